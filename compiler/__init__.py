@@ -1,0 +1,1 @@
+"""How a model gets onto the hardware: frontends, passes, the plan, reports and the command line."""

@@ -1,0 +1,50 @@
+"""The program: its commands, and how errors leave it."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from tilewright.compiler.cli import compile_command, evaluate_command, report_command, run_command, targets_command
+from tilewright.compiler.cli.console import errors
+from tilewright.targets.errors import InputError
+
+app = typer.Typer(
+    help="Compile trained networks for analog in-memory chips, and run the plans on simulated ones.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compile")(compile_command.compile_command)
+app.command("report")(report_command.report_command)
+app.command("run")(run_command.run_command)
+app.command("evaluate")(evaluate_command.evaluate_command)
+app.command("targets")(targets_command.targets_command)
+
+
+def main() -> None:
+    """Run the program. Wrong input ends in one sentence and code 2; a bug of tilewright keeps its traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted: nothing was written", markup=False)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        errors.print(f"error: {error.filename or 'output'} cannot be written: {error.strerror}", markup=False)
+        sys.exit(2)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    """Leave by the way of Ctrl-C, so that half-written files are removed."""
+    raise KeyboardInterrupt

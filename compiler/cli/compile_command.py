@@ -1,0 +1,85 @@
+"""tilewright compile"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tilewright.compiler.cli.arrays import read_arrays
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.targets.errors import InputError
+
+
+def compile_command(
+    source: Annotated[str, typer.Argument(help="A HuggingFace folder or hub name.")],
+    plan: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the plan to.")],
+    target: Annotated[str, typer.Option(help="A target's name (see: tilewright targets) or a YAML file.")] = "pcm-512",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Sample inputs that fix the input ranges: .npz of input arrays, or .txt with a text a line."),
+    ] = None,
+    attention_bits: Annotated[
+        str, typer.Option(help="Bits of the attention units: 2 to 16, fp32, or the target's own.")
+    ] = "target",
+    name: Annotated[str | None, typer.Option(help="The model's name in the plan.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
+    from tilewright.runtime.atomic_folder import check_destination
+    from tilewright.runtime.plan_io import PLAN_FILE
+    from tilewright.targets import load_target
+
+    check_destination(plan, overwrite=force, marker=PLAN_FILE)
+    chosen = load_target(target)
+    samples = _read_calibration(calibration)
+    bits: Any = int(attention_bits) if attention_bits.lstrip("-").isdigit() else attention_bits
+    from tilewright.compiler.driver import Options, compile
+    from tilewright.compiler.report import summarise
+
+    Options(bits).bits_on(chosen)
+    passes: list[dict[str, Any]] = []
+    started = time.perf_counter()
+    with progress_bar("compile") as advance:
+        advance(0, 1, f"load and trace {source}")
+
+        def on_pass(pass_name: str, number: int, count: int, seconds: float) -> None:
+            passes.append({"pass": pass_name, "seconds": round(seconds, 3)})
+            advance(number, count, pass_name)
+
+        made = compile(source, chosen, calibration=samples, attention_bits=bits, name=name, on_pass=on_pass)
+        made.save(plan, overwrite=force)
+    seconds = time.perf_counter() - started
+    report = summarise(made)
+    if as_json:
+        print_json({"plan": str(plan), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
+        return
+    output.print(
+        f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles "
+        f"({report.utilisation:.1%} used), {report.chips} chip(s); plan written to {plan} in {seconds:.1f} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    for warning in report.warnings:
+        errors.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _read_calibration(path: Path | None) -> Any:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InputError(f"there is no calibration file {str(path)!r}")
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    if path.suffix != ".txt":
+        raise InputError(f"calibration file {str(path)!r} must end in .npz (input arrays) or .txt (a text a line)")
+    try:
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"calibration file {str(path)!r} is not UTF-8 text: {error}") from error
+    if not texts:
+        raise InputError(f"calibration file {str(path)!r} holds no text")
+    return texts

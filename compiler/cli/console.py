@@ -1,0 +1,38 @@
+"""Where the command line writes: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+PIPED_WIDTH = 120
+"""Columns where there is no terminal to ask."""
+
+output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+errors = Console(stderr=True, highlight=False)
+
+Advance = Callable[[int, int, str], None]
+
+
+def print_json(value: Any) -> None:
+    """A result for machines."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Advance]:
+    """A bar on standard error; call the result with how many steps are done, of how many, and the last one's name."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, count: int, name: str) -> None:
+            progress.update(task, completed=done, total=count, description=f"{what}: {name}")
+
+        yield advance

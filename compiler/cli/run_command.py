@@ -1,0 +1,79 @@
+"""tilewright run"""
+
+from __future__ import annotations
+
+import time as clock
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tilewright.compiler.cli.arrays import check_output_file, read_arrays, write_arrays
+from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.targets.errors import InputError
+
+
+def run_command(
+    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    inputs: Annotated[Path, typer.Option(help="An .npz file with the model's inputs by name, samples first.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="The .npz file to write the outputs to.")],
+    time: Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")] = "1s",
+    seed: Annotated[int, typer.Option(help="Names the chip.")] = 0,
+    repeats: Annotated[int, typer.Option(help="Number of chips; above 1 the outputs have them as first axis.")] = 1,
+    ideal: Annotated[bool, typer.Option("--ideal", help="The digital reference in full precision.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Samples at once; the results do not depend on it.")] = 64,
+    no_drift_compensation: Annotated[
+        bool, typer.Option("--no-drift-compensation", help="Leave the drift as it is.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Run a plan on a simulated chip, and write the model's outputs by the model's names."""
+    for name, value in (("repeats", repeats), ("batch size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name} is {value}, allowed is 1 or more")
+    check_output_file(out, overwrite=force)
+    from tilewright.runtime.times import parse_time
+
+    seconds = parse_time(time)
+    arrays = read_arrays(inputs)
+    import numpy as np
+
+    from tilewright.runtime.batching import run_in_batches
+    from tilewright.runtime.inputs import prepare_inputs
+    from tilewright.runtime.plan import load
+    from tilewright.runtime.session import Session
+
+    loaded = load(plan)
+    prepared = prepare_inputs(loaded.document, arrays)
+    reference = run_in_batches(Session(loaded, ideal=True), prepared, batch_size)
+    results: list[dict[str, Any]] = [] if not ideal else [reference] * repeats
+    started = clock.perf_counter()
+    with progress_bar("run") as advance:
+        for repeat in range(0 if ideal else repeats):
+            advance(repeat, repeats, f"chip {repeat}")
+            session = Session(loaded, seed, repeat=repeat, drift_compensation=not no_drift_compensation)
+            results.append(run_in_batches(session.advance_to(seconds), prepared, batch_size))
+    stacked = {name: np.stack([result[name].numpy() for result in results]) for name in reference}
+    write_arrays(out, stacked if repeats > 1 else {name: value[0] for name, value in stacked.items()})
+    lines = [_describe(name, stacked[name], reference[name].numpy(), repeats) for name in reference]
+    if as_json:
+        chip = None if ideal else {"seed": seed, "repeats": repeats, "time": time, "seconds_since_programming": seconds}
+        elapsed = round(clock.perf_counter() - started, 3)
+        print_json({"output": str(out), "ideal": ideal, "chip": chip, "outputs": lines, "seconds": elapsed})
+        return
+    what = "digital reference" if ideal else f"{repeats} chip(s) of seed {seed} at {time}"
+    output.print(f"{what}, written to {out}:", markup=False)
+    for line in lines:
+        error = "" if ideal else f", error against digital {line['relative_error']:.3f}"
+        output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}", markup=False)
+
+
+def _describe(name: str, values: Any, reference: Any, repeats: int) -> dict[str, Any]:
+    """Shape, and ||y - ŷ|| / ||y|| over all repeats."""
+    import numpy as np
+
+    norm = float(np.linalg.norm(reference.astype(np.float64))) * repeats**0.5
+    error = float(np.linalg.norm((values - reference[None]).astype(np.float64))) / norm if norm else 0.0
+    shape = list(values.shape if repeats > 1 else values.shape[1:])
+    return {"name": name, "dtype": str(values.dtype), "shape": shape, "relative_error": error}

@@ -1,0 +1,149 @@
+"""compile(): a network in, a plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from tilewright.compiler.compilation import Compilation, Traced
+from tilewright.compiler.passes import PASSES
+from tilewright.compiler.pipeline import OnPass, run_passes
+from tilewright.runtime.graph_io import encode_graph
+from tilewright.runtime.names import LAYER_PREFIX, bias_key, weight_key
+from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, PlanDocument
+from tilewright.runtime.plan_check import check_plan
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_target
+from tilewright.targets.spec import Target
+
+AttentionBits = int | Literal["target", "fp32"]
+Calibrating = Sequence[str] | Mapping[str, Any] | None
+UNSAVED = FileRecord(file="weights.safetensors", sha256="0" * 64, bytes=0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen beside the model and the target."""
+
+    attention_bits: AttentionBits = "target"
+    """Bits of the attention units: the target's, a number from 2 to 16, or "fp32"."""
+
+    def bits_on(self, target: Target) -> int | None:
+        """The bits to use; None for FP32. Raises ``InputError`` if out of range."""
+        if self.attention_bits == "target":
+            return None if target.attention.bits is None else int(target.attention.bits)
+        if self.attention_bits == "fp32":
+            return None
+        if isinstance(self.attention_bits, bool) or not isinstance(self.attention_bits, int):
+            raise InputError(
+                f"attention bits {self.attention_bits!r} are not a number from 2 to 16, 'target' or 'fp32'"
+            )
+        if not 2 <= self.attention_bits <= 16:
+            raise InputError(f"attention bits are {self.attention_bits}, allowed is 2 to 16, 'target' or 'fp32'")
+        return self.attention_bits
+
+
+def compile(
+    model: nn.Module | str | Path,
+    target: str | Path | Target = "pcm-512",
+    *,
+    example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
+    calibration: Calibrating = None,
+    attention_bits: AttentionBits = "target",
+    name: str | None = None,
+    dynamic_shapes: Any = None,
+    on_pass: OnPass | None = None,
+) -> Plan:
+    """Compile a network for a target.
+
+    model: a HuggingFace folder or hub name, or any ``torch.nn.Module`` with ``example_inputs`` (one tensor, several, or
+    a mapping by name). target: a library name, a YAML file, or a ``Target``. calibration: sample inputs that fix the
+    input ranges: texts, or arrays by input name with samples along the first dimension; an automatic set if None, and
+    the plan says so. on_pass: called after each pass with (name, number, count, seconds).
+
+    Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
+    """
+    chosen = load_target(target)
+    bits = Options(attention_bits).bits_on(chosen)
+    traced = trace(model, example_inputs, calibration, name, dynamic_shapes)
+    compilation = Compilation(traced=traced, target=chosen, attention_bits=bits, graph=traced.graph)
+    run_passes(compilation, PASSES, on_pass)
+    plan = build_plan(compilation)
+    check_plan(plan)
+    return plan
+
+
+def trace(
+    model: nn.Module | str | Path, example_inputs: Any, calibration: Calibrating, name: str | None, dynamic_shapes: Any
+) -> Traced:
+    """The graph of the model, by the frontend that fits it."""
+    if isinstance(model, nn.Module):
+        from tilewright.compiler.frontends.torch_module import trace_module
+
+        return trace_module(model, example_inputs, calibration=calibration, name=name, dynamic_shapes=dynamic_shapes)
+    if not isinstance(model, str | Path):
+        raise InputError(f"model is a {type(model).__name__}; it must be a folder, a hub name or a torch.nn.Module")
+    from tilewright.compiler.frontends.huggingface import trace_huggingface
+
+    traced = trace_huggingface(model, calibration)
+    if name is not None:
+        traced.model.name = name
+    return traced
+
+
+def build_plan(compilation: Compilation) -> Plan:
+    """The plan that the passes arrived at, with the tensors its graph needs."""
+    assert compilation.placement is not None
+    traced = compilation.traced
+    document = PlanDocument(
+        schema_version=SCHEMA_VERSION,
+        tilewright_version=version("tilewright"),
+        model=traced.model,
+        placement=compilation.placement,
+        inputs=traced.inputs,
+        outputs=traced.outputs,
+        dimensions=traced.dimensions,
+        layers=list(compilation.layers.values()),
+        matmuls=list(compilation.matmuls.values()),
+        calibration=traced.calibration,
+        decisions=_in_network_order(compilation),
+        verification=compilation.verification,
+        target=compilation.target,
+        graph=encode_graph(compilation.graph.graph),
+        tensors={},
+        weights=UNSAVED,
+        tokenizer=[],
+    )
+    return Plan(document, _tensors(compilation), traced.tokenizer_files)
+
+
+def _tensors(compilation: Compilation) -> dict[str, Tensor]:
+    """Weights of layers first, in their order, then what else the graph reads."""
+    tensors: dict[str, Tensor] = {}
+    for name, layer in compilation.layers.items():
+        module = compilation.layer_module(name)
+        tensors[weight_key(name)] = module.weight
+        if layer.has_bias:
+            assert module.bias is not None
+            tensors[bias_key(name)] = module.bias
+    for node in compilation.graph.graph.nodes:
+        tensor = compilation.tensor(node)
+        if tensor is not None:
+            if str(node.target).startswith(LAYER_PREFIX):
+                raise InputError(f"the model's tensor {node.target!r} has a name that tilewright keeps for its own")
+            tensors[str(node.target)] = tensor
+    return tensors
+
+
+def _in_network_order(compilation: Compilation) -> list[Decision]:
+    """Decisions pass by pass as they were made, without those about layers that were fused into others."""
+    fused = {
+        name for decision in compilation.decisions if decision.made_by == "find_layers" for name in [decision.subject]
+    }
+    gone = fused - set(compilation.layers)
+    return [decision for decision in compilation.decisions if decision.subject not in gone]

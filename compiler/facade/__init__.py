@@ -1,0 +1,53 @@
+"""tilewright: compile trained networks for analog in-memory chips, and run the plans on simulated ones.
+
+    plan = tilewright.compile("path/to/model", target="pcm-512")
+    plan.save("plan")
+    session = tilewright.Session(tilewright.load("plan"), seed=0).advance_to("1mo")
+    outputs = session(input_ids=..., attention_mask=...)
+
+Each name is imported on first use, so that the runtime works where the compiler cannot be imported.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tilewright.compiler.driver import compile as compile
+    from tilewright.runtime.evaluate import evaluate as evaluate
+    from tilewright.runtime.plan import Plan as Plan
+    from tilewright.runtime.plan import load as load
+    from tilewright.runtime.session import Session as Session
+    from tilewright.targets import InputError as InputError
+    from tilewright.targets import Target as Target
+    from tilewright.targets import load_target as load_target
+
+    __version__: str
+
+_HOMES = {
+    "compile": "tilewright.compiler.driver",
+    "evaluate": "tilewright.runtime.evaluate",
+    "Plan": "tilewright.runtime.plan",
+    "load": "tilewright.runtime.plan",
+    "Session": "tilewright.runtime.session",
+    "InputError": "tilewright.targets",
+    "Target": "tilewright.targets",
+    "load_target": "tilewright.targets",
+}
+
+__all__ = ["InputError", "Plan", "Session", "Target", "compile", "evaluate", "load", "load_target"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tilewright")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tilewright' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,1 @@
+"""Ways from a network to a graph over ATen."""

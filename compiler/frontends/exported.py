@@ -1,0 +1,152 @@
+"""From a torch.export program to the graph that the passes take."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from tilewright.compiler.frontends.attention_decomposition import DECOMPOSITIONS
+from tilewright.runtime.plan import DimensionRecord, InputRecord, OutputRecord
+from tilewright.runtime.weights_file import dtype_name
+from tilewright.targets.errors import InputError
+
+DIMENSION_NAMES = ("batch", "sequence")
+
+
+@contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Without the warnings that torch.export gives about its own inside."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        logging.getLogger("torch").setLevel(logging.ERROR)
+        yield
+
+
+class ExportedGraph:
+    """The graph of an exported program: flat inputs and outputs, weights as attributes, nothing written in place."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        with quiet_tracing():
+            program = program.run_decompositions(DECOMPOSITIONS)
+            module = program.module(check_guards=False)
+        assert isinstance(module, fx.GraphModule)
+        self.graph = fx.GraphModule(module, module.graph)  # the same without torch.export's input hooks
+        self.graph.graph.set_codegen(fx.graph.CodeGen())  # positional tensors in, flat list out
+        self._drop_constant_outputs()
+        self.graph.recompile()
+        placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
+        self._symbols = self._name_symbols(placeholders)
+        self.inputs = [
+            InputRecord(
+                name=str(node.target),
+                dtype=dtype_name(_tensor_of(node).dtype),
+                shape=self._shape(_tensor_of(node)),
+                default=None,
+            )
+            for node in placeholders
+        ]
+        self.outputs = self._outputs(program)
+        self.dimensions = {name: self._dimension(program, name) for name in dict.fromkeys(self._symbols.values())}
+
+    @property
+    def batch_symbols(self) -> frozenset[str]:
+        """The symbols of the size that counts samples in the graph's symbolic shapes."""
+        return frozenset(symbol for symbol, name in self._symbols.items() if name == "batch")
+
+    def _drop_constant_outputs(self) -> None:
+        output = next(iter(reversed(self.graph.graph.nodes)))
+        results = output.args[0]
+        results = results if isinstance(results, list | tuple) else [results]
+        self._kept = [place for place, result in enumerate(results) if isinstance(result, fx.Node)]
+        output.args = ([results[place] for place in self._kept],)
+
+    def _name_symbols(self, placeholders: list[fx.Node]) -> dict[str, str]:
+        """Symbol -> a name for people: batch, sequence, size_2, ...
+
+        Sizes of several inputs at one place that were equal in the example are one size: the batch of the token ids
+        is the batch of their mask, though broadcasting would let torch.export keep them apart.
+        """
+        names: dict[str, str] = {}
+        alike: dict[tuple[int, int], str] = {}
+        for node in placeholders:
+            for place, size in enumerate(_tensor_of(node).shape):
+                if isinstance(size, int) or str(size) in names:
+                    continue
+                wanted = DIMENSION_NAMES[place] if place < len(DIMENSION_NAMES) else f"size_{place}"
+                if wanted in names.values():
+                    wanted = f"size_{len(names)}"
+                names[str(size)] = alike.setdefault((place, size.node.hint), wanted)
+        return names
+
+    def _shape(self, tensor: Tensor) -> list[int | str]:
+        return [size if isinstance(size, int) else self._symbols.get(str(size), str(size)) for size in tensor.shape]
+
+    def _outputs(self, program: ExportedProgram) -> list[OutputRecord]:
+        output = next(iter(reversed(self.graph.graph.nodes)))
+        nodes = output.args[0]
+        names = output_names(program.call_spec.out_spec)
+        records = []
+        for place, node in zip(self._kept, nodes, strict=True):
+            value = node.meta.get("val")
+            if not isinstance(value, Tensor):
+                raise InputError(f"output {names[place]!r} of the model is not a tensor")
+            records.append(OutputRecord(name=names[place], dtype=dtype_name(value.dtype), shape=self._shape(value)))
+        return records
+
+    def _dimension(self, program: ExportedProgram, name: str) -> DimensionRecord:
+        """The largest size that every symbol of that name may have."""
+        largest: int | None = None
+        for symbol, limits in program.range_constraints.items():
+            upper = limits.upper
+            if self._symbols.get(str(symbol)) == name and getattr(upper, "is_Integer", False) and int(upper) < 2**31:
+                largest = min(int(upper), largest or int(upper))
+        return DimensionRecord(minimum=1, maximum=largest)
+
+    def select_outputs(self, structure: Any) -> list[Tensor]:
+        """The model's own outputs as the graph gives them: flat, constants left out."""
+        leaves = pytree.tree_leaves(structure)
+        return [leaves[place] for place in self._kept]
+
+
+def output_names(spec: pytree.TreeSpec) -> list[str]:
+    """A name for each leaf: the model's own key, or output, output_0, output_1 where it has none."""
+    structure = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    paths, _ = pytree.tree_flatten_with_path(structure)
+    names = []
+    for path, _leaf in paths:
+        words = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
+        if not words:
+            words = ["output"]
+        elif words[0].isdigit():
+            words = [f"output_{words[0]}", *words[1:]]
+        names.append(".".join(words))
+    return names
+
+
+def _tensor_of(node: fx.Node) -> Tensor:
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        raise InputError(
+            f"input {node.name!r} of the model is not a tensor; wrap the model so that it takes tensors only"
+        )
+    return value
+
+
+def export_reason(error: Exception) -> str:
+    """The first telling line of a torch.export failure."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def torch_dynamic_shapes(examples: dict[str, Tensor]) -> dict[str, dict[int, Any]]:
+    """Every dimension may vary, as far as the model lets it."""
+    return {name: dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO) for name, value in examples.items()}

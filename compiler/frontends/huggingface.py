@@ -1,0 +1,192 @@
+"""A HuggingFace folder or hub name."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.compilation import Inputs, Traced
+from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set, example_set
+from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing
+from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.runtime.plan import ModelIdentity
+from tilewright.targets.errors import InputError
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}
+"""What transformers itself takes for an input that is not given."""
+LARGEST_TOKENIZER_FILE = 2**28  # bytes
+
+
+def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
+    """Load and export a model as its config names it, with its tokenizer if there is one.
+
+    calibration: None for an automatic set, a list of texts, or a mapping of input arrays (samples first).
+    Raises ``InputError`` if there is no such model, or it cannot be traced.
+    """
+    transformers = _transformers()
+    config = _load_config(transformers, source)
+    model = _load_model(transformers, source, config)
+    tokenizer = _load_tokenizer(transformers, source)
+    wanted = ModelInputs(model, tokenizer)
+    exported = _export(transformers, model, wanted.example(batch=2, length=7, padded=False))
+    for record in exported.inputs:
+        record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
+    names = [record.name for record in exported.inputs]
+    examples = [_in_order(inputs, names) for inputs in example_set(wanted)]
+    with torch.inference_mode():
+        expected = [exported.select_outputs(model(**inputs)) for inputs in examples]
+    calibration_inputs, described = calibration_set(wanted, calibration)
+    return Traced(
+        graph=exported.graph,
+        model=_identity(model, source),
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        dimensions=exported.dimensions,
+        batch_symbols=exported.batch_symbols,
+        examples=examples,
+        expected=expected,
+        calibration_inputs=[_in_order(inputs, names) for inputs in calibration_inputs],
+        calibration=described,
+        tokenizer_files=_tokenizer_files(tokenizer),
+    )
+
+
+def _in_order(inputs: Inputs, names: list[str]) -> dict[str, Tensor]:
+    return {name: inputs[name] for name in names}
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+        from transformers import exporters
+    except ImportError as error:
+        raise InputError(
+            f"compiling a HuggingFace model needs transformers with its exporters ({error}); "
+            "install it with: pip install 'tilewright[huggingface]'"
+        ) from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    del exporters
+    return transformers
+
+
+def _load_config(transformers: Any, source: str | Path) -> Any:
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"folder {str(source)!r} holds no config.json, so it is not a HuggingFace model")
+    elif folder.is_file() or not HUB_NAME.fullmatch(str(source)):
+        raise InputError(f"there is no model folder {str(source)!r}, and it is not a hub name such as 'user/model'")
+    else:
+        _check_hub(str(source))
+    try:
+        return transformers.AutoConfig.from_pretrained(str(source), trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = "folder" if folder.is_dir() else "folder or hub model"
+        raise InputError(f"{what} {str(source)!r} is not a model that transformers can read: {_line(error)}") from error
+
+
+def _check_hub(name: str) -> None:
+    """Ask the hub once whether it answers, unless it is switched off or the model is in the cache.
+
+    Without a network transformers would try for half a minute first.
+    """
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
+
+    if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:  # of whatever HTTP library the hub's client uses
+        raise InputError(
+            f"there is no model folder {name!r}, and the hub cannot be asked for it: {_line(error)}"
+        ) from error
+
+
+def _load_model(transformers: Any, source: str | Path, config: Any) -> Any:
+    names = getattr(config, "architectures", None) or []
+    architecture = getattr(transformers, names[0], None) if names else transformers.AutoModel
+    if architecture is None:
+        raise InputError(f"model {str(source)!r} has architecture {names[0]!r}, which this transformers does not have")
+    try:
+        model = architecture.from_pretrained(str(source), dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # damaged weights surface as many types
+        raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
+    if getattr(model.config, "use_cache", False):
+        model.config.use_cache = False
+    return model.eval().requires_grad_(False)
+
+
+def _load_tokenizer(transformers: Any, source: str | Path) -> Any:
+    folder = Path(source)
+    if folder.is_dir() and not any(folder.glob("*token*")) and not any(folder.glob("*vocab*")):
+        return None
+    try:
+        return transformers.AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
+    except Exception as error:
+        if folder.is_dir():
+            raise InputError(f"the tokenizer in {str(source)!r} cannot be loaded: {_line(error)}") from error
+        return None  # many hub models have none
+
+
+def _tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
+    """The tokenizer in transformers' own current form, which has tokenizer.json whatever the source had."""
+    if tokenizer is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = [path for path in Path(folder).iterdir() if path.is_file()]
+        return {path.name: path.read_bytes() for path in files if path.stat().st_size <= LARGEST_TOKENIZER_FILE}
+
+
+def _export(transformers: Any, model: Any, example: Inputs) -> ExportedGraph:
+    from transformers.exporters import DynamoConfig, DynamoExporter
+    from transformers.exporters.exporter_dynamo import get_auto_dynamic_shapes
+
+    shapes = get_auto_dynamic_shapes(example)
+    try:
+        with quiet_tracing():
+            exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
+        return ExportedGraph(exported.program)
+    except InputError:
+        raise
+    except Exception as error:  # whatever tracing meets in foreign code
+        raise InputError(f"torch.export cannot trace {type(model).__name__}: {export_reason(error)}") from error
+
+
+def _identity(model: Any, source: str | Path) -> ModelIdentity:
+    folder = Path(source)
+    return ModelIdentity(
+        name=folder.resolve().name if folder.is_dir() else str(source),
+        architecture=type(model).__name__,
+        source="huggingface",
+        sha256=weights_sha256(model),
+        parameters=count_parameters(model),
+        pooling=_pooling(folder),
+    )
+
+
+def _pooling(folder: Path) -> Any:
+    """What a sentence-transformers folder says of its pooling; None where it says nothing."""
+    path = folder / "1_Pooling" / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from error
+    for kind, key in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
+        if settings.get(key) or settings.get("pooling_mode") == kind:
+            return kind
+    return None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

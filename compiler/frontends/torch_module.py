@@ -1,0 +1,113 @@
+"""Any torch.nn.Module with example inputs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tilewright.compiler.compilation import Inputs, Traced
+from tilewright.compiler.frontends.automatic_inputs import split_samples
+from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing, torch_dynamic_shapes
+from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.runtime.plan import Calibration, ModelIdentity
+from tilewright.targets.errors import InputError
+
+ExampleInputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+def trace_module(
+    module: nn.Module,
+    example_inputs: ExampleInputs | None,
+    *,
+    calibration: Any = None,
+    name: str | None = None,
+    dynamic_shapes: Any = None,
+) -> Traced:
+    """Export a module. ``example_inputs`` is one tensor, several in the order of ``forward``, or a mapping by name.
+
+    Sizes may vary wherever the model lets them (``dynamic_shapes`` is handed to torch.export if you know better). The
+    module is used in eval mode and left as it was. Raises ``InputError`` with torch.export's reason if it cannot be
+    traced.
+    """
+    if example_inputs is None:
+        raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
+    inputs = name_inputs(module, example_inputs)
+    was_training = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        exported = _export(module, inputs, dynamic_shapes)
+        with torch.inference_mode():
+            expected = exported.select_outputs(module(**{key: value.clone() for key, value in inputs.items()}))
+    finally:
+        for child, training in was_training.items():
+            child.training = training
+    calibration_inputs, described = _calibration_set(inputs, calibration)
+    shown = name or type(module).__name__
+    return Traced(
+        graph=exported.graph,
+        model=ModelIdentity(
+            name=shown,
+            architecture=type(module).__name__,
+            source="torch",
+            sha256=weights_sha256(module),
+            parameters=count_parameters(module),
+            pooling=None,
+        ),
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        dimensions=exported.dimensions,
+        batch_symbols=exported.batch_symbols,
+        examples=[inputs],
+        expected=[expected],
+        calibration_inputs=calibration_inputs,
+        calibration=described,
+    )
+
+
+def _calibration_set(inputs: Inputs, given: Any) -> tuple[list[Inputs], Calibration]:
+    if given is None:
+        samples = next(iter(inputs.values())).shape[0] if inputs else 1
+        return [inputs], Calibration(source="automatic: the example inputs", samples=samples, automatic=True)
+    if not isinstance(given, Mapping):
+        raise InputError(f"calibration is a {type(given).__name__}; for a module it must be a mapping of input arrays")
+    samples_given = split_samples(given, list(inputs))
+    return samples_given, Calibration(source="given arrays", samples=len(samples_given), automatic=False)
+
+
+def name_inputs(module: nn.Module, example_inputs: ExampleInputs) -> Inputs:
+    """Example inputs by the names of ``forward``'s parameters."""
+    if isinstance(example_inputs, Mapping):
+        return dict(example_inputs)
+    given = [example_inputs] if isinstance(example_inputs, Tensor) else list(example_inputs)
+    names = [
+        key for key, p in inspect.signature(module.forward).parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD
+    ]
+    if len(given) > len(names):
+        raise InputError(f"{type(module).__name__} takes {len(names)} inputs, example_inputs has {len(given)}")
+    for value in given:
+        if not isinstance(value, Tensor):
+            raise InputError(f"example_inputs holds a {type(value).__name__}; it must hold tensors")
+    return dict(zip(names, given, strict=False))
+
+
+def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any) -> ExportedGraph:
+    sizes = torch_dynamic_shapes(inputs) if dynamic_shapes is None else dynamic_shapes
+    # torch.export takes a size of 1 for fixed: trace a batch of one as a batch of two
+    single = dynamic_shapes is None and all(value.dim() and value.shape[0] == 1 for value in inputs.values())
+    attempts = [{key: torch.cat([value, value]) for key, value in inputs.items()}] if single else []
+    reason = ""
+    for attempt in [*attempts, inputs]:
+        try:
+            with torch.no_grad(), quiet_tracing():
+                program = torch.export.export(module, (), copy.deepcopy(attempt), dynamic_shapes=sizes, strict=False)
+            return ExportedGraph(program)
+        except InputError:
+            raise
+        except Exception as error:  # torch.export raises many types, none of them its own
+            reason = export_reason(error)
+    raise InputError(f"torch.export cannot trace {type(module).__name__}: {reason}")

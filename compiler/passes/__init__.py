@@ -1,0 +1,26 @@
+"""The passes, one file each, in running order."""
+
+from __future__ import annotations
+
+from tilewright.compiler.passes.assign_targets import assign_targets
+from tilewright.compiler.passes.calibrate import calibrate
+from tilewright.compiler.passes.canonicalize import canonicalize
+from tilewright.compiler.passes.find_layers import find_layers
+from tilewright.compiler.passes.fuse_shared_inputs import fuse_shared_inputs
+from tilewright.compiler.passes.partition import partition
+from tilewright.compiler.passes.place import place
+from tilewright.compiler.passes.route_attention import route_attention
+from tilewright.compiler.passes.verify import verify
+from tilewright.compiler.pipeline import Pass
+
+PASSES: list[tuple[str, Pass]] = [
+    ("canonicalize", canonicalize),
+    ("find_layers", find_layers),
+    ("fuse_shared_inputs", fuse_shared_inputs),
+    ("route_attention", route_attention),
+    ("calibrate", calibrate),
+    ("assign_targets", assign_targets),
+    ("partition", partition),
+    ("place", place),
+    ("verify", verify),
+]

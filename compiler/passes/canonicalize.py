@@ -1,0 +1,78 @@
+"""The same function with fewer kinds of node: no checks, no dropout, no copies, constants folded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from tilewright.compiler.compilation import Compilation
+
+aten = torch.ops.aten
+
+CHECKS = ("_assert", "sym_constrain_range")
+"""Names of operators that only check what tracing assumed; the plan's inputs are checked by their shapes instead."""
+
+COPIES = {aten.dropout.default, aten.alias.default, aten.detach.default, aten.contiguous.default, aten.clone.default}
+"""Operators that return their input in eval mode."""
+
+CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
+VIEWS = {aten.view.default, aten._unsafe_view.default}
+LARGEST_FOLDED = 2**20
+"""A folded constant may have this many elements even if its operands have fewer."""
+
+
+def canonicalize(compilation: Compilation) -> None:
+    """Clean the traced graph in place."""
+    graph = compilation.graph.graph
+    for node in list(graph.nodes):
+        if node.op == "call_module" or _is_check(node):
+            graph.erase_node(node)
+        elif node.op == "call_function" and (node.target in COPIES or _casts_nothing(node)):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif node.op == "call_function" and node.target in VIEWS:
+            node.target = aten.reshape.default  # a view needs its input's strides, which passes may change
+    _fold_constants(compilation)
+    compilation.tidy()
+
+
+def _is_check(node: fx.Node) -> bool:
+    name = getattr(node.target, "__name__", str(node.target))
+    return node.op == "call_function" and not node.users and any(check in name for check in CHECKS)
+
+
+def _casts_nothing(node: fx.Node) -> bool:
+    if node.target not in CASTS or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = node.args[0].meta.get("val"), node.meta.get("val")
+    return isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype == after.dtype
+
+
+def _fold_constants(compilation: Compilation) -> None:
+    """Compute once what depends on weights alone, such as the transpose of one."""
+    graph = compilation.graph.graph
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        operands = {operand: compilation.tensor(operand) for operand in node.all_input_nodes}
+        if any(tensor is None for tensor in operands.values()):
+            continue
+        size = sum(tensor.numel() for tensor in operands.values() if tensor is not None)
+        expected = node.meta.get("val")
+        if not isinstance(expected, torch.Tensor) or expected.numel() > max(size, LARGEST_FOLDED):
+            continue
+        with torch.no_grad():
+            folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
+        path = f"folded.{node.name}"
+        compilation.add_tensor(path, folded)
+        with graph.inserting_before(node):
+            constant = graph.get_attr(path)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+        graph.erase_node(node)
+
+
+def _values(arguments: Any, operands: dict[fx.Node, Any]) -> Any:
+    return fx.node.map_arg(arguments, lambda operand: operands[operand])

@@ -1,0 +1,114 @@
+"""Products of two activations go to the digital INT-n unit; softmax between them stays in FP32."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from tilewright.compiler.compilation import Compilation
+from tilewright.runtime.layers import DigitalMatmul
+from tilewright.runtime.names import matmul_path
+from tilewright.runtime.plan import Decision, Figure, MatmulRecord
+
+aten = torch.ops.aten
+SOFTMAX = {aten.softmax.int, aten._softmax.default, aten._safe_softmax.default}
+PASSING = {
+    aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar, aten.add.Tensor, aten.sub.Tensor,
+    aten.masked_fill.Scalar, aten.masked_fill.Tensor, aten.where.self, aten.where.ScalarOther, aten.maximum.default,
+    aten.clamp.default, aten.to.dtype, aten._to_copy.default, aten.reshape.default, aten.expand.default,
+    aten.tanh.default,
+}  # fmt: skip
+"""What may stand between an attention product and its softmax: scale, mask, cap, cast, shape."""
+
+
+def route_attention(compilation: Compilation) -> None:
+    """Give every product of two activations a unit and a name."""
+    graph = compilation.graph.graph
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node.target not in (aten.matmul.default, aten.bmm.default):
+            continue
+        left, right = node.args
+        if not all(_is_float_activation(compilation, operand) for operand in (left, right)):
+            continue
+        record = _record(compilation, node)
+        compilation.graph.add_submodule(matmul_path(record.name), DigitalMatmul())
+        with graph.inserting_before(node):
+            call = graph.call_module(matmul_path(record.name), (left, right))
+        call.meta = dict(node.meta)
+        node.replace_all_uses_with(call)
+        graph.erase_node(node)
+        compilation.matmuls[record.name] = record
+        compilation.decisions.append(_decision(record))
+    compilation.tidy()
+
+
+def _is_float_activation(compilation: Compilation, operand: object) -> bool:
+    if not isinstance(operand, fx.Node) or operand.op == "get_attr":
+        return False
+    value = operand.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and _depends_on_layer(operand)
+
+
+def _depends_on_layer(node: fx.Node) -> bool:
+    """Whether a value is computed from activations, not from positions or masks alone (rotary angles are not)."""
+    seen: set[fx.Node] = set()
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        value = current.meta.get("val")
+        is_float_input = current.op == "placeholder" and isinstance(value, torch.Tensor) and value.is_floating_point()
+        if current.op == "call_module" or current.target == aten.embedding.default or is_float_input:
+            return True
+        waiting.extend(current.all_input_nodes)
+    return False
+
+
+def _record(compilation: Compilation, node: fx.Node) -> MatmulRecord:
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    module = stack[-1][0] if stack else ""
+    kind = "scores" if _feeds_softmax(node) else "context" if _comes_from_softmax(node.args[0]) else "product"
+    plain = ".".join(part for part in module.split(".") if part.replace("_", "").isalnum())
+    base = f"{plain}.{kind}" if plain else kind
+    name, number = base, 2
+    while name in compilation.matmuls:
+        name, number = f"{base}_{number}", number + 1
+    bits = compilation.attention_bits
+    reason = (
+        f"both operands change with the input, so neither can stay in a crossbar: an INT{bits} unit multiplies them"
+        if bits is not None
+        else "both operands change with the input, so neither can stay in a crossbar; the target multiplies in FP32"
+    )
+    return MatmulRecord(name=name, kind=kind, bits=bits, left_range=1.0, right_range=1.0, reason=reason)
+
+
+def _feeds_softmax(node: fx.Node) -> bool:
+    waiting, seen = list(node.users), {node}
+    while waiting:
+        user = waiting.pop()
+        if user in seen:
+            continue
+        seen.add(user)
+        if user.target in SOFTMAX:
+            return True
+        if user.target in PASSING:
+            waiting.extend(user.users)
+    return False
+
+
+def _comes_from_softmax(node: object) -> bool:
+    while isinstance(node, fx.Node):
+        if node.target in SOFTMAX:
+            return True
+        if node.target not in PASSING or not node.args:
+            return False
+        node = node.args[0]
+    return False
+
+
+def _decision(record: MatmulRecord) -> Decision:
+    unit = f"INT{record.bits} unit" if record.bits is not None else "FP32 unit"
+    figures = [Figure(name="operand precision", value=record.bits or 32, unit="bit")]
+    return Decision(made_by="route_attention", subject=record.name, choice=unit, reason=record.reason, figures=figures)

@@ -1,0 +1,74 @@
+"""The last word: the blocks on their tiles are the model's layers, and every weight is placed once."""
+
+from __future__ import annotations
+
+import torch
+
+from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.pipeline import TOLERANCE, relative_error
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.layers import AnalogLinear, Reading, Use
+from tilewright.runtime.plan import Decision, Figure, LayerRecord
+from tilewright.runtime.plan_check import check_placement
+from tilewright.targets.spec import IdealDevice, Target
+
+
+def verify(compilation: Compilation) -> None:
+    """Compare each layer on ideal tiles with its matrix; check that blocks cover it once and share no tile.
+
+    With the graph equal to the model (checked after every pass) and each layer on ideal tiles equal to its matrix, the
+    plan on the ideal target equals the model. Raises ``ValueError`` otherwise.
+    """
+    assert compilation.placement is not None
+    tile = compilation.target.tile
+    check_placement(compilation.layers.values(), compilation.placement, tile.rows, tile.columns)
+    ideal = without_noise(compilation.target)
+    worst, worst_layer = 0.0, "none"
+    for layer in compilation.layers.values():
+        error = _error_on_tiles(compilation, layer, ideal)
+        if not error <= TOLERANCE:
+            raise ValueError(f"layer {layer.name} on ideal tiles has relative error {error:.2e}")
+        if error >= worst:
+            worst, worst_layer = error, layer.name
+    compilation.decisions.append(
+        Decision(
+            made_by="verify",
+            subject="all layers",
+            choice="accepted",
+            reason=f"on ideal tiles every layer equals its matrix; the largest difference is in {worst_layer}",
+            figures=[Figure(name="largest relative error", value=worst, unit="1")],
+        )
+    )
+
+
+def without_noise(target: Target) -> Target:
+    """The same tiles and chip with ideal devices and no converters."""
+    tile = target.tile
+    quiet = {
+        "dac": None,
+        "adc": None,
+        "output_noise": type(tile.output_noise)(0, "1", "definition of ideal"),
+        "short_term_read_noise": type(tile.short_term_read_noise)(0, "1", "definition of ideal"),
+        "ir_drop": None,
+        "scale_precision": "float32",
+    }
+    return target.model_copy(
+        update={
+            "device": IdealDevice(statistics="ideal"),
+            "tile": tile.model_copy(update=quiet),
+            "drift_compensation": "none",
+        }
+    )
+
+
+@torch.inference_mode()
+def _error_on_tiles(compilation: Compilation, layer: LayerRecord, ideal: Target) -> float:
+    module = compilation.layer_module(layer.name)
+    splits = (layer.row_splits, layer.column_splits)
+    draws = Draws(0, 0)
+    uses = [Use(1.0, False)]
+    tiles = AnalogLinear(
+        layer.name, module.weight, module.bias, uses, splits, ideal, draws, Reading(), compensate=False
+    )
+    x = draws.normal((8, layer.inputs), "verify", layer.name)
+    return relative_error(tiles(x), module(x))

@@ -1,0 +1,143 @@
+"""The figures of a plan, as one object that every format prints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tilewright.runtime.plan import LayerRecord, Plan
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    """One layer. Shapes are inputs x outputs, in weights; ranges in units of the input."""
+
+    name: str
+    parts: list[str]
+    inputs: int
+    outputs: int
+    block_rows: int
+    block_columns: int
+    tiles: int
+    utilisation: float
+    target: str
+    uses: int
+    input_ranges: list[float]
+    first_tile: dict[str, int]
+    reason: str
+    decisions: list[str]
+
+
+@dataclass(frozen=True)
+class MatmulLine:
+    """One product of two activations."""
+
+    name: str
+    kind: str
+    unit: str
+    left_range: float
+    right_range: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a person wants to know of a plan. ``to_json`` keeps these names."""
+
+    model: str
+    architecture: str
+    model_sha256: str
+    target: str
+    target_summary: str
+    tiles: int
+    chips: int
+    tiles_per_chip: int
+    utilisation: float
+    parameters: int
+    parameters_on_tiles: int
+    parameters_digital: int
+    layers: list[LayerLine]
+    matmuls: list[MatmulLine]
+    calibration: str
+    calibration_samples: int
+    largest_relative_error: float
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return asdict(self)
+
+
+def summarise(plan: Plan) -> Report:
+    """The report of a plan; reads nothing but the plan."""
+    document = plan.document
+    tile = document.target.tile
+    cells = tile.rows * tile.columns
+    decisions: dict[str, list[str]] = {}
+    for decision in document.decisions:
+        decisions.setdefault(decision.subject, []).append(f"{decision.made_by}: {decision.choice} ({decision.reason})")
+    on_tiles = sum(layer.inputs * layer.outputs for layer in document.layers)
+    mesh = document.placement.mesh
+    return Report(
+        model=document.model.name,
+        architecture=document.model.architecture,
+        model_sha256=document.model.sha256,
+        target=document.target.name,
+        target_summary=document.target.summary,
+        tiles=document.placement.tiles,
+        chips=document.placement.chips,
+        tiles_per_chip=mesh[0] * mesh[1],
+        utilisation=document.placement.utilisation,
+        parameters=document.model.parameters,
+        parameters_on_tiles=on_tiles,
+        parameters_digital=max(document.model.parameters - on_tiles, 0),
+        layers=[_layer_line(layer, cells, decisions.get(layer.name, [])) for layer in document.layers],
+        matmuls=[
+            MatmulLine(
+                name=matmul.name,
+                kind=matmul.kind,
+                unit="fp32" if matmul.bits is None else f"int{matmul.bits}",
+                left_range=matmul.left_range,
+                right_range=matmul.right_range,
+                reason=matmul.reason,
+            )
+            for matmul in document.matmuls
+        ],
+        calibration=document.calibration.source,
+        calibration_samples=document.calibration.samples,
+        largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),
+        warnings=_warnings(plan),
+    )
+
+
+def _layer_line(layer: LayerRecord, cells: int, decisions: list[str]) -> LayerLine:
+    first = layer.blocks[0].tile
+    return LayerLine(
+        name=layer.name,
+        parts=[part.weight for part in layer.parts],
+        inputs=layer.inputs,
+        outputs=layer.outputs,
+        block_rows=len(layer.row_splits),
+        block_columns=len(layer.column_splits),
+        tiles=len(layer.blocks),
+        utilisation=layer.inputs * layer.outputs / (len(layer.blocks) * cells),
+        target=layer.target,
+        uses=len(layer.uses),
+        input_ranges=[use.input_range for use in layer.uses],
+        first_tile={"chip": first.chip, "row": first.row, "column": first.column},
+        reason=layer.reason,
+        decisions=decisions,
+    )
+
+
+def _warnings(plan: Plan) -> list[str]:
+    document = plan.document
+    warnings = []
+    if document.calibration.automatic:
+        warnings.append(f"calibrated on an automatic set ({document.calibration.source}); your own data may differ")
+    if document.placement.chips > 1:
+        warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
+    if not document.layers:
+        warnings.append("no layer was found: nothing runs on tiles")
+    return warnings

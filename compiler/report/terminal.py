@@ -1,0 +1,67 @@
+"""The report in a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tilewright.compiler.report.summary import LayerLine, Report
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Totals, a line a layer with its reason's number, the reasons, attention products, notes."""
+    console.print(f"[bold]{escape(report.model)}[/] ({escape(report.architecture)}) on [bold]{report.target}[/]")
+    chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
+    console.print(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
+    console.print(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
+    console.print(f"               {report.parameters_digital:,} digital (embeddings, norms, biases)")
+    console.print(f"  calibration  {report.calibration_samples} samples, {escape(report.calibration)}", soft_wrap=True)
+    console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
+    reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
+    console.print(_layer_table(report, reasons))
+    for number, reason in enumerate(reasons, start=1):
+        console.print(f"  why {number}  {escape(reason)}")
+    for (kind, unit, reason), number in _matmul_groups(report).items():
+        console.print(f"[bold]{number} {kind} products[/] on {unit}: {escape(reason)}")
+    for warning in report.warnings:
+        console.print(f"[yellow]note:[/] {escape(warning)}")
+
+
+def _layer_table(report: Report, reasons: list[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold")
+    for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "first tile"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("target", no_wrap=True)
+    table.add_column("why", justify="right", no_wrap=True)
+    for layer in report.layers:
+        tile = layer.first_tile
+        table.add_row(
+            escape(layer.name),
+            f"{layer.inputs}x{layer.outputs}",
+            f"{layer.block_rows}x{layer.block_columns}",
+            str(layer.tiles),
+            f"{layer.utilisation:.0%}",
+            str(layer.uses),
+            _ranges(layer),
+            f"{tile['chip']}:{tile['row']},{tile['column']}",
+            escape(layer.target),
+            str(reasons.index(layer.reason) + 1),
+        )
+    return table
+
+
+def _ranges(layer: LayerLine) -> str:
+    low, high = f"{min(layer.input_ranges):.3g}", f"{max(layer.input_ranges):.3g}"
+    return low if low == high else f"{low}..{high}"
+
+
+def _matmul_groups(report: Report) -> dict[tuple[str, str, str], int]:
+    """How many products there are of each kind, unit and reason."""
+    groups: dict[tuple[str, str, str], int] = {}
+    for matmul in report.matmuls:
+        key = (matmul.kind, matmul.unit, matmul.reason)
+        groups[key] = groups.get(key, 0) + 1
+    return groups

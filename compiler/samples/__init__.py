@@ -1,0 +1,1 @@
+"""Sentences that come with tilewright, for calibration and the demo."""

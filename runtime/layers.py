@@ -1,0 +1,179 @@
+"""The modules that a plan's graph calls: layers on tiles, and matmuls on the digital attention unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.drift import conductances_at, one_hot_reading
+from tilewright.runtime.programming import Pairs, column_scale, to_pairs, write
+from tilewright.runtime.tile import TileRow
+from tilewright.targets.devices import statistics_of
+from tilewright.targets.spec import PcmDevice, Target
+
+
+@dataclass
+class Reading:
+    """Which samples are being read, shared by all layers of a session: it names the noise of each read."""
+
+    samples: Sequence[int] = field(default_factory=lambda: [0])
+
+
+@dataclass(frozen=True)
+class Use:
+    """One place in the graph where a layer is called."""
+
+    input_range: float
+    """α: the input that drives a row with the DAC's full scale."""
+    batched: bool
+    """Whether the first dimension of the input counts samples (alone, or folded with others behind it)."""
+
+
+class DigitalLinear(nn.Module):
+    """A layer in full precision: what the compiler's stages and the digital reference run."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """weight: [out, in]; bias: [out]."""
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.weight: Tensor
+        self.bias: Tensor | None
+
+    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+        """x: [..., in] -> [..., out]. The use does not matter without noise or ranges."""
+        return functional.linear(x, self.weight, self.bias)
+
+
+class AnalogLinear(nn.Module):
+    """A layer on tiles: programmed once, drifting, read with noise. Each use has its own input range."""
+
+    def __init__(
+        self,
+        name: str,
+        weight: Tensor,
+        bias: Tensor | None,
+        uses: list[Use],
+        splits: tuple[list[int], list[int]],
+        target: Target,
+        draws: Draws,
+        reading: Reading,
+        compensate: bool,
+    ) -> None:
+        """weight: [out, in]; bias: [out]; splits: rows of each row-block and columns of each column-block."""
+        super().__init__()
+        self.name, self.uses, self.target, self.reading = name, uses, target, reading
+        self.row_splits, self.column_splits = splits
+        self.compensate = compensate
+        self.draws = draws
+        self.statistics = statistics_of(target.device)
+        self.conductance_max = float(target.device.conductance_max) if isinstance(target.device, PcmDevice) else 0.0
+        self.source_weight, self.bias = weight, bias
+        self.scales = [column_scale(part) for part in self._row_parts()]
+        self._program()
+
+    def _row_parts(self) -> Sequence[Tensor]:
+        parts: tuple[Tensor, ...] = self.source_weight.split(self.row_splits, dim=1)
+        return parts
+
+    def _pairs(self, index: int) -> Pairs:
+        """The conductances that were asked for in one row-block: derived from the weights, not stored."""
+        part = self._row_parts()[index]
+        return to_pairs(part / self.scales[index].unsqueeze(1), self.statistics)
+
+    def _program(self) -> None:
+        """Write all devices, and take the reference reading of the drift compensation right after."""
+        self.programmed: list[Tensor] = []
+        self.references: list[Tensor] = []
+        for index in range(len(self.row_splits)):
+            pairs = self._pairs(index)
+            self.programmed.append(write(pairs, self.statistics, self.draws, self.name, index))
+        self.advance_to(0.0)
+
+    def advance_to(self, seconds: float) -> None:
+        """Let the devices drift to ``seconds`` after programming, and compensate."""
+        self.seconds = seconds
+        self.rows: list[TileRow] = []
+        self.corrections: list[Tensor] = []
+        for index in range(len(self.row_splits)):
+            pairs = self._pairs(index)
+            name = (self.name, index)
+            conductances = conductances_at(seconds, self.programmed[index], pairs, self.statistics, self.draws, *name)
+            weights = pairs.weights(conductances)
+            row = TileRow(weights, self.target.tile, self.conductance_max)
+            self.rows.append(row)
+            self.corrections.append(self._correction(index, row, weights))
+
+    def _correction(self, index: int, row: TileRow, weights: Tensor) -> Tensor:
+        """The factor of each column at this time: reference reading over the reading now, one a tile (Joshi 2020)."""
+        if not self.compensate:
+            return torch.ones(weights.shape[0])
+        reading = one_hot_reading(row, weights, self.column_splits, self.draws, self.seconds, self.name, index)
+        if self.seconds == 0 and len(self.references) == index:
+            self.references.append(reading)
+        reference = self.references[index]
+        factor = torch.where(reading > 0, reference / reading, torch.ones_like(reading))
+        return factor.repeat_interleave(torch.tensor(self.column_splits))
+
+    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+        """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias."""
+        this_use = self.uses[use]
+        values = x.reshape(-1, x.shape[-1])
+        total: Tensor | None = None
+        for index, (row, part) in enumerate(zip(self.rows, values.split(self.row_splits, dim=1), strict=True)):
+            normal = self._noise(values.shape[0], this_use, use, index) if row.is_noisy else None
+            outputs = row.multiply(part, this_use.input_range, normal)
+            outputs.mul_(self._digital_scale(index, this_use))
+            total = outputs if total is None else total.add_(outputs)
+        assert total is not None
+        if self.bias is not None:
+            total.add_(self.bias)
+        return total.view(*x.shape[:-1], total.shape[-1])
+
+    def _digital_scale(self, index: int, use: Use) -> Tensor:
+        scale: Tensor = self.scales[index] * (use.input_range * self.corrections[index])
+        return scale.bfloat16().float() if self.target.tile.scale_precision == "bfloat16" else scale
+
+    def _noise(self, rows: int, this_use: Use, use: int, index: int) -> Tensor:
+        samples: Sequence[int] = self.reading.samples
+        if not this_use.batched or rows % len(samples):
+            samples = [-1]  # what does not depend on the batch is read once for all of it
+        columns = sum(self.column_splits)
+        name = (self.name, index, "read", use, self.seconds)
+        return self.draws.normal_per_sample(samples, rows // len(samples), columns, *name).reshape(rows, columns)
+
+
+class DigitalMatmul(nn.Module):
+    """A product of two activations in full precision."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left: [..., m, k], right: [..., k, n] -> [..., m, n]."""
+        return torch.matmul(left, right)
+
+
+class IntMatmul(nn.Module):
+    """A product of two activations on a symmetric INT-n unit with wide accumulators (Spoon 2021, Sec. 3.2)."""
+
+    def __init__(self, bits: int, left_range: float, right_range: float) -> None:
+        """Ranges: the absolute values that the largest integer 2^(bits-1) - 1 stands for."""
+        super().__init__()
+        self.largest = 2 ** (bits - 1) - 1
+        self.left_range, self.right_range = left_range, right_range
+
+    def quantise(self, values: Tensor, value_range: float) -> Tensor:
+        """Whole numbers within ±largest, as float32."""
+        steps: Tensor = values * (self.largest / value_range)
+        return steps.round_().clamp_(-self.largest, self.largest)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums are exact: float32 holds integers up to 2^24."""
+        left, right = self.quantise(left, self.left_range), self.quantise(right, self.right_range)
+        if left.shape[-1] * self.largest**2 >= 2**24:
+            left, right = left.double(), right.double()
+        unit = (self.left_range / self.largest) * (self.right_range / self.largest)
+        return torch.matmul(left, right).to(torch.float32).mul_(unit)

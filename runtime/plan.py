@@ -1,0 +1,278 @@
+"""The plan: what the compiler decided, as one validated document, and the tensors it speaks of.
+
+``PlanDocument`` is plan.json; docs/plan.schema.json is its JSON Schema. Its keys are in the order a reader wants them,
+which is also the order in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from torch import Tensor
+
+from tilewright.targets.spec import Target
+
+SCHEMA_VERSION = 1
+
+Dimension = int | str
+Path_ = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=512)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=512)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Natural = Annotated[int, Field(ge=0, le=2**40)]
+Positive = Annotated[int, Field(ge=1, le=2**40)]
+Range = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Base of every part of the plan: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelIdentity(Record):
+    """Which network this is."""
+
+    name: str
+    architecture: str
+    source: str = Field(description="huggingface or torch")
+    sha256: Sha256 = Field(description="of the weights: names, types, shapes and bytes")
+    parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
+    pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
+
+
+class InputRecord(Record):
+    """One input of the graph, in order."""
+
+    name: Identifier
+    dtype: str
+    shape: list[Dimension] = Field(description="sizes, or names of sizes that may vary")
+    default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
+
+
+class OutputRecord(Record):
+    """One output of the model, in the model's order and by the model's name."""
+
+    name: str
+    dtype: str
+    shape: list[Dimension]
+
+
+class DimensionRecord(Record):
+    """A size that may vary, and how far."""
+
+    minimum: Positive
+    maximum: Positive | None
+
+
+class Figure(Record):
+    """A number that decided, with its unit."""
+
+    name: str
+    value: float
+    unit: str
+
+
+class Alternative(Record):
+    """What was not chosen, and its figures."""
+
+    choice: str
+    figures: list[Figure]
+
+
+class Decision(Record):
+    """One choice of one pass, and why."""
+
+    made_by: str = Field(description="the pass")
+    subject: str = Field(description="the layer, matmul or other thing that it is about")
+    choice: str
+    reason: str
+    figures: list[Figure] = []
+    rejected: list[Alternative] = []
+
+
+class TilePosition(Record):
+    """A physical crossbar."""
+
+    chip: Natural
+    row: Natural
+    column: Natural
+
+
+class Block(Record):
+    """A sub-matrix on one tile: half-open ranges of the layer's inputs (rows) and outputs (columns)."""
+
+    rows: tuple[Natural, Natural]
+    columns: tuple[Natural, Natural]
+    tile: TilePosition
+
+
+class LayerPart(Record):
+    """One matrix of the source model inside a layer, and the columns of the layer that are its outputs."""
+
+    weight: str
+    bias: str | None
+    columns: tuple[Natural, Natural]
+
+
+class UseRecord(Record):
+    """One place where a layer is called."""
+
+    input_range: Range = Field(description="the |input| that drives a row with the full scale of the DAC")
+    batched: bool = Field(description="whether the first dimension of the input counts samples")
+
+
+class LayerRecord(Record):
+    """A weight matrix on tiles. Its tensors are ``<name>.weight`` [outputs, inputs] and ``<name>.bias``."""
+
+    name: Path_
+    inputs: Positive
+    outputs: Positive
+    has_bias: bool
+    parts: list[LayerPart]
+    target: str
+    reason: str
+    uses: list[UseRecord]
+    blocks: list[Block]
+
+    @property
+    def row_splits(self) -> list[int]:
+        """Rows of each row-block, in order."""
+        return [stop - start for start, stop in sorted({block.rows for block in self.blocks})]
+
+    @property
+    def column_splits(self) -> list[int]:
+        """Columns of each column-block, in order."""
+        return [stop - start for start, stop in sorted({block.columns for block in self.blocks})]
+
+
+class MatmulRecord(Record):
+    """A product of two activations on the digital attention unit."""
+
+    name: Path_
+    kind: Literal["scores", "context", "product"]
+    bits: Annotated[int, Field(ge=2, le=16)] | None
+    left_range: Range
+    right_range: Range
+    reason: str
+
+
+class Placement(Record):
+    """Where the tiles are, in sum."""
+
+    chips: Natural
+    mesh: tuple[Positive, Positive]
+    tiles: Natural
+    utilisation: float = Field(ge=0, le=1, description="cells that hold weights / cells of the tiles in use")
+
+
+class Calibration(Record):
+    """What the ranges were fixed on."""
+
+    source: str
+    samples: Natural
+    automatic: bool
+
+
+class Verification(Record):
+    """How far the graph was from the model on the ideal target, after each pass."""
+
+    pass_name: str
+    largest_relative_error: float = Field(ge=0)
+
+
+class NodeRecord(Record):
+    """One node of the graph. Arguments are JSON values, see runtime/graph_io.py."""
+
+    name: Identifier
+    op: Literal["placeholder", "get_attr", "call_function", "call_module", "output"]
+    target: str
+    args: list[Any] = []
+    kwargs: dict[Identifier, Any] = {}
+
+
+class TensorRecord(Record):
+    """A tensor that the graph or a layer uses, and where it is in the weights file."""
+
+    stored_as: str
+    dtype: str
+    shape: list[Natural]
+
+
+class FileRecord(Record):
+    """A file beside plan.json."""
+
+    file: str
+    sha256: Sha256
+    bytes: Natural
+
+
+class PlanDocument(Record):
+    """plan.json."""
+
+    schema_version: Literal[1]
+    tilewright_version: str
+    model: ModelIdentity
+    placement: Placement
+    inputs: list[InputRecord]
+    outputs: list[OutputRecord]
+    dimensions: dict[str, DimensionRecord]
+    layers: list[LayerRecord]
+    matmuls: list[MatmulRecord]
+    calibration: Calibration
+    decisions: list[Decision]
+    verification: list[Verification]
+    target: Target
+    graph: list[NodeRecord]
+    tensors: dict[Path_, TensorRecord]
+    weights: FileRecord
+    tokenizer: list[FileRecord]
+
+
+@dataclass
+class Plan:
+    """A plan in memory. ``document.weights`` and ``document.tokenizer`` describe the files once it is saved."""
+
+    document: PlanDocument
+    tensors: Mapping[str, Tensor]
+    """By the names of ``document.tensors``."""
+    tokenizer_files: dict[str, bytes] = field(default_factory=dict)
+    """File name -> content."""
+    folder: Path | None = None
+    """Where the plan was loaded from or saved to."""
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the plan as a folder, whole or not at all. Raises ``InputError`` if it cannot be written there."""
+        from tilewright.runtime.plan_io import save  # the plan is described here; files are plan_io's
+
+        return save(self, folder, overwrite=overwrite)
+
+    def layer(self, name: str) -> LayerRecord:
+        """The layer of that name. Raises ``InputError`` with the nearest name."""
+        from tilewright.targets.errors import InputError, nearest
+
+        for layer in self.document.layers:
+            if layer.name == name:
+                return layer
+        raise InputError(f"the plan has no layer {name!r}; {nearest(name, [x.name for x in self.document.layers])}")
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def __repr__(self) -> str:
+        """A line for a notebook."""
+        placement = self.document.placement
+        return (
+            f"Plan({self.document.model.name!r} on {self.document.target.name}: {len(self.document.layers)} layers, "
+            f"{placement.tiles} tiles, {placement.chips} chips)"
+        )
+
+
+def load(folder: str | Path) -> Plan:
+    """Read and validate a plan. Runs no code from it. Raises ``InputError`` if it is not one, whole and unchanged."""
+    from tilewright.runtime.plan_io import load as read
+
+    return read(folder)

@@ -1,0 +1,158 @@
+"""Plans as folders: plan.json, weights.safetensors, tokenizer/. Saving is atomic; loading trusts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from tilewright.runtime.atomic_folder import atomic_folder
+from tilewright.runtime.plan import SCHEMA_VERSION, FileRecord, Plan, PlanDocument, TensorRecord
+from tilewright.runtime.plan_check import check_plan
+from tilewright.runtime.weights_file import WeightsFile, dtype_name, write_weights
+from tilewright.targets.errors import InputError, first_problem
+
+PLAN_FILE = "plan.json"
+WEIGHTS_FILE = "weights.safetensors"
+TOKENIZER_FOLDER = "tokenizer"
+LARGEST_PLAN_FILE = 2**30  # bytes of JSON
+
+
+def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the plan; see ``Plan.save``."""
+    folder = Path(folder)
+    with atomic_folder(folder, overwrite=overwrite, marker=PLAN_FILE) as new:
+        stored, records = _stored_once(plan.tensors)
+        digest, size = write_weights(new / WEIGHTS_FILE, stored)
+        if plan.tokenizer_files:
+            (new / TOKENIZER_FOLDER).mkdir()
+        tokenizer = []
+        for name, content in sorted(plan.tokenizer_files.items()):
+            (new / TOKENIZER_FOLDER / name).write_bytes(content)
+            tokenizer.append(_describe(new / TOKENIZER_FOLDER / name))
+        document = plan.document.model_copy(
+            update={
+                "tensors": records,
+                "weights": FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size),
+                "tokenizer": tokenizer,
+            }
+        )
+        (new / PLAN_FILE).write_text(readable_json(document.model_dump(mode="json")) + "\n", encoding="utf-8")
+    plan.document, plan.folder = document, folder
+    return folder
+
+
+def load(folder: str | Path) -> Plan:
+    """Read and validate a plan; see ``runtime.plan.load``."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"there is no plan folder {str(folder)!r}")
+    document = _read_document(folder)
+    _check_file(folder, document.weights)
+    tokenizer_files = {}
+    for record in document.tokenizer:
+        _check_file(folder / TOKENIZER_FOLDER, record)
+        tokenizer_files[record.file] = (folder / TOKENIZER_FOLDER / record.file).read_bytes()
+    tensors = _read_tensors(folder / document.weights.file, document.tensors)
+    plan = Plan(document, tensors, tokenizer_files, folder)
+    try:
+        check_plan(plan)
+    except InputError as error:
+        raise InputError(f"plan {folder}: {error}") from error
+    return plan
+
+
+def _read_document(folder: Path) -> PlanDocument:
+    path = folder / PLAN_FILE
+    if not path.is_file():
+        raise InputError(f"folder {str(folder)!r} holds no {PLAN_FILE}, so it is not a plan")
+    if path.stat().st_size > LARGEST_PLAN_FILE:
+        raise InputError(f"{path} is {path.stat().st_size} bytes, allowed are {LARGEST_PLAN_FILE}")
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{path} has schema version {version!r}; this tilewright reads version {SCHEMA_VERSION}")
+    try:
+        return PlanDocument.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"plan {folder}: {first_problem(error, PlanDocument)}") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply to be a plan") from error
+
+
+def _check_file(folder: Path, record: FileRecord) -> None:
+    if Path(record.file).name != record.file or record.file in ("", ".", ".."):
+        raise InputError(f"plan {folder}: file name {record.file!r} does not stay inside the plan")
+    path = folder / record.file
+    if path.is_symlink() or not path.is_file():
+        raise InputError(f"plan {folder}: the file {record.file} is missing")
+    if path.stat().st_size != record.bytes:
+        raise InputError(f"{path} has {path.stat().st_size} bytes where the plan says {record.bytes}: it is damaged")
+    if file_sha256(path) != record.sha256:
+        raise InputError(f"{path} does not have the SHA-256 that the plan names: it or the plan was changed")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe(path: Path) -> FileRecord:
+    return FileRecord(file=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+
+
+def _read_tensors(path: Path, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
+    file = WeightsFile(path)
+    read: dict[str, Tensor] = {}
+    tensors = {}
+    for name, record in records.items():
+        if record.stored_as not in file.names:
+            raise InputError(f"{path} holds no tensor {record.stored_as!r}, which the plan needs for {name!r}")
+        if file.shape(record.stored_as) != record.shape:
+            raise InputError(
+                f"tensor {record.stored_as!r} has shape {file.shape(record.stored_as)}, the plan says {record.shape}"
+            )
+        if record.stored_as not in read:
+            read[record.stored_as] = file.read(record.stored_as)
+        tensors[name] = read[record.stored_as]
+        if dtype_name(tensors[name].dtype) != record.dtype:
+            raise InputError(f"tensor {name!r} is {tensors[name].dtype}, the plan says {record.dtype}")
+    return tensors
+
+
+def _stored_once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, TensorRecord]]:
+    """Tensors that share their memory (tied weights) are written once."""
+    stored: dict[str, Tensor] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+    records = {}
+    for name, tensor in tensors.items():
+        identity = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        key = seen.setdefault(identity, name) if tensor.numel() else name
+        if key == name:
+            stored[name] = tensor
+        records[name] = TensorRecord(stored_as=key, dtype=dtype_name(tensor.dtype), shape=list(tensor.shape))
+    return stored, records
+
+
+def readable_json(value: Any, indent: str = "") -> str:
+    """JSON with what fits in a line on one line, and the keys in the order given."""
+    flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not isinstance(value, dict | list) or not value or len(flat) + len(indent) <= 118:
+        return flat
+    deeper = indent + " "
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {readable_json(item, deeper)}" for key, item in value.items()]
+        opening, closing = "{", "}"
+    else:
+        items = [readable_json(item, deeper) for item in value]
+        opening, closing = "[", "]"
+    return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing

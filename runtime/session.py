@@ -1,0 +1,127 @@
+"""A session: one programmed chip at one time, ready to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.graph_io import build_module, decode_graph
+from tilewright.runtime.inputs import prepare_inputs
+from tilewright.runtime.layers import AnalogLinear, DigitalLinear, DigitalMatmul, IntMatmul, Reading, Use
+from tilewright.runtime.names import LAYER_PREFIX, bias_key, layer_path, matmul_path, weight_key
+from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
+from tilewright.runtime.times import parse_time
+from tilewright.targets.errors import InputError
+
+Progress = Callable[[str], None]
+
+
+class Session:
+    """A plan on a simulated chip.
+
+    Creating one programs the chip that (seed, repeat) name. ``advance_to`` lets it drift; calling it runs the graph
+    and returns the model's outputs by the model's names. The same plan, seed, repeat and time give the same bits
+    whatever the batch size or number of threads, as far as arithmetic is on the chip: products on tiles and INT-n
+    units are exact integer sums. Products in float (the digital reference, targets without a DAC) depend on the
+    math library.
+
+    Reads are numbered: each call reads the next samples, so calling twice with one input gives two different reads,
+    and splitting a batch over several calls changes nothing. ``advance_to`` starts the count again.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        seed: int = 0,
+        *,
+        repeat: int = 0,
+        ideal: bool = False,
+        drift_compensation: bool | None = None,
+        on_layer: Progress | None = None,
+    ) -> None:
+        """Program a chip.
+
+        seed, repeat: which chip. ideal: run the digital reference in full precision instead. drift_compensation:
+        False switches the target's compensation off. on_layer: called with each layer's name once it is programmed.
+        """
+        self.plan, self.seed, self.repeat, self.ideal = plan, seed, repeat, ideal
+        self._compensate = plan.document.target.drift_compensation == "global" and drift_compensation is not False
+        self._reading = Reading()
+        self._next_sample = 0
+        draws = Draws(seed, repeat)
+        self._analog: list[AnalogLinear] = []
+        modules: dict[str, nn.Module] = {}
+        for layer in plan.document.layers:
+            modules[layer_path(layer.name)] = self._layer(layer, draws)
+            if on_layer:
+                on_layer(layer.name)
+        for matmul in plan.document.matmuls:
+            modules[matmul_path(matmul.name)] = self._matmul(matmul)
+        graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
+        tensors = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
+        self.module = build_module(graph, modules, tensors)
+        self.seconds = 0.0
+
+    def _layer(self, layer: LayerRecord, draws: Draws) -> nn.Module:
+        weight = self.plan.tensors[weight_key(layer.name)].to(torch.float32)
+        bias = self.plan.tensors[bias_key(layer.name)].to(torch.float32) if layer.has_bias else None
+        if self.ideal:
+            return DigitalLinear(weight, bias)
+        uses = [Use(use.input_range, use.batched) for use in layer.uses]
+        splits = (layer.row_splits, layer.column_splits)
+        target = self.plan.document.target
+        module = AnalogLinear(layer.name, weight, bias, uses, splits, target, draws, self._reading, self._compensate)
+        self._analog.append(module)
+        return module
+
+    def _matmul(self, matmul: MatmulRecord) -> nn.Module:
+        if self.ideal or matmul.bits is None:
+            return DigitalMatmul()
+        return IntMatmul(matmul.bits, matmul.left_range, matmul.right_range)
+
+    @torch.inference_mode()
+    def advance_to(self, time: str | float, *, on_layer: Progress | None = None) -> Session:
+        """Let the chip drift to a time after programming: seconds, or text such as "1h" or "1mo".
+
+        Any time may follow any other: a chip's state depends on the time alone. Returns the session.
+        Raises ``InputError`` for a time before zero or of an unknown unit.
+        """
+        self.seconds = parse_time(time)
+        self._next_sample = 0
+        for layer in self._analog:
+            layer.advance_to(self.seconds)
+            if on_layer:
+                on_layer(layer.name)
+        return self
+
+    def __call__(self, inputs: Mapping[str, Any] | None = None, **named: Any) -> dict[str, Tensor]:
+        """The model's outputs for the next samples. Inputs are tensors or arrays, by name."""
+        return self.run({**(inputs or {}), **named})
+
+    @torch.inference_mode()
+    def run(self, inputs: Mapping[str, Any], *, samples: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """The model's outputs, in its order.
+
+        samples: the number of each sample, which names its read noise; the next ones if not given.
+        Raises ``InputError`` for inputs that do not fit the plan.
+        """
+        prepared = prepare_inputs(self.plan.document, inputs)
+        count = self._batch_size(prepared)
+        if samples is None:
+            samples = range(self._next_sample, self._next_sample + count)
+            self._next_sample += count
+        if len(samples) != count:
+            raise InputError(f"{len(samples)} sample numbers were given for a batch of {count}")
+        self._reading.samples = samples
+        results = self.module(*prepared.values())
+        return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
+
+    def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
+        for record in self.plan.document.inputs:
+            if record.shape and record.shape[0] == "batch":
+                return prepared[record.name].shape[0]
+        return 1

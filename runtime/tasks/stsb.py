@@ -1,0 +1,109 @@
+"""STS-B: how well do similarities of sentences rank like people's (Spearman correlation)?"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from tilewright.runtime.plan import Plan
+from tilewright.runtime.session import Session
+from tilewright.runtime.tasks.task import Task
+from tilewright.runtime.text import TextEncoder, batches
+from tilewright.targets.errors import InputError
+
+COLUMNS = ("sentence1", "sentence2", "score")
+
+
+class SemanticSimilarity(Task):
+    """Pairs of sentences with scores from 0 to 5.
+
+    A model with ``logits`` reads both sentences at once and its single logit is the similarity; any other embeds each
+    sentence (mean over tokens, or the first token where the model's folder says so) and the similarity is the cosine.
+    """
+
+    metric = "Spearman correlation x 100"
+
+    def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
+        """data: a TSV file, or a folder with dev.tsv, that has the columns sentence1, sentence2 and score."""
+        pairs, self.scores = read_pairs(data, limit)
+        outputs = [record.name for record in plan.document.outputs]
+        self.reads_pairs = "logits" in outputs
+        if not self.reads_pairs and "last_hidden_state" not in outputs:
+            raise InputError(
+                f"task stsb needs the output last_hidden_state or logits; the plan has {', '.join(outputs)}"
+            )
+        self.pooling = plan.document.model.pooling or "mean"
+        encoder = TextEncoder(plan)
+        texts = pairs if self.reads_pairs else [sentence for pair in pairs for sentence in pair]
+        self.encoded = encoder.encode(texts)
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return len(self.scores)
+
+    def measure(self, session: Session, batch_size: int) -> float:
+        """Spearman correlation x 100 of similarities and scores; NaN if all similarities are equal."""
+        results: list[Tensor | None] = [None] * len(self.encoded)
+        for numbers in batches(self.encoded, batch_size):
+            inputs = {name: torch.stack([self.encoded[n][name] for n in numbers]) for name in self.encoded[numbers[0]]}
+            outputs = session.run(inputs, samples=numbers)
+            for number, result in zip(numbers, self._result(inputs, outputs), strict=True):
+                results[number] = result
+        stacked = torch.stack([result for result in results if result is not None]).double()
+        similarities = stacked if self.reads_pairs else (stacked[0::2] * stacked[1::2]).sum(dim=1)
+        return 100 * float(spearmanr(similarities.numpy(), self.scores).statistic)
+
+    def _result(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> Tensor:
+        """One number or one unit vector a text."""
+        if self.reads_pairs:
+            logits = outputs["logits"]
+            if logits.dim() != 2 or logits.shape[1] != 1:
+                raise InputError(f"task stsb needs one logit a pair; the plan's logits have shape {list(logits.shape)}")
+            return logits[:, 0]
+        hidden = outputs["last_hidden_state"]
+        if self.pooling == "cls":
+            vectors = hidden[:, 0]
+        else:
+            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            vectors = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def read_pairs(data: Path, limit: int | None) -> tuple[list[tuple[str, str]], list[float]]:
+    """Pairs and scores of a TSV file with a header. Raises ``InputError`` with the line that is wrong."""
+    path = data / "dev.tsv" if data.is_dir() else data
+    if not path.is_file():
+        raise InputError(f"there is no data file {str(path)!r}")
+    pairs, scores = [], []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            missing = [column for column in COLUMNS if column not in (rows.fieldnames or [])]
+            if missing:
+                raise InputError(f"{path} has no column {missing[0]!r}; task stsb needs {', '.join(COLUMNS)}")
+            for row in rows:
+                pairs.append((row["sentence1"] or "", row["sentence2"] or ""))
+                scores.append(_score(row["score"], path, rows.line_num))
+                if limit is not None and len(pairs) >= limit:
+                    break
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not readable as tab-separated text: {error}") from error
+    if len(pairs) < 2:
+        raise InputError(f"{path} has {len(pairs)} pairs; a correlation needs at least 2")
+    return pairs, scores
+
+
+def _score(text: str | None, path: Path, line: int) -> float:
+    try:
+        score = float(text or "")
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError(f"{path} line {line}: score {text!r} is not a number")
+    return score

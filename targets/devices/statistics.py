@@ -1,0 +1,33 @@
+"""What every kind of device answers. All conductances are normalised to the device's maximum (0..1)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class DeviceStatistics(Protocol):
+    """Statistics of one memory device. Functions are elementwise; results have the shape of the first argument."""
+
+    deterministic: bool
+    """True if a device keeps exactly what it was given: no draw is made for it."""
+
+    writes_zero: bool
+    """True if the device of a pair that holds zero is written, with its noise, as well."""
+
+    def programming_deviation(self, conductance: Tensor) -> Tensor:
+        """Standard deviation of one write of the target conductance."""
+        ...
+
+    def drift_exponent(self, conductance: Tensor, normal: Tensor) -> Tensor:
+        """ν of devices with these target conductances, from standard normal numbers."""
+        ...
+
+    def drift_logarithm(self, seconds: float) -> float:
+        """ln((t + t0)/t0), so that g(t) = g · exp(-ν · this). Zero where nothing drifts."""
+        ...
+
+    def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:
+        """Standard deviation of the 1/f noise at a time, relative to the drifted conductance."""
+        ...

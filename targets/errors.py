@@ -1,0 +1,74 @@
+"""The one error that means "the input is wrong", and the help that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message is one sentence for a person.
+
+    The command line prints it and exits with code 2; anything else that is raised is a bug of
+    tilewright and keeps its traceback.
+    """
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A half-sentence that names the allowed names and, where one is close, the likely one."""
+    names = sorted(allowed)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"{guess}allowed: {shown or 'none'}"
+
+
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first finding of a pydantic validation as one sentence with the key, its value and what is allowed."""
+    finding = error.errors(include_url=False)[0]
+    location = [part for part in finding["loc"] if part != "function-wrap[validate]"]
+    path = ".".join(str(part) for part in location) or "the document"
+    kind, value = finding["type"], finding.get("input")
+    if kind == "extra_forbidden":
+        allowed = _keys_beside(location, model)
+        return f"{path} is not a known key; {nearest(str(location[-1]), allowed)}"
+    if kind == "missing":
+        return f"{path} is missing"
+    message = finding["msg"].removeprefix("Value error, ")
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return f"{path} is {shown}: {message[0].lower() + message[1:]}"
+
+
+def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
+    """The keys that are allowed where an unknown one was found; every key of the model's schema if unclear."""
+    definitions = model.model_json_schema(mode="validation")
+    known = definitions.get("$defs", {})
+    node = definitions
+    for part in location[:-1]:
+        node = _follow(node, str(part), known)
+    return list(_resolve(node, known).get("properties", {}))
+
+
+def _resolve(node: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = known[node["$ref"].rsplit("/", 1)[-1]]
+    return node
+
+
+def _follow(node: dict[str, Any], part: str, known: dict[str, Any]) -> dict[str, Any]:
+    node = _resolve(node, known)
+    if part in node.get("properties", {}):
+        return dict(node["properties"][part])
+    if "mapping" in node.get("discriminator", {}) and part in node["discriminator"]["mapping"]:
+        return {"$ref": node["discriminator"]["mapping"][part]}
+    for option in node.get("anyOf", []):
+        resolved = _resolve(option, known)
+        if resolved.get("type") in ("object", "array"):
+            return _follow(resolved, part, known) if part in resolved.get("properties", {}) else resolved
+    if "items" in node:
+        return dict(node["items"])
+    return node

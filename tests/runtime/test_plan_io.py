@@ -1,0 +1,219 @@
+"""Plans as folders: whole or not at all, and nothing in one is trusted."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tilewright
+from tilewright.runtime import plan_io
+from tilewright.runtime.atomic_folder import atomic_folder
+from tilewright.runtime.weights_file import WeightsFile, write_weights
+from tilewright.targets.errors import InputError
+
+
+@pytest.fixture
+def folder(small_plan_folder, tmp_path):
+    return shutil.copytree(small_plan_folder, tmp_path / "plan")
+
+
+def edit(folder, change):
+    path = folder / "plan.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def refusal(folder):
+    with pytest.raises(InputError) as error:
+        tilewright.load(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_saved_plan_is_the_same_plan(small_plan, small_plan_folder, tmp_path):
+    loaded = tilewright.load(small_plan_folder)
+    assert loaded.document == small_plan.document
+    for name, tensor in small_plan.tensors.items():
+        assert torch.equal(loaded.tensors[name], tensor)
+    again = loaded.save(tmp_path / "again")
+    for name in ("plan.json", "weights.safetensors"):
+        assert (again / name).read_bytes() == (small_plan_folder / name).read_bytes()
+
+
+def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_folder, tmp_path):
+    again = tilewright.compile(small_bert_folder).save(tmp_path / "again")
+    for name in ("plan.json", "weights.safetensors"):
+        assert (again / name).read_bytes() == (small_plan_folder / name).read_bytes()
+
+
+def test_plan_json_is_readable(small_plan_folder):
+    lines = (small_plan_folder / "plan.json").read_text().splitlines()
+    assert lines[1] == ' "schema_version": 1,'
+    assert max(map(len, lines)) < 500
+    assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
+
+
+def test_saving_leaves_nothing_behind_when_it_fails(small_plan, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan_io, "readable_json", fail)
+    with pytest.raises(KeyboardInterrupt):
+        small_plan.save(tmp_path / "plan")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_plan_stays_when_replacing_it_fails(folder, tmp_path):
+    before = (folder / "plan.json").read_bytes()
+    with pytest.raises(RuntimeError), atomic_folder(folder, overwrite=True, marker="plan.json") as new:
+        (new / "plan.json").write_text("{}")
+        raise RuntimeError
+    assert (folder / "plan.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+def test_saving_does_not_overwrite_unasked_nor_what_is_not_a_plan(small_plan, folder, tmp_path):
+    with pytest.raises(InputError, match="exists already"):
+        small_plan.save(folder)
+    small_plan.save(folder, overwrite=True)
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(InputError, match="not a plan"):
+        small_plan.save(tmp_path / "precious", overwrite=True)
+    with pytest.raises(InputError, match="does not exist"):
+        small_plan.save(tmp_path / "no" / "where")
+
+
+def test_tied_tensors_are_stored_once(tmp_path):
+    shared = torch.randn(10, 10)
+    stored, records = plan_io._stored_once({"a": shared, "b": shared, "c": shared.T})
+    assert list(stored) == ["a", "c"]
+    assert records["b"].stored_as == "a"
+    digest, size = write_weights(tmp_path / "w.safetensors", stored)
+    assert size == (tmp_path / "w.safetensors").stat().st_size
+    assert digest == plan_io.file_sha256(tmp_path / "w.safetensors")
+    assert torch.equal(WeightsFile(tmp_path / "w.safetensors").read("c"), shared.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.bool])
+def test_the_library_reads_what_we_write(tmp_path, dtype):
+    from safetensors.torch import load_file
+
+    tensors = {"x": torch.arange(6).reshape(2, 3).to(dtype), "empty": torch.empty(0, 3, dtype=dtype)}
+    tensors["scalar"] = torch.tensor(1).to(dtype)
+    write_weights(tmp_path / "w.safetensors", tensors)
+    for name, tensor in load_file(tmp_path / "w.safetensors").items():
+        assert torch.equal(tensor, tensors[name]) and tensor.dtype == dtype
+
+
+def test_missing_and_foreign_folders(tmp_path):
+    assert "no plan folder" in refusal(tmp_path / "nothing")
+    assert "holds no plan.json" in refusal(tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    assert "not readable JSON" in refusal(tmp_path)
+    (tmp_path / "plan.json").write_text("[" * 100_000)
+    assert "not readable JSON" in refusal(tmp_path)
+    (tmp_path / "plan.json").write_text("[]")
+    assert "schema version None" in refusal(tmp_path)
+
+
+def test_another_schema_version(folder):
+    edit(folder, lambda content: content.update(schema_version=2))
+    assert "schema version 2; this tilewright reads version 1" in refusal(folder)
+
+
+def test_truncated_and_changed_weights(folder):
+    path = folder / "weights.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-10])
+    assert "damaged" in refusal(folder)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "SHA-256" in refusal(folder)
+    path.unlink()
+    assert "missing" in refusal(folder)
+
+
+def test_an_edited_hash(folder):
+    edit(folder, lambda content: content["weights"].update(sha256="0" * 64))
+    assert "SHA-256" in refusal(folder)
+    edit(folder, lambda content: content["weights"].update(sha256="xyz"))
+    assert "weights.sha256" in refusal(folder)
+
+
+def test_unknown_keys_name_the_nearest(folder):
+    edit(folder, lambda content: content["layers"][0].update(inputz=3))
+    assert "inputz is not a known key; did you mean 'inputs'" in refusal(folder)
+
+
+def test_paths_stay_inside_the_plan(folder, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    for name in ("../secret", "/etc/passwd", ".."):
+        edit(folder, lambda content, name=name: content["weights"].update(file=name))
+        assert "does not stay inside" in refusal(folder)
+    (folder / "link").symlink_to(tmp_path / "secret")
+    edit(folder, lambda content: content["weights"].update(file="link"))
+    assert "missing" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["layers"][0]["blocks"][0].update(rows=[0, 1]), "do not split|is on no tile|cover"),
+        (lambda c: c["layers"][0]["blocks"].pop(), "cover|on no tile|blocks"),
+        (
+            lambda c: c["layers"][1]["blocks"][0].update(tile=c["layers"][0]["blocks"][0]["tile"]),
+            "holds blocks of both",
+        ),
+        (lambda c: c["layers"][0]["blocks"][0]["tile"].update(column=99), "not on the plan's chips"),
+        (lambda c: c["placement"].update(tiles=1), "the plan says 1 tiles"),
+        (lambda c: c["placement"].update(utilisation=0.5), "utilisation"),
+        (lambda c: c["layers"][0].update(outputs=191), "cover|shape"),
+        (lambda c: c["layers"][0]["uses"].append(c["layers"][0]["uses"][0]), "uses"),
+        (lambda c: c["layers"][0]["uses"][0].update(input_range=0), "input_range"),
+        (lambda c: c["layers"].append(c["layers"][0]), "named|holds blocks"),
+        (lambda c: c["inputs"].pop(), "inputs"),
+        (lambda c: c["outputs"].pop(), "outputs"),
+        (lambda c: c["target"]["tile"]["rows"].update(value=-1), "target.tile.rows"),
+        (lambda c: c["tensors"].pop(next(iter(c["tensors"]))), "no tensor"),
+        (lambda c: next(iter(c["tensors"].values())).update(shape=[1]), "shape"),
+        (lambda c: next(iter(c["tensors"].values())).update(dtype="int8"), "int8"),
+        (lambda c: next(iter(c["tensors"].values())).update(stored_as="nothing"), "no tensor 'nothing'"),
+        (lambda c: c.update(graph=[]), "empty|inputs"),
+        (lambda c: c["matmuls"][0].update(bits=99), "bits"),
+    ],
+)
+def test_plans_that_do_not_agree_with_themselves(folder, change, words):
+    import re
+
+    edit(folder, change)
+    message = refusal(folder)
+    assert re.search(words, message), message
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_edit_gives_a_plan_or_a_sentence(small_plan_folder, tmp_path_factory, data):
+    """Replace one random leaf of plan.json: load answers with a plan or one sentence, never a traceback."""
+    content = json.loads((small_plan_folder / "plan.json").read_text())
+    node = content
+    while True:
+        keys = sorted(node) if isinstance(node, dict) else range(len(node))
+        key = data.draw(st.sampled_from(list(keys)))
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.integers(0, 9)) == 0:
+            break
+        node = node[key]
+    node[key] = data.draw(
+        st.sampled_from(
+            [None, True, -1, 0, 2**70, 1e300, float("nan"), "", "x", "__class__", [], {}, [[0]], {"node": "x"}]
+        )
+    )
+    folder = tmp_path_factory.mktemp("fuzz")
+    shutil.copy(small_plan_folder / "weights.safetensors", folder)
+    (folder / "plan.json").write_text(json.dumps(content))
+    try:
+        tilewright.load(folder)
+    except InputError as error:
+        assert "\n" not in str(error)
