@@ -6,7 +6,9 @@ Arguments are JSON values; what JSON lacks is an object with one key: {"node": n
 
 from __future__ import annotations
 
+import keyword
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -97,12 +99,11 @@ def decode_graph(nodes: list[NodeRecord], module_names: set[str], tensor_names: 
 def _decode_target(record: NodeRecord, module_names: set[str], tensor_names: set[str]) -> Any:
     if record.op == "call_function":
         return allowed_function(record.target)
-    known = {
-        "call_module": module_names,
-        "get_attr": tensor_names,
-        "placeholder": {record.name},
-        "output": {"output"},
-    }[record.op]
+    if record.op == "placeholder":
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", record.target) is None or keyword.iskeyword(record.target):
+            raise InputError(f"input {record.target[:40]!r} is not a plain word")
+        return record.target
+    known = {"call_module": module_names, "get_attr": tensor_names, "output": {"output"}}[record.op]
     if record.target not in known:
         raise InputError(f"node {record.name!r}: there is no {record.op} target {record.target!r} in this plan")
     return record.target

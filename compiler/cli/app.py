@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-from typing import Any
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +14,10 @@ from tilewright.compiler.cli import compile_command, evaluate_command, report_co
 from tilewright.compiler.cli.console import errors
 from tilewright.targets.errors import InputError
 
+INTERRUPTED = 130
+"""The exit code of a program that was stopped, by Ctrl-C or by SIGTERM."""
+
 app = typer.Typer(
-    help="Compile trained networks for analog in-memory chips, and run the plans on simulated ones.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -27,6 +30,21 @@ app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("targets")(targets_command.targets_command)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tilewright {installed_version('tilewright')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Compile trained networks for analog in-memory chips, and run the plans on simulated ones."""
+
+
 def main() -> None:
     """Run the program. Wrong input ends in one sentence and code 2; a bug of tilewright keeps its traceback."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -35,9 +53,10 @@ def main() -> None:
     except InputError as error:
         errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted: nothing was written", markup=False)
-        sys.exit(130)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # typer turns an interrupt into this code
+            errors.print("interrupted: nothing half-done was left", markup=False)
+        raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise

@@ -78,8 +78,9 @@ class ExportedGraph:
         names: dict[str, str] = {}
         alike: dict[tuple[int, int], str] = {}
         for node in placeholders:
-            for place, size in enumerate(_tensor_of(node).shape):
-                if isinstance(size, int) or str(size) in names:
+            sizes: list[Any] = list(_tensor_of(node).shape)
+            for place, size in enumerate(sizes):
+                if fixed_size(size) is not None or str(size) in names:
                     continue
                 wanted = DIMENSION_NAMES[place] if place < len(DIMENSION_NAMES) else f"size_{place}"
                 if wanted in names.values():
@@ -88,7 +89,9 @@ class ExportedGraph:
         return names
 
     def _shape(self, tensor: Tensor) -> list[int | str]:
-        return [size if isinstance(size, int) else self._symbols.get(str(size), str(size)) for size in tensor.shape]
+        fixed = [fixed_size(size) for size in tensor.shape]
+        named = [self._symbols.get(str(size), str(size)) for size in tensor.shape]
+        return [name if size is None else size for size, name in zip(fixed, named, strict=True)]
 
     def _outputs(self, program: ExportedProgram) -> list[OutputRecord]:
         output = next(iter(reversed(self.graph.graph.nodes)))
@@ -115,6 +118,11 @@ class ExportedGraph:
         """The model's own outputs as the graph gives them: flat, constants left out."""
         leaves = pytree.tree_leaves(structure)
         return [leaves[place] for place in self._kept]
+
+
+def fixed_size(size: int | torch.SymInt) -> int | None:
+    """The number, if tracing found that this size cannot vary."""
+    return size if isinstance(size, int) else size.node.maybe_as_int()
 
 
 def output_names(spec: pytree.TreeSpec) -> list[str]:

@@ -1,0 +1,219 @@
+"""The command line as a user runs it: results, and one sentence with code 2 for what is wrong."""
+
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import tilewright
+from tests.conftest import padded_batch
+from tilewright.compiler.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the program in this process; returns (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tilewright", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def inputs_file(tmp_path):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, **{name: value.numpy() for name, value in padded_batch(5, 9).items()})
+    return path
+
+
+def sentence(code, out, err):
+    """The one sentence of a refusal."""
+    assert code == 2 and out == ""
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def test_compile_then_report(run, small_bert_folder, tmp_path):
+    code, out, _ = run("compile", small_bert_folder, "-o", "plan", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["report"]["tiles"] == 9 and result["report"]["model"] == "small-bert"
+    assert result["passes"][0]["pass"] == "canonicalize"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan"]
+    code, out, _ = run("report", "plan", "--json")
+    report = json.loads(out)
+    assert code == 0 and report == result["report"]
+    assert run("report", "plan", "--format", "json")[1] == out
+    code, out, _ = run("report", "plan")
+    assert code == 0
+    for layer in report["layers"]:
+        assert layer["name"] in out and f"{layer['inputs']}x{layer['outputs']}" in out
+    assert "int8" in out and "automatic" in out and "only target offered" in out
+
+
+def test_compile_does_not_overwrite_unasked(run, small_bert_folder, small_plan, tmp_path):
+    small_plan.save(tmp_path / "plan")
+    assert "exists already" in sentence(*run("compile", small_bert_folder, "-o", "plan"))
+    code, out, _ = run("compile", small_bert_folder, "-o", "plan", "--force", "--target", "ideal", "--name", "mine")
+    assert code == 0 and "mine on ideal" in out
+    assert tilewright.load(tmp_path / "plan").document.target.name == "ideal"
+
+
+def test_calibration_from_files(run, small_bert_folder, inputs_file, tmp_path):
+    assert run("compile", small_bert_folder, "-o", "plan", "--calibration", inputs_file)[0] == 0
+    calibration = tilewright.load(tmp_path / "plan").document.calibration
+    assert (calibration.samples, calibration.automatic) == (5, False)
+    (tmp_path / "texts.txt").write_text("One text.\n")
+    problem = sentence(*run("compile", small_bert_folder, "-o", "p2", "--calibration", "texts.txt"))
+    assert "tokenizer" in problem and not (tmp_path / "p2").exists()
+
+
+def test_run_gives_what_the_session_gives(run, small_plan_folder, inputs_file, tmp_path):
+    code, out, _ = run(
+        "run", small_plan_folder, "--inputs", inputs_file, "--time", "1d", "--seed", 3, "--repeats", 2, "-o", "out.npz",
+        "--batch-size", 2, "--json",
+    )  # fmt: skip
+    assert code == 0
+    result = json.loads(out)
+    assert result["chip"] == {"seed": 3, "repeats": 2, "time": "1d", "seconds_since_programming": 86400.0}
+    plan, inputs = tilewright.load(small_plan_folder), padded_batch(5, 9)
+    with np.load(tmp_path / "out.npz") as outputs:
+        assert outputs.files == ["last_hidden_state", "pooler_output"]
+        for repeat in range(2):
+            expected = tilewright.Session(plan, 3, repeat=repeat).advance_to("1d")(inputs)
+            for name in outputs.files:
+                assert np.array_equal(outputs[name][repeat], expected[name].numpy())
+    assert all(line["relative_error"] > 0 for line in result["outputs"])
+
+
+def test_run_ideal_is_the_model(run, small_plan_folder, small_bert, inputs_file, tmp_path):
+    code, out, _ = run("run", small_plan_folder, "--inputs", inputs_file, "--ideal", "-o", "out.npz")
+    assert code == 0 and "digital reference" in out
+    with np.load(tmp_path / "out.npz") as outputs, torch.inference_mode():
+        expected = small_bert(**padded_batch(5, 9))
+        assert outputs.files == list(expected.keys())
+        for name in outputs.files:
+            np.testing.assert_allclose(outputs[name], expected[name].numpy(), rtol=1e-4, atol=1e-5)
+    assert "exists already" in sentence(*run("run", small_plan_folder, "--inputs", inputs_file, "-o", "out.npz"))
+
+
+def test_evaluate(run, minilm_plan_folder, tmp_path):
+    (tmp_path / "dev.tsv").write_text(
+        "sentence1\tsentence2\tscore\nA dog runs.\tA dog is running.\t5\nA dog runs.\tHe pays taxes.\t0\n"
+        "A cup of tea.\tSome tea in a cup.\t4.5\nA cup of tea.\tA green car.\t0.5\n"
+    )
+    arguments = ["evaluate", minilm_plan_folder, "--task", "stsb", "--data", tmp_path, "--repeats", 2]
+    code, out, _ = run(*arguments, "--times", "1s,1mo", "--json")
+    result = json.loads(out)
+    assert code == 0 and [point["time"] for point in result["points"]] == ["1s", "1mo"]
+    assert all(len(point["values"]) == 2 and point["standard_error"] is not None for point in result["points"])
+    code, out, _ = run(*arguments, "--times", "1s", "--no-drift-compensation")
+    assert code == 0 and "no drift compensation" in out and "digital" in out
+
+
+def test_targets(run):
+    code, out, _ = run("targets")
+    assert code == 0 and "pcm-512" in out and "ideal" in out
+    assert {target["name"] for target in json.loads(run("targets", "--json")[1])} >= {"pcm-512", "ideal"}
+    code, out, _ = run("targets", "pcm-512")
+    assert "conductance_max" in out and "uS" in out and "Joshi 2020" in out
+    assert json.loads(run("targets", "pcm-512", "--json")[1])["tile"]["adc"]["bits"]["value"] == 10
+
+
+def test_help_and_version(run):
+    code, out, _ = run("--version")
+    assert code == 0 and out.strip() == f"tilewright {tilewright.__version__}"
+    code, out, _ = run("--help")
+    assert code == 0 and all(name in out for name in ("compile", "report", "run", "evaluate", "targets"))
+
+
+def test_wrong_input_is_one_sentence_and_leaves_nothing(
+    run, small_bert_folder, small_plan_folder, inputs_file, tmp_path
+):
+    (tmp_path / "bad.npz").write_bytes(b"nonsense")
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object))
+    np.savez(tmp_path / "names.npz", input_idz=np.ones((1, 4), dtype=np.int64))
+    np.savez(tmp_path / "shapes.npz", input_ids=np.ones(4, dtype=np.int64))
+    (tmp_path / "bad.yaml").write_text("tile: {rowz: 1}")
+    (tmp_path / "empty").mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    run_on = ["run", small_plan_folder, "-o", "out.npz", "--inputs"]
+    cases = {
+        ("compile", "./missing", "-o", "p"): "no model folder",
+        ("compile", "empty", "-o", "p"): "config.json",
+        ("compile", small_bert_folder, "-o", "no/such/place"): "does not exist",
+        ("compile", small_bert_folder, "-o", "p", "--target", "pcm-51"): "did you mean 'pcm-512'",
+        ("compile", small_bert_folder, "-o", "p", "--target", "bad.yaml"): "bad.yaml",
+        ("compile", small_bert_folder, "-o", "p", "--attention-bits", "99"): "2 to 16",
+        ("compile", small_bert_folder, "-o", "p", "--calibration", "missing.npz"): "no calibration file",
+        ("compile", small_bert_folder, "-o", "p", "--calibration", "bad.npz"): "not a readable .npz",
+        ("compile", small_bert_folder, "-o", "p", "--calibration", "names.npz"): "input_idz",
+        ("report", "missing"): "no plan folder",
+        ("report", "empty"): "plan.json",
+        ("report", small_plan_folder, "--format", "jsn"): "did you mean 'json'",
+        (*run_on, "missing.npz"): "no file",
+        (*run_on, "bad.npz"): "not a readable .npz",
+        (*run_on, "objects.npz"): "not a readable .npz",
+        (*run_on, "names.npz"): "did you mean 'input_ids'",
+        (*run_on, "shapes.npz"): "shape [4]",
+        (*run_on, inputs_file, "--time", "-1s"): "before zero",
+        (*run_on, inputs_file, "--time", "1x"): "one of the units",
+        (*run_on, inputs_file, "--repeats", "0"): "repeats is 0",
+        (*run_on, inputs_file, "--batch-size", "0"): "batch size is 0",
+        ("evaluate", small_plan_folder, "--data", "missing"): "no data file",
+        ("evaluate", small_plan_folder, "--data", "missing", "--task", "sstb"): "did you mean 'stsb'",
+        ("evaluate", small_plan_folder, "--data", "missing", "--times", "never"): "one of the units",
+        ("targets", "pcm"): "did you mean 'pcm-512'",
+    }
+    for arguments, words in cases.items():
+        assert words in sentence(*run(*arguments)), arguments
+        assert sorted(path.name for path in tmp_path.iterdir()) == before, arguments
+
+
+def test_unknown_options_are_refused(run):
+    code, _, err = run("compile", "--outputt", "x")
+    assert code == 2 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("how", ["keyboard", "terminated"])
+def test_interrupting_leaves_no_half_plan(run, small_bert_folder, tmp_path, monkeypatch, how):
+    from tilewright.runtime import plan_io
+
+    def interrupt(*arguments):
+        if how == "keyboard":
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal did not stop the program")
+
+    monkeypatch.setattr(plan_io, "readable_json", interrupt)
+    code, _, err = run("compile", small_bert_folder, "-o", "plan")
+    assert code == 130 and "nothing half-done was left" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    from tilewright.compiler.cli import targets_command
+
+    def broken(name):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(targets_command, "load_target", broken)
+    with pytest.raises(ZeroDivisionError):
+        run("targets", "pcm-512")

@@ -1,0 +1,61 @@
+"""Reports say what the plan says, in every format."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+import tilewright
+from tilewright.compiler.report import print_report, summarise
+
+
+def printed(report, width=120):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    print_report(report, console)
+    return console.file.getvalue()
+
+
+def test_totals_are_sums_of_lines(small_plan):
+    report = summarise(small_plan)
+    assert report.tiles == sum(layer.tiles for layer in report.layers)
+    assert report.parameters_on_tiles == sum(layer.inputs * layer.outputs for layer in report.layers)
+    assert report.parameters_on_tiles + report.parameters_digital == report.parameters
+    assert report.utilisation == pytest.approx(report.parameters_on_tiles / (report.tiles * 512 * 512))
+    for layer in report.layers:
+        assert layer.tiles == layer.block_rows * layer.block_columns
+        assert layer.utilisation == pytest.approx(layer.inputs * layer.outputs / (layer.tiles * 512 * 512))
+
+
+def test_parameters_are_the_models(small_plan, small_bert):
+    assert summarise(small_plan).parameters == sum(parameter.numel() for parameter in small_bert.parameters())
+
+
+def test_terminal_shows_every_layer_even_when_narrow(small_plan):
+    report = summarise(small_plan)
+    text = printed(report)
+    assert f"{report.tiles} on 1 chip of 576" in text
+    for layer in report.layers:
+        assert layer.name in text
+    assert "9" in printed(report, width=40)
+
+
+def test_names_from_a_model_are_text_not_markup():
+    class Sneaky(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    plan = tilewright.compile(Sneaky(), example_inputs=torch.ones(2, 3), name="[red]x[/red] [/]")
+    assert "[red]x[/red] [/]" in printed(summarise(plan))
+
+
+def test_notes_are_given(small_plan):
+    assert any("automatic" in warning for warning in summarise(small_plan).warnings)
+    plan = tilewright.compile(nn.ReLU(), example_inputs=torch.ones(2, 3))
+    assert any("no layer" in warning for warning in summarise(plan).warnings)
+    assert printed(summarise(plan))
