@@ -4,9 +4,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import tilewright
 import torch
 from scipy.stats import ttest_rel
+
+import tilewright
 
 PAIRS = Path(str(files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")))
 

@@ -21,6 +21,8 @@ from tilewright.targets.spec import PcmDevice, Target
 
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 """Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
+WIDER = (1.5, 2.0, 3.0)
+"""Multiples of the maximum, for tiles: a wider range drives the rows less, so that large sums clip less in the ADC."""
 KEPT_ROWS = 256
 """Input vectors kept for each use of a layer."""
 KEPT_VALUES = 2**16
@@ -52,6 +54,10 @@ class Observed:
             if 0 < value < min(ranges.values()):
                 ranges[f"percentile {percentile}"] = value
         return ranges
+
+    def wider_candidates(self) -> dict[str, float]:
+        """Ranges above the maximum."""
+        return {f"{factor:g} x abs-max": self.largest * factor for factor in WIDER if self.largest > 0}
 
 
 def _percentile(magnitudes: Tensor, percentile: float) -> float:
@@ -118,7 +124,7 @@ def _choose_input_ranges(compilation: Compilation, layer: LayerRecord, observed:
     module = compilation.layer_module(layer.name)
     simulation = RangeSimulation(module, compilation.target)
     for use, seen in enumerate(observed):
-        candidates = seen.candidates()
+        candidates = seen.candidates() | seen.wider_candidates()
         x = torch.cat(seen.kept)[:KEPT_ROWS]
         errors = {name: simulation.error(x, value) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])

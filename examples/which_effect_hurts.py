@@ -1,0 +1,74 @@
+"""Switch the effects of a chip off one at a time, and see which one costs accuracy.
+
+    python examples/which_effect_hurts.py PLAN DATA [--limit N] [--repeats N]
+
+PLAN is a folder of ``tilewright compile``; DATA is what ``tilewright evaluate --task stsb --data`` takes. The plan
+stays as it is: only the description of the hardware that it is simulated on changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from typing import Any
+
+import tilewright
+from tilewright.targets import parse_target
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "everything on": {},
+    "no programming noise": {"device.programming.scale": 0},
+    "no 1/f noise": {"device.accumulated_noise.scale": 0},
+    "no short-term read noise": {"tile.short_term_read_noise": 0},
+    "no ADC, no output noise": {"tile.adc": None, "tile.output_noise": 0},
+    "only the devices (no converters, no read noise)": {
+        "tile.dac": None,
+        "tile.adc": None,
+        "tile.output_noise": 0,
+        "tile.short_term_read_noise": 0,
+    },
+    "only the periphery (ideal devices)": {"device": {"statistics": "ideal"}},
+}
+
+
+def with_changes(description: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The description with the values at dotted keys replaced; numbers keep their unit and source."""
+    changed = copy.deepcopy(description)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        part = changed
+        for parent in parents:
+            part = part[parent]
+        if isinstance(value, int | float):
+            part[last]["value"] = value
+        else:
+            part[last] = value
+    return changed
+
+
+def main() -> None:
+    """Evaluate the plan on each variant of its target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan")
+    parser.add_argument("data")
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--times", default="1s,1mo")
+    options = parser.parse_args()
+
+    plan = tilewright.load(options.plan)
+    description = plan.document.target.model_dump(mode="json")
+    for name, changes in VARIANTS.items():
+        plan.document.target = parse_target(with_changes(description, changes), name)
+        found = tilewright.evaluate(
+            plan, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
+        )
+        figures = [
+            f"{point.time} {point.mean:6.2f}" + (f" ± {point.standard_error:.2f}" if point.standard_error else "")
+            for point in found.points
+        ]
+        print(f"{name:<48} digital {found.digital:.2f} | {' | '.join(figures)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Every example runs."""
+
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name, *arguments):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *map(str, arguments)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_none_is_forgotten():
+    tested = {"demo.py", "first_plan.py", "own_target.py", "which_effect_hurts.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
+
+
+@pytest.mark.usefixtures("minilm_folder")
+def test_demo(tmp_path):
+    output = run("demo.py", "--plan", tmp_path / "plan", "--repeats", 1, "--times", "1s,1mo")
+    assert "61 on 1 chip of 576" in output and "digital" in output and "1mo" in output
+    assert (tmp_path / "plan" / "plan.json").is_file()
+
+
+def test_first_plan():
+    lines = run("first_plan.py").splitlines()
+    errors = [float(line.split()[-1]) for line in lines]
+    assert len(errors) == 3 and 0 < errors[0] < errors[2] < 1
+
+
+def test_own_target():
+    errors = {line.split(":")[0].strip(): float(line.split()[-1]) for line in run("own_target.py").splitlines()}
+    assert errors["ideal"] < 1e-4 < errors["my-pcm"] < errors["pcm-512"]
+
+
+def test_which_effect_hurts(minilm_plan_folder):
+    pairs = files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")
+    output = run("which_effect_hurts.py", minilm_plan_folder, pairs, "--limit", 6, "--repeats", 1, "--times", "1s")
+    assert len(output.splitlines()) == 7

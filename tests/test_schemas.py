@@ -1,0 +1,37 @@
+"""The published JSON Schemas are those of the code, and the files we write follow them."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tilewright.targets import target_names
+from tilewright.targets.loading import LIBRARY
+
+DOCS = Path(__file__).parents[1] / "docs"
+spec = importlib.util.spec_from_file_location("write_schemas", DOCS / "write_schemas.py")
+write_schemas = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(write_schemas)
+
+
+@pytest.mark.parametrize("name", write_schemas.SCHEMAS)
+def test_published_schemas_are_current(name):
+    assert (DOCS / name).read_text() == write_schemas.schema_text(name), "run `make schema`"
+
+
+def test_plans_follow_the_schema(small_plan_folder):
+    schema = json.loads((DOCS / "plan.schema.json").read_text())
+    plan = json.loads((small_plan_folder / "plan.json").read_text())
+    jsonschema.validate(plan, schema)
+    del plan["layers"][0]["blocks"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(plan, schema)
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_targets_follow_the_schema(name):
+    schema = json.loads((DOCS / "target.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load((LIBRARY / f"{name}.yaml").read_text()), schema)
