@@ -14,7 +14,7 @@ from tilewright.runtime.drift import conductances_at, one_hot_reading
 from tilewright.runtime.programming import Pairs, column_scale, to_pairs, write
 from tilewright.runtime.tile import TileRow
 from tilewright.targets.devices import statistics_of
-from tilewright.targets.spec import PcmDevice, Target
+from tilewright.targets.spec import Target
 
 
 @dataclass
@@ -32,6 +32,22 @@ class Use:
     """α: the input that drives a row with the DAC's full scale."""
     batched: bool
     """Whether the first dimension of the input counts samples (alone, or folded with others behind it)."""
+
+
+@dataclass
+class SimulatedChip:
+    """What all layers on one chip share."""
+
+    target: Target
+    draws: Draws
+    reading: Reading = field(default_factory=Reading)
+    compensate: bool = True
+    """Whether drift is compensated, if the target has a way to."""
+
+    @property
+    def compensates(self) -> bool:
+        """Whether drift is compensated."""
+        return self.compensate and self.target.drift_compensation == "global"
 
 
 class DigitalLinear(nn.Module):
@@ -60,19 +76,13 @@ class AnalogLinear(nn.Module):
         bias: Tensor | None,
         uses: list[Use],
         splits: tuple[list[int], list[int]],
-        target: Target,
-        draws: Draws,
-        reading: Reading,
-        compensate: bool,
+        chip: SimulatedChip,
     ) -> None:
         """weight: [out, in]; bias: [out]; splits: rows of each row-block and columns of each column-block."""
         super().__init__()
-        self.name, self.uses, self.target, self.reading = name, uses, target, reading
+        self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
-        self.compensate = compensate
-        self.draws = draws
-        self.statistics = statistics_of(target.device)
-        self.conductance_max = float(target.device.conductance_max) if isinstance(target.device, PcmDevice) else 0.0
+        self.statistics = statistics_of(chip.target.device)
         self.source_weight, self.bias = weight, bias
         self.scales = [column_scale(part) for part in self._row_parts()]
         self._program()
@@ -92,7 +102,7 @@ class AnalogLinear(nn.Module):
         self.references: list[Tensor] = []
         for index in range(len(self.row_splits)):
             pairs = self._pairs(index)
-            self.programmed.append(write(pairs, self.statistics, self.draws, self.name, index))
+            self.programmed.append(write(pairs, self.statistics, self.chip.draws, self.name, index))
         self.advance_to(0.0)
 
     def advance_to(self, seconds: float) -> None:
@@ -102,18 +112,19 @@ class AnalogLinear(nn.Module):
         self.corrections: list[Tensor] = []
         for index in range(len(self.row_splits)):
             pairs = self._pairs(index)
-            name = (self.name, index)
-            conductances = conductances_at(seconds, self.programmed[index], pairs, self.statistics, self.draws, *name)
+            programmed, draws = self.programmed[index], self.chip.draws
+            conductances = conductances_at(seconds, programmed, pairs, self.statistics, draws, self.name, index)
             weights = pairs.weights(conductances)
-            row = TileRow(weights, self.target.tile, self.conductance_max)
+            row = TileRow(weights, self.chip.target)
             self.rows.append(row)
             self.corrections.append(self._correction(index, row, weights))
 
     def _correction(self, index: int, row: TileRow, weights: Tensor) -> Tensor:
         """The factor of each column at this time: reference reading over the reading now, one a tile (Joshi 2020)."""
-        if not self.compensate:
+        if not self.chip.compensates:
             return torch.ones(weights.shape[0])
-        reading = one_hot_reading(row, weights, self.column_splits, self.draws, self.seconds, self.name, index)
+        name = (self.name, index)
+        reading = one_hot_reading(row, weights, self.column_splits, self.chip.draws, self.seconds, *name)
         if self.seconds == 0 and len(self.references) == index:
             self.references.append(reading)
         reference = self.references[index]
@@ -137,15 +148,15 @@ class AnalogLinear(nn.Module):
 
     def _digital_scale(self, index: int, use: Use) -> Tensor:
         scale: Tensor = self.scales[index] * (use.input_range * self.corrections[index])
-        return scale.bfloat16().float() if self.target.tile.scale_precision == "bfloat16" else scale
+        return scale.bfloat16().float() if self.chip.target.tile.scale_precision == "bfloat16" else scale
 
     def _noise(self, rows: int, this_use: Use, use: int, index: int) -> Tensor:
-        samples: Sequence[int] = self.reading.samples
+        samples: Sequence[int] = self.chip.reading.samples
         if not this_use.batched or rows % len(samples):
             samples = [-1]  # what does not depend on the batch is read once for all of it
         columns = sum(self.column_splits)
         name = (self.name, index, "read", use, self.seconds)
-        return self.draws.normal_per_sample(samples, rows // len(samples), columns, *name).reshape(rows, columns)
+        return self.chip.draws.normal_per_sample(samples, rows // len(samples), columns, *name).reshape(rows, columns)
 
 
 class DigitalMatmul(nn.Module):

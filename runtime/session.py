@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.graph_io import build_module, decode_graph
 from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.layers import AnalogLinear, DigitalLinear, DigitalMatmul, IntMatmul, Reading, Use
+from tilewright.runtime.layers import AnalogLinear, DigitalLinear, DigitalMatmul, IntMatmul, SimulatedChip, Use
 from tilewright.runtime.names import LAYER_PREFIX, bias_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
 from tilewright.runtime.times import parse_time
@@ -40,7 +40,7 @@ class Session:
         *,
         repeat: int = 0,
         ideal: bool = False,
-        drift_compensation: bool | None = None,
+        drift_compensation: bool = True,
         on_layer: Progress | None = None,
     ) -> None:
         """Program a chip.
@@ -49,14 +49,13 @@ class Session:
         False switches the target's compensation off. on_layer: called with each layer's name once it is programmed.
         """
         self.plan, self.seed, self.repeat, self.ideal = plan, seed, repeat, ideal
-        self._compensate = plan.document.target.drift_compensation == "global" and drift_compensation is not False
-        self._reading = Reading()
+        target = plan.document.target
+        self._chip = SimulatedChip(target, Draws(seed, repeat), compensate=drift_compensation)
         self._next_sample = 0
-        draws = Draws(seed, repeat)
         self._analog: list[AnalogLinear] = []
         modules: dict[str, nn.Module] = {}
         for layer in plan.document.layers:
-            modules[layer_path(layer.name)] = self._layer(layer, draws)
+            modules[layer_path(layer.name)] = self._layer(layer)
             if on_layer:
                 on_layer(layer.name)
         for matmul in plan.document.matmuls:
@@ -66,15 +65,14 @@ class Session:
         self.module = build_module(graph, modules, tensors)
         self.seconds = 0.0
 
-    def _layer(self, layer: LayerRecord, draws: Draws) -> nn.Module:
+    def _layer(self, layer: LayerRecord) -> nn.Module:
         weight = self.plan.tensors[weight_key(layer.name)].to(torch.float32)
         bias = self.plan.tensors[bias_key(layer.name)].to(torch.float32) if layer.has_bias else None
         if self.ideal:
             return DigitalLinear(weight, bias)
         uses = [Use(use.input_range, use.batched) for use in layer.uses]
         splits = (layer.row_splits, layer.column_splits)
-        target = self.plan.document.target
-        module = AnalogLinear(layer.name, weight, bias, uses, splits, target, draws, self._reading, self._compensate)
+        module = AnalogLinear(layer.name, weight, bias, uses, splits, self._chip)
         self._analog.append(module)
         return module
 
@@ -116,7 +114,7 @@ class Session:
             self._next_sample += count
         if len(samples) != count:
             raise InputError(f"{len(samples)} sample numbers were given for a batch of {count}")
-        self._reading.samples = samples
+        self._chip.reading.samples = samples
         results = self.module(*prepared.values())
         return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tilewright.runtime.converters import read_out, to_levels
 from tilewright.runtime.integer_product import integer_product
-from tilewright.targets.spec import Tile
+from tilewright.targets.spec import Target
 
 HIGH, LOW = 64, 128
 """Weights are held as high/64 + low/(64 · 128) with both parts in int8: a grid of 2^-13, up to ±1.98."""
@@ -42,12 +42,12 @@ class GridMatrix:
 class TileRow:
     """All tiles of one row-block of a layer at one time. Weights and results are normalised (column scale 1)."""
 
-    def __init__(self, weights: Tensor, tile: Tile, conductance_max: float) -> None:
-        """weights: [columns, rows] at this time; conductance_max in µS (for IR drop)."""
-        self.tile = tile
+    def __init__(self, weights: Tensor, target: Target) -> None:
+        """weights: [columns, rows] at this time, of tiles of this target."""
+        self.tile = tile = target.tile
         self.output_variance = tile.output_noise_deviation**2
         drop = tile.ir_drop if tile.ir_drop and tile.ir_drop.enabled else None
-        self.wire_ratio = drop.wire_resistance * conductance_max * 1e-6 if drop else 0.0
+        self.wire_ratio = drop.wire_resistance * target.device.conductance_max * 1e-6 if drop else 0.0
         if tile.dac is None:
             self.exact_weights: Tensor | None = weights
             return

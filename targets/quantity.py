@@ -14,38 +14,28 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 
-class Quantity(float):
-    """A real number with ``unit`` and ``source``."""
+class _Sourced:
+    """What both kinds of number add: a unit and a source."""
 
     unit: str
     source: str
 
     def __new__(cls, value: float, unit: str, source: str) -> Self:
-        """Raises ``ValueError`` if ``value`` is not a number."""
-        self = super().__new__(cls, value)
+        self = super().__new__(cls, value)  # type: ignore[call-arg]
         self.unit, self.source = unit, source
         return self
 
-    def __getnewargs__(self) -> tuple[float, str, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[float, str, str]:
         """So that copies and pickles between worker processes keep unit and source."""
-        return float(self), self.unit, self.source
+        return self + 0, self.unit, self.source  # type: ignore[operator]
 
 
-class Count(int):
+class Quantity(_Sourced, float):  # type: ignore[misc]
+    """A real number with ``unit`` and ``source``."""
+
+
+class Count(_Sourced, int):  # type: ignore[misc]
     """A whole number with ``unit`` and ``source``."""
-
-    unit: str
-    source: str
-
-    def __new__(cls, value: int, unit: str, source: str) -> Self:
-        """Raises ``ValueError`` if ``value`` is not a whole number."""
-        self = super().__new__(cls, value)
-        self.unit, self.source = unit, source
-        return self
-
-    def __getnewargs__(self) -> tuple[int, str, str]:  # type: ignore[override]
-        """So that copies and pickles between worker processes keep unit and source."""
-        return int(self), self.unit, self.source
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ class IdealDevice(Description):
 
     statistics: Literal["ideal"]
 
+    @property
+    def conductance_max(self) -> float:
+        """Zero µS: an ideal device draws no current, so its wires lose nothing."""
+        return 0.0
+
 
 class Converter(Description):
     """A symmetric converter of ``bits`` bits over ±``bound``: 2^bits - 2 steps (Rasch 2023)."""

@@ -17,7 +17,7 @@ from tilewright.runtime.names import layer_path, matmul_path
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, MatmulRecord
 from tilewright.runtime.programming import column_scale
 from tilewright.runtime.tile import TileRow
-from tilewright.targets.spec import PcmDevice, Target
+from tilewright.targets.spec import Target
 
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 """Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
@@ -72,9 +72,9 @@ def calibrate(compilation: Compilation) -> None:
     operands = {(name, side): Observed() for name in compilation.matmuls for side in (0, 1)}
     _observe(compilation, layers, operands)
     for layer in compilation.layers.values():
-        _choose_input_ranges(compilation, layer, [layers[layer.name, use] for use in range(len(layer.uses))])
+        _choose_input_ranges(compilation, layer, [layers.pop((layer.name, use)) for use in range(len(layer.uses))])
     for matmul in compilation.matmuls.values():
-        _choose_operand_ranges(compilation, matmul, operands[matmul.name, 0], operands[matmul.name, 1])
+        _choose_operand_ranges(compilation, matmul, operands.pop((matmul.name, 0)), operands.pop((matmul.name, 1)))
 
 
 @torch.inference_mode()
@@ -137,13 +137,12 @@ class RangeSimulation:
     """One layer on tiles with exact weights: what converters and output noise alone do at an input range."""
 
     def __init__(self, layer: DigitalLinear, target: Target) -> None:
-        conductance_max = float(target.device.conductance_max) if isinstance(target.device, PcmDevice) else 0.0
         self.row_splits = split_evenly(layer.weight.shape[1], target.tile.rows)
         self.weight = layer.weight
         self.rows, self.scales = [], []
         for part in layer.weight.split(self.row_splits, dim=1):
             self.scales.append(column_scale(part))
-            self.rows.append(TileRow(part / self.scales[-1].unsqueeze(1), target.tile, conductance_max))
+            self.rows.append(TileRow(part / self.scales[-1].unsqueeze(1), target))
 
     def error(self, x: Tensor, input_range: float) -> float:
         """||y - ŷ|| / ||y|| of the products with ``x`` [samples, inputs]; the noise has a fixed name."""

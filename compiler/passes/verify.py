@@ -7,7 +7,7 @@ import torch
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.pipeline import TOLERANCE, relative_error
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, Reading, Use
+from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
 from tilewright.runtime.plan import Decision, Figure, LayerRecord
 from tilewright.runtime.plan_check import check_placement
 from tilewright.targets.spec import IdealDevice, Target
@@ -65,10 +65,7 @@ def without_noise(target: Target) -> Target:
 def _error_on_tiles(compilation: Compilation, layer: LayerRecord, ideal: Target) -> float:
     module = compilation.layer_module(layer.name)
     splits = (layer.row_splits, layer.column_splits)
-    draws = Draws(0, 0)
-    uses = [Use(1.0, False)]
-    tiles = AnalogLinear(
-        layer.name, module.weight, module.bias, uses, splits, ideal, draws, Reading(), compensate=False
-    )
-    x = draws.normal((8, layer.inputs), "verify", layer.name)
+    chip = SimulatedChip(ideal, Draws(0, 0))
+    tiles = AnalogLinear(layer.name, module.weight, module.bias, [Use(1.0, False)], splits, chip)
+    x = chip.draws.normal((8, layer.inputs), "verify", layer.name)
     return relative_error(tiles(x), module(x))

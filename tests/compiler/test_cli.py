@@ -137,6 +137,13 @@ def test_targets(run):
     assert json.loads(run("targets", "pcm-512", "--json")[1])["tile"]["adc"]["bits"]["value"] == 10
 
 
+def test_json_has_no_nan(run, minilm_plan_folder, tmp_path):
+    """Pairs of equal scores have no rank correlation: null, not NaN."""
+    (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\nA\tB\t1\nC\tD\t1\n")
+    code, out, _ = run("evaluate", minilm_plan_folder, "--data", tmp_path, "--times", "1s", "--repeats", 1, "--json")
+    assert code == 0 and json.loads(out)["digital"] is None
+
+
 def test_help_and_version(run):
     code, out, _ = run("--version")
     assert code == 0 and out.strip() == f"tilewright {tilewright.__version__}"
@@ -157,6 +164,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     run_on = ["run", small_plan_folder, "-o", "out.npz", "--inputs"]
     cases = {
         ("compile", "./missing", "-o", "p"): "no model folder",
+        ("compile", "no-such-model", "-o", "p"): "'no-such-model' is not a model",
         ("compile", "empty", "-o", "p"): "config.json",
         ("compile", small_bert_folder, "-o", "no/such/place"): "does not exist",
         ("compile", small_bert_folder, "-o", "p", "--target", "pcm-51"): "did you mean 'pcm-512'",

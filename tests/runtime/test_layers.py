@@ -5,15 +5,14 @@ import torch
 
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, DigitalLinear, IntMatmul, Reading, Use
+from tilewright.runtime.layers import AnalogLinear, DigitalLinear, IntMatmul, Reading, SimulatedChip, Use
 from tilewright.targets import load_target
 
 
-def make(weight, target, *, bias=None, uses=None, splits=None, reading=None, compensate=None, repeat=0):
+def make(weight, target, *, bias=None, uses=None, splits=None, reading=None, compensate=True, repeat=0):
     splits = splits or ([weight.shape[1]], [weight.shape[0]])
-    compensate = target.drift_compensation == "global" if compensate is None else compensate
-    uses, reading = uses or [Use(1.0, True)], reading or Reading()
-    return AnalogLinear("layer", weight, bias, uses, splits, target, Draws(0, repeat), reading, compensate)
+    chip = SimulatedChip(target, Draws(0, repeat), reading or Reading(), compensate)
+    return AnalogLinear("layer", weight, bias, uses or [Use(1.0, True)], splits, chip)
 
 
 def test_on_the_ideal_target_blocks_add_up_to_the_layer():

@@ -5,7 +5,7 @@ import torch
 
 from tests.variants import variant
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, Reading, Use
+from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
 
 TIMES = {"1s": 1.0, "1h": 3600.0, "1d": 86400.0, "1mo": 2592000.0, "1y": 31536000.0}
 EIGHT_BITS = {"tile__adc__bits": 8, "tile__output_noise": {"value": 0.04, "unit": "1", "source": "Rasch 2023"}}
@@ -38,9 +38,9 @@ def standard_problem():
 
 
 def layer_on_tiles(weight, target, repeat=0, **changes):
-    settings = {"bias": None, "uses": [Use(1.0, True)], "splits": ([512], [512])}
-    settings |= {"reading": Reading(range(1024)), "compensate": target.drift_compensation == "global"}
-    return AnalogLinear("layer", weight, draws=Draws(0, repeat), target=target, **{**settings, **changes})
+    splits = changes.get("splits", ([512], [512]))
+    chip = SimulatedChip(target, Draws(0, repeat), Reading(changes.get("samples", range(1024))))
+    return AnalogLinear("layer", weight, None, [Use(1.0, True)], splits, chip)
 
 
 def mvm_error(outputs, exact):
@@ -87,7 +87,7 @@ def test_per_column_scale_beats_one_scale_for_all():
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(128, 256, generator=generator) * torch.logspace(-1.5, 0, 128).unsqueeze(1)
     inputs = torch.rand(256, 256, generator=generator) * 2 - 1
-    splits = {"splits": ([256], [128]), "reading": Reading(range(256))}
+    splits = {"splits": ([256], [128]), "samples": range(256)}
     per_column = layer_on_tiles(weight, variant(), **splits)
     errors = [mvm_error(per_column(inputs), inputs @ weight.T)]
     row = torch.full((128, 1), weight.abs().max().item())  # one input that is never driven makes all scales equal

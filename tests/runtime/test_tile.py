@@ -50,7 +50,7 @@ def test_scaling_the_input_range_is_scaling_the_input():
 def test_without_noise_the_tile_computes_the_quantised_product(dac_bits):
     target = variant(**QUIET, tile__dac__bits=dac_bits)
     weights, inputs = operands()
-    outputs = TileRow(weights, target.tile, 25.0).multiply(inputs, 1.0, None)
+    outputs = TileRow(weights, target).multiply(inputs, 1.0, None)
     exact = quantise(inputs.double(), dac_bits, 1.0) @ weights.double().T
     expected = quantise(exact, 10, 10.0)
     # the grid of 2^-13 moves a sum by less than a tenth of an LSB; a sum near a rounding edge may take the next step
@@ -69,8 +69,7 @@ def test_the_grid_is_as_fine_as_it_says():
 
 
 def test_adc_clips_what_is_too_large():
-    tile = variant(**QUIET).tile
-    outputs = TileRow(torch.ones(1, 512), tile, 25.0).multiply(torch.ones(1, 512), 1.0, None)
+    outputs = TileRow(torch.ones(1, 512), variant(**QUIET)).multiply(torch.ones(1, 512), 1.0, None)
     assert outputs.item() == pytest.approx(10.0)
 
 
@@ -79,7 +78,7 @@ def test_read_noise_has_the_variance_of_the_formula():
     target = variant(tile__adc=None, tile__output_noise={"value": 0.01, "unit": "1", "source": "test"})
     weights, inputs = operands(samples=400)
     inputs = inputs.clamp(-1, 1)
-    row = TileRow(weights, target.tile, 25.0)
+    row = TileRow(weights, target)
     normal = Draws(0, 0).normal((400, 64), "noise")
     noise = (row.multiply(inputs, 1.0, normal) - row.multiply(inputs, 1.0, None)).double()
     levels = quantise(inputs.double(), 8, 1.0)
@@ -97,8 +96,8 @@ def test_columns_of_small_weights_keep_their_read_noise():
 
 def test_output_noise_alone_is_half_an_lsb():
     target = variant(**EXACT_DEVICE, tile__short_term_read_noise=0)
-    row = TileRow(torch.zeros(16, 8), target.tile.model_copy(update={"adc": None}), 0.0)
-    row.output_variance = target.tile.output_noise_deviation**2
+    row = TileRow(torch.zeros(16, 8), target)
+    row.tile = target.tile.model_copy(update={"adc": None})  # to see the noise itself, not its rounding
     outputs = row.multiply(torch.zeros(5000, 8), 1.0, Draws(0, 0).normal((5000, 16), "noise")).double()
     assert kstest((outputs / (0.5 * 20 / 1022)).flatten().numpy(), "norm").pvalue > CONFIDENCE
 
@@ -113,9 +112,9 @@ def test_ir_drop_is_the_published_polynomial():
     c = 0.05 * a**3 - 0.2 * a**2 + 0.5 * a
     place = 1 - (1 - torch.arange(n).double() / n) ** 2
     expected = levels @ weights.double().T - c * (levels @ (weights.double() * place).T)
-    outputs = TileRow(weights, target.tile, 25.0).multiply(inputs, 1.0, None)
+    outputs = TileRow(weights, target).multiply(inputs, 1.0, None)
     assert (outputs - expected).abs().max() < 0.01
-    without = TileRow(weights, variant(**QUIET, tile__adc=None).tile, 25.0).multiply(inputs, 1.0, None)
+    without = TileRow(weights, variant(**QUIET, tile__adc=None)).multiply(inputs, 1.0, None)
     assert (outputs - without).abs().max() > 0.05  # it does something
 
 
@@ -124,6 +123,6 @@ def test_ir_drop_without_a_dac_is_the_same_formula():
     weights, inputs = operands(samples=50)
     with_dac = variant(**QUIET, tile__adc=None, tile__ir_drop=drop, tile__dac__bits=16)
     without = variant(**QUIET, tile__adc=None, tile__ir_drop=drop, tile__dac=None)
-    one = TileRow(weights, with_dac.tile, 25.0).multiply(inputs.clamp(-1, 1), 1.0, None)
-    two = TileRow(weights, without.tile, 25.0).multiply(inputs.clamp(-1, 1), 1.0, None)
+    one = TileRow(weights, with_dac).multiply(inputs.clamp(-1, 1), 1.0, None)
+    two = TileRow(weights, without).multiply(inputs.clamp(-1, 1), 1.0, None)
     assert (one - two).abs().max() < 0.01
