@@ -53,12 +53,13 @@ CREATION = """
     new_zeros.default ones.default ones_like.default scalar_tensor.default zeros.default zeros_like.default
 """
 NETWORK = """
-    _safe_softmax.default _softmax.default adaptive_avg_pool1d.default adaptive_avg_pool2d.default addmm.default
-    avg_pool1d.default avg_pool2d.default baddbmm.default batch_norm.default bilinear.default bmm.default
-    conv1d.default conv2d.default convolution.default einsum.default glu.default group_norm.default
-    instance_norm.default layer_norm.default linear.default log_softmax.int matmul.default max_pool1d.default
-    max_pool2d.default mm.default native_layer_norm.default prelu.default rms_norm.default softmax.int
-    upsample_bilinear2d.vec upsample_nearest2d.vec upsample_bilinear2d.default upsample_nearest2d.default
+    _native_batch_norm_legit_no_training.default _safe_softmax.default _softmax.default adaptive_avg_pool1d.default
+    adaptive_avg_pool2d.default addmm.default avg_pool1d.default avg_pool2d.default baddbmm.default
+    batch_norm.default bilinear.default bmm.default conv1d.default conv2d.default convolution.default einsum.default
+    glu.default group_norm.default instance_norm.default layer_norm.default linear.default log_softmax.int
+    matmul.default max_pool1d.default max_pool2d.default mm.default native_layer_norm.default prelu.default
+    rms_norm.default softmax.int upsample_bilinear2d.vec upsample_nearest2d.vec upsample_bilinear2d.default
+    upsample_nearest2d.default
 """
 ATEN = frozenset(" ".join([ELEMENTWISE, SHAPE, LOOKUP, REDUCTION, CREATION, NETWORK]).split())
 

@@ -32,7 +32,10 @@ def quiet_tracing() -> Iterator[None]:
 
 
 class ExportedGraph:
-    """The graph of an exported program: flat inputs and outputs, weights as attributes, nothing written in place."""
+    """The graph of an exported program: flat inputs and outputs, weights as attributes, nothing written in place.
+
+    Of the model's outputs it gives the tensors; constants and sizes among them are left out.
+    """
 
     def __init__(self, program: ExportedProgram) -> None:
         with quiet_tracing():
@@ -41,7 +44,7 @@ class ExportedGraph:
         assert isinstance(module, fx.GraphModule)
         self.graph = fx.GraphModule(module, module.graph)  # the same without torch.export's input hooks
         self.graph.graph.set_codegen(fx.graph.CodeGen())  # positional tensors in, flat list out
-        self._drop_constant_outputs()
+        self._keep_tensor_outputs()
         self.graph.recompile()
         placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
         self._symbols = self._name_symbols(placeholders)
@@ -62,11 +65,15 @@ class ExportedGraph:
         """The symbols of the size that counts samples in the graph's symbolic shapes."""
         return frozenset(symbol for symbol, name in self._symbols.items() if name == "batch")
 
-    def _drop_constant_outputs(self) -> None:
+    def _keep_tensor_outputs(self) -> None:
         output = next(iter(reversed(self.graph.graph.nodes)))
         results = output.args[0]
         results = results if isinstance(results, list | tuple) else [results]
-        self._kept = [place for place, result in enumerate(results) if isinstance(result, fx.Node)]
+        self._kept = [
+            place
+            for place, result in enumerate(results)
+            if isinstance(result, fx.Node) and isinstance(result.meta.get("val"), Tensor)
+        ]
         output.args = ([results[place] for place in self._kept],)
 
     def _name_symbols(self, placeholders: list[fx.Node]) -> dict[str, str]:
@@ -97,13 +104,10 @@ class ExportedGraph:
         output = next(iter(reversed(self.graph.graph.nodes)))
         nodes = output.args[0]
         names = output_names(program.call_spec.out_spec)
-        records = []
-        for place, node in zip(self._kept, nodes, strict=True):
-            value = node.meta.get("val")
-            if not isinstance(value, Tensor):
-                raise InputError(f"output {names[place]!r} of the model is not a tensor")
-            records.append(OutputRecord(name=names[place], dtype=dtype_name(value.dtype), shape=self._shape(value)))
-        return records
+        return [
+            OutputRecord(name=names[place], dtype=dtype_name(value.dtype), shape=self._shape(value))
+            for place, value in zip(self._kept, map(_tensor_of, nodes), strict=True)
+        ]
 
     def _dimension(self, program: ExportedProgram, name: str) -> DimensionRecord:
         """The largest size that every symbol of that name may have."""
@@ -115,7 +119,7 @@ class ExportedGraph:
         return DimensionRecord(minimum=1, maximum=largest)
 
     def select_outputs(self, structure: Any) -> list[Tensor]:
-        """The model's own outputs as the graph gives them: flat, constants left out."""
+        """The model's own outputs as the graph gives them: flat, and only tensors."""
         leaves = pytree.tree_leaves(structure)
         return [leaves[place] for place in self._kept]
 

@@ -15,6 +15,7 @@ from tilewright.compiler.frontends.automatic_inputs import split_samples
 from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing, torch_dynamic_shapes
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.runtime.plan import Calibration, ModelIdentity
+from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
 
 ExampleInputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -36,6 +37,7 @@ def trace_module(
     """
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
+    _check_precision(module)
     inputs = name_inputs(module, example_inputs)
     was_training = {child: child.training for child in module.modules()}
     module.eval()
@@ -67,6 +69,15 @@ def trace_module(
         calibration_inputs=calibration_inputs,
         calibration=described,
     )
+
+
+def _check_precision(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise InputError(
+                f"parameter {name!r} is {dtype_name(parameter.dtype)}; plans compute in float32: pass "
+                "model.float() and float32 example inputs"
+            )
 
 
 def _calibration_set(inputs: Inputs, given: Any) -> tuple[list[Inputs], Calibration]:

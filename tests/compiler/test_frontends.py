@@ -169,6 +169,52 @@ def test_modules_need_examples_that_fit():
         tilewright.compile(3)
 
 
+def test_outputs_that_are_not_tensors_are_left_out():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return {"none": None, "size": x.shape[0], "value": self.inner(x), "constant": 3}
+
+    plan = tilewright.compile(Mixed(), example_inputs=torch.randn(3, 6))
+    assert [record.name for record in plan.document.outputs] == ["value"]
+    assert list(tilewright.Session(plan)(x=torch.ones(5, 6))) == ["value"]
+
+
+def test_convolutions_and_norms_stay_digital_and_linears_beside_them_go_on_tiles():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
+    ).eval()
+    plan = tilewright.compile(model, example_inputs=torch.randn(2, 3, 8, 8))
+    assert [layer.name for layer in plan.document.layers] == ["5"]
+    x = torch.randn(5, 3, 8, 8)
+    outputs = tilewright.Session(plan, ideal=True)(input=x)
+    torch.testing.assert_close(outputs["output"], model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_multihead_attention():
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2).eval()
+    plan = tilewright.compile(model, example_inputs=torch.randn(2, 5, 32))
+    assert [matmul.kind for matmul in plan.document.matmuls] == ["scores", "context"] * 2
+    x = torch.randn(4, 9, 32)
+    with torch.inference_mode():
+        expected = model(x)
+    torch.testing.assert_close(tilewright.Session(plan, ideal=True)(src=x)["output"], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_named(dtype):
+    with pytest.raises(InputError, match="plans compute in float32"):
+        tilewright.compile(nn.Linear(3, 3).to(dtype), example_inputs=torch.ones(2, 3, dtype=dtype))
+
+
 def test_what_cannot_be_traced_says_why():
     class Impossible(nn.Module):
         def forward(self, x):

@@ -53,6 +53,25 @@ def test_digital_is_the_models_own_figure(plan, pairs_file, minilm_folder):
     assert found.examples == 6
 
 
+def test_models_that_read_both_sentences_at_once(minilm_folder, pairs_file, tmp_path):
+    """One logit a pair: the similarity is the model's own output on its tokenizer's pairs."""
+    from transformers import AutoTokenizer, BertForSequenceClassification
+
+    from tests.conftest import small_bert_config
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+    model = BertForSequenceClassification(small_bert_config(vocab_size=len(tokenizer), num_labels=1)).eval()
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    pairs, scores = read_pairs(pairs_file, None)
+    with torch.inference_mode():
+        logits = [model(**tokenizer(one, two, return_tensors="pt", padding=False)).logits.item() for one, two in pairs]
+    plan = tilewright.compile(tmp_path / "model")
+    found = tilewright.evaluate(plan, "stsb", pairs_file, times=["1s"])
+    assert found.digital == pytest.approx(100 * spearmanr(logits, scores).statistic, abs=1e-6)
+
+
 def test_results_do_not_depend_on_the_batch_size(plan, pairs_file):
     found = [tilewright.evaluate(plan, "stsb", pairs_file, times=["1d"], batch_size=size) for size in (1, 5)]
     assert found[0].points == found[1].points
