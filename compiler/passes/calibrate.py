@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,28 +29,42 @@ KEPT_VALUES = 2**16
 """Values kept for each operand of a matmul."""
 
 
-@dataclass
 class Observed:
-    """What was seen of one tensor over the calibration set."""
+    """What was seen of one tensor over the calibration set: its maximum, and rows kept from each sample."""
 
-    largest: float = 0.0
-    kept: list[Tensor] = field(default_factory=list)
+    def __init__(self, samples: int, wanted: int) -> None:
+        """samples: in the calibration set; wanted: rows to keep of all of them together."""
+        self.largest = 0.0
+        self.rows_a_sample = -(-wanted // samples)
+        self._capacity = self.rows_a_sample * samples
+        self._buffer = torch.empty(0)
+        self._filled = 0
 
-    def see(self, values: Tensor, keep: int) -> None:
+    def see(self, values: Tensor) -> None:
         """Note the maximum, and keep evenly spaced rows of ``values`` [rows, ...]."""
-        self.largest = max(self.largest, values.abs().max().item() if values.numel() else 0.0)
         rows = values.shape[0]
-        places = torch.linspace(0, rows - 1, min(keep, rows)).round().long()
-        self.kept.append(values[places].clone())
+        if not self._filled:
+            self._buffer = torch.empty(self._capacity, *values.shape[1:])
+        self.largest = max(self.largest, values.abs().max().item() if values.numel() else 0.0)
+        places = torch.linspace(0, rows - 1, min(self.rows_a_sample, rows)).round().long()
+        self._buffer[self._filled : self._filled + len(places)] = values[places]
+        self._filled += len(places)
+
+    @property
+    def kept(self) -> Tensor:
+        """The kept rows [rows, ...]."""
+        return self._buffer[: self._filled]
 
     def candidates(self) -> dict[str, float]:
         """The ranges to choose from, by name; equal ones once."""
-        magnitudes = torch.cat(self.kept).abs().flatten()
+        magnitudes = self.kept.abs().flatten()
         if magnitudes.numel() == 0 or self.largest == 0:
             return {"abs-max": 1.0}
+        places = [max(0, round(magnitudes.numel() * percentile / 100) - 1) for percentile in PERCENTILES]
+        ordered = np.partition(magnitudes.numpy(), places)
         ranges = {"abs-max": self.largest}
-        for percentile in PERCENTILES:
-            value = _percentile(magnitudes, percentile)
+        for percentile, place in zip(PERCENTILES, places, strict=True):
+            value = float(ordered[place])
             if 0 < value < min(ranges.values()):
                 ranges[f"percentile {percentile}"] = value
         return ranges
@@ -60,16 +74,15 @@ class Observed:
         return {f"{factor:g} x abs-max": self.largest * factor for factor in WIDER if self.largest > 0}
 
 
-def _percentile(magnitudes: Tensor, percentile: float) -> float:
-    """torch.quantile refuses more than 2^24 values; the k-th smallest is enough here."""
-    place = max(1, round(magnitudes.numel() * percentile / 100))
-    return magnitudes.kthvalue(place).values.item()
-
-
 def calibrate(compilation: Compilation) -> None:
     """Fix every range. What chose it, and what was rejected, goes into the decisions."""
-    layers = {(name, use): Observed() for name, layer in compilation.layers.items() for use in range(len(layer.uses))}
-    operands = {(name, side): Observed() for name in compilation.matmuls for side in (0, 1)}
+    samples = len(compilation.traced.calibration_inputs)
+    layers = {
+        (name, use): Observed(samples, KEPT_ROWS)
+        for name, layer in compilation.layers.items()
+        for use in range(len(layer.uses))
+    }
+    operands = {(name, side): Observed(samples, KEPT_VALUES) for name in compilation.matmuls for side in (0, 1)}
     _observe(compilation, layers, operands)
     for layer in compilation.layers.values():
         _choose_input_ranges(compilation, layer, [layers.pop((layer.name, use)) for use in range(len(layer.uses))])
@@ -83,22 +96,19 @@ def _observe(
     layers: dict[tuple[str, int], Observed],
     operands: dict[tuple[str, int], Observed],
 ) -> None:
-    samples = compilation.traced.calibration_inputs
-    rows, values = -(-KEPT_ROWS // len(samples)), -(-KEPT_VALUES // len(samples))
-
     def see_layer(name: str, arguments: tuple[Tensor, int]) -> None:
         x, use = arguments
-        layers[name, use].see(x.reshape(-1, x.shape[-1]), rows)
+        layers[name, use].see(x.reshape(-1, x.shape[-1]))
 
     def see_matmul(name: str, arguments: tuple[Tensor, Tensor]) -> None:
         for side, operand in enumerate(arguments):
-            operands[name, side].see(operand.reshape(-1), values)
+            operands[name, side].see(operand.reshape(-1))
 
     with (
         _watching(compilation.graph, {layer_path(name): (name, see_layer) for name in compilation.layers}),
         _watching(compilation.graph, {matmul_path(name): (name, see_matmul) for name in compilation.matmuls}),
     ):
-        for sample in samples:
+        for sample in compilation.traced.calibration_inputs:
             compilation.graph(*sample.values())
 
 
@@ -125,7 +135,7 @@ def _choose_input_ranges(compilation: Compilation, layer: LayerRecord, observed:
     simulation = RangeSimulation(module, compilation.target)
     for use, seen in enumerate(observed):
         candidates = seen.candidates() | seen.wider_candidates()
-        x = torch.cat(seen.kept)[:KEPT_ROWS]
+        x = seen.kept[:KEPT_ROWS]
         errors = {name: simulation.error(x, value) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         layer.uses[use].input_range = candidates[best]
@@ -161,7 +171,7 @@ class RangeSimulation:
 def _choose_operand_ranges(compilation: Compilation, matmul: MatmulRecord, left: Observed, right: Observed) -> None:
     for side, seen in (("left", left), ("right", right)):
         candidates = seen.candidates()
-        values = torch.cat(seen.kept)
+        values = seen.kept
         errors = {name: _rounding_error(values, value, matmul.bits) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         setattr(matmul, f"{side}_range", candidates[best])

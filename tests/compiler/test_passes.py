@@ -165,9 +165,9 @@ def test_verify_notices_a_weight_on_no_tile_and_one_on_two():
 
 @pytest.mark.parametrize("percentile", [99.0, 99.99])
 def test_ranges_are_of_absolute_values(percentile):
-    seen = Observed()
+    seen = Observed(1, 400)
     values = -torch.rand(400, 100)  # negative: the quantile of signed values would be near zero
-    seen.see(values, 400)
+    seen.see(values)
     candidates = seen.candidates()
     assert candidates["abs-max"] == pytest.approx(values.abs().max().item())
     expected = torch.quantile(values.abs().flatten(), percentile / 100).item()
