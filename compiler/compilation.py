@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx
 
+from tilewright.compiler.observation import Observed
 from tilewright.runtime.graph_io import set_tensor
 from tilewright.runtime.layers import DigitalLinear
 from tilewright.runtime.names import layer_path
@@ -57,6 +58,12 @@ class Compilation:
     attention_bits: int | None
     graph: fx.GraphModule
     layers: dict[str, LayerRecord] = field(default_factory=dict)
+    layer_inputs: dict[tuple[str, int], Observed] = field(default_factory=dict)
+    """What the calibration set showed of each use's input, from observe until calibrate."""
+    matmul_operands: dict[tuple[str, int], Observed] = field(default_factory=dict)
+    """The same of each matmul's left (0) and right (1) operand."""
+    channel_scales: dict[str, Tensor] = field(default_factory=dict)
+    """By layer, where rescale_channels found one worth its cost."""
     matmuls: dict[str, MatmulRecord] = field(default_factory=dict)
     placement: Placement | None = None
     decisions: list[Decision] = field(default_factory=list)

@@ -14,7 +14,7 @@ from tilewright.compiler.compilation import Compilation, Traced
 from tilewright.compiler.passes import PASSES
 from tilewright.compiler.pipeline import OnPass, run_passes
 from tilewright.runtime.graph_io import encode_graph
-from tilewright.runtime.names import LAYER_PREFIX, bias_key, weight_key
+from tilewright.runtime.names import LAYER_PREFIX, bias_key, channel_scale_key, weight_key
 from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, PlanDocument
 from tilewright.runtime.plan_check import check_plan
 from tilewright.targets.errors import InputError
@@ -131,6 +131,8 @@ def _tensors(compilation: Compilation) -> dict[str, Tensor]:
         if layer.has_bias:
             assert module.bias is not None
             tensors[bias_key(name)] = module.bias
+        if layer.has_channel_scale:
+            tensors[channel_scale_key(name)] = compilation.channel_scales[name]
     for node in compilation.graph.graph.nodes:
         tensor = compilation.tensor(node)
         if tensor is not None:

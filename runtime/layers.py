@@ -77,24 +77,29 @@ class AnalogLinear(nn.Module):
         uses: list[Use],
         splits: tuple[list[int], list[int]],
         chip: SimulatedChip,
+        channel_scale: Tensor | None = None,
     ) -> None:
-        """weight: [out, in]; bias: [out]; splits: rows of each row-block and columns of each column-block."""
+        """weight: [out, in]; bias: [out]; splits: rows of each row-block and columns of each column-block.
+
+        channel_scale: [in]; the inputs are divided by it in digital and the weights hold it, so that channels of very
+        different size use the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8).
+        """
         super().__init__()
         self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
         self.statistics = statistics_of(chip.target.device)
-        self.source_weight, self.bias = weight, bias
-        self.scales = [column_scale(part) for part in self._row_parts()]
+        self.source_weight, self.bias, self.channel_scale = weight, bias, channel_scale
+        self.scales = [column_scale(self._row_part(index)) for index in range(len(self.row_splits))]
         self._program()
 
-    def _row_parts(self) -> Sequence[Tensor]:
-        parts: tuple[Tensor, ...] = self.source_weight.split(self.row_splits, dim=1)
-        return parts
+    def _row_part(self, index: int) -> Tensor:
+        """The weights of one row-block [out, rows], with the channel scale in them."""
+        part: Tensor = self.source_weight.split(self.row_splits, dim=1)[index]
+        return part if self.channel_scale is None else part * self.channel_scale.split(self.row_splits)[index]
 
     def _pairs(self, index: int) -> Pairs:
         """The conductances that were asked for in one row-block: derived from the weights, not stored."""
-        part = self._row_parts()[index]
-        return to_pairs(part / self.scales[index].unsqueeze(1), self.statistics)
+        return to_pairs(self._row_part(index) / self.scales[index].unsqueeze(1), self.statistics)
 
     def _program(self) -> None:
         """Write all devices, and take the reference reading of the drift compensation right after."""
@@ -135,6 +140,8 @@ class AnalogLinear(nn.Module):
         """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias."""
         this_use = self.uses[use]
         values = x.reshape(-1, x.shape[-1])
+        if self.channel_scale is not None:
+            values = values / self.channel_scale
         total: Tensor | None = None
         for index, (row, part) in enumerate(zip(self.rows, values.split(self.row_splits, dim=1), strict=True)):
             normal = self._noise(values.shape[0], this_use, use, index) if row.is_noisy else None

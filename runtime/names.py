@@ -21,6 +21,11 @@ def weight_key(name: str) -> str:
     return f"{LAYER_PREFIX}{name}.weight"
 
 
+def channel_scale_key(name: str) -> str:
+    """The tensor that an analog layer's inputs are divided by, channel by channel [inputs]."""
+    return f"{LAYER_PREFIX}{name}.channel_scale"
+
+
 def bias_key(name: str) -> str:
     """The tensor that holds a layer's bias [outputs]."""
     return f"{LAYER_PREFIX}{name}.bias"

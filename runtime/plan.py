@@ -126,12 +126,15 @@ class UseRecord(Record):
 
 
 class LayerRecord(Record):
-    """A weight matrix on tiles. Its tensors are ``<name>.weight`` [outputs, inputs] and ``<name>.bias``."""
+    """A weight matrix on tiles, with the tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs]."""
 
     name: Path_
     inputs: Positive
     outputs: Positive
     has_bias: bool
+    has_channel_scale: bool = Field(
+        description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
+    )
     parts: list[LayerPart]
     target: str
     reason: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tilewright.runtime.graph_io import decode_graph
-from tilewright.runtime.names import bias_key, layer_path, matmul_path, weight_key
+from tilewright.runtime.names import bias_key, channel_scale_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import LayerRecord, Placement, Plan, PlanDocument
 from tilewright.targets.errors import InputError
 
@@ -79,12 +79,16 @@ def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
     expected = {weight_key(layer.name): [layer.outputs, layer.inputs]}
     if layer.has_bias:
         expected[bias_key(layer.name)] = [layer.outputs]
+    if layer.has_channel_scale:
+        expected[channel_scale_key(layer.name)] = [layer.inputs]
     for key, shape in expected.items():
         if key not in plan.tensors:
             raise InputError(f"layer {layer.name!r}: there is no tensor {key!r}")
         tensor = plan.tensors[key]
         if list(tensor.shape) != shape or not tensor.is_floating_point():
             raise InputError(f"tensor {key!r} is {tensor.dtype} of shape {list(tensor.shape)}, not float of {shape}")
+    if layer.has_channel_scale and not bool((plan.tensors[channel_scale_key(layer.name)] > 0).all()):
+        raise InputError(f"tensor {channel_scale_key(layer.name)!r} holds numbers that are not above zero")
 
 
 def _check_parts(layer: LayerRecord) -> None:

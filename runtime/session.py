@@ -12,7 +12,7 @@ from tilewright.runtime.draws import Draws
 from tilewright.runtime.graph_io import build_module, decode_graph
 from tilewright.runtime.inputs import prepare_inputs
 from tilewright.runtime.layers import AnalogLinear, DigitalLinear, DigitalMatmul, IntMatmul, SimulatedChip, Use
-from tilewright.runtime.names import LAYER_PREFIX, bias_key, layer_path, matmul_path, weight_key
+from tilewright.runtime.names import LAYER_PREFIX, bias_key, channel_scale_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
 from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError
@@ -72,7 +72,8 @@ class Session:
             return DigitalLinear(weight, bias)
         uses = [Use(use.input_range, use.batched) for use in layer.uses]
         splits = (layer.row_splits, layer.column_splits)
-        module = AnalogLinear(layer.name, weight, bias, uses, splits, self._chip)
+        channel_scale = self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None
+        module = AnalogLinear(layer.name, weight, bias, uses, splits, self._chip, channel_scale)
         self._analog.append(module)
         return module
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-PIPED_WIDTH = 120
+PIPED_WIDTH = 132
 """Columns where there is no terminal to ask."""
 
 output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)

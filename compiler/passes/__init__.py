@@ -7,8 +7,10 @@ from tilewright.compiler.passes.calibrate import calibrate
 from tilewright.compiler.passes.canonicalize import canonicalize
 from tilewright.compiler.passes.find_layers import find_layers
 from tilewright.compiler.passes.fuse_shared_inputs import fuse_shared_inputs
+from tilewright.compiler.passes.observe import observe
 from tilewright.compiler.passes.partition import partition
 from tilewright.compiler.passes.place import place
+from tilewright.compiler.passes.rescale_channels import rescale_channels
 from tilewright.compiler.passes.route_attention import route_attention
 from tilewright.compiler.passes.verify import verify
 from tilewright.compiler.pipeline import Pass
@@ -18,6 +20,8 @@ PASSES: list[tuple[str, Pass]] = [
     ("find_layers", find_layers),
     ("fuse_shared_inputs", fuse_shared_inputs),
     ("route_attention", route_attention),
+    ("observe", observe),
+    ("rescale_channels", rescale_channels),
     ("calibrate", calibrate),
     ("assign_targets", assign_targets),
     ("partition", partition),

@@ -86,6 +86,7 @@ def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
         inputs=inputs,
         outputs=outputs,
         has_bias=found.bias is not None,
+        has_channel_scale=False,
         parts=[LayerPart(weight=source, bias=bias_name, columns=(0, outputs))],
         target="",
         reason="",

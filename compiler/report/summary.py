@@ -24,6 +24,7 @@ class LayerLine:
     target: str
     uses: int
     input_ranges: list[float]
+    channel_scale: bool
     first_tile: dict[str, int]
     reason: str
     decisions: list[str]
@@ -125,6 +126,7 @@ def _layer_line(layer: LayerRecord, cells: int, decisions: list[str]) -> LayerLi
         target=layer.target,
         uses=len(layer.uses),
         input_ranges=[use.input_range for use in layer.uses],
+        channel_scale=layer.has_channel_scale,
         first_tile={"chip": first.chip, "row": first.row, "column": first.column},
         reason=layer.reason,
         decisions=decisions,

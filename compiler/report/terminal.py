@@ -32,7 +32,7 @@ def print_report(report: Report, console: Console) -> None:
 def _layer_table(report: Report, reasons: list[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
-    for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "first tile"):
+    for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "scaled", "first tile"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("target", no_wrap=True)
     table.add_column("why", justify="right", no_wrap=True)
@@ -46,6 +46,7 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
             f"{layer.utilisation:.0%}",
             str(layer.uses),
             _ranges(layer),
+            "yes" if layer.channel_scale else "",
             f"{tile['chip']}:{tile['row']},{tile['column']}",
             escape(layer.target),
             str(reasons.index(layer.reason) + 1),

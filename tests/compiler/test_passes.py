@@ -12,13 +12,16 @@ from torch import nn
 import tilewright
 from tests.variants import variant
 from tilewright.compiler import pipeline
+from tilewright.compiler.column_error import column_error
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.driver import trace
+from tilewright.compiler.observation import Observed
 from tilewright.compiler.passes import PASSES
-from tilewright.compiler.passes.calibrate import Observed
+from tilewright.compiler.passes.calibrate import range_candidates
 from tilewright.compiler.passes.fuse_shared_inputs import joint_name
 from tilewright.compiler.passes.partition import ranges, split_evenly
 from tilewright.compiler.passes.place import position
+from tilewright.compiler.passes.rescale_channels import UNSCALED, scale_candidates
 from tilewright.compiler.pipeline import PassError, relative_error, run_passes
 from tilewright.targets import load_target
 
@@ -114,7 +117,7 @@ def test_every_decision_has_a_reason_and_a_figure(small_plan):
     for decision in small_plan.document.decisions:
         assert decision.reason and decision.choice and decision.figures, decision
     made_by = {decision.made_by for decision in small_plan.document.decisions}
-    assert made_by == {name for name, _ in PASSES} - {"canonicalize"}
+    assert made_by == {name for name, _ in PASSES} - {"canonicalize", "observe"}
 
 
 def test_every_pass_is_verified(small_plan):
@@ -168,7 +171,7 @@ def test_ranges_are_of_absolute_values(percentile):
     seen = Observed(1, 400)
     values = -torch.rand(400, 100)  # negative: the quantile of signed values would be near zero
     seen.see(values)
-    candidates = seen.candidates()
+    candidates = range_candidates(seen)
     assert candidates["abs-max"] == pytest.approx(values.abs().max().item())
     expected = torch.quantile(values.abs().flatten(), percentile / 100).item()
     assert candidates[f"percentile {percentile}"] == pytest.approx(expected, rel=1e-2)
@@ -181,6 +184,69 @@ def test_the_range_of_least_error_is_chosen_and_the_others_are_listed(small_plan
         chosen = decision.figures[1].value
         assert all(chosen <= alternative.figures[1].value for alternative in decision.rejected)
         assert small_plan.layer(decision.subject).uses[0].input_range == decision.figures[0].value
+
+
+def outlier_layer():
+    """Two of 256 channels are forty times the others."""
+    torch.manual_seed(0)
+    model = nn.Linear(256, 128)
+    inputs = torch.randn(512, 256)
+    inputs[:, [3, 77]] *= 40
+    return model, inputs
+
+
+def test_outlier_channels_are_moved_into_weights_where_it_helps():
+    model, inputs = outlier_layer()
+    plan = tilewright.compile(model, example_inputs=inputs)
+    (layer,) = plan.document.layers
+    decision = next(d for d in plan.document.decisions if d.made_by == "rescale_channels")
+    assert layer.has_channel_scale and decision.choice != UNSCALED
+    unscaled = next(a for a in decision.rejected if a.choice == UNSCALED).figures[0].value
+    assert decision.figures[0].value < 0.9 * unscaled
+    assert all(decision.figures[0].value <= alternative.figures[0].value for alternative in decision.rejected)
+    # and it is true of a chip that the compiler has not seen, at another time
+    exact = model(inputs).detach()
+    plain = plan.document.model_copy(deep=True)
+    plain.layers[0].has_channel_scale = False
+    plain.layers[0].uses[0].input_range = float(inputs.abs().max())
+    errors = []
+    for document in (plan.document, plain):
+        session = tilewright.Session(tilewright.Plan(document, plan.tensors), seed=9).advance_to("1w")
+        errors.append(column_error(session(input=inputs)["output"], exact))
+    assert errors[0] < 0.9 * errors[1]
+    ideal = tilewright.Session(plan, ideal=True)(input=inputs)["output"]
+    torch.testing.assert_close(ideal, exact, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_alike_are_left_alone():
+    torch.manual_seed(0)
+    inputs = torch.rand(512, 256) * 2 - 1
+    plan = tilewright.compile(nn.Linear(256, 128), example_inputs=inputs)
+    assert not plan.document.layers[0].has_channel_scale
+    decision = next(d for d in plan.document.decisions if d.made_by == "rescale_channels")
+    assert decision.choice == UNSCALED and len(decision.rejected) >= 5
+    ideal = tilewright.compile(*outlier_layer()[:1], "ideal", example_inputs=outlier_layer()[1])
+    assert not ideal.document.layers[0].has_channel_scale  # nothing is converted, so nothing can be gained
+
+
+def test_channel_scales_are_positive_even_for_channels_that_are_never_driven():
+    seen = Observed(1, 10)
+    values = torch.randn(10, 6) * torch.tensor([1.0, 2.0, 50.0, 0.0, 1.0, 1.0])
+    seen.see(values)
+    for scale in scale_candidates([seen]).values():
+        assert (scale > 0).all() and scale.isfinite().all()
+        torch.testing.assert_close(seen.divided_by(scale).kept * scale, values)
+    silent = Observed(1, 10)
+    silent.see(torch.zeros(10, 6))
+    assert scale_candidates([silent]) == {}
+
+
+def test_columns_count_alike_whatever_their_size():
+    exact = torch.ones(10, 4) * torch.tensor([1000.0, 1.0, 1.0, 0.0])
+    outputs = exact.clone()
+    outputs[:, 1] += 0.3
+    assert column_error(outputs, exact) == pytest.approx((0.09 / 3) ** 0.5)
+    assert column_error(exact, exact) == 0 and column_error(torch.ones(2, 2), torch.zeros(2, 2)) == 0
 
 
 def test_a_single_wild_value_does_not_set_the_range():

@@ -45,6 +45,15 @@ def test_scale_is_rounded_to_the_targets_precision():
     torch.testing.assert_close(ratio[0], ratio[1], rtol=1e-5, atol=1e-5)  # one scale a column
 
 
+def test_a_channel_scale_changes_nothing_but_how_converters_are_used():
+    weight, x = torch.randn(32, 48), torch.randn(5, 48)
+    scale = torch.logspace(-1, 1, 48)
+    chip = SimulatedChip(load_target("ideal"), Draws(0, 0))
+    splits = ([24, 24], [32])
+    layer = AnalogLinear("layer", weight, None, [Use(1.0, True)], splits, chip, scale)
+    torch.testing.assert_close(layer(x), x @ weight.T, rtol=1e-5, atol=1e-4)
+
+
 def test_compensation_factor_is_the_reference_reading_over_the_reading_now():
     """Devices of one ν lose a known factor; the compensation, read through the tile's noise, gives it back."""
     target = variant(

@@ -174,6 +174,7 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
         (lambda c: c["layers"][0]["uses"].append(c["layers"][0]["uses"][0]), "uses"),
         (lambda c: c["layers"][0]["uses"][0].update(input_range=0), "input_range"),
         (lambda c: c["layers"].append(c["layers"][0]), "named|holds blocks"),
+        (lambda c: c["layers"][0].update(has_channel_scale=True), "channel_scale"),
         (lambda c: c["inputs"].pop(), "inputs"),
         (lambda c: c["outputs"].pop(), "outputs"),
         (lambda c: c["target"]["tile"]["rows"].update(value=-1), "target.tile.rows"),

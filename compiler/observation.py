@@ -1,0 +1,47 @@
+"""What was seen of an activation while the sample inputs ran."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Observed:
+    """One tensor over the calibration set: the maximum of each channel, and rows kept from each sample."""
+
+    def __init__(self, samples: int, wanted: int) -> None:
+        """samples: in the calibration set; wanted: rows to keep of all of them together."""
+        self._rows_a_sample = -(-wanted // samples)
+        self._capacity = self._rows_a_sample * samples
+        self._buffer = torch.empty(0)
+        self._filled = 0
+        self.channel_largest = torch.empty(0)
+        """The largest |value| of each channel, over all rows."""
+
+    def see(self, values: Tensor) -> None:
+        """Note the maxima, and keep evenly spaced rows of ``values`` [rows, channels]."""
+        rows, channels = values.shape
+        if not self._filled:
+            self._buffer = torch.empty(self._capacity, channels)
+            self.channel_largest = torch.zeros(channels)
+        self.channel_largest = torch.maximum(self.channel_largest, values.abs().amax(dim=0))
+        places = torch.linspace(0, rows - 1, min(self._rows_a_sample, rows)).round().long()
+        self._buffer[self._filled : self._filled + len(places)] = values[places]
+        self._filled += len(places)
+
+    @property
+    def kept(self) -> Tensor:
+        """The kept rows [rows, channels]."""
+        return self._buffer[: self._filled]
+
+    @property
+    def largest(self) -> float:
+        """The largest |value| of all."""
+        return float(self.channel_largest.max()) if self.channel_largest.numel() else 0.0
+
+    def divided_by(self, channel_scale: Tensor) -> Observed:
+        """The same of the tensor divided by a number a channel [channels]."""
+        divided = Observed(1, 1)
+        divided._buffer, divided._filled = self.kept / channel_scale, self._filled
+        divided.channel_largest = self.channel_largest / channel_scale
+        return divided

@@ -1,0 +1,102 @@
+"""Move the size of outlier channels from activations into weights, where the simulated error falls.
+
+A few channels of a transformer's activations are tens of times larger than the rest. One input range for all of them
+leaves the rest a handful of DAC steps, and their sums lie near the ADC's noise. Dividing channel j of the input by s_j
+in digital and multiplying its weights by s_j changes nothing in the product and lets all channels use the converters
+alike. The price is a digital multiplication a channel, and columns whose scale is set by the weights of an outlier
+channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is decided for each layer on a simulated chip.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.column_error import column_error
+from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.observation import Observed
+from tilewright.compiler.passes.partition import split_evenly
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
+
+EXPONENTS = (0.25, 0.5, 0.75, 1.0)
+"""s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
+CUTS = (99.0, 95.0, 80.0)
+"""s_j = max(1, largest |x_j| / that percentile over channels): only the largest channels move."""
+UNSCALED = "no channel scale"
+SIMULATED_TIME = 86400.0
+"""Seconds after programming at which candidates are compared: a day, midway between a second and a month in decades."""
+SIMULATED_COLUMNS = 256
+"""Columns of a layer that are simulated, evenly spaced; columns are alike in law."""
+LEAST_GAIN = 0.05
+"""The error must fall by this share to be worth a multiplication a channel."""
+
+
+@torch.inference_mode()
+def rescale_channels(compilation: Compilation) -> None:
+    """Choose the exponent of every layer. Nothing to do where inputs are not converted."""
+    if compilation.target.tile.dac is None:
+        return
+    for layer in compilation.layers.values():
+        seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
+        weight = compilation.layer_module(layer.name).weight
+        scales = scale_candidates(seen)
+        errors = {UNSCALED: _simulated_error(compilation, weight, seen, None)}
+        errors |= {name: _simulated_error(compilation, weight, seen, scale) for name, scale in scales.items()}
+        best = min(errors, key=lambda name: errors[name])
+        if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
+            best = UNSCALED
+        if best != UNSCALED:
+            layer.has_channel_scale = True
+            compilation.channel_scales[layer.name] = scales[best]
+        compilation.decisions.append(_decision(layer, best, errors))
+
+
+def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
+    """s_j [inputs] by name, over all uses of a layer. Channels that were never driven count as the least driven one."""
+    largest = torch.stack([observed.channel_largest for observed in seen]).amax(dim=0)
+    driven = largest[largest > 0]
+    if not driven.numel():
+        return {}
+    largest = largest.clamp(min=float(driven.min()))
+    relative = largest / largest.median()
+    candidates = {f"channel scale with exponent {exponent:g}": relative**exponent for exponent in EXPONENTS}
+    for percentile in CUTS:
+        cut = largest.sort().values[round((len(largest) - 1) * percentile / 100)]
+        candidates[f"channel scale above percentile {percentile:g}"] = (largest / cut).clamp(min=1.0)
+    return candidates
+
+
+def _simulated_error(compilation: Compilation, weight: Tensor, seen: list[Observed], scale: Tensor | None) -> float:
+    """The column error over all uses, on a chip with every effect, a day after programming."""
+    target = compilation.target
+    places = torch.linspace(0, weight.shape[0] - 1, min(SIMULATED_COLUMNS, weight.shape[0])).round().long()
+    weight = weight[places]
+    splits = (split_evenly(weight.shape[1], target.tile.rows), split_evenly(weight.shape[0], target.tile.columns))
+    scaled = seen if scale is None else [observed.divided_by(scale) for observed in seen]
+    uses = [Use(observed.largest or 1.0, False) for observed in scaled]
+    tiles = AnalogLinear("simulated", weight, None, uses, splits, SimulatedChip(target, Draws(0, 0)), scale)
+    tiles.advance_to(SIMULATED_TIME)
+    outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
+    return column_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+
+
+def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decision:
+    def figures(name: str) -> list[Figure]:
+        return [Figure(name="simulated column error after a day", value=errors[name], unit="1")]
+
+    gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
+    reason = (
+        f"the error of its columns falls by {gain:.0%} on a simulated chip with every effect"
+        if best != UNSCALED
+        else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
+    )
+    return Decision(
+        made_by="rescale_channels",
+        subject=layer.name,
+        choice=best,
+        reason=reason,
+        figures=figures(best),
+        rejected=[Alternative(choice=name, figures=figures(name)) for name in errors if name != best],
+    )
