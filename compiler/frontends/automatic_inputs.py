@@ -19,7 +19,6 @@ RANDOM_SAMPLES = 32
 RANDOM_LENGTHS = (8, 16, 24, 32)
 EXAMPLE_SIZES = ((2, 7), (1, 5), (3, 12))
 """Batch and length of the inputs on which the graph is compared with the model."""
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class ModelInputs:
@@ -35,13 +34,10 @@ class ModelInputs:
                 "compile from a folder: load it in Python and call tilewright.compile(model, example_inputs=...)"
             )
         parameters = inspect.signature(model.forward).parameters
-        known = tokenizer.model_input_names if tokenizer is not None else TEXT_INPUTS
-        types = getattr(model.config, "type_vocab_size", 0) or 0
-        self.names = [
-            name
-            for name in TEXT_INPUTS
-            if name in parameters and (name in known or name != "token_type_ids") and (name != TEXT_INPUTS[2] or types)
-        ]
+        self.names = [name for name in ("input_ids", "attention_mask") if name in parameters]
+        made_by_tokenizer = tokenizer is None or "token_type_ids" in tokenizer.model_input_names
+        if "token_type_ids" in parameters and made_by_tokenizer and getattr(model.config, "type_vocab_size", None):
+            self.names.append("token_type_ids")
         self.vocabulary = int(model.config.get_text_config().vocab_size)
         positions = getattr(model.config, "max_position_embeddings", None)
         self.longest = int(positions) if isinstance(positions, int) and positions > 0 else None

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tilewright.compiler.column_error import column_error
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
+from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes.partition import split_evenly
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import IntMatmul
@@ -19,8 +19,9 @@ from tilewright.targets.spec import Target
 
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 """Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
-WIDER = (1.5, 2.0, 3.0)
-"""Multiples of the maximum, for tiles: a wider range drives the rows less, so that large sums clip less in the ADC."""
+FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
+"""Times the maximum, for tiles. A narrower range clips outliers and lifts all else above the noise of the converters; a
+wider one drives the rows less, so that large sums clip less in the ADC."""
 
 
 @torch.inference_mode()
@@ -57,7 +58,7 @@ def _choose_input_ranges(compilation: Compilation, layer: LayerRecord, observed:
     simulation = RangeSimulation(weight, compilation.target)
     for use, seen in enumerate(observed):
         candidates = range_candidates(seen)
-        candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in WIDER if seen.largest > 0}
+        candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
         errors = {name: simulation.error(seen.kept, value) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         layer.uses[use].input_range = candidates[best]
@@ -78,7 +79,7 @@ class RangeSimulation:
             self.rows.append(TileRow(part / self.scales[-1].unsqueeze(1), target))
 
     def error(self, x: Tensor, input_range: float) -> float:
-        """The column error of the products with ``x`` [samples, inputs]; the noise has a fixed name."""
+        """The output error of the products with ``x`` [samples, inputs]; the noise has a fixed name."""
         exact = x @ self.weight.T
         draws = Draws(0, 0)
         outputs = torch.zeros_like(exact)
@@ -86,7 +87,7 @@ class RangeSimulation:
         for index, (row, scale, part) in enumerate(zip(self.rows, self.scales, parts, strict=True)):
             normal = draws.normal(exact.shape, "calibrate", index) if row.is_noisy else None
             outputs += row.multiply(part, input_range, normal) * (scale * input_range)
-        return column_error(outputs, exact)
+        return output_error(outputs, exact)
 
 
 def _choose_operand_ranges(compilation: Compilation, matmul: MatmulRecord, left: Observed, right: Observed) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tilewright.compiler.column_error import column_error
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
+from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes.partition import split_evenly
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
@@ -69,7 +69,7 @@ def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
 
 
 def _simulated_error(compilation: Compilation, weight: Tensor, seen: list[Observed], scale: Tensor | None) -> float:
-    """The column error over all uses, on a chip with every effect, a day after programming."""
+    """The output error over all uses, on a chip with every effect, a day after programming."""
     target = compilation.target
     places = torch.linspace(0, weight.shape[0] - 1, min(SIMULATED_COLUMNS, weight.shape[0])).round().long()
     weight = weight[places]
@@ -79,16 +79,16 @@ def _simulated_error(compilation: Compilation, weight: Tensor, seen: list[Observ
     tiles = AnalogLinear("simulated", weight, None, uses, splits, SimulatedChip(target, Draws(0, 0)), scale)
     tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
-    return column_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+    return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
 
 
 def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decision:
     def figures(name: str) -> list[Figure]:
-        return [Figure(name="simulated column error after a day", value=errors[name], unit="1")]
+        return [Figure(name="simulated output error after a day", value=errors[name], unit="1")]
 
     gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
     reason = (
-        f"the error of its columns falls by {gain:.0%} on a simulated chip with every effect"
+        f"the error of its outputs falls by {gain:.0%} on a simulated chip with every effect"
         if best != UNSCALED
         else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
     )
