@@ -8,10 +8,11 @@ from rich.console import Console
 from torch import nn
 
 import tilewright
+from tilewright.compiler.cli.console import PIPED_WIDTH
 from tilewright.compiler.report import print_report, summarise
 
 
-def printed(report, width=120):
+def printed(report, width=PIPED_WIDTH):
     console = Console(file=io.StringIO(), width=width, highlight=False)
     print_report(report, console)
     return console.file.getvalue()
