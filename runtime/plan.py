@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from torch import Tensor
 
 from tilewright.targets.spec import Target
@@ -69,11 +69,16 @@ class DimensionRecord(Record):
 
 
 class Figure(Record):
-    """A number that decided, with its unit."""
+    """A number that decided, with its unit; to six digits, which is what math libraries agree on."""
 
     name: str
     value: float
     unit: str
+
+    @field_validator("value")
+    @classmethod
+    def _six_digits(cls, value: float) -> float:
+        return value if value.is_integer() else float(f"{value:.6g}")
 
 
 class Alternative(Record):
