@@ -12,6 +12,12 @@ import torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """Every test draws the same numbers in every run and in any order."""
+    torch.manual_seed(0)
+
+
 def small_bert_config(**changes):
     from transformers import BertConfig
 
