@@ -121,13 +121,15 @@ class MeasurementLog:
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
                 name, value = self._name(entry), float(entry.pop("value"))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                if number == len(path.read_text(encoding="utf-8").splitlines()):
-                    continue  # the last line of a run that was cut off
+                if number == len(lines) > 1 and not line.endswith("\n"):  # a run was cut off while it wrote this
+                    path.write_text("".join(lines[:-1]), encoding="utf-8")  # what is added must not join it
+                    return
                 raise InputError(f"{path} line {number} is not a measurement of tilewright evaluate") from error
             self._known[name] = value
 

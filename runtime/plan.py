@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from torch import Tensor
 
+from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Target
 
 SCHEMA_VERSION = 1
@@ -260,15 +261,10 @@ class Plan:
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name. Raises ``InputError`` with the nearest name."""
-        from tilewright.targets.errors import InputError, nearest
-
         for layer in self.document.layers:
             if layer.name == name:
                 return layer
         raise InputError(f"the plan has no layer {name!r}; {nearest(name, [x.name for x in self.document.layers])}")
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))
 
     def __repr__(self) -> str:
         """A line for a notebook."""

@@ -31,16 +31,13 @@ def compile_command(
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
     from tilewright.runtime.atomic_folder import check_destination
     from tilewright.runtime.plan_io import PLAN_FILE
-    from tilewright.targets import load_target
 
     check_destination(plan, overwrite=force, marker=PLAN_FILE)
-    chosen = load_target(target)
     samples = _read_calibration(calibration)
     bits: Any = int(attention_bits) if attention_bits.lstrip("-").isdigit() else attention_bits
-    from tilewright.compiler.driver import Options, compile
+    from tilewright.compiler.driver import compile
     from tilewright.compiler.report import summarise
 
-    Options(bits).bits_on(chosen)
     passes: list[dict[str, Any]] = []
     started = time.perf_counter()
     with progress_bar("compile") as advance:
@@ -50,7 +47,7 @@ def compile_command(
             passes.append({"pass": pass_name, "seconds": round(seconds, 3)})
             advance(number, count, pass_name)
 
-        made = compile(source, chosen, calibration=samples, attention_bits=bits, name=name, on_pass=on_pass)
+        made = compile(source, target, calibration=samples, attention_bits=bits, name=name, on_pass=on_pass)
         made.save(plan, overwrite=force)
     seconds = time.perf_counter() - started
     report = summarise(made)

@@ -92,6 +92,7 @@ def test_a_run_is_resumed(plan, pairs_file, tmp_path, monkeypatch):
     second = tilewright.evaluate(plan, "stsb", pairs_file, **settings, on_measurement=lambda *step: steps.append(step))
     assert second == first and calls == [2592000.0]
     assert [step[0] for step in steps] == [1, 2, 3, 4, 5]
+    assert log.read_text().splitlines() == lines  # the cut-off line is gone, not glued to its repetition
     # another seed shares nothing but the file
     tilewright.evaluate(plan, "stsb", pairs_file, times=["1s"], seed=1, results=log)
     assert json.loads(log.read_text().splitlines()[-1])["seed"] == 1
