@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from tilewright.compiler.observation import Observed
 from tilewright.runtime.graph_io import set_tensor
@@ -23,10 +23,25 @@ from tilewright.runtime.plan import (
     OutputRecord,
     Placement,
     Verification,
+    WeightRecord,
 )
 from tilewright.targets.spec import Target
 
 Inputs = dict[str, Tensor]
+FOLDED = "folded."
+"""Where tensors are that the compiler computed from the model's own."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """The network itself, to compare with."""
+
+    runs_on: str
+    """What computes it, with its version."""
+    run: Callable[[Inputs], list[Tensor]]
+    """Inputs in the graph's order -> its outputs as the graph gives them."""
+    tolerance: float = 1e-4
+    """The relative difference that is allowed: larger for a model that itself computes in 16 bits."""
 
 
 @dataclass
@@ -38,15 +53,26 @@ class Traced:
     inputs: list[InputRecord]
     outputs: list[OutputRecord]
     dimensions: dict[str, DimensionRecord]
-    batch_symbols: frozenset[str]
-    """The symbols of the size that counts samples in the graph's symbolic shapes; none if it is fixed."""
     examples: list[Inputs]
     """Inputs of several sizes to compare the graph with the model on."""
     expected: list[list[Tensor]]
     """The model's own outputs for them."""
+    original: Original
     calibration_inputs: list[Inputs]
     calibration: Calibration
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    """The model's own parameters by its own names, tied ones once."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What the frontend changed on the way, for the plan."""
+
+
+@dataclass(frozen=True)
+class LayerOrigins:
+    """The parameters that a layer's matrix and bias were made of."""
+
+    weight: tuple[str, ...]
+    bias: tuple[str, ...]
 
 
 @dataclass
@@ -57,6 +83,16 @@ class Compilation:
     target: Target
     attention_bits: int | None
     graph: fx.GraphModule
+    origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
+    source_names: dict[str, str] = field(default_factory=dict)
+    """What a computed tensor is called after, by its path."""
+    layer_origins: dict[str, LayerOrigins] = field(default_factory=dict)
+    """The same of each layer's matrix and bias."""
+    digital_reasons: dict[str, str] = field(default_factory=dict)
+    """Why a parameter that might have gone on tiles stays digital, where a pass found so."""
+    weights: list[WeightRecord] = field(default_factory=list)
+    """Where every parameter went: filled by the last pass."""
     layers: dict[str, LayerRecord] = field(default_factory=dict)
     layer_inputs: dict[tuple[str, int], Observed] = field(default_factory=dict)
     """What the calibration set showed of each use's input, from observe until calibrate."""
@@ -88,9 +124,34 @@ class Compilation:
             value = getattr(value, part)
         return value.detach() if isinstance(value, torch.Tensor) else None
 
-    def add_tensor(self, path: str, tensor: Tensor) -> None:
-        """Make a tensor an attribute of the graph."""
+    def add_tensor(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...] = ()) -> str:
+        """Make a tensor an attribute of the graph. Returns its path: ``wanted``, with a number if that is taken.
+
+        made_of: paths of the tensors that it was computed from.
+        """
+        wanted = wanted.removeprefix(FOLDED)
+        path, number = FOLDED + wanted, 2
+        while not self._is_free(path):  # one word below the top: a tensor may stand in the way of a longer path
+            path, number = f"{FOLDED}{wanted.replace('.', '_')}_{number}", number + 1
         set_tensor(self.graph, path, tensor)
+        parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
+        sizes = self.traced.parameters
+        self.origins[path] = tuple(sorted(parameters, key=lambda name: -sizes[name].numel()))
+        self.source_names[path] = self.source_names.get(FOLDED + wanted, wanted)
+        return path
+
+    def _is_free(self, path: str) -> bool:
+        """Whether neither the path nor a part of it is a tensor, and nothing lies below it."""
+        *parents, last = path.split(".")
+        module: nn.Module = self.graph
+        for part in parents:
+            if part in module._buffers or part in module._parameters:
+                return False
+            inner = module._modules.get(part)
+            if inner is None:
+                return True
+            module = inner
+        return not hasattr(module, last)
 
     def tidy(self) -> None:
         """Remove what nothing uses any more, and renew the graph's code."""

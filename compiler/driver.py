@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
+from tilewright.compiler.check import compare_with_original
 from tilewright.compiler.compilation import Compilation, Traced
 from tilewright.compiler.passes import PASSES
 from tilewright.compiler.pipeline import OnPass, run_passes
@@ -20,6 +21,9 @@ from tilewright.runtime.plan_check import check_plan
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_target
 from tilewright.targets.spec import Target
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 AttentionBits = int | Literal["target", "fp32"]
 Calibrating = Sequence[str] | Mapping[str, Any] | None
@@ -49,7 +53,7 @@ class Options:
 
 
 def compile(
-    model: nn.Module | str | Path,
+    model: nn.Module | str | Path | ModelProto,
     target: str | Path | Target = "pcm-512",
     *,
     example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
@@ -57,14 +61,17 @@ def compile(
     attention_bits: AttentionBits = "target",
     name: str | None = None,
     dynamic_shapes: Any = None,
+    check: bool = False,
     on_pass: OnPass | None = None,
 ) -> Plan:
     """Compile a network for a target.
 
-    model: a HuggingFace folder or hub name, or any ``torch.nn.Module`` with ``example_inputs`` (one tensor, several, or
-    a mapping by name). target: a library name, a YAML file, or a ``Target``. calibration: sample inputs that fix the
-    input ranges: texts, or arrays by input name with samples along the first dimension; an automatic set if None, and
-    the plan says so. on_pass: called after each pass with (name, number, count, seconds).
+    model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, or any ``torch.nn.Module`` with
+    ``example_inputs`` (one tensor, several, or a mapping by name). target: a library name, a YAML file or a
+    ``Target``. calibration: sample inputs that fix the input ranges: texts, or arrays by input name with samples along
+    the first dimension; an automatic set if None, and the plan says so. check: run the original network beside the
+    plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan; ``PassError`` if it is too
+    large. on_pass: called after each pass with (name, number, count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
     """
@@ -75,25 +82,55 @@ def compile(
     run_passes(compilation, PASSES, on_pass)
     plan = build_plan(compilation)
     check_plan(plan)
+    if check:
+        compare_with_original(plan, traced)
     return plan
 
 
 def trace(
-    model: nn.Module | str | Path, example_inputs: Any, calibration: Calibrating, name: str | None, dynamic_shapes: Any
+    model: nn.Module | str | Path | ModelProto,
+    example_inputs: Any,
+    calibration: Calibrating,
+    name: str | None,
+    dynamic_shapes: Any,
 ) -> Traced:
     """The graph of the model, by the frontend that fits it."""
     if isinstance(model, nn.Module):
         from tilewright.compiler.frontends.torch_module import trace_module
 
         return trace_module(model, example_inputs, calibration=calibration, name=name, dynamic_shapes=dynamic_shapes)
-    if not isinstance(model, str | Path):
-        raise InputError(f"model is a {type(model).__name__}; it must be a folder, a hub name or a torch.nn.Module")
-    from tilewright.compiler.frontends.huggingface import trace_huggingface
+    if is_onnx(model):
+        trace_onnx = _onnx_frontend()
+        traced: Traced = trace_onnx(model, example_inputs, calibration)
+    elif isinstance(model, str | Path):
+        from tilewright.compiler.frontends.huggingface import trace_huggingface
 
-    traced = trace_huggingface(model, calibration)
+        traced = trace_huggingface(model, calibration)
+    else:
+        raise InputError(
+            f"model is a {type(model).__name__}; it must be a folder, a hub name, an .onnx file, an onnx.ModelProto or "
+            "a torch.nn.Module"
+        )
     if name is not None:
         traced.model.name = name
     return traced
+
+
+def is_onnx(model: object) -> bool:
+    """Whether this names an ONNX file, or is one in memory."""
+    if isinstance(model, str | Path):
+        return Path(model).suffix.lower() == ".onnx"
+    return type(model).__name__ == "ModelProto"
+
+
+def _onnx_frontend() -> Any:
+    try:
+        from tilewright.compiler.frontends.onnx import trace_onnx
+    except ImportError as error:
+        raise InputError(
+            f"compiling an ONNX model needs the package onnx ({error}); install it with: pip install 'tilewright[onnx]'"
+        ) from error
+    return trace_onnx
 
 
 def build_plan(compilation: Compilation) -> Plan:
@@ -110,9 +147,12 @@ def build_plan(compilation: Compilation) -> Plan:
         dimensions=traced.dimensions,
         layers=list(compilation.layers.values()),
         matmuls=list(compilation.matmuls.values()),
+        weights_of_model=compilation.weights,
         calibration=traced.calibration,
         decisions=_in_network_order(compilation),
         verification=compilation.verification,
+        check=None,
+        notes=traced.notes,
         target=compilation.target,
         graph=encode_graph(compilation.graph.graph),
         tensors={},

@@ -20,6 +20,8 @@ def prepare_inputs(document: PlanDocument, given: Mapping[str, Any]) -> dict[str
     Raises ``InputError`` for unknown or missing names, wrong types, ranks or sizes.
     """
     names = [record.name for record in document.inputs]
+    own = {record.source_name: record.name for record in document.inputs if record.source_name is not None}
+    given = {own.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in names:
             raise InputError(f"the plan has no input {name!r}; {nearest(name, names)}")

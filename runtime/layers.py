@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.drift import conductances_at, one_hot_reading
+from tilewright.runtime.plan import SampleAxis
 from tilewright.runtime.programming import Pairs, column_scale, to_pairs, write
 from tilewright.runtime.tile import TileRow
 from tilewright.targets.devices import statistics_of
@@ -30,8 +32,22 @@ class Use:
 
     input_range: float
     """α: the input that drives a row with the DAC's full scale."""
-    batched: bool
-    """Whether the first dimension of the input counts samples (alone, or folded with others behind it)."""
+    sample_axis: SampleAxis | None
+    """Which dimension of the input counts samples."""
+
+    def layout(self, sizes: Sequence[int], samples: int) -> tuple[int, int] | None:
+        """How rows [before, samples, after] are ordered in an input of these leading sizes: (before, after).
+
+        None where no dimension counts samples, or not as many.
+        """
+        if self.sample_axis is None or self.sample_axis.dimension >= len(sizes):
+            return None
+        axis = self.sample_axis.dimension
+        each, left_over = divmod(sizes[axis], samples)
+        if left_over:
+            return None
+        before, after = math.prod(sizes[:axis]), math.prod(sizes[axis + 1 :])
+        return (before * each, after) if self.sample_axis.innermost else (before, each * after)
 
 
 @dataclass
@@ -144,7 +160,7 @@ class AnalogLinear(nn.Module):
             values = values / self.channel_scale
         total: Tensor | None = None
         for index, (row, part) in enumerate(zip(self.rows, values.split(self.row_splits, dim=1), strict=True)):
-            normal = self._noise(values.shape[0], this_use, use, index) if row.is_noisy else None
+            normal = self._noise(x.shape[:-1], this_use, use, index) if row.is_noisy else None
             outputs = row.multiply(part, this_use.input_range, normal)
             outputs.mul_(self._digital_scale(index, this_use))
             total = outputs if total is None else total.add_(outputs)
@@ -157,13 +173,22 @@ class AnalogLinear(nn.Module):
         scale: Tensor = self.scales[index] * (use.input_range * self.corrections[index])
         return scale.bfloat16().float() if self.chip.target.tile.scale_precision == "bfloat16" else scale
 
-    def _noise(self, rows: int, this_use: Use, use: int, index: int) -> Tensor:
+    def _noise(self, sizes: Sequence[int], this_use: Use, use: int, index: int) -> Tensor:
+        """Standard normal numbers [rows, columns], those of each sample named by its number."""
         samples: Sequence[int] = self.chip.reading.samples
-        if not this_use.batched or rows % len(samples):
-            samples = [-1]  # what does not depend on the batch is read once for all of it
+        layout = this_use.layout(sizes, len(samples))
+        if layout is None:
+            samples, layout = (
+                [-1],
+                (1, math.prod(sizes)),
+            )  # what does not depend on the batch is read once for all of it
+        before, after = layout
         columns = sum(self.column_splits)
         name = (self.name, index, "read", use, self.seconds)
-        return self.chip.draws.normal_per_sample(samples, rows // len(samples), columns, *name).reshape(rows, columns)
+        normal = self.chip.draws.normal_per_sample(samples, before * after, columns, *name)
+        if before > 1:
+            normal = normal.reshape(len(samples), before, after, columns).transpose(0, 1)
+        return normal.reshape(-1, columns)
 
 
 class DigitalMatmul(nn.Module):

@@ -16,50 +16,70 @@ import torch
 from tilewright.targets.errors import InputError, nearest
 
 ELEMENTWISE = """
-    abs.default add.Scalar add.Tensor bitwise_and.Scalar bitwise_and.Tensor bitwise_not.default bitwise_or.Tensor
-    ceil.default clamp.Tensor clamp.default clamp_max.default clamp_min.default clone.default cos.default
-    cumsum.default div.Scalar div.Tensor div.Tensor_mode elu.default eq.Scalar eq.Tensor erf.default exp.default
-    floor.default floor_divide.default fmod.Scalar fmod.Tensor ge.Scalar ge.Tensor gelu.default gt.Scalar gt.Tensor
-    hardsigmoid.default hardswish.default isinf.default isnan.default le.Scalar le.Tensor leaky_relu.default
-    log.default log1p.default logical_and.default logical_not.default logical_or.default logical_xor.default
-    lt.Scalar lt.Tensor masked_fill.Scalar masked_fill.Tensor maximum.default minimum.default mish.default
-    mul.Scalar mul.Tensor ne.Scalar ne.Tensor neg.default pow.Scalar pow.Tensor_Scalar pow.Tensor_Tensor
-    reciprocal.default relu.default relu6.default remainder.Scalar remainder.Tensor round.default rsqrt.default
-    rsub.Scalar rsub.Tensor sgn.default sigmoid.default sign.default silu.default sin.default softplus.default
-    sqrt.default square.default sub.Scalar sub.Tensor tanh.default tril.default triu.default where.ScalarOther
-    where.ScalarSelf where.self where.Scalar __and__.Scalar __and__.Tensor __or__.Tensor __xor__.Tensor
-    _to_copy.default to.dtype to.dtype_layout to.device type_as.default lift_fresh_copy.default
+    __and__.Scalar __and__.Tensor __or__.Tensor __xor__.Tensor _to_copy.default abs.default acos.default
+    acosh.default add.Scalar add.Tensor addcdiv.default addcmul.default asin.default asinh.default atan.default
+    atan2.default atanh.default bitwise_and.Scalar bitwise_and.Tensor bitwise_left_shift.Tensor
+    bitwise_not.default bitwise_or.Tensor bitwise_right_shift.Tensor bitwise_xor.Scalar bitwise_xor.Tensor
+    ceil.default celu.default clamp.Tensor clamp.default clamp_max.Tensor clamp_max.default clamp_min.Tensor
+    clamp_min.default clone.default cos.default cosh.default cumprod.default cumsum.default diff.default div.Scalar
+    div.Tensor div.Tensor_mode elu.default eq.Scalar eq.Tensor erf.default erfc.default exp.default
+    expm1.default floor.default floor_divide.default fmod.Scalar fmod.Tensor frac.default ge.Scalar ge.Tensor
+    gelu.default gt.Scalar gt.Tensor hardshrink.default hardsigmoid.default hardswish.default hardtanh.default
+    isinf.default isnan.default le.Scalar le.Tensor leaky_relu.default lerp.Scalar lerp.Tensor
+    lift_fresh_copy.default log.default log10.default log1p.default log2.default log_sigmoid.default
+    logaddexp.default logical_and.default logical_not.default logical_or.default logical_xor.default lt.Scalar
+    lt.Tensor masked_fill.Scalar masked_fill.Tensor maximum.default minimum.default mish.default mul.Scalar
+    mul.Tensor nan_to_num.default ne.Scalar ne.Tensor neg.default pow.Scalar pow.Tensor_Scalar pow.Tensor_Tensor
+    reciprocal.default relu.default relu6.default remainder.Scalar remainder.Tensor round.decimals round.default
+    rsqrt.default rsub.Scalar rsub.Tensor selu.default sgn.default sigmoid.default sign.default silu.default
+    sin.default sinh.default softplus.default softshrink.default sqrt.default square.default sub.Scalar
+    sub.Tensor tan.default tanh.default threshold.default to.device to.dtype to.dtype_layout tril.default
+    triu.default trunc.default type_as.default where.Scalar where.ScalarOther where.ScalarSelf where.self
 """
 SHAPE = """
-    as_strided.default cat.default chunk.default diagonal.default expand.default expand_as.default
-    flatten.using_ints flip.default movedim.int numpy_T.default pad.default constant_pad_nd.default permute.default
-    repeat.default repeat_interleave.self_int reshape.default roll.default select.int slice.Tensor split.Tensor
-    split_with_sizes.default split.sizes squeeze.default squeeze.dim squeeze.dims stack.default sym_size.int
-    t.default tile.default transpose.int unbind.int unflatten.int unfold.default unsqueeze.default view.default
-    _unsafe_view.default
+    _unsafe_view.default alias.default as_strided.default broadcast_to.default cat.default
+    channel_shuffle.default chunk.default col2im.default constant_pad_nd.default diagonal.default expand.default
+    expand_as.default flatten.using_ints flip.default im2col.default meshgrid.default meshgrid.indexing
+    movedim.int narrow.default numpy_T.default pad.default permute.default pixel_shuffle.default
+    pixel_unshuffle.default reflection_pad1d.default reflection_pad2d.default repeat.default
+    repeat_interleave.self_int replication_pad1d.default replication_pad2d.default reshape.default roll.default
+    rot90.default select.int slice.Tensor split.Tensor split.sizes split_with_sizes.default squeeze.default
+    squeeze.dim squeeze.dims stack.default sym_size.int t.default tile.default transpose.int unbind.int
+    unflatten.int unfold.default unsafe_split.Tensor unsqueeze.default view.default
 """
 LOOKUP = """
-    embedding.default gather.default index.Tensor index_select.default masked_select.default scatter.src
-    scatter.value slice_scatter.default select_scatter.default index_put.default
+    bucketize.Tensor embedding.default gather.default index.Tensor index_add.default index_put.default
+    index_select.default masked_select.default one_hot.default scatter.reduce scatter.src scatter.value
+    scatter_add.default scatter_reduce.two select_scatter.default slice_scatter.default take_along_dim.default
 """
 REDUCTION = """
-    all.default all.dim amax.default amin.default any.default any.dim argmax.default argmin.default max.default
-    max.dim max.other mean.default mean.dim min.default min.dim min.other norm.ScalarOpt_dim
-    linalg_vector_norm.default prod.default std.correction sum.default sum.dim_IntList topk.default var.correction
-    var_mean.correction sort.default
+    all.default all.dim all.dims amax.default amin.default any.default any.dim any.dims argmax.default
+    argmin.default argsort.default sort.stable cummax.default dot.default linalg_vector_norm.default logsumexp.default
+    max.default max.dim max.other mean.default mean.dim min.default min.dim min.other mv.default norm.Scalar
+    norm.ScalarOpt_dim prod.default prod.dim_int sort.default std.correction std.dim sum.default sum.dim_IntList
+    topk.default var.correction var.dim var_mean.correction var_mean.dim
 """
 CREATION = """
-    arange.default arange.start arange.start_step full.default full_like.default new_full.default new_ones.default
-    new_zeros.default ones.default ones_like.default scalar_tensor.default zeros.default zeros_like.default
+    arange.default arange.start arange.start_step eye.default eye.m full.default full_like.default
+    linspace.default new_full.default new_ones.default new_zeros.default ones.default ones_like.default
+    scalar_tensor.default zeros.default zeros_like.default
 """
 NETWORK = """
-    _native_batch_norm_legit_no_training.default _safe_softmax.default _softmax.default adaptive_avg_pool1d.default
-    adaptive_avg_pool2d.default addmm.default avg_pool1d.default avg_pool2d.default baddbmm.default
-    batch_norm.default bilinear.default bmm.default conv1d.default conv2d.default convolution.default einsum.default
-    glu.default group_norm.default instance_norm.default layer_norm.default linear.default log_softmax.int
-    matmul.default max_pool1d.default max_pool2d.default mm.default native_layer_norm.default prelu.default
-    rms_norm.default softmax.int upsample_bilinear2d.vec upsample_nearest2d.vec upsample_bilinear2d.default
-    upsample_nearest2d.default
+    _log_softmax.default _native_batch_norm_legit_no_training.default _safe_softmax.default _softmax.default
+    _upsample_bilinear2d_aa.vec _upsample_nearest_exact1d.vec _upsample_nearest_exact2d.vec
+    _upsample_nearest_exact3d.vec adaptive_avg_pool1d.default adaptive_avg_pool2d.default
+    adaptive_avg_pool3d.default addmm.default avg_pool1d.default avg_pool2d.default avg_pool3d.default
+    baddbmm.default batch_norm.default bilinear.default bmm.default conv1d.default conv1d.padding conv2d.default
+    conv2d.padding conv3d.default conv3d.padding conv_transpose1d.default conv_transpose2d.input
+    conv_transpose3d.input convolution.default cosine_similarity.default einsum.default glu.default
+    grid_sampler.default group_norm.default instance_norm.default layer_norm.default linear.default
+    log_softmax.int matmul.default max_pool1d.default max_pool1d_with_indices.default max_pool2d.default
+    max_pool2d_with_indices.default max_pool3d.default max_pool3d_with_indices.default mm.default
+    native_group_norm.default native_layer_norm.default prelu.default rms_norm.default softmax.int
+    upsample_bicubic2d.default upsample_bicubic2d.vec upsample_bilinear2d.default upsample_bilinear2d.vec
+    upsample_linear1d.default upsample_linear1d.vec upsample_nearest1d.default upsample_nearest1d.vec
+    upsample_nearest2d.default upsample_nearest2d.vec upsample_nearest3d.default upsample_nearest3d.vec
+    upsample_trilinear3d.default upsample_trilinear3d.vec
 """
 ATEN = frozenset(" ".join([ELEMENTWISE, SHAPE, LOOKUP, REDUCTION, CREATION, NETWORK]).split())
 

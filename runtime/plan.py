@@ -6,6 +6,7 @@ which is also the order in the file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Target
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Dimension = int | str
 Path_ = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=512)]
@@ -39,7 +40,7 @@ class ModelIdentity(Record):
 
     name: str
     architecture: str
-    source: str = Field(description="huggingface or torch")
+    source: str = Field(description="huggingface, onnx or torch")
     sha256: Sha256 = Field(description="of the weights: names, types, shapes and bytes")
     parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
     pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
@@ -52,6 +53,7 @@ class InputRecord(Record):
     dtype: str
     shape: list[Dimension] = Field(description="sizes, or names of sizes that may vary")
     default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
+    source_name: str | None = Field(None, description="the model's own name, where that is not a plain word")
 
 
 class OutputRecord(Record):
@@ -124,11 +126,22 @@ class LayerPart(Record):
     columns: tuple[Natural, Natural]
 
 
+class SampleAxis(Record):
+    """Where samples are in a layer's input: a dimension that counts them, alone or folded with other things."""
+
+    dimension: Natural
+    innermost: bool = Field(description="whether samples change fastest along it; else slowest")
+
+
+SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
+"""The usual place: [samples, ...]."""
+
+
 class UseRecord(Record):
     """One place where a layer is called."""
 
     input_range: Range = Field(description="the |input| that drives a row with the full scale of the DAC")
-    batched: bool = Field(description="whether the first dimension of the input counts samples")
+    sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
 
 
 class LayerRecord(Record):
@@ -158,6 +171,21 @@ class LayerRecord(Record):
         return [stop - start for start, stop in sorted({block.columns for block in self.blocks})]
 
 
+class WeightRecord(Record):
+    """Where one parameter of the model went. Their sizes add up to the model's parameters."""
+
+    name: str
+    shape: list[Natural]
+    place: Literal["analog", "digital", "look-up"]
+    reason: str
+    layers: list[str] = Field(description="the layers whose matrix it is in")
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in it."""
+        return math.prod(self.shape)
+
+
 class MatmulRecord(Record):
     """A product of two activations on the digital attention unit."""
 
@@ -184,6 +212,15 @@ class Calibration(Record):
     source: str
     samples: Natural
     automatic: bool
+
+
+class Check(Record):
+    """How far the plan on the ideal target is from the original network, run by something else."""
+
+    against: str = Field(description="what ran the original, with its version")
+    sizes: list[dict[str, list[Natural]]] = Field(description="the shapes of the inputs that were compared, by name")
+    largest_relative_error: float = Field(ge=0)
+    tolerance: float = Field(gt=0)
 
 
 class Verification(Record):
@@ -222,7 +259,7 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement
@@ -231,9 +268,12 @@ class PlanDocument(Record):
     dimensions: dict[str, DimensionRecord]
     layers: list[LayerRecord]
     matmuls: list[MatmulRecord]
+    weights_of_model: list[WeightRecord]
     calibration: Calibration
     decisions: list[Decision]
     verification: list[Verification]
+    check: Check | None
+    notes: list[str] = Field(description="what was changed in the model on its way here")
     target: Target
     graph: list[NodeRecord]
     tensors: dict[Path_, TensorRecord]

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tilewright.runtime.atomic_folder import atomic_folder
-from tilewright.runtime.plan import SCHEMA_VERSION, FileRecord, Plan, PlanDocument, TensorRecord
+from tilewright.runtime.plan import FileRecord, Plan, PlanDocument, TensorRecord
 from tilewright.runtime.plan_check import check_plan
+from tilewright.runtime.plan_migration import READABLE, migrated
 from tilewright.runtime.weights_file import WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem
 
@@ -78,9 +79,11 @@ def _read_document(folder: Path) -> PlanDocument:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise InputError(f"{path} has schema version {version!r}; this tilewright reads version {SCHEMA_VERSION}")
+    if version not in READABLE:
+        shown = ", ".join(map(str, READABLE))
+        raise InputError(f"{path} has schema version {version!r}; this tilewright reads versions {shown}")
     try:
+        content = migrated(content)
         return PlanDocument.model_validate(content)
     except ValidationError as error:
         raise InputError(f"plan {folder}: {first_problem(error, PlanDocument)}") from error

@@ -70,7 +70,7 @@ class Session:
         bias = self.plan.tensors[bias_key(layer.name)].to(torch.float32) if layer.has_bias else None
         if self.ideal:
             return DigitalLinear(weight, bias)
-        uses = [Use(use.input_range, use.batched) for use in layer.uses]
+        uses = [Use(use.input_range, use.sample_axis) for use in layer.uses]
         splits = (layer.row_splits, layer.column_splits)
         channel_scale = self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None
         module = AnalogLinear(layer.name, weight, bias, uses, splits, self._chip, channel_scale)

@@ -14,7 +14,7 @@ from tilewright.targets.errors import InputError
 
 
 def compile_command(
-    source: Annotated[str, typer.Argument(help="A HuggingFace folder or hub name.")],
+    source: Annotated[str, typer.Argument(help="A HuggingFace folder or hub name, or an .onnx file.")],
     plan: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the plan to.")],
     target: Annotated[str, typer.Option(help="A target's name (see: tilewright targets) or a YAML file.")] = "pcm-512",
     calibration: Annotated[
@@ -25,6 +25,12 @@ def compile_command(
         str, typer.Option(help="Bits of the attention units: 2 to 16, fp32, or the target's own.")
     ] = "target",
     name: Annotated[str | None, typer.Option(help="The model's name in the plan.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Run the original beside the plan (ONNX: by onnxruntime) and note the difference."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -47,7 +53,9 @@ def compile_command(
             passes.append({"pass": pass_name, "seconds": round(seconds, 3)})
             advance(number, count, pass_name)
 
-        made = compile(source, target, calibration=samples, attention_bits=bits, name=name, on_pass=on_pass)
+        made = compile(
+            source, target, calibration=samples, attention_bits=bits, name=name, check=check, on_pass=on_pass
+        )
         made.save(plan, overwrite=force)
     seconds = time.perf_counter() - started
     report = summarise(made)
@@ -60,6 +68,13 @@ def compile_command(
         markup=False,
         soft_wrap=True,
     )
+    if report.checked_against is not None:
+        difference = f"{report.checked_relative_error:.1e}"
+        output.print(
+            f"checked against {report.checked_against}: largest relative difference {difference}", markup=False
+        )
+    for note in report.notes:
+        errors.print(f"changed: {note}", markup=False, soft_wrap=True)
     for warning in report.warnings:
         errors.print(f"note: {warning}", markup=False, soft_wrap=True)
 

@@ -16,6 +16,7 @@ FORMATS = ("terminal", "json")
 def report_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
     format: Annotated[str, typer.Option(help="terminal or json.")] = "terminal",
+    weights: Annotated[bool, typer.Option("--weights", help="List every weight of the model and where it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Print where everything went: totals, and for each layer its shape, blocks, tiles, use, target and reason."""
@@ -28,4 +29,4 @@ def report_command(
     if as_json or format == "json":
         print_json(report.to_json())
     else:
-        print_report(report, output)
+        print_report(report, output, every_weight=weights)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,57 +16,78 @@ from tilewright.runtime.plan import Calibration
 from tilewright.targets.errors import InputError, nearest
 
 RANDOM_SAMPLES = 32
+FEW_SAMPLES = 8
+"""Random samples of inputs that have ``LARGE`` values or more."""
+LARGE = 10_000
 RANDOM_LENGTHS = (8, 16, 24, 32)
-EXAMPLE_SIZES = ((2, 7), (1, 5), (3, 12))
-"""Batch and length of the inputs on which the graph is compared with the model."""
+
+Sizes = Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a model, and what values make sense for it."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    """Sizes, or names of sizes that may vary."""
+    kind: Literal["numbers", "tokens", "mask", "zeros"]
+    """numbers: of a normal law; tokens: whole numbers below ``bound``; mask: ones, with zeros where padded."""
+    dtype: torch.dtype = torch.int64
+    bound: int = 2
+    padding: int | None = None
+    """The token that stands where the text has ended."""
+
+
+@dataclass
 class ModelInputs:
-    """What a HuggingFace model takes, and how to make some."""
+    """What a model takes, and how to make some."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        """Raises ``InputError`` for models whose main input is not text: they need example inputs of their own."""
-        self.model, self.tokenizer = model, tokenizer
-        if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
-            raise InputError(
-                f"{type(model).__name__} takes {model.main_input_name!r}"
-                f"{' and decoder inputs' if model.config.is_encoder_decoder else ''}; only models of one text input "
-                "compile from a folder: load it in Python and call tilewright.compile(model, example_inputs=...)"
-            )
-        parameters = inspect.signature(model.forward).parameters
-        self.names = [name for name in ("input_ids", "attention_mask") if name in parameters]
-        made_by_tokenizer = tokenizer is None or "token_type_ids" in tokenizer.model_input_names
-        if "token_type_ids" in parameters and made_by_tokenizer and getattr(model.config, "type_vocab_size", None):
-            self.names.append("token_type_ids")
-        self.vocabulary = int(model.config.get_text_config().vocab_size)
-        positions = getattr(model.config, "max_position_embeddings", None)
-        self.longest = int(positions) if isinstance(positions, int) and positions > 0 else None
+    specs: list[InputSpec]
+    example_sizes: list[dict[str, int]]
+    """Sizes to compare the graph with the model at; it is traced at the first."""
+    batch: str | None = None
+    """The size that counts samples."""
+    length: str | None = None
+    """The size that counts tokens, which random samples vary."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """The largest value of a size, by its name."""
+    encode: Callable[[str], Inputs] | None = None
+    """One text as the model's tokenizer encodes it, unpadded."""
 
-    def example(self, batch: int, length: int, padded: bool) -> Inputs:
-        """Random token ids of a fixed seed; with ``padded``, rows get shorter from one to the next."""
-        generator = torch.Generator().manual_seed(batch * 1009 + length)
-        length = min(length, self.longest or length)
-        ids = torch.randint(0, self.vocabulary, (batch, length), generator=generator)
-        mask = torch.ones(batch, length, dtype=torch.long)
-        for row in range(1, batch if padded else 0):
-            mask[row, max(1, length - 2 * row) :] = 0
-        pad = getattr(self.model.config, "pad_token_id", None)
-        if isinstance(pad, int) and 0 <= pad < self.vocabulary:
-            ids = torch.where(mask == 0, torch.full_like(ids, pad), ids)
-        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-        return {name: made[name] for name in self.names}
+    @property
+    def names(self) -> list[str]:
+        """Of the inputs, in order."""
+        return [spec.name for spec in self.specs]
 
-    def from_text(self, text: str) -> Inputs:
-        """One text as the tokenizer encodes it, unpadded."""
-        encoded = self.tokenizer(
-            text, return_tensors="pt", truncation=True, max_length=self.longest or 512, padding=False
-        )
-        return {name: encoded[name] for name in self.names}
+    def example(self, sizes: Sizes, *, padded: bool, seed: int = 0) -> Inputs:
+        """Random values of a fixed seed; with ``padded``, rows get shorter from one to the next."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + sum(sizes.values()))
+        sizes = {name: min(size, self.limits.get(name, size)) for name, size in sizes.items()}
+        made: Inputs = {}
+        for spec in self.specs:
+            shape = [size if isinstance(size, int) else sizes[size] for size in spec.shape]
+            made[spec.name] = _values(spec, shape, padded, generator)
+        return made
+
+    def examples(self) -> list[Inputs]:
+        """One for each of ``example_sizes``, with padding."""
+        return [self.example(sizes, padded=True) for sizes in self.example_sizes]
 
 
-def example_set(wanted: ModelInputs) -> list[Inputs]:
-    """Three batch sizes and three lengths, with padding."""
-    return [wanted.example(batch, length, padded=True) for batch, length in EXAMPLE_SIZES]
+def _values(spec: InputSpec, shape: list[int], padded: bool, generator: torch.Generator) -> Tensor:
+    if spec.kind == "numbers":
+        return torch.randn(shape, generator=generator).to(spec.dtype)
+    if spec.kind == "zeros":
+        return torch.zeros(shape, dtype=spec.dtype)
+    mask = torch.ones(shape, dtype=torch.bool)
+    if padded and len(shape) == 2 and (spec.kind == "mask" or spec.padding is not None):
+        for row in range(1, shape[0]):
+            mask[row, max(1, shape[1] - 2 * row) :] = False
+    if spec.kind == "mask":
+        return mask.to(spec.dtype)
+    tokens = torch.randint(0, spec.bound, shape, generator=generator, dtype=spec.dtype)
+    return torch.where(mask, tokens, torch.full_like(tokens, spec.padding or 0))
 
 
 def calibration_set(wanted: ModelInputs, given: Any) -> tuple[list[Inputs], Calibration]:
@@ -77,9 +98,9 @@ def calibration_set(wanted: ModelInputs, given: Any) -> tuple[list[Inputs], Cali
         samples = split_samples(given, wanted.names)
         return samples, Calibration(source="given arrays", samples=len(samples), automatic=False)
     if isinstance(given, Sequence) and given and all(isinstance(text, str) for text in given):
-        if wanted.tokenizer is None:
+        if wanted.encode is None:
             raise InputError("calibration texts need a tokenizer, and this model has none; give input arrays instead")
-        texts = [wanted.from_text(text) for text in given]
+        texts = [wanted.encode(text) for text in given]
         return texts, Calibration(source="given texts", samples=len(texts), automatic=False)
     raise InputError(
         f"calibration is a {type(given).__name__}; it must be a list of texts or a mapping of input arrays"
@@ -87,15 +108,29 @@ def calibration_set(wanted: ModelInputs, given: Any) -> tuple[list[Inputs], Cali
 
 
 def _automatic(wanted: ModelInputs) -> tuple[list[Inputs], Calibration]:
-    if wanted.tokenizer is None:
-        sizes = [RANDOM_LENGTHS[number % len(RANDOM_LENGTHS)] for number in range(RANDOM_SAMPLES)]
-        samples = [wanted.example(1, length + number // 4, padded=False) for number, length in enumerate(sizes)]
-        source = "automatic: random token ids, since the model has no tokenizer; give real inputs for real ranges"
-    else:
+    if wanted.encode is not None:
         text = files("tilewright.compiler.samples").joinpath("calibration.txt").read_text(encoding="utf-8")
-        samples = [wanted.from_text(line) for line in text.splitlines() if line.strip()]
+        samples = [wanted.encode(line) for line in text.splitlines() if line.strip()]
         source = "automatic: the English sentences that come with tilewright"
+        return samples, Calibration(source=source, samples=len(samples), automatic=True)
+    samples = _random_samples(wanted)
+    has_tokens = any(spec.kind == "tokens" for spec in wanted.specs)
+    made = "random token ids, since the model has no tokenizer" if has_tokens else "random numbers of a normal law"
+    source = f"automatic: {made}; give real inputs for real ranges"
     return samples, Calibration(source=source, samples=len(samples), automatic=True)
+
+
+def _random_samples(wanted: ModelInputs) -> list[Inputs]:
+    sizes = wanted.example_sizes[0]
+    small = {**sizes, wanted.batch: 1} if wanted.batch is not None else sizes
+    values = sum(value.numel() for value in wanted.example(small, padded=False).values())
+    count = FEW_SAMPLES if values >= LARGE else RANDOM_SAMPLES
+    samples = []
+    for number in range(count):
+        length = RANDOM_LENGTHS[number % len(RANDOM_LENGTHS)] + number // 4
+        this = small if wanted.length is None else {**small, wanted.length: length}
+        samples.append(wanted.example(this, padded=False, seed=number + 1))
+    return samples
 
 
 def split_samples(arrays: Mapping[str, Any], names: Sequence[str]) -> list[Inputs]:

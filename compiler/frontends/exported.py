@@ -13,7 +13,8 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from tilewright.compiler.frontends.attention_decomposition import DECOMPOSITIONS
+from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
+from tilewright.compiler.rewriting import fixed_size
 from tilewright.runtime.plan import DimensionRecord, InputRecord, OutputRecord
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -37,7 +38,8 @@ class ExportedGraph:
     Of the model's outputs it gives the tensors; constants and sizes among them are left out.
     """
 
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, input_names: list[str] | None = None) -> None:
+        """input_names: where the traced function's parameters have other names than the model's inputs."""
         with quiet_tracing():
             program = program.run_decompositions(DECOMPOSITIONS)
             module = program.module(check_guards=False)
@@ -47,6 +49,8 @@ class ExportedGraph:
         self._keep_tensor_outputs()
         self.graph.recompile()
         placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
+        for node, name in zip(placeholders, input_names or [], strict=input_names is not None):
+            node.target = name
         self._symbols = self._name_symbols(placeholders)
         self.inputs = [
             InputRecord(
@@ -59,11 +63,6 @@ class ExportedGraph:
         ]
         self.outputs = self._outputs(program)
         self.dimensions = {name: self._dimension(program, name) for name in dict.fromkeys(self._symbols.values())}
-
-    @property
-    def batch_symbols(self) -> frozenset[str]:
-        """The symbols of the size that counts samples in the graph's symbolic shapes."""
-        return frozenset(symbol for symbol, name in self._symbols.items() if name == "batch")
 
     def _keep_tensor_outputs(self) -> None:
         output = next(iter(reversed(self.graph.graph.nodes)))
@@ -90,6 +89,8 @@ class ExportedGraph:
                 if fixed_size(size) is not None or str(size) in names:
                     continue
                 wanted = DIMENSION_NAMES[place] if place < len(DIMENSION_NAMES) else f"size_{place}"
+                if wanted in names.values() and wanted == "sequence" and str(node.target).endswith("_input_ids"):
+                    wanted = f"{str(node.target).removesuffix('_input_ids')}_sequence"
                 if wanted in names.values():
                     wanted = f"size_{len(names)}"
                 names[str(size)] = alike.setdefault((place, size.node.hint), wanted)
@@ -122,11 +123,6 @@ class ExportedGraph:
         """The model's own outputs as the graph gives them: flat, and only tensors."""
         leaves = pytree.tree_leaves(structure)
         return [leaves[place] for place in self._kept]
-
-
-def fixed_size(size: int | torch.SymInt) -> int | None:
-    """The number, if tracing found that this size cannot vary."""
-    return size if isinstance(size, int) else size.node.maybe_as_int()
 
 
 def output_names(spec: pytree.TreeSpec) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import tempfile
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.compilation import Inputs, Traced
-from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set, example_set
+from tilewright.compiler.compilation import Inputs, Original, Traced
+from tilewright.compiler.frontends.automatic_inputs import calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing
+from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
@@ -34,14 +36,20 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
     config = _load_config(transformers, source)
     model = _load_model(transformers, source, config)
     tokenizer = _load_tokenizer(transformers, source)
-    wanted = ModelInputs(model, tokenizer)
-    exported = _export(transformers, model, wanted.example(batch=2, length=7, padded=False))
+    wanted = model_inputs(model, tokenizer)
+    exported = _export(transformers, model, wanted.example(wanted.example_sizes[0], padded=False))
     for record in exported.inputs:
         record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
     names = [record.name for record in exported.inputs]
-    examples = [_in_order(inputs, names) for inputs in example_set(wanted)]
-    with torch.inference_mode():
-        expected = [exported.select_outputs(model(**inputs)) for inputs in examples]
+
+    def in_order(inputs: Inputs) -> Inputs:
+        return {name: inputs[name] for name in names}
+
+    @torch.inference_mode()
+    def original(inputs: Inputs) -> list[Tensor]:
+        return exported.select_outputs(model(**inputs))
+
+    examples = [in_order(inputs) for inputs in wanted.examples()]
     calibration_inputs, described = calibration_set(wanted, calibration)
     return Traced(
         graph=exported.graph,
@@ -49,17 +57,14 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions=exported.dimensions,
-        batch_symbols=exported.batch_symbols,
         examples=examples,
-        expected=expected,
-        calibration_inputs=[_in_order(inputs, names) for inputs in calibration_inputs],
+        expected=[original(inputs) for inputs in examples],
+        original=Original(f"transformers {transformers.__version__}", original),
+        calibration_inputs=[in_order(inputs) for inputs in calibration_inputs],
         calibration=described,
+        parameters=dict(model.named_parameters()),
         tokenizer_files=_tokenizer_files(tokenizer),
     )
-
-
-def _in_order(inputs: Inputs, names: list[str]) -> dict[str, Tensor]:
-    return {name: inputs[name] for name in names}
 
 
 def _transformers() -> Any:
@@ -112,16 +117,31 @@ def _check_hub(name: str) -> None:
 
 def _load_model(transformers: Any, source: str | Path, config: Any) -> Any:
     names = getattr(config, "architectures", None) or []
-    architecture = getattr(transformers, names[0], None) if names else transformers.AutoModel
+    architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
         raise InputError(f"model {str(source)!r} has architecture {names[0]!r}, which this transformers does not have")
     try:
         model = architecture.from_pretrained(str(source), dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # damaged weights surface as many types
         raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
-    if getattr(model.config, "use_cache", False):
-        model.config.use_cache = False
+    for module in model.modules():  # decoders have configs of their own
+        if getattr(getattr(module, "config", None), "use_cache", False):
+            module.config.use_cache = False
     return model.eval().requires_grad_(False)
+
+
+def _class_named(transformers: Any, name: str, config: Any) -> Any:
+    """A model class by its name; parts such as encoders are only in the module of their family."""
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    family = type(config).__module__.replace("configuration_", "modeling_")
+    if not family.startswith("transformers.models."):
+        return None
+    try:
+        found = getattr(importlib.import_module(family), name, None)
+    except ImportError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
 
 
 def _load_tokenizer(transformers: Any, source: str | Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tilewright.compiler.compilation import Inputs, Traced
+from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import split_samples
 from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing, torch_dynamic_shapes
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
@@ -41,10 +41,14 @@ def trace_module(
     inputs = name_inputs(module, example_inputs)
     was_training = {child: child.training for child in module.modules()}
     module.eval()
+
+    @torch.inference_mode()
+    def original(given: Inputs) -> list[Tensor]:
+        return exported.select_outputs(module(**{key: value.clone() for key, value in given.items()}))
+
     try:
         exported = _export(module, inputs, dynamic_shapes)
-        with torch.inference_mode():
-            expected = exported.select_outputs(module(**{key: value.clone() for key, value in inputs.items()}))
+        expected = original(inputs)
     finally:
         for child, training in was_training.items():
             child.training = training
@@ -63,11 +67,12 @@ def trace_module(
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions=exported.dimensions,
-        batch_symbols=exported.batch_symbols,
         examples=[inputs],
         expected=[expected],
+        original=Original(f"torch {torch.__version__}", original),
         calibration_inputs=calibration_inputs,
         calibration=described,
+        parameters=dict(module.named_parameters()),
     )
 
 

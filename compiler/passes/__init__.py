@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from tilewright.compiler.passes.account_for_weights import account_for_weights
 from tilewright.compiler.passes.assign_targets import assign_targets
 from tilewright.compiler.passes.calibrate import calibrate
 from tilewright.compiler.passes.canonicalize import canonicalize
 from tilewright.compiler.passes.find_layers import find_layers
+from tilewright.compiler.passes.fold_batch_norms import fold_batch_norms
 from tilewright.compiler.passes.fuse_shared_inputs import fuse_shared_inputs
+from tilewright.compiler.passes.locate_samples import locate_samples
 from tilewright.compiler.passes.observe import observe
 from tilewright.compiler.passes.partition import partition
 from tilewright.compiler.passes.place import place
 from tilewright.compiler.passes.rescale_channels import rescale_channels
 from tilewright.compiler.passes.route_attention import route_attention
+from tilewright.compiler.passes.unfold_convolutions import unfold_convolutions
 from tilewright.compiler.passes.verify import verify
+from tilewright.compiler.passes.write_as_linear import write_as_linear
 from tilewright.compiler.pipeline import Pass
 
 PASSES: list[tuple[str, Pass]] = [
     ("canonicalize", canonicalize),
+    ("fold_batch_norms", fold_batch_norms),
+    ("unfold_convolutions", unfold_convolutions),
+    ("write_as_linear", write_as_linear),
     ("find_layers", find_layers),
     ("fuse_shared_inputs", fuse_shared_inputs),
     ("route_attention", route_attention),
+    ("locate_samples", locate_samples),
     ("observe", observe),
     ("rescale_channels", rescale_channels),
     ("calibrate", calibrate),
     ("assign_targets", assign_targets),
     ("partition", partition),
     ("place", place),
+    ("account_for_weights", account_for_weights),
     ("verify", verify),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ LARGEST_FOLDED = 2**20
 def canonicalize(compilation: Compilation) -> None:
     """Clean the traced graph in place."""
     graph = compilation.graph.graph
+    _find_origins(compilation)
     for node in list(graph.nodes):
         if node.op == "call_module" or _is_check(node):
             graph.erase_node(node)
@@ -34,8 +36,36 @@ def canonicalize(compilation: Compilation) -> None:
             graph.erase_node(node)
         elif node.op == "call_function" and node.target in VIEWS:
             node.target = aten.reshape.default  # a view needs its input's strides, which passes may change
+        elif node.op == "call_function" and node.target == aten._native_batch_norm_legit_no_training.default:
+            _plain_batch_norm(graph, node)
     _fold_constants(compilation)
     compilation.tidy()
+
+
+def _find_origins(compilation: Compilation) -> None:
+    """Which parameter each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
+    parameters: dict[tuple[int, int], str] = {}
+    for name, tensor in compilation.traced.parameters.items():
+        parameters.setdefault((tensor.data_ptr(), tensor.numel()), name)
+    for node in compilation.graph.graph.nodes:
+        constant = compilation.tensor(node)
+        if constant is not None:
+            found = parameters.get((constant.data_ptr(), constant.numel())) if constant.numel() else None
+            compilation.origins[str(node.target)] = () if found is None else (found,)
+
+
+def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+    """Of the form with three results, inference uses the first."""
+    x, weight, bias, mean, variance, momentum, epsilon = node.args
+    for user in list(node.users):
+        if user.target is not operator.getitem or user.args[1] != 0:
+            continue
+        with graph.inserting_before(user):
+            arguments = (x, weight, bias, mean, variance, False, momentum, epsilon, False)
+            plain = graph.call_function(aten.batch_norm.default, arguments)
+        plain.meta = dict(user.meta)
+        user.replace_all_uses_with(plain)
+        graph.erase_node(user)
 
 
 def _is_check(node: fx.Node) -> bool:
@@ -65,8 +95,9 @@ def _fold_constants(compilation: Compilation) -> None:
             continue
         with torch.no_grad():
             folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
-        path = f"folded.{node.name}"
-        compilation.add_tensor(path, folded)
+        sources = [str(operand.target) for operand in operands]
+        largest = max(operands, key=lambda operand: operands[operand].numel())  # type: ignore[union-attr]
+        path = compilation.add_tensor(str(largest.target), folded, tuple(sources))
         with graph.inserting_before(node):
             constant = graph.get_attr(path)
         constant.meta = dict(node.meta)

@@ -8,7 +8,7 @@ from math import ceil
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.compilation import Compilation, LayerOrigins
 from tilewright.compiler.passes.find_layers import unique_name
 from tilewright.runtime.layers import DigitalLinear
 from tilewright.runtime.names import layer_path
@@ -30,6 +30,11 @@ def fuse_shared_inputs(compilation: Compilation) -> None:
 
 def _fuse(compilation: Compilation, group: list[LayerRecord]) -> None:
     fused = _fused_record(compilation, group)
+    parts = [compilation.layer_origins.pop(layer.name) for layer in group]
+    compilation.layer_origins[fused.name] = LayerOrigins(
+        weight=tuple(dict.fromkeys(name for part in parts for name in part.weight)),
+        bias=tuple(dict.fromkeys(name for part in parts for name in part.bias)),
+    )
     modules = [compilation.layer_module(layer.name) for layer in group]
     weight = torch.cat([module.weight for module in modules])
     bias = torch.cat([_bias(module) for module in modules]) if fused.has_bias else None

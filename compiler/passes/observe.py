@@ -48,13 +48,13 @@ def observe(compilation: Compilation) -> None:
 
     watchers = {layer_path(name): watch_layer(name) for name in compilation.layers}
     watchers |= {matmul_path(name): watch_matmul(name) for name in compilation.matmuls}
-    with _watching(compilation.graph, watchers):
+    with watching(compilation.graph, watchers):
         for sample in samples:
             compilation.graph(*sample.values())
 
 
 @contextmanager
-def _watching(graph: nn.Module, watchers: dict[str, Watcher]) -> Iterator[None]:
+def watching(graph: nn.Module, watchers: dict[str, Watcher]) -> Iterator[None]:
     """Call a watcher with the arguments, before the module at its path runs."""
     handles = []
     for path, see in watchers.items():

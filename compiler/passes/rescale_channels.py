@@ -75,7 +75,7 @@ def _simulated_error(compilation: Compilation, weight: Tensor, seen: list[Observ
     weight = weight[places]
     splits = (split_evenly(weight.shape[1], target.tile.rows), split_evenly(weight.shape[0], target.tile.columns))
     scaled = seen if scale is None else [observed.divided_by(scale) for observed in seen]
-    uses = [Use(observed.largest or 1.0, False) for observed in scaled]
+    uses = [Use(observed.largest or 1.0, None) for observed in scaled]
     tiles = AnalogLinear("simulated", weight, None, uses, splits, SimulatedChip(target, Draws(0, 0)), scale)
     tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])

@@ -6,6 +6,7 @@ import torch
 from torch import fx
 
 from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.rewriting import depends_on_activations
 from tilewright.runtime.layers import DigitalMatmul
 from tilewright.runtime.names import matmul_path
 from tilewright.runtime.plan import Decision, Figure, MatmulRecord
@@ -28,7 +29,7 @@ def route_attention(compilation: Compilation) -> None:
         if node.op != "call_function" or node.target not in (aten.matmul.default, aten.bmm.default):
             continue
         left, right = node.args
-        if not all(_is_float_activation(compilation, operand) for operand in (left, right)):
+        if not all(map(_is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
             continue
         record = _record(compilation, node)
         compilation.graph.add_submodule(matmul_path(record.name), DigitalMatmul())
@@ -42,28 +43,9 @@ def route_attention(compilation: Compilation) -> None:
     compilation.tidy()
 
 
-def _is_float_activation(compilation: Compilation, operand: object) -> bool:
-    if not isinstance(operand, fx.Node) or operand.op == "get_attr":
-        return False
-    value = operand.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and _depends_on_layer(operand)
-
-
-def _depends_on_layer(node: fx.Node) -> bool:
-    """Whether a value is computed from activations, not from positions or masks alone (rotary angles are not)."""
-    seen: set[fx.Node] = set()
-    waiting = [node]
-    while waiting:
-        current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        value = current.meta.get("val")
-        is_float_input = current.op == "placeholder" and isinstance(value, torch.Tensor) and value.is_floating_point()
-        if current.op == "call_module" or current.target == aten.embedding.default or is_float_input:
-            return True
-        waiting.extend(current.all_input_nodes)
-    return False
+def _is_float(operand: object) -> bool:
+    value = operand.meta.get("val") if isinstance(operand, fx.Node) else None
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _record(compilation: Compilation, node: fx.Node) -> MatmulRecord:
@@ -99,12 +81,16 @@ def _feeds_softmax(node: fx.Node) -> bool:
 
 
 def _comes_from_softmax(node: object) -> bool:
-    while isinstance(node, fx.Node):
-        if node.target in SOFTMAX:
+    waiting, seen = [node], set()
+    while waiting:
+        current = waiting.pop()
+        if not isinstance(current, fx.Node) or current in seen:
+            continue
+        seen.add(current)
+        if current.target in SOFTMAX:
             return True
-        if node.target not in PASSING or not node.args:
-            return False
-        node = node.args[0]
+        if current.target in PASSING:
+            waiting.extend(current.all_input_nodes)
     return False
 
 

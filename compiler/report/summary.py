@@ -43,6 +43,18 @@ class MatmulLine:
 
 
 @dataclass(frozen=True)
+class WeightLine:
+    """One parameter of the model. place: analog, digital or look-up."""
+
+    name: str
+    shape: list[int]
+    parameters: int
+    place: str
+    reason: str
+    layers: list[str]
+
+
+@dataclass(frozen=True)
 class Report:
     """What a person wants to know of a plan. ``to_json`` keeps these names."""
 
@@ -57,12 +69,17 @@ class Report:
     utilisation: float
     parameters: int
     parameters_on_tiles: int
+    parameters_look_up: int
     parameters_digital: int
     layers: list[LayerLine]
     matmuls: list[MatmulLine]
+    weights: list[WeightLine]
     calibration: str
     calibration_samples: int
     largest_relative_error: float
+    checked_against: str | None
+    checked_relative_error: float | None
+    notes: list[str]
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -78,7 +95,10 @@ def summarise(plan: Plan) -> Report:
     decisions: dict[str, list[str]] = {}
     for decision in document.decisions:
         decisions.setdefault(decision.subject, []).append(f"{decision.made_by}: {decision.choice} ({decision.reason})")
-    on_tiles = sum(layer.inputs * layer.outputs for layer in document.layers)
+    parameters = {
+        place: sum(weight.parameters for weight in document.weights_of_model if weight.place == place)
+        for place in ("analog", "look-up", "digital")
+    }
     mesh = document.placement.mesh
     return Report(
         model=document.model.name,
@@ -91,8 +111,9 @@ def summarise(plan: Plan) -> Report:
         tiles_per_chip=mesh[0] * mesh[1],
         utilisation=document.placement.utilisation,
         parameters=document.model.parameters,
-        parameters_on_tiles=on_tiles,
-        parameters_digital=max(document.model.parameters - on_tiles, 0),
+        parameters_on_tiles=parameters["analog"],
+        parameters_look_up=parameters["look-up"],
+        parameters_digital=parameters["digital"],
         layers=[_layer_line(layer, cells, decisions.get(layer.name, [])) for layer in document.layers],
         matmuls=[
             MatmulLine(
@@ -105,9 +126,23 @@ def summarise(plan: Plan) -> Report:
             )
             for matmul in document.matmuls
         ],
+        weights=[
+            WeightLine(
+                name=weight.name,
+                shape=weight.shape,
+                parameters=weight.parameters,
+                place=weight.place,
+                reason=weight.reason,
+                layers=weight.layers,
+            )
+            for weight in document.weights_of_model
+        ],
         calibration=document.calibration.source,
         calibration_samples=document.calibration.samples,
         largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),
+        checked_against=document.check.against if document.check else None,
+        checked_relative_error=document.check.largest_relative_error if document.check else None,
+        notes=document.notes,
         warnings=_warnings(plan),
     )
 
@@ -140,6 +175,10 @@ def _warnings(plan: Plan) -> list[str]:
         warnings.append(f"calibrated on an automatic set ({document.calibration.source}); your own data may differ")
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
+    if not document.weights_of_model and document.model.parameters:
+        warnings.append(
+            "the plan is of an older version, which did not say where each parameter went; compile it again"
+        )
     if not document.layers:
         warnings.append("no layer was found: nothing runs on tiles")
     return warnings

@@ -10,21 +10,30 @@ from rich.table import Table
 from tilewright.compiler.report.summary import LayerLine, Report
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Totals, a line a layer with its reason's number, the reasons, attention products, notes."""
+def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:
+    """Totals, a line a layer with its reason's number, the reasons, attention products, where other weights are, notes.
+
+    every_weight: a line for each parameter of the model, in place of a line for each reason.
+    """
     console.print(f"[bold]{escape(report.model)}[/] ({escape(report.architecture)}) on [bold]{report.target}[/]")
     chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
     console.print(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
     console.print(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
-    console.print(f"               {report.parameters_digital:,} digital (embeddings, norms, biases)")
+    console.print(f"               {report.parameters_look_up:,} in look-up tables")
+    console.print(f"               {report.parameters_digital:,} digital")
     console.print(f"  calibration  {report.calibration_samples} samples, {escape(report.calibration)}", soft_wrap=True)
     console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
+    if report.checked_against is not None:
+        console.print(f"  checked      {report.checked_relative_error:.1e} from {escape(report.checked_against)}")
     reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
         console.print(f"  why {number}  {escape(reason)}")
     for (kind, unit, reason), number in _matmul_groups(report).items():
         console.print(f"[bold]{number} {kind} products[/] on {unit}: {escape(reason)}")
+    console.print(_weight_table(report) if every_weight else _digital_table(report))
+    for note in report.notes:
+        console.print(f"[yellow]changed:[/] {escape(note)}")
     for warning in report.warnings:
         console.print(f"[yellow]note:[/] {escape(warning)}")
 
@@ -51,6 +60,34 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
             escape(layer.target),
             str(reasons.index(layer.reason) + 1),
         )
+    return table
+
+
+def _weight_table(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("weight", overflow="fold")
+    table.add_column("shape", justify="right")
+    table.add_column("place", no_wrap=True)
+    table.add_column("layer, or why not", overflow="fold")
+    for weight in report.weights:
+        where = ", ".join(weight.layers) or weight.reason
+        table.add_row(escape(weight.name), "x".join(map(str, weight.shape)), weight.place, escape(where))
+    return table
+
+
+def _digital_table(report: Report) -> Table:
+    """What is not on tiles, by reason."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for weight in report.weights:
+        if weight.place != "analog":
+            groups.setdefault((weight.place, weight.reason), []).append(weight.parameters)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("not on tiles", no_wrap=True)
+    for heading in ("weights", "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for (place, reason), sizes in groups.items():
+        table.add_row(place, str(len(sizes)), f"{sum(sizes):,}", escape(reason))
     return table
 
 

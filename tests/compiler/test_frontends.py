@@ -6,6 +6,7 @@ from torch import nn
 
 import tilewright
 from tests.conftest import padded_batch, small_bert_config
+from tilewright.runtime.plan import SampleAxis
 from tilewright.targets.errors import InputError
 
 
@@ -90,7 +91,9 @@ def test_any_module(tmp_path):
     layers = {layer.name: layer for layer in plan.document.layers}
     assert set(layers) == {"again", "transposed", "matrix"}
     assert len(layers["again"].uses) == 2
-    assert all(use.batched for layer in layers.values() for use in layer.uses)
+    assert all(
+        use.sample_axis == SampleAxis(dimension=0, innermost=False) for layer in layers.values() for use in layer.uses
+    )
     plan.save(tmp_path / "plan")
     model.eval()
     for sizes in ((3, 5), (1, 2), (6, 1)):
@@ -183,7 +186,7 @@ def test_outputs_that_are_not_tensors_are_left_out():
     assert list(tilewright.Session(plan)(x=torch.ones(5, 6))) == ["value"]
 
 
-def test_convolutions_and_norms_stay_digital_and_linears_beside_them_go_on_tiles():
+def test_convolutions_go_on_tiles_with_their_batch_norms():
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -193,7 +196,7 @@ def test_convolutions_and_norms_stay_digital_and_linears_beside_them_go_on_tiles
         nn.Linear(8, 4),
     ).eval()
     plan = tilewright.compile(model, example_inputs=torch.randn(2, 3, 8, 8))
-    assert [layer.name for layer in plan.document.layers] == ["5"]
+    assert [layer.name for layer in plan.document.layers] == ["0", "5"]
     x = torch.randn(5, 3, 8, 8)
     outputs = tilewright.Session(plan, ideal=True)(input=x)
     torch.testing.assert_close(outputs["output"], model(x), rtol=1e-4, atol=1e-5)

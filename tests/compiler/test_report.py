@@ -22,7 +22,7 @@ def test_totals_are_sums_of_lines(small_plan):
     report = summarise(small_plan)
     assert report.tiles == sum(layer.tiles for layer in report.layers)
     assert report.parameters_on_tiles == sum(layer.inputs * layer.outputs for layer in report.layers)
-    assert report.parameters_on_tiles + report.parameters_digital == report.parameters
+    assert report.parameters_on_tiles + report.parameters_look_up + report.parameters_digital == report.parameters
     assert report.utilisation == pytest.approx(report.parameters_on_tiles / (report.tiles * 512 * 512))
     for layer in report.layers:
         assert layer.tiles == layer.block_rows * layer.block_columns

@@ -6,27 +6,28 @@ import torch
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, DigitalLinear, IntMatmul, Reading, SimulatedChip, Use
+from tilewright.runtime.plan import SAMPLES_FIRST
 from tilewright.targets import load_target
 
 
 def make(weight, target, *, bias=None, uses=None, splits=None, reading=None, compensate=True, repeat=0):
     splits = splits or ([weight.shape[1]], [weight.shape[0]])
     chip = SimulatedChip(target, Draws(0, repeat), reading or Reading(), compensate)
-    return AnalogLinear("layer", weight, bias, uses or [Use(1.0, True)], splits, chip)
+    return AnalogLinear("layer", weight, bias, uses or [Use(1.0, SAMPLES_FIRST)], splits, chip)
 
 
 def test_on_the_ideal_target_blocks_add_up_to_the_layer():
     weight, bias = torch.randn(100, 150), torch.randn(100)
     splits = ([50, 50, 50], [34, 33, 33])
     x = torch.randn(4, 7, 150)
-    analog = make(weight, load_target("ideal"), bias=bias, splits=splits, uses=[Use(0.37, True)])
+    analog = make(weight, load_target("ideal"), bias=bias, splits=splits, uses=[Use(0.37, SAMPLES_FIRST)])
     torch.testing.assert_close(analog(x), DigitalLinear(weight, bias)(x), rtol=1e-5, atol=1e-4)
 
 
 def test_uses_share_their_devices_but_have_their_own_ranges():
     weight = torch.randn(32, 64)
     target = variant(**QUIET, tile__adc=None, tile__scale_precision="float32")
-    layer = make(weight, target, uses=[Use(1.0, True), Use(4.0, True)])
+    layer = make(weight, target, uses=[Use(1.0, SAMPLES_FIRST), Use(4.0, SAMPLES_FIRST)])
     x = torch.rand(10, 64) * 2 - 1
     # same devices: an input scaled with the range gives the scaled output, noise of the devices included
     torch.testing.assert_close(layer(4 * x, 1), 4 * layer(x, 0), rtol=1e-5, atol=1e-4)
@@ -50,7 +51,7 @@ def test_a_channel_scale_changes_nothing_but_how_converters_are_used():
     scale = torch.logspace(-1, 1, 48)
     chip = SimulatedChip(load_target("ideal"), Draws(0, 0))
     splits = ([24, 24], [32])
-    layer = AnalogLinear("layer", weight, None, [Use(1.0, True)], splits, chip, scale)
+    layer = AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip, scale)
     torch.testing.assert_close(layer(x), x @ weight.T, rtol=1e-5, atol=1e-4)
 
 
@@ -87,7 +88,7 @@ def test_a_layer_of_zeros_reads_as_its_bias():
 
 def test_what_does_not_depend_on_the_batch_is_read_once():
     reading = Reading([7, 8, 9])
-    layer = make(torch.randn(16, 32), variant(), uses=[Use(1.0, False)], reading=reading)
+    layer = make(torch.randn(16, 32), variant(), uses=[Use(1.0, None)], reading=reading)
     x = torch.rand(6, 32)
     first = layer(x)
     reading.samples = [7]

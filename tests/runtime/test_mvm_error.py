@@ -6,6 +6,7 @@ import torch
 from tests.variants import variant
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.plan import SAMPLES_FIRST
 
 TIMES = {"1s": 1.0, "1h": 3600.0, "1d": 86400.0, "1mo": 2592000.0, "1y": 31536000.0}
 EIGHT_BITS = {"tile__adc__bits": 8, "tile__output_noise": {"value": 0.04, "unit": "1", "source": "Rasch 2023"}}
@@ -40,7 +41,7 @@ def standard_problem():
 def layer_on_tiles(weight, target, repeat=0, **changes):
     splits = changes.get("splits", ([512], [512]))
     chip = SimulatedChip(target, Draws(0, repeat), Reading(changes.get("samples", range(1024))))
-    return AnalogLinear("layer", weight, None, [Use(1.0, True)], splits, chip)
+    return AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip)
 
 
 def mvm_error(outputs, exact):

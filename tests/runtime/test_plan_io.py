@@ -52,7 +52,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 1,'
+    assert lines[1] == ' "schema_version": 2,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -121,8 +121,26 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=2))
-    assert "schema version 2; this tilewright reads version 1" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=3))
+    assert "schema version 3; this tilewright reads versions 1, 2" in refusal(folder)
+
+
+def test_version_1_is_read(folder, small_plan):
+    def older(content):
+        content["schema_version"] = 1
+        for key in ("weights_of_model", "check", "notes"):
+            del content[key]
+        for record in content["inputs"]:
+            del record["source_name"]
+        for layer in content["layers"]:
+            layer["uses"] = [{"input_range": use["input_range"], "batched": True} for use in layer["uses"]]
+
+    edit(folder, older)
+    inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
+    outputs, expected = (tilewright.Session(plan, 3)(inputs) for plan in (tilewright.load(folder), small_plan))
+    assert all(torch.equal(outputs[name], expected[name]) for name in expected)
+    edit(folder, lambda content: content["layers"][0].update(uses=3))
+    assert "uses" in refusal(folder)
 
 
 def test_truncated_and_changed_weights(folder):

@@ -1,8 +1,13 @@
-"""Scaled dot-product attention as two matmuls with a softmax between, so that each gets its own digital unit."""
+"""What is taken apart when a traced program becomes a graph.
+
+Scaled dot-product attention becomes two matmuls with a softmax between, so that each gets its own digital unit; einsum
+becomes the products that torch computes it with.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,5 +44,14 @@ def scaled_dot_product_attention(
     return torch.matmul(torch.ops.aten._safe_softmax.default(scores, -1), value)
 
 
-DECOMPOSITIONS = {torch.ops.aten.scaled_dot_product_attention.default: scaled_dot_product_attention}
+def einsum(equation: str, operands: list[Tensor], *, path: list[int] | None = None) -> Any:
+    """As permutations and products of two, the way torch itself computes it, so that products can be found."""
+    operator = torch.ops.aten.einsum.default
+    return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, equation, operands, path=path)
+
+
+DECOMPOSITIONS = {
+    torch.ops.aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
+    torch.ops.aten.einsum.default: einsum,
+}
 """What is taken apart when a traced program becomes a graph; every other operator stays as it was traced."""

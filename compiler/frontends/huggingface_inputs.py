@@ -1,0 +1,97 @@
+"""What a HuggingFace model takes: text, images, sound, or text for a decoder beside one of them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+from tilewright.compiler.compilation import Inputs
+from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs
+from tilewright.targets.errors import InputError
+
+LENGTHS = (7, 5, 12)
+DECODER_LENGTHS = (6, 4, 9)
+BATCHES = (2, 1, 3)
+KNOWN = ("input_ids", "pixel_values", "input_features", "decoder_input_ids")
+
+
+def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
+    """The inputs that a model needs, by its config. Raises ``InputError`` for a kind that is not known."""
+    config, parameters = model.config, inspect.signature(model.forward).parameters
+    specs = [*_text(model, parameters, tokenizer), *_images(config, parameters), *_sound(config, parameters)]
+    if config.is_encoder_decoder and "decoder_input_ids" in parameters:
+        vocabulary = int(config.get_text_config(decoder=True).vocab_size)
+        specs.append(InputSpec("decoder_input_ids", ("batch", "decoder_sequence"), "tokens", bound=vocabulary))
+    if not specs or model.main_input_name not in {spec.name for spec in specs}:
+        raise InputError(
+            f"{type(model).__name__} takes {model.main_input_name!r}, and inputs are made for {', '.join(KNOWN)} only: "
+            "load it in Python and call tilewright.compile(model, example_inputs=...)"
+        )
+    sizes = [
+        {"batch": batch, "sequence": length, "decoder_sequence": decoder_length}
+        for batch, length, decoder_length in zip(BATCHES, LENGTHS, DECODER_LENGTHS, strict=True)
+    ]
+    longest = longest_text(config)
+    text_only = {spec.name for spec in specs} <= {"input_ids", "attention_mask", "token_type_ids"}
+    return ModelInputs(
+        specs=specs,
+        example_sizes=sizes,
+        batch="batch",
+        length="sequence",
+        limits={} if longest is None else {"sequence": longest, "decoder_sequence": longest},
+        encode=_Encoder(tokenizer, [spec.name for spec in specs], longest) if tokenizer and text_only else None,
+    )
+
+
+def longest_text(config: Any) -> int | None:
+    """Tokens that the positions of a model reach; None where they have no end."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(positions) if isinstance(positions, int) and positions > 0 else None
+
+
+def _text(model: Any, parameters: Any, tokenizer: Any) -> list[InputSpec]:
+    if "input_ids" not in parameters or (model.main_input_name != "input_ids" and "pixel_values" not in parameters):
+        return []
+    text = model.config.get_text_config()
+    vocabulary, shape = int(text.vocab_size), ("batch", "sequence")
+    padding = getattr(text, "pad_token_id", None)
+    padding = padding if isinstance(padding, int) and 0 <= padding < vocabulary else None
+    specs = [InputSpec("input_ids", shape, "tokens", bound=vocabulary, padding=padding)]
+    if "attention_mask" in parameters:
+        specs.append(InputSpec("attention_mask", shape, "mask"))
+    made_by_tokenizer = tokenizer is None or "token_type_ids" in tokenizer.model_input_names
+    if "token_type_ids" in parameters and made_by_tokenizer and getattr(model.config, "type_vocab_size", None):
+        specs.append(InputSpec("token_type_ids", shape, "zeros"))
+    return specs
+
+
+def _images(config: Any, parameters: Any) -> list[InputSpec]:
+    if "pixel_values" not in parameters:
+        return []
+    vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None) or config
+    size = getattr(vision, "image_size", None) or getattr(config, "image_size", None) or 224
+    height, width = (int(size), int(size)) if isinstance(size, int) else (int(side) for side in size)
+    channels = int(getattr(vision, "num_channels", 3))
+    return [InputSpec("pixel_values", ("batch", channels, height, width), "numbers", torch.float32)]
+
+
+def _sound(config: Any, parameters: Any) -> list[InputSpec]:
+    if "input_features" not in parameters or not hasattr(config, "num_mel_bins"):
+        return []
+    # two frames a position: the first convolutions of Whisper halve the length
+    frames = 2 * int(getattr(config, "max_source_positions", 1500))
+    return [InputSpec("input_features", ("batch", int(config.num_mel_bins), frames), "numbers", torch.float32)]
+
+
+class _Encoder:
+    """One text as the tokenizer encodes it."""
+
+    def __init__(self, tokenizer: Any, names: list[str], longest: int | None) -> None:
+        self._tokenizer, self._names, self._longest = tokenizer, names, longest or 512
+
+    def __call__(self, text: str) -> Inputs:
+        """The inputs of a batch of one, unpadded."""
+        encoded = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=self._longest, padding=False)
+        return {name: encoded[name] for name in self._names}

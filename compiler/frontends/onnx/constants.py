@@ -1,0 +1,46 @@
+"""The tensors that are stored in an ONNX file."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
+
+from tilewright.compiler.frontends.onnx.values import Numbers
+from tilewright.targets.errors import InputError
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def read_tensor(tensor: TensorProto, folder: str, name: str) -> Numbers:
+    """The numbers of a stored tensor. Raises ``InputError`` if its data do not fit its shape or are missing."""
+    try:
+        array: Numbers = numpy_helper.to_array(tensor, folder)
+    except Exception as error:  # onnx raises many types for damaged tensors
+        raise InputError(f"constant {name!r} cannot be read: {first_line(error)}") from error
+    is_plain = array.dtype.kind in "biuf" and array.dtype.type.__module__ == "numpy"
+    return array if is_plain else array.astype(np.float32)
+
+
+def constants_of(graph: GraphProto) -> dict[str, TensorProto]:
+    """Initializers, and what Constant nodes hold."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = _constant_node(node)
+    return constants
+
+
+def _constant_node(node: NodeProto) -> TensorProto:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name in ("value_float", "value_int", "value_floats", "value_ints"):
+            value = onnx.helper.get_attribute_value(attribute)
+            is_float = "float" in attribute.name
+            return numpy_helper.from_array(np.array(value, np.float32 if is_float else np.int64), node.output[0])
+    raise InputError(f"node {node.name!r} (Constant) holds no numbers")

@@ -1,0 +1,181 @@
+"""An ONNX file, or a ModelProto, to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from onnx import ModelProto
+from torch import Tensor
+
+from tilewright.compiler.compilation import Inputs, Traced
+from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set, split_samples
+from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing
+from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.onnx.dequantise import is_quantised
+from tilewright.compiler.frontends.onnx.inputs import onnx_inputs
+from tilewright.compiler.frontends.onnx.network import OnnxNetwork
+from tilewright.compiler.frontends.onnx.original import OnnxOriginal
+from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
+from tilewright.runtime.plan import ModelIdentity
+from tilewright.targets.errors import InputError
+
+LARGEST_TENSOR = 2**30
+"""Elements that a tensor inside the network may have while the examples run."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calibration: Any = None) -> Traced:
+    """Read, check and trace an ONNX model.
+
+    example_inputs: arrays by input name with the sizes to trace at; sizes that the model leaves open are chosen if not
+    given. calibration: None for an automatic set, a list of texts where a tokenizer lies beside the model, or arrays by
+    input name, samples first. Raises ``InputError`` for what is not a model, not valid or not supported.
+    """
+    source = read_model(model)
+    if is_quantised(source.model.graph):
+        source.dequantise()
+    network = OnnxNetwork(source.model, str(source.folder)).eval()
+    samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
+    wanted = _inputs(source, network, example_inputs, samples)
+    exported = _export(network, wanted)
+    _check_sizes(exported)
+    wanted = _with_fixed_sizes(source, exported, wanted)
+    for record in exported.inputs:
+        own = network.input_names[record.name]
+        record.source_name = None if own == record.name else own
+    examples = _examples(network, wanted)
+    calibration_inputs, described = calibration_set(wanted, samples)
+    return Traced(
+        graph=exported.graph,
+        model=_identity(source, network),
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        dimensions=exported.dimensions,
+        examples=[inputs for inputs, _ in examples],
+        expected=[outputs for _, outputs in examples],
+        original=OnnxOriginal(source, network.input_names).as_original(),
+        calibration_inputs=calibration_inputs,
+        calibration=described,
+        parameters=dict(network.named_parameters()),
+        tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
+        notes=source.notes,
+    )
+
+
+def _by_plain_name(arrays: Mapping[str, Any], network: OnnxNetwork) -> dict[str, Any]:
+    plain = {own: name for name, own in network.input_names.items()}
+    return {plain.get(name, name): value for name, value in arrays.items()}
+
+
+def _inputs(source: OnnxSource, network: OnnxNetwork, example_inputs: Any, samples: Any) -> ModelInputs:
+    folder = source.folder if source.file is not None else None
+    wanted = onnx_inputs(source.model.graph, network.input_names, folder, {})
+    given: Any = None
+    if example_inputs is not None:
+        if not isinstance(example_inputs, Mapping):
+            raise InputError("example_inputs of an ONNX model must be a mapping of arrays by input name")
+        given = {name: torch.as_tensor(value) for name, value in _by_plain_name(example_inputs, network).items()}
+    elif isinstance(samples, Mapping):
+        given = split_samples(samples, wanted.names)[0]
+    return (
+        wanted
+        if given is None
+        else onnx_inputs(source.model.graph, network.input_names, folder, _sizes_of(wanted, given))
+    )
+
+
+def _sizes_of(wanted: ModelInputs, given: Mapping[str, Tensor]) -> dict[str, int]:
+    """The sizes that the user's own inputs have, except of the batch."""
+    sizes: dict[str, int] = {}
+    for spec in wanted.specs:
+        shape = list(given[spec.name].shape) if spec.name in given else []
+        if shape and len(shape) != len(spec.shape):
+            raise InputError(f"input {spec.name!r} was given with shape {shape}, the model takes {list(spec.shape)}")
+        sizes |= {name: size for name, size in list(zip(spec.shape, shape, strict=False))[1:] if isinstance(name, str)}
+    return sizes
+
+
+def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
+    example = wanted.example(wanted.example_sizes[0], padded=False)
+    shapes: dict[str, Any] = {
+        spec.name: {place: torch.export.Dim.AUTO for place, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in wanted.specs
+    }
+    try:
+        with torch.no_grad(), quiet_tracing():
+            program = torch.export.export(network, (example,), dynamic_shapes={"inputs": shapes}, strict=False)
+        return ExportedGraph(program, wanted.names)
+    except Exception as error:  # torch.export raises many types, none of them its own
+        reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
+        if any(isinstance(size, str) for spec in wanted.specs for size in spec.shape):
+            tried = {name: list(value.shape) for name, value in example.items()}
+            reason += f" (tried with inputs of shape {tried}; if it takes only certain sizes, give sample inputs)"
+        raise InputError(reason) from error
+
+
+def _with_fixed_sizes(source: OnnxSource, exported: ExportedGraph, wanted: ModelInputs) -> ModelInputs:
+    """Sizes that the file leaves open and its graph does not: exporters write numbers into reshapes."""
+    fixed: dict[str, int] = {}
+    for spec, record in zip(wanted.specs, exported.inputs, strict=True):
+        for declared, found in zip(spec.shape, record.shape, strict=True):
+            if isinstance(declared, str) and isinstance(found, int):
+                fixed[declared] = found
+    if not fixed:
+        return wanted
+    shown = ", ".join(f"{name} = {size}" for name, size in fixed.items())
+    source.notes.append(f"sizes that the model declares as open are fixed inside its graph: {shown}")
+    return replace(
+        wanted,
+        example_sizes=[{**sizes, **fixed} for sizes in wanted.example_sizes],
+        batch=None if wanted.batch in fixed else wanted.batch,
+        length=None if wanted.length in fixed else wanted.length,
+    )
+
+
+def _check_sizes(exported: ExportedGraph) -> None:
+    """Refuse a graph whose tensors would not fit in memory, before any is made."""
+    for node in exported.graph.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor):
+            size = value.numel()
+            hint = size if isinstance(size, int) else size.node.hint
+            if hint is not None and hint > LARGEST_TENSOR:
+                raise InputError(f"node {node.name!r} makes a tensor of {hint} elements, allowed are {LARGEST_TENSOR}")
+
+
+@torch.inference_mode()
+def _examples(network: OnnxNetwork, wanted: ModelInputs) -> list[tuple[Inputs, list[Tensor]]]:
+    """Inputs of several sizes with the network's outputs; sizes that the network itself refuses are left out."""
+    found: list[tuple[Inputs, list[Tensor]]] = []
+    for place, inputs in enumerate(wanted.examples()):
+        if any(all(torch.equal(inputs[name], other[name]) for name in inputs) for other, _ in found):
+            continue
+        try:
+            outputs = list(network(inputs).values())
+        except InputError:
+            if place == 0:
+                raise
+            continue
+        found.append((inputs, outputs))
+    return found
+
+
+def _identity(source: OnnxSource, network: OnnxNetwork) -> ModelIdentity:
+    producer = f"{source.model.producer_name} {source.model.producer_version}".strip()
+    return ModelIdentity(
+        name=source.name,
+        architecture=source.model.graph.name or producer or "ONNX graph",
+        source="onnx",
+        sha256=weights_sha256(network),
+        parameters=count_parameters(network),
+        pooling=None,
+    )
+
+
+def _tokenizer_files(source: OnnxSource) -> dict[str, bytes]:
+    paths = [source.folder / name for name in TOKENIZER_FILES]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}

@@ -1,0 +1,98 @@
+"""Names for people: of weights, nodes and inputs, from what exporters write into an ONNX file."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterable
+
+from onnx import GraphProto, NodeProto
+
+MADE_UP = re.compile(
+    r"(onnx::\w+|val_\d+|_v_\d+|\d+|const\w*\d*|initializer_?\d*|\w*Constant_\w*output\w*)(_\w*quant\w*)?"
+)
+"""Names that exporters make up for constants they computed, such as transposed weights."""
+NODE_SCOPES = "pkg.torch.onnx.name_scopes"
+ENDINGS = (
+    ":0",
+    "/ReadVariableOp",
+    "/Read/ReadVariableOp",
+    ".float",
+    "_DequantizeLinear_Output",
+    "_dequantized",
+    "_quantized",
+)
+"""What TensorFlow's and onnxruntime's tools hang behind a name."""
+
+
+def plain_path(name: str) -> str:
+    """A name as words with dots between: ``/encoder/layer.0/query/MatMul`` -> ``encoder.layer.0.query.MatMul``."""
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    words = [re.sub(r"[^A-Za-z0-9_]", "_", word) for word in re.split(r"[./]", name) if word]
+    return ".".join(word for word in words if word.strip("_")) or "tensor"
+
+
+def plain_word(name: str) -> str:
+    """A name as one identifier, for an input of the graph: ``input.1`` -> ``input_1``."""
+    word = re.sub(r"[^A-Za-z0-9_]", "_", name.removesuffix(":0")) or "input"
+    word = word if re.match(r"[A-Za-z_]", word) else f"input_{word}"
+    return f"{word}_" if keyword.iskeyword(word) else word
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """The names in order, those that were taken with a number behind."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name}_{number}", number + 1
+        taken.add(free)
+        result.append(free)
+    return result
+
+
+def module_path(node: NodeProto) -> str:
+    """The module of the source model that a node belongs to; empty if nothing tells."""
+    for entry in node.metadata_props:
+        if entry.key == NODE_SCOPES:
+            return _innermost_module(entry.value)
+    *module, _operator = plain_path(node.name).split(".")
+    return ".".join(module) if "/" in node.name else ""
+
+
+def _innermost_module(scopes: str) -> str:
+    """``['', 'bert', 'bert.encoder', 'linear_3']`` -> ``bert.encoder``: the last is the node itself."""
+    try:
+        found = ast.literal_eval(scopes)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    if not isinstance(found, list) or len(found) < 2 or not all(isinstance(scope, str) for scope in found):
+        return ""
+    return plain_path(found[-2]) if found[-2] else ""
+
+
+def weight_names(graph: GraphProto, constants: Iterable[str]) -> dict[str, str]:
+    """Constant -> a dotted name of its own: the exporter's, or that of the module which uses it."""
+    users: dict[str, tuple[NodeProto, int]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name not in users or not module_path(users[name][0]):
+                users[name] = (node, place)
+    wanted: dict[str, str] = {}
+    for name in constants:
+        node, place = users.get(name, (None, 0))
+        module = module_path(node) if node is not None else ""
+        if MADE_UP.fullmatch(name) is None or not module:
+            wanted[name] = plain_path(name)
+        else:
+            wanted[name] = f"{module}.{'bias' if place == 2 else 'weight'}"
+    return dict(zip(wanted, _apart(unique(wanted.values())), strict=True))
+
+
+def _apart(paths: list[str]) -> list[str]:
+    """Where one name is the beginning of another's path, it cannot be a tensor: give it an ending."""
+    inner = {".".join(path.split(".")[:depth]) for path in paths for depth in range(1, path.count(".") + 1)}
+    return unique(f"{path}.weight" if path in inner else path for path in paths)

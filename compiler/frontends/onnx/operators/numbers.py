@@ -1,0 +1,226 @@
+"""The same operators on numbers that are known while tracing: what shapes are computed with."""
+
+from __future__ import annotations
+
+import operator as python
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+
+from tilewright.compiler.frontends.onnx.call import Call
+from tilewright.compiler.frontends.onnx.operators.registry import on_numbers
+from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, as_numbers, is_symbolic
+
+
+def _divide(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return left / right
+    if is_symbolic(left) or is_symbolic(right):
+        return left // right  # sizes are not negative
+    return int(left / right) if (left < 0) != (right < 0) else left // right
+
+
+def _true(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], bool]:
+    return lambda left, right: bool(compare(left, right))
+
+
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": python.add, "Sub": python.sub, "Mul": python.mul, "Div": _divide, "Mod": python.mod, "Min": torch.sym_min,
+    "Max": torch.sym_max,
+    "Equal": _true(python.eq), "Less": _true(python.lt), "LessOrEqual": _true(python.le),
+    "Greater": _true(python.gt), "GreaterOrEqual": _true(python.ge), "And": python.and_, "Or": python.or_,
+}  # fmt: skip
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "Not": python.not_,
+    "Neg": python.neg,
+    "Abs": abs,
+    "Floor": lambda number: float(np.floor(number)) if isinstance(number, float) else number,
+    "Ceil": lambda number: float(np.ceil(number)) if isinstance(number, float) else number,
+    "Identity": lambda number: number,
+}
+REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "ReduceProd": python.mul, "ReduceSum": python.add, "ReduceMax": torch.sym_max,
+    "ReduceMin": torch.sym_min,
+}  # fmt: skip
+
+
+def _each(function: Callable[..., Any], *arrays: Numbers) -> Numbers:
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    columns = [np.broadcast_to(array, shape).reshape(-1).tolist() for array in arrays]
+    results = np.empty(len(columns[0]), dtype=object)
+    results[:] = [function(*items) for items in zip(*columns, strict=True)]
+    return as_numbers(results.reshape(shape))
+
+
+def _register_tables() -> None:
+    for name, function in BINARY.items():
+
+        def binary(call: Call, inputs: list[Numbers], function: Callable[[Any, Any], Any] = function) -> Numbers:
+            return reduce(lambda left, right: _each(function, left, right), inputs)
+
+        on_numbers(name)(binary)
+    for name, single in UNARY.items():
+
+        def unary(call: Call, inputs: list[Numbers], function: Callable[[Any], Any] = single) -> Numbers:
+            return _each(function, inputs[0])
+
+        on_numbers(name)(unary)
+    for name, joining in REDUCTIONS.items():
+
+        def reduction(call: Call, inputs: list[Numbers], function: Callable[[Any, Any], Any] = joining) -> Numbers:
+            if inputs[0].ndim != 1 or not inputs[0].size:
+                raise UnknownNumberError
+            value = reduce(function, inputs[0].tolist())
+            return as_numbers([value] if call.attribute("keepdims", 1) else value)
+
+        on_numbers(name)(reduction)
+
+
+_register_tables()
+
+
+@on_numbers("Cast")
+def cast(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Between whole numbers, fractions and truth values."""
+    wanted = call.attribute("to")
+    if wanted == 9:
+        return _each(bool, inputs[0])
+    if wanted in (1, 10, 11, 16):
+        return _each(lambda number: number * 1.0 if is_symbolic(number) else float(number), inputs[0])
+    return _each(lambda number: number if is_symbolic(number) else int(number), inputs[0])
+
+
+@on_numbers("Where")
+def where(call: Call, inputs: list[Numbers]) -> Numbers:
+    """One of two, by truth."""
+    return _each(lambda condition, yes, no: yes if condition else no, *inputs)
+
+
+@on_numbers("Concat")
+def concat(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Along any axis."""
+    return as_numbers(np.concatenate([array.astype(object) for array in inputs], call.attribute("axis", 0)))
+
+
+@on_numbers("Gather")
+def gather(call: Call, inputs: list[Numbers]) -> Numbers:
+    """At known places."""
+    places = np.array(_plain(inputs[1]), dtype=np.int64).reshape(inputs[1].shape)
+    return as_numbers(np.take(inputs[0].astype(object), places, call.attribute("axis", 0)))
+
+
+@on_numbers("Slice")
+def slice_(call: Call, inputs: list[Numbers]) -> Numbers:
+    """With known bounds."""
+    numbers = inputs[0]
+    starts = call.attribute("starts") or call.known_list(1, "starts")
+    stops = call.attribute("ends") or call.known_list(2, "ends")
+    axes = call.axes(3) or list(range(len(starts)))
+    steps = call.optional_list(4, "steps") or [1] * len(starts)
+    _plain(as_numbers([*starts, *stops, *steps]))
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        goes_past_the_start = step < 0 and stop < -numbers.shape[axis]
+        place: list[slice] = [slice(None)] * numbers.ndim
+        place[axis] = slice(start, None if goes_past_the_start else stop, step)
+        numbers = numbers[tuple(place)]
+    return numbers
+
+
+@on_numbers("Squeeze")
+def squeeze(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Of given axes or all of size one."""
+    axes = call.axes()
+    return np.squeeze(inputs[0], None if axes is None else tuple(axes))
+
+
+@on_numbers("Unsqueeze")
+def unsqueeze(call: Call, inputs: list[Numbers]) -> Numbers:
+    """At given axes."""
+    return np.expand_dims(inputs[0], tuple(call.axes() or ()))
+
+
+@on_numbers("Reshape")
+def reshape(call: Call, inputs: list[Numbers]) -> Numbers:
+    """To known sizes."""
+    sizes = [inputs[0].shape[place] if size == 0 else size for place, size in enumerate(_plain(inputs[1]))]
+    return inputs[0].reshape(sizes)
+
+
+@on_numbers("Transpose")
+def transpose(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Any order of dimensions."""
+    return inputs[0].transpose(call.attribute("perm"))
+
+
+@on_numbers("NonZero")
+def non_zero(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Where known numbers are not zero."""
+    return np.array(np.nonzero(inputs[0]), dtype=np.int64)
+
+
+@on_numbers("Split")
+def split(call: Call, inputs: list[Numbers]) -> tuple[Numbers, ...]:
+    """Into equal or given sizes."""
+    axis = call.attribute("axis", 0)
+    sizes = call.attribute("split") or call.optional_list(1, "sizes")
+    if sizes is None:
+        each = -(-inputs[0].shape[axis] // len(call.node.outputs))
+        bounds = [each * part for part in range(1, len(call.node.outputs))]
+    else:
+        _plain(as_numbers(sizes))
+        bounds = [int(bound) for bound in np.cumsum(sizes)[:-1]]
+    return tuple(np.split(inputs[0], bounds, axis))
+
+
+@on_numbers("ConstantOfShape")
+def constant_of_shape(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Few elements of one value."""
+    value = call.attribute("value")
+    return np.full(_sizes(inputs[0]), 0.0 if value is None else value.reshape(-1)[0])
+
+
+@on_numbers("Expand")
+def expand(call: Call, inputs: list[Numbers]) -> Numbers:
+    """To few elements."""
+    return np.broadcast_to(inputs[0], np.broadcast_shapes(inputs[0].shape, tuple(_sizes(inputs[1])))).copy()
+
+
+@on_numbers("Tile")
+def tile(call: Call, inputs: list[Numbers]) -> Numbers:
+    """To few elements."""
+    _sizes(as_numbers([*inputs[1].tolist(), inputs[0].size]))
+    return np.tile(inputs[0], inputs[1].tolist())
+
+
+@on_numbers("Range")
+def range_(call: Call, inputs: list[Numbers]) -> Numbers:
+    """Few numbers at equal distances."""
+    start, limit, step = (_plain(array)[0] for array in inputs)
+    if step == 0 or abs((limit - start) / step) > LARGEST_KEPT:
+        raise UnknownNumberError
+    return np.arange(start, limit, step)
+
+
+class UnknownNumberError(Exception):
+    """These numbers are too many or not known: compute them as a tensor."""
+
+
+def _plain(numbers: Numbers) -> list[Any]:
+    """The elements, none of them a size that may vary: numpy would ask it for its number and so fix it."""
+    found = list(numbers.reshape(-1).tolist())
+    if any(is_symbolic(number) for number in found):
+        raise UnknownNumberError
+    return found
+
+
+def _sizes(sizes: Numbers) -> list[int]:
+    found = [int(size) for size in _plain(sizes)]
+    total = 1
+    for size in found:
+        total *= size
+    if total > LARGEST_KEPT or any(size < 0 for size in found):
+        raise UnknownNumberError
+    return found

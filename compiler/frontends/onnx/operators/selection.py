@@ -1,0 +1,126 @@
+"""Reading and writing at given places."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tilewright.compiler.frontends.onnx.call import Call, positive
+from tilewright.compiler.frontends.onnx.operators.registry import operator
+from tilewright.compiler.frontends.onnx.values import Value
+
+
+@operator("Gather")
+def gather(call: Call) -> Value:
+    """From a constant table (a look-up) or an activation, along any axis."""
+    x = call.tensor(0)
+    axis = positive(call.attribute("axis", 0), x.dim(), call)
+    known = call.known[1]
+    if known is not None and known.size == 1:
+        place = known.reshape(-1)[0]
+        if known.ndim == 0:
+            return torch.select(x, axis, place)
+        return torch.select(x, axis, place).unsqueeze(axis) if known.ndim == 1 else _index(x, axis, call.tensor(1))
+    places = call.tensor(1)
+    if axis == 0 and x.dim() == 2 and x.is_floating_point() and call.known[1] is None:
+        return functional.embedding(places.to(torch.int64), x)
+    return _index(x, axis, places)
+
+
+def _index(x: Tensor, axis: int, places: Tensor) -> Tensor:
+    return x[(slice(None),) * axis + (places.to(torch.int64),)]
+
+
+@operator("GatherElements")
+def gather_elements(call: Call) -> Value:
+    """Places may count from the end."""
+    x, places = call.tensor(0), call.tensor(1).to(torch.int64)
+    axis = positive(call.attribute("axis", 0), x.dim(), call)
+    return torch.gather(x, axis, torch.remainder(places, x.shape[axis]))
+
+
+@operator("GatherND")
+def gather_nd(call: Call) -> Value:
+    """With at most one batch dimension."""
+    x, places = call.tensor(0), call.tensor(1).to(torch.int64)
+    batch = call.attribute("batch_dims", 0)
+    indices = list(places.unbind(-1))
+    if batch > 1:
+        raise call.refuse(f"batch_dims is {batch}; 0 and 1 are supported")
+    if batch == 1:
+        first = torch.arange(x.shape[0]).reshape([-1] + [1] * (indices[0].dim() - 1))
+        indices = [first, *indices]
+    return x[tuple(indices)]
+
+
+@operator("ScatterElements")
+def scatter_elements(call: Call) -> Value:
+    """Replacing, adding, multiplying, smallest and largest."""
+    x, places, updates = call.tensor(0), call.tensor(1).to(torch.int64), call.tensor(2)
+    axis = positive(call.attribute("axis", 0), x.dim(), call)
+    places = torch.remainder(places, x.shape[axis])
+    kinds = {"add": "sum", "mul": "prod", "min": "amin", "max": "amax"}
+    kind = call.attribute("reduction", "none")
+    if kind == "none":
+        return torch.scatter(x, axis, places, updates)
+    if kind not in kinds:
+        raise call.refuse(f"reduction {kind!r} is not one of none, {', '.join(kinds)}")
+    return torch.scatter_reduce(x, axis, places, updates, kinds[kind])
+
+
+@operator("ScatterND")
+def scatter_nd(call: Call) -> Value:
+    """Replacing and adding."""
+    x, places, updates = call.tensor(0), call.tensor(1).to(torch.int64), call.tensor(2)
+    kind = call.attribute("reduction", "none")
+    if kind not in ("none", "add"):
+        raise call.refuse(f"reduction {kind!r} is not supported; none and add are")
+    return torch.index_put(x, tuple(places.unbind(-1)), updates, accumulate=kind == "add")
+
+
+@operator("OneHot")
+def one_hot(call: Call) -> Value:
+    """Depth constant or from sizes."""
+    places = call.tensor(0).to(torch.int64)
+    (depth,) = call.known_list(1, "depth")
+    off, on = call.tensor(2).unbind(0)
+    axis = call.attribute("axis", -1)
+    axis = positive(axis, places.dim() + 1, call)
+    hot = torch.where(places < 0, places + depth, places).unsqueeze(axis)
+    steps = torch.arange(depth).reshape([-1] + [1] * (places.dim() - axis))
+    return torch.where(hot == steps, on, off)
+
+
+@operator("GridSample")
+def grid_sample(call: Call) -> Value:
+    """Of images and volumes: linear, nearest and (images alone) cubic."""
+    x, grid = call.tensors()
+    modes = {
+        "linear": "bilinear",
+        "bilinear": "bilinear",
+        "nearest": "nearest",
+        "cubic": "bicubic",
+        "bicubic": "bicubic",
+    }
+    mode = call.attribute("mode", "linear")
+    if mode not in modes or (modes[mode] == "bicubic" and x.dim() != 4):
+        raise call.refuse(f"mode {mode!r} for {x.dim()} dimensions is not supported")
+    padding, corners = call.attribute("padding_mode", "zeros"), bool(call.attribute("align_corners", 0))
+    return functional.grid_sample(x, grid, modes[mode], padding, corners)
+
+
+@operator("Hardmax")
+def hardmax(call: Call) -> Value:
+    """One where the largest value is first seen; before opset 13 over all dimensions from the axis."""
+    x = call.tensor(0)
+    if call.node.opset < 13:
+        axis = positive(call.attribute("axis", 1), x.dim(), call)
+        flat = x.flatten(axis) if axis < x.dim() - 1 else x
+        return _largest(flat, flat.dim() - 1).reshape(x.shape).to(x.dtype)
+    return _largest(x, positive(call.attribute("axis", -1), x.dim(), call)).to(x.dtype)
+
+
+def _largest(x: Tensor, axis: int) -> Tensor:
+    steps = torch.arange(x.shape[axis]).reshape([-1] + [1] * (x.dim() - 1 - axis))
+    return torch.argmax(x, axis, keepdim=True) == steps

@@ -1,0 +1,82 @@
+"""The ONNX model itself, run by onnxruntime: what a plan is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.compilation import Inputs, Original
+from tilewright.compiler.frontends.onnx.constants import first_line
+from tilewright.compiler.frontends.onnx.reading import OnnxSource
+from tilewright.targets.errors import InputError
+
+HALF = (10, 16)
+"""Element types FLOAT16 and BFLOAT16."""
+
+
+class OnnxOriginal:
+    """Opens the model on first use."""
+
+    def __init__(self, source: OnnxSource, input_names: dict[str, str]) -> None:
+        """input_names: plain names -> the model's own."""
+        self._source, self._names = source, input_names
+        self._session: Any = None
+
+    def as_original(self) -> Original:
+        """What the driver takes."""
+        in_half = any(tensor.data_type in HALF for tensor in self._source.model.graph.initializer)
+        return Original(runtime_name(), self, tolerance=2e-2 if in_half else 1e-4)
+
+    def __call__(self, inputs: Inputs) -> list[Tensor]:
+        """The outputs in the model's order. Raises ``InputError`` if onnxruntime refuses the model."""
+        onnxruntime = import_runtime()
+        try:
+            if self._session is None:
+                options = onnxruntime.SessionOptions()
+                options.log_severity_level = 4
+                self._session = onnxruntime.InferenceSession(
+                    _openable(self._source), options, providers=["CPUExecutionProvider"]
+                )
+            types = {value.name: _NUMPY[value.type] for value in self._session.get_inputs()}
+            given = {
+                self._names[name]: value.numpy().astype(types[self._names[name]]) for name, value in inputs.items()
+            }
+            results = self._session.run(None, given)
+        except Exception as error:  # onnxruntime raises many types of its own
+            raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from error
+        return [torch.from_numpy(result) for result in results]
+
+
+_NUMPY = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64",
+    "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8", "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+}  # fmt: skip
+
+
+def _openable(source: OnnxSource) -> str | bytes:
+    if source.file is not None and not source.was_quantised:
+        return str(source.file)
+    content: bytes = source.model.SerializeToString()
+    return content
+
+
+def import_runtime() -> Any:
+    """Onnxruntime. Raises ``InputError`` that says how to install it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            "checking an ONNX model needs onnxruntime; install it with: pip install 'tilewright[onnx]'"
+        ) from error
+    return onnxruntime
+
+
+def runtime_name() -> str:
+    """Onnxruntime with its version, if it is there."""
+    try:
+        return f"onnxruntime {import_runtime().__version__}"
+    except InputError:
+        return "onnxruntime (not installed)"

@@ -1,0 +1,144 @@
+"""From a file, or a ModelProto, to a graph that was checked and holds no functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto, inliner, version_converter
+
+from tilewright.compiler.frontends.onnx.constants import first_line
+from tilewright.compiler.frontends.onnx.dequantise import QUANTISED, dequantised
+from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS
+from tilewright.compiler.frontends.onnx.operators import OPERATORS
+from tilewright.targets.errors import InputError
+
+OLDEST_OPSET = 11
+"""Models of older opsets are converted to this one first."""
+LARGEST_FILE = 2**31 - 1
+"""Bytes of one protobuf message; larger models keep their weights beside it."""
+
+
+@dataclass
+class OnnxSource:
+    """A model as it was read, and as it is compiled."""
+
+    name: str
+    folder: Path
+    """Where external data lie."""
+    file: Path | None
+    model: ModelProto
+    notes: list[str]
+    was_quantised: bool = False
+
+    def dequantise(self) -> None:
+        """Replace the model by one in full precision, and note it."""
+        self.model, note = dequantised(self.model, str(self.folder))
+        self.notes.append(note)
+        self.was_quantised = True
+
+
+def read_model(source: str | Path | ModelProto) -> OnnxSource:
+    """Read and check a model. Raises ``InputError`` with what is wrong."""
+    if isinstance(source, ModelProto):
+        found = OnnxSource(source.graph.name or "model", Path(), None, source, [])
+    else:
+        path = Path(source)
+        found = OnnxSource(path.stem, path.parent, path, _parse(path), [])
+    label = f"ONNX model {str(source)!r}" if found.file else f"ONNX model {found.name!r}"
+    _check_form(found, label)
+    _check_external_data(found, label)
+    try:
+        onnx.checker.check_model(found.model if found.file is None else _checkable(found))
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"{label} is not valid: {first_line(error)}") from error
+    except Exception as error:
+        raise InputError(f"{label} cannot be checked: {first_line(error)}") from error
+    found.model = _inlined(_recent(found, label), label)
+    return found
+
+
+def _parse(path: Path) -> ModelProto:
+    if not path.is_file():
+        raise InputError(f"there is no ONNX file {str(path)!r}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path} is {path.stat().st_size} bytes, an ONNX file may have {LARGEST_FILE}")
+    try:
+        return onnx.load(str(path), format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise InputError(f"{path} is not an ONNX model, or it is cut off: {first_line(error)}") from error
+
+
+def _checkable(found: OnnxSource) -> ModelProto | str:
+    """The checker looks for external data beside the file if it is given its path."""
+    has_external = any(tensor.data_location == TensorProto.EXTERNAL for tensor in found.model.graph.initializer)
+    return str(found.file) if has_external else found.model
+
+
+def _check_form(found: OnnxSource, label: str) -> None:
+    model = found.model
+    if not model.graph.node and not model.graph.output:
+        raise InputError(f"{label} holds no graph")
+    versions = [entry.version for entry in model.opset_import if entry.domain in PLAIN_DOMAINS]
+    newest = onnx.defs.onnx_opset_version()
+    if len(versions) != 1:
+        raise InputError(f"{label} names {len(versions)} opsets of ONNX's own operators; it must name one")
+    if not 1 <= versions[0] <= newest:
+        raise InputError(f"{label} has opset {versions[0]}; {OLDEST_OPSET} to {newest} are supported")
+    if not model.graph.output:
+        raise InputError(f"{label} has no output")
+
+
+def _check_external_data(found: OnnxSource, label: str) -> None:
+    """External data are files beside the model, long enough, and nowhere else."""
+    for tensor in found.model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        what = f"{label}: the data of constant {tensor.name!r}"
+        if found.file is None:
+            raise InputError(f"{what} are in a file; give the model's path")
+        path = found.folder / location
+        if not location or Path(location).is_absolute() or ".." in Path(location).parts or path.is_symlink():
+            raise InputError(f"{what} are at {location!r}, which is not a file beside the model")
+        if not path.is_file():
+            raise InputError(f"{what} are missing: there is no file {str(path)!r}")
+        try:
+            offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
+        except ValueError as error:
+            raise InputError(f"{what} have an offset or length that is no number: {error}") from error
+        if offset < 0 or length < 0 or offset + length > path.stat().st_size:
+            raise InputError(f"{what} are bytes {offset} to {offset + length} of {str(path)!r}, which is shorter")
+
+
+def _recent(found: OnnxSource, label: str) -> ModelProto:
+    """The model in an opset that the operators are written for."""
+    version = next(entry.version for entry in found.model.opset_import if entry.domain in PLAIN_DOMAINS)
+    if version >= OLDEST_OPSET:
+        return found.model
+    try:
+        converted = version_converter.convert_version(found.model, OLDEST_OPSET)
+    except Exception as error:  # the converter raises many types
+        raise InputError(f"{label} has opset {version}, which cannot be converted: {first_line(error)}") from error
+    found.notes.append(f"converted from opset {version} to {OLDEST_OPSET}")
+    return converted
+
+
+def _inlined(model: ModelProto, label: str) -> ModelProto:
+    """Without functions: the model's own, and those of ONNX that are defined by other operators."""
+    try:
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        unknown = {
+            (node.domain, node.op_type)
+            for node in model.graph.node
+            if node.domain in PLAIN_DOMAINS and node.op_type not in (*OPERATORS, *CONTROL, *QUANTISED)
+        }
+        if unknown:
+            model = inliner.inline_selected_functions(model, sorted(unknown), inline_schema_functions=True)
+    except Exception as error:  # the inliner is C++ and raises plain errors
+        raise InputError(f"the functions of {label} cannot be inlined: {first_line(error)}") from error
+    return model

@@ -1,0 +1,163 @@
+"""The transformer families that tilewright is tested on, as small models with random weights.
+
+``docs/write_families.py`` writes what was seen of each into docs/families.md.
+"""
+
+from __future__ import annotations
+
+import torch
+
+TEXT = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "vocab_size": 200,
+    "max_position_embeddings": 64,
+}
+VISION = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "image_size": 32,
+    "patch_size": 8,
+}
+LLAMA = {**TEXT, "num_key_value_heads": 2}
+BART = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200, "max_position_embeddings": 64,
+}  # fmt: skip
+WHISPER = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200, "max_source_positions": 40,
+    "max_target_positions": 64, "num_mel_bins": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "decoder_start_token_id": 1, "suppress_tokens": None, "begin_suppress_tokens": None,
+}  # fmt: skip
+MOBILEBERT = {
+    **TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 2,
+}  # fmt: skip
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+
+FAMILIES = {
+    "BERT": ("BertModel", "BertConfig", TEXT),
+    "BERT, sequence classification": ("BertForSequenceClassification", "BertConfig", TEXT),
+    "BERT, token classification": ("BertForTokenClassification", "BertConfig", TEXT),
+    "BERT, question answering": ("BertForQuestionAnswering", "BertConfig", TEXT),
+    "BERT, masked LM": ("BertForMaskedLM", "BertConfig", TEXT),
+    "DistilBERT": (
+        "DistilBertModel",
+        "DistilBertConfig",
+        {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128, "vocab_size": 200, "max_position_embeddings": 64},
+    ),
+    "ALBERT": ("AlbertModel", "AlbertConfig", {**TEXT, "embedding_size": 32, "num_hidden_layers": 12}),
+    "RoBERTa": ("RobertaForSequenceClassification", "RobertaConfig", TEXT),
+    "ELECTRA": ("ElectraModel", "ElectraConfig", {**TEXT, "embedding_size": 32}),
+    "DeBERTa-v2": (
+        "DebertaV2Model",
+        "DebertaV2Config",
+        {**TEXT, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    ),
+    "MPNet": ("MPNetModel", "MPNetConfig", TEXT),
+    "MobileBERT": ("MobileBertModel", "MobileBertConfig", MOBILEBERT),
+    "ModernBERT": ("ModernBertModel", "ModernBertConfig", {**TEXT, **SPECIAL}),
+    "GPT-2": (
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 200, "n_positions": 64},
+    ),
+    "Llama": ("LlamaForCausalLM", "LlamaConfig", LLAMA),
+    "Qwen2": ("Qwen2ForCausalLM", "Qwen2Config", LLAMA),
+    "Qwen3": ("Qwen3ForCausalLM", "Qwen3Config", {**LLAMA, "head_dim": 16}),
+    "Mistral": ("MistralForCausalLM", "MistralConfig", {**LLAMA, "sliding_window": 8}),
+    "OPT": (
+        "OPTForCausalLM",
+        "OPTConfig",
+        {
+            "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128, "vocab_size": 200,
+            "max_position_embeddings": 64, "word_embed_proj_dim": 64,
+        },
+    ),
+    "T5": (
+        "T5ForConditionalGeneration",
+        "T5Config",
+        {
+            "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200,
+            "decoder_start_token_id": 0,
+        },
+    ),
+    "T5 encoder": (
+        "T5EncoderModel",
+        "T5Config",
+        {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200},
+    ),
+    "BART": ("BartForConditionalGeneration", "BartConfig", BART),
+    "ViT": ("ViTForImageClassification", "ViTConfig", VISION),
+    "DeiT": ("DeiTForImageClassification", "DeiTConfig", VISION),
+    "CLIP": (
+        "CLIPModel",
+        "CLIPConfig",
+        {"text_config": {**TEXT, "projection_dim": 32}, "vision_config": {**VISION, "projection_dim": 32},
+         "projection_dim": 32},
+    ),
+    "Whisper": ("WhisperForConditionalGeneration", "WhisperConfig", WHISPER),
+    "Whisper encoder": ("WhisperEncoder", "WhisperConfig", WHISPER),
+    "Whisper, audio classification": ("WhisperForAudioClassification", "WhisperConfig", WHISPER),
+}  # fmt: skip
+SIZES = ((1, 4), (1, 13), (3, 4), (3, 13))
+"""Batch and length."""
+
+
+def build(family: str) -> torch.nn.Module:
+    """The small model of a family, in eval mode."""
+    import transformers
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    architecture, config, settings = FAMILIES[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, config)(**settings)
+    architecture = WhisperEncoder if architecture == "WhisperEncoder" else getattr(transformers, architecture)
+    model = architecture(config).eval()
+    for parameter in model.parameters():  # biases of zero and scales of one would hide that they are forgotten
+        if parameter.dim() == 1:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def inputs_of(document, batch: int, length: int) -> dict[str, torch.Tensor]:
+    """Random inputs for a plan: every row but the first is padded at its end."""
+    generator = torch.Generator().manual_seed(1000 * batch + length)
+    named = {"batch": batch, "sequence": length, "decoder_sequence": length + 2}
+    made = {}
+    for record in document.inputs:
+        shape = [named[size] if isinstance(size, str) else size for size in record.shape]
+        if record.dtype == "float32":
+            made[record.name] = torch.randn(shape, generator=generator)
+        elif "mask" in record.name:
+            made[record.name] = torch.ones(shape, dtype=torch.long)
+            for row in range(1, batch):
+                made[record.name][row, max(1, shape[1] - row) :] = 0
+        else:
+            made[record.name] = torch.randint(3, 200, shape, generator=generator)
+        if record.name == "token_type_ids":
+            made[record.name].zero_()
+    return made
+
+
+@torch.inference_mode()
+def largest_difference(model, plan) -> float:
+    """The worst of all outputs and sizes: max |plan - model| / max |model|."""
+    import tilewright
+
+    session = tilewright.Session(plan, ideal=True)
+    worst = 0.0
+    for batch, length in SIZES:
+        inputs = inputs_of(plan.document, batch, length)
+        expected = model(**inputs)
+        for name, value in session(inputs).items():
+            exact = expected
+            for key in name.split("."):
+                exact = exact[int(key)] if key.isdigit() else getattr(exact, key)
+            assert value.shape == exact.shape, (name, value.shape, exact.shape)
+            worst = max(worst, ((value - exact).abs().max() / exact.abs().max()).item())
+    return worst
