@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 DEMO_PLAN := demo-plan
 
-.PHONY: demo test test-slow lint format types schema clean
+.PHONY: demo test test-slow lint format types schema operators families clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +43,14 @@ format: $(READY)
 # The published JSON Schemas; a test compares them with the code.
 schema: $(READY)
 	$(BIN)/python docs/write_schemas.py
+
+# The page of supported operators; a test compares it with the code.
+operators: $(READY)
+	$(BIN)/python docs/write_operators.py
+
+# The table of transformer families: compiles each of them.
+families: $(READY)
+	$(BIN)/python docs/write_families.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_PLAN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from tilewright.compiler.compilation import Compilation
 from tilewright.runtime.layers import DigitalLinear, DigitalMatmul
 from tilewright.runtime.operators import allowed_functions, function_name
-from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.errors import InputError
 
 
 def check_invariants(compilation: Compilation) -> None:
@@ -16,8 +18,10 @@ def check_invariants(compilation: Compilation) -> None:
             name = str(node.target)
             stack = list(node.meta.get("nn_module_stack", {}).values())
             where = f" in {stack[-1][0]}" if stack else ""
+            close = get_close_matches(name, allowed_functions(), n=1, cutoff=0.0)
             raise InputError(
-                f"operator {name} (node {node.name}{where}) is not supported; {nearest(name, allowed_functions())}"
+                f"operator {name} (node {node.name}{where}) is not supported; the nearest that is: {close[0]} "
+                "(docs/operators.md lists all); compile the part of the model without it"
             )
         if node.op == "call_module":
             module = compilation.graph.get_submodule(str(node.target))

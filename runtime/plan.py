@@ -21,7 +21,8 @@ from tilewright.targets.spec import Target
 SCHEMA_VERSION = 2
 
 Dimension = int | str
-Path_ = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=512)]
+PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
+Path_ = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=512)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=512)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Natural = Annotated[int, Field(ge=0, le=2**40)]

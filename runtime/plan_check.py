@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, channel_scale_key, layer_path, matmul_path, weight_key
-from tilewright.runtime.plan import LayerRecord, Placement, Plan, PlanDocument
+from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument
 from tilewright.targets.errors import InputError
 
 
@@ -15,6 +16,9 @@ def check_plan(plan: Plan) -> None:
     document = plan.document
     check_names(document)
     check_placement(document.layers, document.placement, document.target.tile.rows, document.target.tile.columns)
+    for name in plan.tensors:
+        if re.fullmatch(PATH_PATTERN, name) is None:
+            raise InputError(f"tensor name {name[:80]!r} is not words with dots between")
     for layer in document.layers:
         _check_tensors(plan, layer)
         _check_parts(layer)

@@ -19,7 +19,7 @@ def run(name, *arguments):
 
 
 def test_none_is_forgotten():
-    tested = {"demo.py", "first_plan.py", "own_target.py", "which_effect_hurts.py"}
+    tested = {"demo.py", "first_plan.py", "onnx_model.py", "own_target.py", "which_effect_hurts.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -34,6 +34,15 @@ def test_first_plan():
     lines = run("first_plan.py").splitlines()
     errors = [float(line.split()[-1]) for line in lines]
     assert len(errors) == 3 and 0 < errors[0] < errors[2] < 1
+
+
+def test_onnx_model():
+    lines = run("onnx_model.py").splitlines()
+    assert "onnxruntime" in lines[0]
+    places = {line.split()[0]: line.split()[1] for line in lines if line.startswith("  ")}
+    assert places["conv.weight"] == places["head.weight"] == "analog" and places["norm.scale"] == "digital"
+    errors = [float(line.split()[-1].rstrip("%")) for line in lines if line.startswith("after")]
+    assert len(errors) == 3 and 0 < errors[0] < errors[2] < 100
 
 
 def test_own_target():

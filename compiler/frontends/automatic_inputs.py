@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs
-from tilewright.runtime.plan import Calibration
+from tilewright.runtime.plan import Calibration, InputRecord
 from tilewright.targets.errors import InputError, nearest
 
 RANDOM_SAMPLES = 32
@@ -73,6 +73,24 @@ class ModelInputs:
     def examples(self) -> list[Inputs]:
         """One for each of ``example_sizes``, with padding."""
         return [self.example(sizes, padded=True) for sizes in self.example_sizes]
+
+    def fixed_sizes(self, traced: Sequence[InputRecord]) -> dict[str, int]:
+        """Sizes that may vary here and do not in the traced graph, which has their numbers inside."""
+        return {
+            wanted: found
+            for spec, record in zip(self.specs, traced, strict=True)
+            for wanted, found in zip(spec.shape, record.shape, strict=True)
+            if isinstance(wanted, str) and isinstance(found, int)
+        }
+
+    def with_sizes(self, fixed: Mapping[str, int]) -> ModelInputs:
+        """The same with some sizes fixed."""
+        return replace(
+            self,
+            example_sizes=[{**sizes, **fixed} for sizes in self.example_sizes],
+            batch=None if self.batch in fixed else self.batch,
+            length=None if self.length in fixed else self.length,
+        )
 
 
 def _values(spec: InputSpec, shape: list[int], padded: bool, generator: torch.Generator) -> Tensor:

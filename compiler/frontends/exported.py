@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -24,12 +25,18 @@ DIMENSION_NAMES = ("batch", "sequence")
 
 @contextmanager
 def quiet_tracing() -> Iterator[None]:
-    """Without the warnings that torch.export gives about its own inside."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        logging.getLogger("torch").setLevel(logging.ERROR)
-        yield
+    """Without what torch.export says of its own inside, in warnings, logs and (of a failure) on standard error.
+
+    What went wrong is in the exception that it raises.
+    """
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        level = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(level)
 
 
 class ExportedGraph:
@@ -147,12 +154,6 @@ def _tensor_of(node: fx.Node) -> Tensor:
             f"input {node.name!r} of the model is not a tensor; wrap the model so that it takes tensors only"
         )
     return value
-
-
-def export_reason(error: Exception) -> str:
-    """The first telling line of a torch.export failure."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def torch_dynamic_shapes(examples: dict[str, Tensor]) -> dict[str, dict[int, Any]]:

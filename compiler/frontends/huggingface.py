@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Original, Traced
-from tilewright.compiler.frontends.automatic_inputs import calibration_set
-from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing
+from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs, calibration_set
+from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -37,10 +39,17 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
     model = _load_model(transformers, source, config)
     tokenizer = _load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
-    exported = _export(transformers, model, wanted.example(wanted.example_sizes[0], padded=False))
+    exported = _export(model, wanted)
     for record in exported.inputs:
         record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
     names = [record.name for record in exported.inputs]
+    fixed = replace(wanted, specs=_sorted(wanted.specs, names)).fixed_sizes(exported.inputs)
+    if fixed:
+        name = next(iter(fixed))
+        raise InputError(
+            f"{type(model).__name__} can be traced for one size of {name!r} alone: load it in Python and call "
+            "tilewright.compile(model, example_inputs=...) with inputs of the size that you want"
+        )
 
     def in_order(inputs: Inputs) -> Inputs:
         return {name: inputs[name] for name in names}
@@ -65,6 +74,11 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
         parameters=dict(model.named_parameters()),
         tokenizer_files=_tokenizer_files(tokenizer),
     )
+
+
+def _sorted(specs: list[InputSpec], names: list[str]) -> list[InputSpec]:
+    by_name = {spec.name: spec for spec in specs}
+    return [by_name[name] for name in names]
 
 
 def _transformers() -> Any:
@@ -166,19 +180,27 @@ def _tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in files if path.stat().st_size <= LARGEST_TOKENIZER_FILE}
 
 
-def _export(transformers: Any, model: Any, example: Inputs) -> ExportedGraph:
+def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
+    """Traced at the first example; only sizes that may vary are left open."""
     from transformers.exporters import DynamoConfig, DynamoExporter
     from transformers.exporters.exporter_dynamo import get_auto_dynamic_shapes
 
+    example = wanted.example(wanted.example_sizes[0], padded=False)
     shapes = get_auto_dynamic_shapes(example)
+    for spec in wanted.specs:
+        if spec.name in shapes:
+            may_vary = shapes[spec.name]
+            shapes[spec.name] = {
+                place: may_vary[place] for place, size in enumerate(spec.shape) if isinstance(size, str)
+            }
     try:
-        with quiet_tracing():
+        with quiet_tracing(), naming_the_module(model) as running:
             exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
         return ExportedGraph(exported.program)
     except InputError:
         raise
     except Exception as error:  # whatever tracing meets in foreign code
-        raise InputError(f"torch.export cannot trace {type(model).__name__}: {export_reason(error)}") from error
+        raise tracing_error(model, error, running) from error
 
 
 def _identity(model: Any, source: str | Path) -> ModelIdentity:

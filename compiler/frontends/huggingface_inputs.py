@@ -14,7 +14,11 @@ from tilewright.targets.errors import InputError
 LENGTHS = (7, 5, 12)
 DECODER_LENGTHS = (6, 4, 9)
 BATCHES = (2, 1, 3)
-KNOWN = ("input_ids", "pixel_values", "input_features", "decoder_input_ids")
+SIDES = (224, 192, 256)
+"""Height of an image where the config names none; its width is 32 more."""
+SAMPLES = (4000, 3200, 4960)
+"""Of sound."""
+KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "decoder_input_ids")
 
 
 def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
@@ -30,8 +34,17 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
             "load it in Python and call tilewright.compile(model, example_inputs=...)"
         )
     sizes = [
-        {"batch": batch, "sequence": length, "decoder_sequence": decoder_length}
-        for batch, length, decoder_length in zip(BATCHES, LENGTHS, DECODER_LENGTHS, strict=True)
+        {
+            "batch": batch,
+            "sequence": length,
+            "decoder_sequence": decoder_length,
+            "height": side,
+            "width": side + 32,
+            "samples": samples,
+        }
+        for batch, length, decoder_length, side, samples in zip(
+            BATCHES, LENGTHS, DECODER_LENGTHS, SIDES, SAMPLES, strict=True
+        )
     ]
     longest = longest_text(config)
     text_only = {spec.name for spec in specs} <= {"input_ids", "attention_mask", "token_type_ids"}
@@ -39,7 +52,7 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
         specs=specs,
         example_sizes=sizes,
         batch="batch",
-        length="sequence",
+        length="sequence" if any("sequence" in spec.shape for spec in specs) else None,
         limits={} if longest is None else {"sequence": longest, "decoder_sequence": longest},
         encode=_Encoder(tokenizer, [spec.name for spec in specs], longest) if tokenizer and text_only else None,
     )
@@ -71,18 +84,25 @@ def _images(config: Any, parameters: Any) -> list[InputSpec]:
     if "pixel_values" not in parameters:
         return []
     vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None) or config
-    size = getattr(vision, "image_size", None) or getattr(config, "image_size", None) or 224
-    height, width = (int(size), int(size)) if isinstance(size, int) else (int(side) for side in size)
     channels = int(getattr(vision, "num_channels", 3))
+    size = getattr(vision, "image_size", None) or getattr(config, "image_size", None)
+    if size is None:  # networks of convolutions alone take images of any size
+        return [InputSpec("pixel_values", ("batch", channels, "height", "width"), "numbers", torch.float32)]
+    height, width = (int(size), int(size)) if isinstance(size, int) else (int(side) for side in size)
     return [InputSpec("pixel_values", ("batch", channels, height, width), "numbers", torch.float32)]
 
 
 def _sound(config: Any, parameters: Any) -> list[InputSpec]:
-    if "input_features" not in parameters or not hasattr(config, "num_mel_bins"):
+    bins = getattr(config, "num_mel_bins", None)
+    if "input_values" in parameters and bins is None:
+        return [InputSpec("input_values", ("batch", "samples"), "numbers", torch.float32)]
+    if bins is not None and "input_values" in parameters:
+        return [InputSpec("input_values", ("batch", int(config.max_length), int(bins)), "numbers", torch.float32)]
+    if bins is None or "input_features" not in parameters:
         return []
     # two frames a position: the first convolutions of Whisper halve the length
     frames = 2 * int(getattr(config, "max_source_positions", 1500))
-    return [InputSpec("input_features", ("batch", int(config.num_mel_bins), frames), "numbers", torch.float32)]
+    return [InputSpec("input_features", ("batch", int(bins), frames), "numbers", torch.float32)]
 
 
 class _Encoder:

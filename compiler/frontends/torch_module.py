@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import split_samples
-from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing, torch_dynamic_shapes
+from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing, torch_dynamic_shapes
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.runtime.plan import Calibration, ModelIdentity
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -116,14 +117,16 @@ def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any) -> ExportedG
     # torch.export takes a size of 1 for fixed: trace a batch of one as a batch of two
     single = dynamic_shapes is None and all(value.dim() and value.shape[0] == 1 for value in inputs.values())
     attempts = [{key: torch.cat([value, value]) for key, value in inputs.items()}] if single else []
-    reason = ""
+    failure: InputError | None = None
     for attempt in [*attempts, inputs]:
         try:
-            with torch.no_grad(), quiet_tracing():
+            with torch.no_grad(), quiet_tracing(), naming_the_module(module) as running:
                 program = torch.export.export(module, (), copy.deepcopy(attempt), dynamic_shapes=sizes, strict=False)
             return ExportedGraph(program)
         except InputError:
             raise
         except Exception as error:  # torch.export raises many types, none of them its own
-            reason = export_reason(error)
-    raise InputError(f"torch.export cannot trace {type(module).__name__}: {reason}")
+            failure = tracing_error(module, error, running)
+            failure.__cause__ = error
+    assert failure is not None
+    raise failure

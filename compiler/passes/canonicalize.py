@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 import torch
@@ -52,6 +53,15 @@ def _find_origins(compilation: Compilation) -> None:
         if constant is not None:
             found = parameters.get((constant.data_ptr(), constant.numel())) if constant.numel() else None
             compilation.origins[str(node.target)] = () if found is None else (found,)
+            _give_plain_name(compilation, node, constant)
+
+
+def _give_plain_name(compilation: Compilation, node: fx.Node, constant: torch.Tensor) -> None:
+    """Tracing keeps constants under the path of the module that made them, which may hold more than words."""
+    words = str(node.target).split(".")
+    plain = [re.sub(r"\W", "_", word, flags=re.ASCII) for word in words if word[0] != "-"]
+    if plain != words:
+        node.target = compilation.add_tensor(".".join(plain) or "constant", constant, (str(node.target),))
 
 
 def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
@@ -91,17 +101,35 @@ def _fold_constants(compilation: Compilation) -> None:
             continue
         size = sum(tensor.numel() for tensor in operands.values() if tensor is not None)
         expected = node.meta.get("val")
-        if not isinstance(expected, torch.Tensor) or expected.numel() > max(size, LARGEST_FOLDED):
+        results = expected if isinstance(expected, list | tuple) else [expected]
+        if node.target is not aten.item.default and not all(
+            isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED) for result in results
+        ):
             continue
         with torch.no_grad():
             folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
-        sources = [str(operand.target) for operand in operands]
+        sources = tuple(str(operand.target) for operand in operands)
         largest = max(operands, key=lambda operand: operands[operand].numel())  # type: ignore[union-attr]
-        path = compilation.add_tensor(str(largest.target), folded, tuple(sources))
+        _replace(compilation, node, folded, str(largest.target), sources)
+
+
+def _replace(compilation: Compilation, node: fx.Node, folded: Any, name: str, sources: tuple[str, ...]) -> None:
+    """Put a number, a tensor, or each of several in place of a node that computes it."""
+    graph = compilation.graph.graph
+    if isinstance(folded, list | tuple):
+        for user in list(node.users):
+            if user.target is operator.getitem:
+                _replace(compilation, user, folded[user.args[1]], name, sources)  # type: ignore[index]
+    elif isinstance(folded, torch.Tensor):
         with graph.inserting_before(node):
-            constant = graph.get_attr(path)
+            constant = graph.get_attr(compilation.add_tensor(name, folded, sources))
         constant.meta = dict(node.meta)
         node.replace_all_uses_with(constant)
+    else:
+        for user in list(node.users):
+            user.args = fx.node.map_arg(user.args, lambda used: folded if used is node else used)
+            user.kwargs = fx.node.map_arg(user.kwargs, lambda used: folded if used is node else used)
+    if not node.users:
         graph.erase_node(node)
 
 

@@ -114,9 +114,15 @@ def _replace(compilation: Compilation, found: WeightMatmul, layer: LayerRecord) 
 
 
 def unique_name(wanted: str, taken: dict[str, LayerRecord]) -> str:
-    """``wanted`` as a dotted path of plain words, with a number behind it if it is taken."""
+    """``wanted`` as a dotted path of plain words, with a number behind it if it is taken.
+
+    No layer's name is the beginning of another's path: layers are modules, and none is inside another.
+    """
     plain = ".".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in wanted.split(".") if part) or "layer"
+    outer = max((name for name in taken if plain.startswith(f"{name}.")), key=len, default="")
+    if outer:
+        plain = f"{outer}_{plain.removeprefix(outer + '.').replace('.', '_')}"
     name, number = plain, 2
-    while name in taken:
+    while name in taken or any(other.startswith(f"{name}.") for other in taken):
         name, number = f"{plain}_{number}", number + 1
     return name

@@ -15,9 +15,17 @@ from tilewright.compiler.frontends.onnx.constants import constants_of, read_tens
 from tilewright.compiler.frontends.onnx.values import Numbers
 from tilewright.targets.errors import InputError
 
+ON_ONE = {
+    "QLinearSigmoid": "Sigmoid", "QLinearLeakyRelu": "LeakyRelu", "QLinearAveragePool": "AveragePool",
+    "QLinearGlobalAveragePool": "GlobalAveragePool", "QLinearSoftmax": "Softmax",
+}  # fmt: skip
+"""onnxruntime's own quantised operators of one activation -> ONNX's."""
+ON_TWO = {"QLinearAdd": "Add", "QLinearMul": "Mul"}
+MOVING = ("Gather", "Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile")
+"""Operators that move numbers, whatever they stand for."""
 QUANTISED = (
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul",
-    "QLinearConv",
+    "QLinearConv", "QGemm", *ON_ONE, *ON_TWO,
 )  # fmt: skip
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 
@@ -61,10 +69,29 @@ class _Dequantiser:
         self.activations = 0
         self.without_offset: set[str] = set()
         """Zero points of activations that are not rounded any more."""
+        self.scales: dict[str, Numbers] = {}
+        """Scales of activations that were integers and are now the numbers these stood for."""
+        self.integer_inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type in (2, 3)}
+        self.makers = {name: node for node in graph.node for name in node.output}
+        self.moved: dict[str, NodeProto] = {}
+        """Stored tensors that are read as integers and dequantised behind that -> where."""
+        for node in graph.node:
+            if node.op_type == "DequantizeLinear" and node.input[0] not in self.constants:
+                origin = self._origin(node.input[0])
+                if origin in self.constants:
+                    self.moved[origin] = node
+
+    def _origin(self, name: str) -> str:
+        """Where numbers come from that were only moved."""
+        while name in self.makers and self.makers[name].op_type in MOVING:
+            name = str(self.makers[name].input[0])
+        return name
 
     def rewrite(self, node: NodeProto) -> Iterator[NodeProto]:
         """The nodes that stand for this one."""
-        if node.op_type not in QUANTISED or node.domain not in DOMAINS:
+        if node.op_type in MOVING and node.input and node.input[0] in self.moved:
+            yield self._moved(node)
+        elif node.op_type not in QUANTISED or node.domain not in DOMAINS:
             yield node
         elif node.op_type == "DequantizeLinear":
             yield from self._dequantize(node)
@@ -79,8 +106,49 @@ class _Dequantiser:
             yield helper.make_node("Identity", [node.input[0]], [values], node.name)
         elif node.op_type in ("MatMulInteger", "ConvInteger"):
             yield from self._integer_product(node)
+        elif node.op_type in ON_ONE:
+            yield from self._plain(node, ON_ONE[node.op_type], [node.input[0]], node.input[3], _at(node, 4))
+        elif node.op_type in ON_TWO:
+            left, right = self._operand(node, 0), self._operand(node, 3)
+            yield from self._plain(node, ON_TWO[node.op_type], [left, right], node.input[6], _at(node, 7))
         else:
             yield from self._linear_product(node)
+
+    def _moved(self, node: NodeProto) -> NodeProto:
+        """A move of integers as the move of what they stand for."""
+        stored = node.input[0]
+        reader = self.moved[stored]
+        self.made[f"{stored}.float"] = self._real(reader, stored, reader.input[1], _at(reader, 2), 0)
+        made = NodeProto()
+        made.CopyFrom(node)
+        made.input[0] = f"{stored}.float"
+        self.scales[node.output[0]] = self._constant(reader.input[1], reader, "scale")
+        return made
+
+    def _scale_of(self, name: str) -> Numbers | None:
+        """The scale of an activation in real numbers, seen through moves; None for others."""
+        while name not in self.scales and name in self.makers and self.makers[name].op_type in MOVING:
+            name = self.makers[name].input[0]
+        return self.scales.get(name)
+
+    def _operand(self, node: NodeProto, place: int) -> str:
+        """An operand that is followed by its scale and zero point: stored, or an activation in real numbers."""
+        name = node.input[place]
+        if name not in self.constants:
+            return name
+        self.made[f"{name}.float"] = self._real(node, name, node.input[place + 1], _at(node, place + 2), 0)
+        return f"{name}.float"
+
+    def _plain(self, node: NodeProto, operator: str, inputs: list[str], scale: str, zero: str) -> Iterator[NodeProto]:
+        """An operator of real numbers, its result kept in the range of its integers."""
+        self.activations += 1
+        made = helper.make_node(operator, inputs, [f"{node.output[0]}.full"], node.name)
+        made.attribute.extend(entry for entry in node.attribute if entry.name not in ("channels_last", "opset"))
+        yield made
+        if scale:
+            yield from self._limit(node, f"{node.output[0]}.full", node.output[0], scale, zero)
+        else:
+            yield helper.make_node("Identity", [f"{node.output[0]}.full"], [node.output[0]])
 
     def _constant(self, name: str, node: NodeProto, what: str) -> Numbers:
         if name in self.made:
@@ -108,6 +176,14 @@ class _Dequantiser:
         if stored in self.constants:
             axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1)
             self.made[node.output[0]] = self._real(node, stored, node.input[1], _at(node, 2), axis)
+        elif self._origin(stored) in self.integer_inputs:
+            scale, zero = self._constant(node.input[1], node, "scale"), _at(node, 2)
+            offset = self._constant(zero, node, "zero point") if zero else np.array(0)
+            result = node.output[0]
+            self.made |= {f"{result}.scale": scale, f"{result}.offset": offset.astype(np.float32)}
+            yield helper.make_node("Cast", [stored], [f"{result}.integer"], to=1)
+            yield helper.make_node("Sub", [f"{result}.integer", f"{result}.offset"], [f"{result}.signed"])
+            yield helper.make_node("Mul", [f"{result}.signed", f"{result}.scale"], [result], node.name)
         else:
             yield helper.make_node("Identity", [stored], [node.output[0]], node.name)
 
@@ -118,13 +194,14 @@ class _Dequantiser:
             raise InputError(
                 f"node {node.name!r} ({node.op_type}): activations with a scale a channel are not supported"
             )
+        self.scales[result] = scales
         zeros = self._constant(zero, node, "zero point") if zero else np.array(0, np.uint8)
         limits = np.iinfo(zeros.dtype if zeros.dtype.kind in "iu" else np.uint8)
         low, high = f"{result}.lowest", f"{result}.highest"
         for name, integer in ((low, limits.min), (high, limits.max)):
             real = (float(integer) - zeros.astype(np.float64).reshape(-1)[0]) * scales.reshape(-1)[0]
             self.made[name] = np.array(real, np.float32)
-        yield helper.make_node("Clip", [source, low, high], [result], node.name)
+        yield helper.make_node("Clip", [source, low, high], [result])
 
     def _integer_product(self, node: NodeProto) -> Iterator[NodeProto]:
         """MatMulInteger, ConvInteger: the products of what is left after the zero points."""
@@ -139,6 +216,10 @@ class _Dequantiser:
                 self.made[f"{name}.float"] = np.asarray(integers - zeros, np.float32)
                 self.weights.add(name)
                 operands.append(f"{name}.float")
+            elif (scale := self._scale_of(name)) is not None:  # the products are multiplied by it further on
+                self.made[f"{name}.per_scale"] = np.asarray(1 / scale, np.float32)
+                yield helper.make_node("Mul", [name, f"{name}.per_scale"], [f"{node.output[0]}.{place}"])
+                operands.append(f"{node.output[0]}.{place}")
             elif zero and zero not in self.without_offset:
                 self.made[f"{node.name}.{zero}.float"] = self._constant(zero, node, "zero point").astype(np.float32)
                 yield helper.make_node("Cast", [name], [f"{node.output[0]}.{place}.real"], to=1)
@@ -156,24 +237,24 @@ class _Dequantiser:
         yield made
 
     def _linear_product(self, node: NodeProto) -> Iterator[NodeProto]:
-        """QLinearMatMul, QLinearConv: a product with everything quantised around it."""
-        left, _, _, right, right_scale, right_zero, scale, zero = node.input[:8]
-        is_convolution = node.op_type == "QLinearConv"
+        """QLinearMatMul, QLinearConv, QGemm: a product with everything quantised around it."""
+        is_gemm, is_convolution = node.op_type == "QGemm", node.op_type == "QLinearConv"
+        left, _, _, right, right_scale, right_zero = node.input[:6]
+        scale, zero = (_at(node, 7), _at(node, 8)) if is_gemm else node.input[6:8]
+        bias_name = _at(node, 6) if is_gemm else _at(node, 8) if is_convolution else ""
         inputs = [left, right]
         if right in self.constants:
-            axis = 0 if is_convolution else -1
+            transposed = any(entry.name == "transB" and entry.i for entry in node.attribute)
+            axis = 0 if is_convolution or transposed else -1
             self.made[f"{right}.float"] = self._real(node, right, right_scale, right_zero, axis)
             inputs[1] = f"{right}.float"
-        if is_convolution and _at(node, 8):
+        if bias_name:
             units = self._constant(node.input[1], node, "scale") * self._constant(right_scale, node, "scale")
-            bias = self._constant(node.input[8], node, "bias").astype(np.float64) * units.astype(np.float64)
-            self.made[f"{node.input[8]}.float"] = bias.reshape(-1).astype(np.float32)
-            inputs.append(f"{node.input[8]}.float")
-        made = helper.make_node("Conv" if is_convolution else "MatMul", inputs, [f"{node.output[0]}.full"], node.name)
-        made.attribute.extend(node.attribute)
-        yield made
-        self.activations += 1
-        yield from self._limit(node, f"{node.output[0]}.full", node.output[0], scale, zero)
+            bias = self._constant(bias_name, node, "bias").astype(np.float64) * units.astype(np.float64)
+            self.made[f"{bias_name}.float"] = bias.reshape(-1).astype(np.float32)
+            inputs.append(f"{bias_name}.float")
+        operator = "Conv" if is_convolution else "Gemm" if is_gemm else "MatMul"
+        yield from self._plain(node, operator, inputs, scale, zero)
 
 
 def _at(node: NodeProto, place: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set, split_samples
-from tilewright.compiler.frontends.exported import ExportedGraph, export_reason, quiet_tracing
+from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
 from tilewright.compiler.frontends.onnx.inputs import onnx_inputs
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
 from tilewright.compiler.frontends.onnx.original import OnnxOriginal
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
+from tilewright.compiler.frontends.tracing_errors import export_reason
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -43,7 +43,11 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     wanted = _inputs(source, network, example_inputs, samples)
     exported = _export(network, wanted)
     _check_sizes(exported)
-    wanted = _with_fixed_sizes(source, exported, wanted)
+    fixed = wanted.fixed_sizes(exported.inputs)
+    if fixed:
+        shown = ", ".join(f"{name} = {size}" for name, size in fixed.items())
+        source.notes.append(f"sizes that the model declares as open are fixed inside its graph: {shown}")
+        wanted = wanted.with_sizes(fixed)
     for record in exported.inputs:
         own = network.input_names[record.name]
         record.source_name = None if own == record.name else own
@@ -115,25 +119,6 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
             tried = {name: list(value.shape) for name, value in example.items()}
             reason += f" (tried with inputs of shape {tried}; if it takes only certain sizes, give sample inputs)"
         raise InputError(reason) from error
-
-
-def _with_fixed_sizes(source: OnnxSource, exported: ExportedGraph, wanted: ModelInputs) -> ModelInputs:
-    """Sizes that the file leaves open and its graph does not: exporters write numbers into reshapes."""
-    fixed: dict[str, int] = {}
-    for spec, record in zip(wanted.specs, exported.inputs, strict=True):
-        for declared, found in zip(spec.shape, record.shape, strict=True):
-            if isinstance(declared, str) and isinstance(found, int):
-                fixed[declared] = found
-    if not fixed:
-        return wanted
-    shown = ", ".join(f"{name} = {size}" for name, size in fixed.items())
-    source.notes.append(f"sizes that the model declares as open are fixed inside its graph: {shown}")
-    return replace(
-        wanted,
-        example_sizes=[{**sizes, **fixed} for sizes in wanted.example_sizes],
-        batch=None if wanted.batch in fixed else wanted.batch,
-        length=None if wanted.length in fixed else wanted.length,
-    )
 
 
 def _check_sizes(exported: ExportedGraph) -> None:

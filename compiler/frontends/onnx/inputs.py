@@ -74,10 +74,11 @@ def _spec(plain: str, info: ValueInfoProto, bound: int | None) -> InputSpec:
             shape.append(dimension.dim_param or (f"batch of {plain}" if place == 0 else f"size {place} of {plain}"))
     if dtype.is_floating_point:
         return InputSpec(plain, tuple(shape), "numbers", dtype)
-    if bound is not None and bound > 2 and "mask" not in plain:
-        return InputSpec(plain, tuple(shape), "tokens", dtype, bound=bound)
-    is_flag = "mask" in plain or dtype == torch.bool
-    return InputSpec(plain, tuple(shape), "mask" if is_flag else "zeros", dtype)
+    if "mask" in plain or dtype == torch.bool:
+        return InputSpec(plain, tuple(shape), "mask", dtype)
+    if bound is not None and bound > 2:
+        return InputSpec(plain, tuple(shape), "tokens", dtype, bound=min(bound, torch.iinfo(dtype).max))
+    return InputSpec(plain, tuple(shape), "zeros", dtype)
 
 
 def _token_bounds(graph: GraphProto) -> dict[str, int]:

@@ -26,10 +26,16 @@ ENDINGS = (
 """What TensorFlow's and onnxruntime's tools hang behind a name."""
 
 
-def plain_path(name: str) -> str:
-    """A name as words with dots between: ``/encoder/layer.0/query/MatMul`` -> ``encoder.layer.0.query.MatMul``."""
+def without_endings(name: str) -> str:
+    """A name without what tools hang behind it."""
     for ending in ENDINGS:
         name = name.removesuffix(ending)
+    return name
+
+
+def plain_path(name: str) -> str:
+    """A name as words with dots between: ``/encoder/layer.0/query/MatMul`` -> ``encoder.layer.0.query.MatMul``."""
+    name = without_endings(name)
     words = [re.sub(r"[^A-Za-z0-9_]", "_", word) for word in re.split(r"[./]", name) if word]
     return ".".join(word for word in words if word.strip("_")) or "tensor"
 
@@ -85,7 +91,7 @@ def weight_names(graph: GraphProto, constants: Iterable[str]) -> dict[str, str]:
     for name in constants:
         node, place = users.get(name, (None, 0))
         module = module_path(node) if node is not None else ""
-        if MADE_UP.fullmatch(name) is None or not module:
+        if MADE_UP.fullmatch(without_endings(name)) is None or not module:
             wanted[name] = plain_path(name)
         else:
             wanted[name] = f"{module}.{'bias' if place == 2 else 'weight'}"

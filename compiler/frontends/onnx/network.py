@@ -226,7 +226,12 @@ def check_operators(graph: GraphProto) -> None:
                 if attribute.type == AttributeProto.GRAPH:
                     check_operators(attribute.g)
         elif node.domain not in PLAIN_DOMAINS or node.op_type not in OPERATORS:
-            name = f"{node.domain}.{node.op_type}" if node.domain not in PLAIN_DOMAINS else node.op_type
-            raise InputError(
-                f"operator {name} (node {node.name!r}) is not supported; {nearest(node.op_type, list(OPERATORS))}"
-            )
+            raise unsupported(node)
+
+
+def unsupported(node: NodeProto) -> InputError:
+    """The error for an operator that there is not, with the nearest that there is."""
+    name = f"{node.domain}.{node.op_type}" if node.domain not in PLAIN_DOMAINS else node.op_type
+    return InputError(
+        f"operator {name} (node {node.name!r}) is not supported; {nearest(node.op_type, list(OPERATORS))}"
+    )

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, inliner, version_converter
+from onnx import ModelProto, TensorProto, ValueInfoProto, inliner, version_converter
 
 from tilewright.compiler.frontends.onnx.constants import first_line
 from tilewright.compiler.frontends.onnx.dequantise import QUANTISED, dequantised
-from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS
+from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS, unsupported
 from tilewright.compiler.frontends.onnx.operators import OPERATORS
 from tilewright.targets.errors import InputError
 
@@ -50,8 +50,10 @@ def read_model(source: str | Path | ModelProto) -> OnnxSource:
     label = f"ONNX model {str(source)!r}" if found.file else f"ONNX model {found.name!r}"
     _check_form(found, label)
     _check_external_data(found, label)
+    _check_text(found.model, label)
+    _check_names(found.model)
     try:
-        onnx.checker.check_model(found.model if found.file is None else _checkable(found))
+        onnx.checker.check_model(_checkable(found))
     except onnx.checker.ValidationError as error:
         raise InputError(f"{label} is not valid: {first_line(error)}") from error
     except Exception as error:
@@ -72,9 +74,22 @@ def _parse(path: Path) -> ModelProto:
 
 
 def _checkable(found: OnnxSource) -> ModelProto | str:
-    """The checker looks for external data beside the file if it is given its path."""
-    has_external = any(tensor.data_location == TensorProto.EXTERNAL for tensor in found.model.graph.initializer)
-    return str(found.file) if has_external else found.model
+    """What to give to the checker: of a model with external data its path, to find them beside it."""
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in found.model.graph.initializer):
+        return str(found.file)
+    if all(_has_shape(output) for output in found.model.graph.output):
+        return found.model
+    shaped = ModelProto()  # the checker wants outputs to have a shape; nobody else does
+    shaped.CopyFrom(found.model)
+    for output in shaped.graph.output:
+        if not _has_shape(output):
+            output.type.tensor_type.shape.SetInParent()
+    return shaped
+
+
+def _has_shape(value: ValueInfoProto) -> bool:
+    is_tensor = value.type.WhichOneof("value") == "tensor_type"
+    return not is_tensor or bool(value.type.tensor_type.HasField("shape"))
 
 
 def _check_form(found: OnnxSource, label: str) -> None:
@@ -89,6 +104,25 @@ def _check_form(found: OnnxSource, label: str) -> None:
         raise InputError(f"{label} has opset {versions[0]}; {OLDEST_OPSET} to {newest} are supported")
     if not model.graph.output:
         raise InputError(f"{label} has no output")
+
+
+def _check_text(model: ModelProto, label: str) -> None:
+    """Damaged files can hold names that are no text, which protobuf gives as bytes."""
+    graph = model.graph
+    names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"{label} holds a name that is not text: the file is damaged")
+
+
+def _check_names(model: ModelProto) -> None:
+    """Name an operator that ONNX itself does not have before the checker does, without help, in its own words."""
+    functions = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        known = (node.domain, node.op_type) in functions or node.op_type in (*OPERATORS, *CONTROL, *QUANTISED)
+        if not known and not onnx.defs.has(node.op_type, node.domain):
+            raise unsupported(node)
 
 
 def _check_external_data(found: OnnxSource, label: str) -> None:

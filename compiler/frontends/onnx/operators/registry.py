@@ -1,4 +1,4 @@
-"""Which ONNX operators there are. A function's docstring is its line in docs/onnx_operators.md."""
+"""Which ONNX operators there are. A function's docstring is its line in docs/operators.md."""
 
 from __future__ import annotations
 

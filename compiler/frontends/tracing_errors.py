@@ -1,0 +1,59 @@
+"""What could not be traced: why, in which module, and what the user can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from tilewright.targets.errors import InputError
+
+ADVICE = {
+    "data-dependent": "a branch, loop or size depends on values: write it with torch.where, or take it out of forward",
+    "Could not guard": "a branch, loop or size depends on values: write it with torch.where, or take it out of forward",
+    "unbacked": "a size depends on values: give it as an input's shape, or take it out of forward",
+    "dynamic shape": "a size is fixed in the code: give dynamic_shapes that say so",
+    "constraint": "a size is fixed in the code: give dynamic_shapes that say so",
+    "missing a required": "example_inputs must hold all inputs of forward",
+    "unexpected keyword": "example_inputs must be named as the parameters of forward",
+}
+"""A word in torch.export's message -> what can be done."""
+DEFAULT_ADVICE = "compile the part of the model that can be traced, such as a submodule"
+
+
+@contextmanager
+def naming_the_module(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
+    """Keeps the path and type of the modules that are running, innermost last; an error leaves them as they were."""
+    running: list[tuple[str, str]] = []
+    handles = []
+    for path, module in model.named_modules():
+
+        def enter(module: nn.Module, arguments: Any, path: str = path) -> None:
+            running.append((path, type(module).__name__))
+
+        def leave(module: nn.Module, arguments: Any, result: Any) -> None:
+            running.pop()
+
+        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+    try:
+        yield running
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def tracing_error(model: nn.Module, error: Exception, running: list[tuple[str, str]]) -> InputError:
+    """The error for a model that torch.export cannot trace."""
+    reason = export_reason(error)
+    inner = [place for place in running if place[0]]
+    where = f", in module {inner[-1][0]!r} ({inner[-1][1]})" if inner else ""
+    advice = next((text for word, text in ADVICE.items() if word.lower() in str(error).lower()), DEFAULT_ADVICE)
+    return InputError(f"torch.export cannot trace {type(model).__name__}{where}: {reason}; {advice}")
+
+
+def export_reason(error: Exception) -> str:
+    """The first telling line of a torch.export failure."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

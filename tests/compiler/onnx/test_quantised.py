@@ -1,0 +1,71 @@
+"""Quantised models compile in full precision, and say so."""
+
+import logging
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import tilewright
+from tests.onnx_models import Perceptron, SmallResNet, SmallTransformer, export, trained_looking
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quantised")
+    torch.manual_seed(0)
+    export(trained_looking(SmallResNet()), (torch.randn(2, 3, 32, 32),), folder / "resnet.onnx", opset=17)
+    export(trained_looking(Perceptron()), (torch.randn(3, 20),), folder / "perceptron.onnx", opset=13)
+    ids = torch.randint(0, 50, (2, 7))
+    export(trained_looking(SmallTransformer()), (ids,), folder / "transformer.onnx", opset=14)
+    return folder
+
+
+class Images:
+    """Calibration data for onnxruntime's quantiser."""
+
+    def __init__(self):
+        generator = np.random.default_rng(0)
+        self._left = [{"input0": generator.standard_normal((2, 3, 32, 32)).astype(np.float32)} for _ in range(4)]
+
+    def get_next(self):
+        return self._left.pop() if self._left else None
+
+
+def largest_difference(plan, path, x):
+    (output,) = tilewright.Session(plan, ideal=True)({"input0": x}).values()
+    (exact,) = onnxruntime.InferenceSession(str(path)).run(None, {"input0": x.numpy()})
+    return np.abs(output.numpy() - exact).max() / np.abs(exact).max()
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_static(models, form, per_channel):
+    from onnxruntime import quantization
+
+    logging.disable(logging.WARNING)
+    path = models / f"resnet-{form}-{per_channel}.onnx"
+    quantization.quantize_static(models / "resnet.onnx", path, Images(), per_channel=per_channel,
+                                 quant_format=getattr(quantization.QuantFormat, form))  # fmt: skip
+    plan = tilewright.compile(path, check=True)
+    assert plan.document.check.largest_relative_error < 1e-4  # to the dequantised model, run by onnxruntime
+    assert any("dequantised" in note for note in plan.document.notes)
+    assert len(plan.document.layers) == 8
+    assert largest_difference(plan, path, torch.randn(2, 3, 32, 32)) < 0.02  # to the model that rounds to 8 bits
+
+
+@pytest.mark.parametrize("name", ["perceptron", "transformer"])
+def test_dynamic(models, name):
+    from onnxruntime import quantization
+
+    logging.disable(logging.WARNING)
+    path = models / f"{name}-dynamic.onnx"
+    quantization.quantize_dynamic(models / f"{name}.onnx", path)
+    plan = tilewright.compile(path, check=True)
+    assert plan.document.check.largest_relative_error < 1e-4
+    assert "dequantised" in plan.document.notes[0]
+    analog = [weight for weight in plan.document.weights_of_model if weight.place == "analog"]
+    assert all(len(weight.shape) == 2 for weight in analog) and analog
+    x = torch.randn(3, 20) if name == "perceptron" else torch.randint(0, 50, (2, 7))
+    assert largest_difference(plan, path, x) < 0.05

@@ -1,0 +1,58 @@
+"""Every transformer family from a plain folder equals the model, after save and load, at several sizes."""
+
+from collections import Counter
+
+import pytest
+
+import tilewright
+from tests.families import FAMILIES, build, largest_difference
+from tilewright.runtime.plan import SAMPLES_FIRST
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def family(request, tmp_path_factory):
+    model = build(request.param)
+    folder = tmp_path_factory.mktemp("family")
+    model.save_pretrained(folder / "model")
+    tilewright.compile(folder / "model").save(folder / "plan")
+    return request.param, model, tilewright.load(folder / "plan")
+
+
+def test_equals_the_model(family):
+    _, model, plan = family
+    assert largest_difference(model, plan) < TOLERANCE
+
+
+def test_no_matrix_is_left_digital_without_a_reason(family):
+    name, model, plan = family
+    weights = plan.document.weights_of_model
+    assert sum(weight.parameters for weight in weights) == sum(value.numel() for value in model.parameters())
+    assert {weight.name for weight in weights} == {key for key, _ in model.named_parameters()}
+    assert all(weight.reason for weight in weights)
+    digital = [weight for weight in weights if weight.place == "digital" and len(weight.shape) > 1]
+    kinds = Counter("table" if "table" in weight.reason else "added" for weight in digital)
+    # relative positions of DeBERTa; class tokens and positions of image models
+    assert kinds["table"] == (5 if name == "DeBERTa-v2" else 0)
+    assert all("added to activations" in w.reason for w in digital if "table" not in w.reason)
+
+
+def test_samples_come_first(family):
+    uses = [use for layer in family[2].document.layers for use in layer.uses]
+    assert uses and all(use.sample_axis == SAMPLES_FIRST for use in uses)
+
+
+def test_albert_is_one_set_of_devices_used_twelve_times(tmp_path):
+    build("ALBERT").save_pretrained(tmp_path)
+    plan = tilewright.compile(tmp_path)
+    shared = [layer for layer in plan.document.layers if len(layer.uses) == 12]
+    assert len(shared) == 4
+    assert all(len({use.input_range for use in layer.uses}) > 1 for layer in shared)
+
+
+def test_a_shared_head_is_analog_and_its_table_is_named(tmp_path):
+    build("GPT-2").save_pretrained(tmp_path)
+    plan = tilewright.compile(tmp_path, target="ideal")
+    (table,) = [weight for weight in plan.document.weights_of_model if weight.name == "transformer.wte.weight"]
+    assert table.place == "analog" and "look-up" in table.reason and table.layers
