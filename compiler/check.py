@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tilewright.compiler.compilation import Inputs, Traced
+from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.pipeline import PassError, relative_error
 from tilewright.runtime.plan import Check, Plan
 from tilewright.runtime.session import Session
@@ -11,9 +11,8 @@ CALIBRATION_SAMPLES = 4
 """Samples of the calibration set that are compared, beside the examples."""
 
 
-def compare_with_original(plan: Plan, traced: Traced) -> None:
+def compare_with_original(plan: Plan, traced: Traced, original: Original) -> None:
     """Write ``plan.document.check``. Raises ``PassError`` if plan and original differ by more than is allowed."""
-    original = traced.original
     session = Session(plan, ideal=True)
     compared: list[Inputs] = [*traced.examples, *traced.calibration_inputs[:CALIBRATION_SAMPLES]]
     worst = 0.0

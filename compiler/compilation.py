@@ -57,11 +57,11 @@ class Traced:
     """Inputs of several sizes to compare the graph with the model on."""
     expected: list[list[Tensor]]
     """The model's own outputs for them."""
-    original: Original
+    original: Original | None
     calibration_inputs: list[Inputs]
     calibration: Calibration
     parameters: dict[str, Tensor] = field(default_factory=dict)
-    """The model's own parameters by its own names, tied ones once."""
+    """The model's own parameters by its own names, tied ones once; their shapes alone once the graph was matched."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What the frontend changed on the way, for the plan."""

@@ -78,12 +78,14 @@ def compile(
     chosen = load_target(target)
     bits = Options(attention_bits).bits_on(chosen)
     traced = trace(model, example_inputs, calibration, name, dynamic_shapes)
+    original = traced.original if check else None
+    traced.original = None  # it holds the model, which may be as large as all that the passes work on
     compilation = Compilation(traced=traced, target=chosen, attention_bits=bits, graph=traced.graph)
     run_passes(compilation, PASSES, on_pass)
     plan = build_plan(compilation)
     check_plan(plan)
-    if check:
-        compare_with_original(plan, traced)
+    if original is not None:
+        compare_with_original(plan, traced, original)
     return plan
 
 

@@ -137,6 +137,11 @@ def _load_model(transformers: Any, source: str | Path, config: Any) -> Any:
     try:
         model = architecture.from_pretrained(str(source), dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # damaged weights surface as many types
+        onnx_files = sorted(Path(source).glob("**/*.onnx")) if Path(source).is_dir() else []
+        if onnx_files:
+            raise InputError(
+                f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
+            ) from error
         raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
     for module in model.modules():  # decoders have configs of their own
         if getattr(getattr(module, "config", None), "use_cache", False):

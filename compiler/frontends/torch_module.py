@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,19 +41,14 @@ def trace_module(
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
     _check_precision(module)
     inputs = name_inputs(module, example_inputs)
-    was_training = {child: child.training for child in module.modules()}
-    module.eval()
+    with in_eval_mode(module):
+        exported = _export(module, inputs, dynamic_shapes)
 
     @torch.inference_mode()
     def original(given: Inputs) -> list[Tensor]:
-        return exported.select_outputs(module(**{key: value.clone() for key, value in given.items()}))
+        with in_eval_mode(module):
+            return exported.select_outputs(module(**{key: value.clone() for key, value in given.items()}))
 
-    try:
-        exported = _export(module, inputs, dynamic_shapes)
-        expected = original(inputs)
-    finally:
-        for child, training in was_training.items():
-            child.training = training
     calibration_inputs, described = _calibration_set(inputs, calibration)
     shown = name or type(module).__name__
     return Traced(
@@ -69,12 +65,24 @@ def trace_module(
         outputs=exported.outputs,
         dimensions=exported.dimensions,
         examples=[inputs],
-        expected=[expected],
+        expected=[original(inputs)],
         original=Original(f"torch {torch.__version__}", original),
         calibration_inputs=calibration_inputs,
         calibration=described,
         parameters=dict(module.named_parameters()),
     )
+
+
+@contextmanager
+def in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Without dropout and with stored statistics; every module is left as it was."""
+    was_training = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, training in was_training.items():
+            child.training = training
 
 
 def _check_precision(module: nn.Module) -> None:

@@ -54,6 +54,8 @@ def _find_origins(compilation: Compilation) -> None:
             found = parameters.get((constant.data_ptr(), constant.numel())) if constant.numel() else None
             compilation.origins[str(node.target)] = () if found is None else (found,)
             _give_plain_name(compilation, node, constant)
+    shapes = {name: tensor.to("meta") for name, tensor in compilation.traced.parameters.items()}
+    compilation.traced.parameters = shapes
 
 
 def _give_plain_name(compilation: Compilation, node: fx.Node, constant: torch.Tensor) -> None:

@@ -150,6 +150,12 @@ def test_inputs_that_do_not_fit_forward():
         tilewright.compile(nn.Linear(3, 3), example_inputs={"wrong": torch.ones(2, 3)})
 
 
+def test_a_model_in_training_mode_is_compiled_and_checked_for_inference():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Linear(6, 3)).train()
+    plan = tilewright.compile(model, example_inputs=torch.ones(2, 6), check=True)
+    assert plan.document.check.largest_relative_error < 1e-6 and model.training and model[1].training
+
+
 def test_check_writes_the_difference_into_the_plan(tmp_path):
     plan = tilewright.compile(nn.Linear(3, 3), example_inputs=torch.ones(2, 3), check=True)
     plan.save(tmp_path / "plan")

@@ -133,7 +133,7 @@ class _Dequantiser:
 
     def _operand(self, node: NodeProto, place: int) -> str:
         """An operand that is followed by its scale and zero point: stored, or an activation in real numbers."""
-        name = node.input[place]
+        name = str(node.input[place])
         if name not in self.constants:
             return name
         self.made[f"{name}.float"] = self._real(node, name, node.input[place + 1], _at(node, place + 2), 0)

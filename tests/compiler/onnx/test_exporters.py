@@ -146,6 +146,13 @@ def test_constants_on_either_side_shared_and_transposed():
     assert_equals_onnxruntime(plan, model.SerializeToString(), [torch.randn(4, 6, 6)])
 
 
+def test_a_folder_with_an_onnx_file_alone_points_to_it(small_bert_folder, tmp_path):
+    (tmp_path / "config.json").write_bytes((small_bert_folder / "config.json").read_bytes())
+    onnx.save(tensorflow_style(), tmp_path / "model.onnx")
+    with pytest.raises(InputError, match=r"compile its ONNX file: .*model\.onnx"):
+        tilewright.compile(tmp_path)
+
+
 def test_functions_are_inlined():
     body = [
         helper.make_node("MatMul", ["x", "w"], ["product"]),
