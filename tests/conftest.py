@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.families import TEXT
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -21,15 +23,7 @@ def fixed_seed():
 def small_bert_config(**changes):
     from transformers import BertConfig
 
-    settings = {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 128,
-        "vocab_size": 200,
-        "max_position_embeddings": 64,
-    }
-    return BertConfig(**{**settings, **changes})
+    return BertConfig(**{**TEXT, **changes})
 
 
 @pytest.fixture(scope="session")

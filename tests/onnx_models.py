@@ -71,6 +71,30 @@ class SmallYolo(nn.Module):
         return boxes, scores.sigmoid()
 
 
+class ManyOperators(nn.Module):
+    """Norms, resizing, padding, pooling, selection and reductions of many kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.group = nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)
+        self.slope, self.instance = nn.PReLU(8), nn.InstanceNorm2d(8, affine=True)
+        self.up = nn.ConvTranspose2d(8, 4, 3, stride=2, padding=1, output_padding=1)
+        self.layer = nn.LayerNorm(4)
+
+    def forward(self, image):
+        x = self.instance(self.slope(self.group(self.conv(image))))
+        x = x * x.std(1, keepdim=True)
+        x = self.up(nn.functional.interpolate(x, scale_factor=1.5, mode="bilinear"))
+        x = nn.functional.pad(x, (1, 2, 3, 0), mode="reflect")
+        x = nn.functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False, ceil_mode=True)
+        x = self.layer(x.permute(0, 2, 3, 1))
+        values = x.flatten(1).topk(5).values
+        joint = torch.einsum("bhwc,bhwd->bcd", x, x)
+        gelu = nn.functional.gelu(values, approximate="tanh")
+        rolled = torch.roll(values, 1, 1).flip(1)
+        return torch.where(x > 0, x, x.exp()), joint, x.var(dim=1), gelu, rolled, torch.cumsum(values, 1)
+
+
 class SmallTransformer(nn.Module):
     """Embeddings, two encoder layers, a classifier."""
 

@@ -6,11 +6,13 @@ import signal
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import tilewright
 from tests.conftest import padded_batch
+from tests.onnx_models import tensorflow_style
 from tilewright.compiler.cli import main
 
 
@@ -66,6 +68,43 @@ def test_compile_then_report(run, small_bert_folder, tmp_path):
     for layer in report["layers"]:
         assert layer["name"] in out and f"{layer['inputs']}x{layer['outputs']}" in out
     assert "int8" in out and "automatic" in out and "only target offered" in out
+
+
+def test_an_onnx_file_is_compiled_checked_and_run(run, tmp_path):
+    onnx.save(tensorflow_style(), tmp_path / "model.onnx")
+    code, out, _ = run("compile", "model.onnx", "-o", "plan", "--check", "--json")
+    assert code == 0
+    report = json.loads(out)["report"]
+    assert report["checked_against"].startswith("onnxruntime") and report["checked_relative_error"] < 1e-4
+    assert sum(weight["parameters"] for weight in report["weights"]) == report["parameters"]
+    code, out, _ = run("report", "plan", "--weights")
+    assert code == 0 and "onnxruntime" in out
+    for weight in report["weights"]:
+        assert weight["name"] in out
+    image = np.random.default_rng(0).standard_normal((3, 15, 15, 3)).astype(np.float32)
+    np.savez(tmp_path / "own.npz", **{"serving_default_image:0": image})
+    np.savez(tmp_path / "plain.npz", serving_default_image=image)
+    results = []
+    for name in ("own", "plain"):
+        assert run("run", "plan", "--inputs", f"{name}.npz", "-o", f"{name}-out.npz", "--ideal")[0] == 0
+        results.append(np.load(tmp_path / f"{name}-out.npz")["Identity:0"])
+    assert results[0].shape == (3, 2, 5) and np.array_equal(*results)
+
+
+def test_onnx_without_its_package_says_what_to_install(run, tmp_path, monkeypatch):
+    onnx.save(tensorflow_style(), tmp_path / "model.onnx")
+    for name in [name for name in sys.modules if name.startswith("tilewright.compiler.frontends.onnx")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "pip install 'tilewright[onnx]'" in sentence(*run("compile", "model.onnx", "-o", "plan"))
+
+
+def test_checking_without_onnxruntime_says_what_to_install(run, tmp_path, monkeypatch):
+    onnx.save(tensorflow_style(), tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "needs onnxruntime" in sentence(*run("compile", "model.onnx", "-o", "plan", "--check"))
+    assert not (tmp_path / "plan").exists()
+    assert run("compile", "model.onnx", "-o", "plan")[0] == 0
 
 
 def test_compile_does_not_overwrite_unasked(run, small_bert_folder, small_plan, tmp_path):

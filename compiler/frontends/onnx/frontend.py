@@ -64,7 +64,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         original=OnnxOriginal(source, network.input_names).as_original(),
         calibration_inputs=calibration_inputs,
         calibration=described,
-        parameters=dict(network.named_parameters()),
+        parameters=dict(network.stored_parameters()),
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
         notes=source.notes,
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from onnx import GraphProto, NodeProto
+from torch import fx
 
 MADE_UP = re.compile(
     r"(onnx::\w+|val_\d+|_v_\d+|\d+|const\w*\d*|initializer_?\d*|\w*Constant_\w*output\w*)(_\w*quant\w*)?"
@@ -26,6 +27,10 @@ ENDINGS = (
 """What TensorFlow's and onnxruntime's tools hang behind a name."""
 
 
+RESERVED = {*dir(fx.GraphModule), "training"}
+"""Words that a module has for itself, so that nothing in it can be called by them."""
+
+
 def without_endings(name: str) -> str:
     """A name without what tools hang behind it."""
     for ending in ENDINGS:
@@ -37,7 +42,8 @@ def plain_path(name: str) -> str:
     """A name as words with dots between: ``/encoder/layer.0/query/MatMul`` -> ``encoder.layer.0.query.MatMul``."""
     name = without_endings(name)
     words = [re.sub(r"[^A-Za-z0-9_]", "_", word) for word in re.split(r"[./]", name) if word]
-    return ".".join(word for word in words if word.strip("_")) or "tensor"
+    words = [f"{word}_" if word in RESERVED else word for word in words if word.strip("_")]
+    return ".".join(words) or "tensor"
 
 
 def plain_word(name: str) -> str:

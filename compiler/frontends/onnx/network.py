@@ -21,8 +21,8 @@ from tilewright.targets.errors import InputError, nearest
 PLAIN_DOMAINS = ("", "ai.onnx")
 CONTROL = ("Constant", "If")
 """What a block does itself."""
-STEPS = "-steps"
-"""Where a block's nodes are; no word, so that names made of the path leave it out."""
+STEPS, STORED = "-steps", "-stored"
+"""Where a block's nodes and constants are; no words, so that names made of the paths leave them out."""
 
 
 class Step(nn.Module):
@@ -32,33 +32,41 @@ class Step(nn.Module):
         super().__init__()
         self.node = node
 
-    def forward(self, values: tuple[Value | None, ...], known: tuple[Numbers | None, ...]) -> tuple[Value | None, ...]:
-        """The node's outputs. Raises ``InputError`` that names the node for whatever goes wrong in it."""
+    def forward(
+        self, values: tuple[Value | None, ...], known: tuple[Numbers | None, ...]
+    ) -> list[tuple[Value | None, Numbers | None]]:
+        """Each of the node's outputs, with its numbers where they are known while tracing.
+
+        Raises ``InputError`` that names the node for whatever goes wrong in it.
+        """
         call = Call(self.node, values, known)
         try:
-            result = self._on_numbers(call)
-            if result is None:
-                result = OPERATORS[self.node.operator].compute(call)
+            numbers = self._numbers(call)
+            if numbers is not None and any(isinstance(value, np.ndarray) for value in values):
+                return [(number, number) for number in numbers]
+            result = OPERATORS[self.node.operator].compute(call)
         except InputError:
             raise
         except Exception as error:  # a foreign graph can be wrong in any way that torch can complain of
             shapes = ", ".join(str(list(value.shape)) for value in values if value is not None)
             raise InputError(f"{self.node} with inputs of shape {shapes}: {first_line(error)}") from error
-        return result if isinstance(result, tuple) else (result,)
+        results = result if isinstance(result, tuple) else (result,)
+        if numbers is None:
+            numbers = tuple(value if isinstance(value, np.ndarray) else None for value in results)
+        return list(zip(results, numbers, strict=False))
 
-    def _on_numbers(self, call: Call) -> Value | tuple[Value | None, ...] | None:
-        """The result where all inputs are known, one of them as numbers alone; None if this is for tensors."""
+    def _numbers(self, call: Call) -> tuple[Numbers | None, ...] | None:
+        """The results as numbers where all inputs are known; None if they are not, or too many."""
         compute = ON_NUMBERS.get(self.node.operator)
         known = [number for number, value in zip(call.known, call.values, strict=True) if value is not None]
         inputs = [number for number in known if number is not None]
         if compute is None or len(inputs) != len(known) or not inputs:
             return None
-        if not any(isinstance(value, np.ndarray) for value in call.values):
-            return None
         try:
-            return compute(call, inputs)
+            result = compute(call, inputs)
         except UnknownNumberError:
             return None
+        return result if isinstance(result, tuple) else (result,)
 
 
 class Block(nn.Module):
@@ -68,8 +76,8 @@ class Block(nn.Module):
         super().__init__()
         self.known: dict[str, Numbers] = {}
         """Constants as numbers, where they are small."""
-        self.paths: dict[str, str] = {}
-        """Constants as tensors: where they are in this module."""
+        self.tensors: dict[str, tuple[nn.Module, str]] = {}
+        """Constants as tensors: the module that holds each, and its name there."""
         constants = constants_of(graph)
         names = weight_names(graph, constants)
         stored = {tensor.name for tensor in graph.initializer}
@@ -79,7 +87,8 @@ class Block(nn.Module):
         for place, node in enumerate(graph.node):
             if node.op_type != "Constant":
                 path = ".".join(filter(None, (STEPS, module_path(node), f"-{place}")))
-                add_module(self, path, self._module(node, opset, folder))
+                place_of_step, last = at(self, path)
+                place_of_step.add_module(last, self._module(node, opset, folder))
                 self.order.append((node, path))
 
     @staticmethod
@@ -97,15 +106,18 @@ class Block(nn.Module):
                 return  # numbers that shapes are computed with; a tensor only where one is asked for
         # a copy where the file's own memory cannot be written, which torch warns of
         data = torch.from_numpy(array if array.flags.writeable else array.copy()).to(wanted)
-        is_parameter = wanted.is_floating_point and (is_stored or data.numel() > 1)
-        add_tensor(self, path, data, is_parameter)
-        self.paths[name] = path
+        module, last = at(self, f"{STORED}.{path}")
+        if wanted.is_floating_point and (is_stored or data.numel() > 1):
+            module.register_parameter(last, nn.Parameter(data, requires_grad=False))
+        else:
+            module.register_buffer(last, data)
+        self.tensors[name] = (module, last)
 
     def run(self, values: dict[str, Value], known: dict[str, Numbers]) -> None:
         """Compute all nodes; what they give is added to ``values``, and to ``known`` where it is numbers."""
         known |= self.known
-        values |= {name: number for name, number in self.known.items() if name not in self.paths}
-        values |= {name: tensor_at(self, path) for name, path in self.paths.items()}
+        values |= {name: number for name, number in self.known.items() if name not in self.tensors}
+        values |= {name: getattr(module, last) for name, (module, last) in self.tensors.items()}
         for node, path in self.order:
             missing = [name for name in node.input if name and name not in values]
             if missing:
@@ -119,16 +131,16 @@ class Block(nn.Module):
             else:
                 assert isinstance(module, nn.ModuleDict)
                 results = _branch(module, node, values, known)
-            for name, result in zip(node.output, results, strict=False):
-                if name and result is not None:
-                    values[name] = result
-                    if isinstance(result, np.ndarray):
-                        known[name] = result
+            for name, (value, numbers) in zip(node.output, results, strict=False):
+                if name and value is not None:
+                    values[name] = value
+                    if numbers is not None:
+                        known[name] = numbers
 
 
 def _branch(
     branches: nn.ModuleDict, node: NodeProto, values: dict[str, Value], known: dict[str, Numbers]
-) -> tuple[Value, ...]:
+) -> list[tuple[Value, Numbers | None]]:
     """The outputs of one branch of an If, whose condition must be known while tracing."""
     condition = known.get(node.input[0])
     if condition is None:
@@ -138,10 +150,10 @@ def _branch(
     wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
     block = branches[wanted]
     assert isinstance(block, Block)
-    inner = dict(values)
-    block.run(inner, dict(known))
+    inner_values, inner_known = dict(values), dict(known)
+    block.run(inner_values, inner_known)
     outputs = next(entry.g.output for entry in node.attribute if entry.name == wanted)
-    return tuple(inner[output.name] for output in outputs)
+    return [(inner_values[output.name], inner_known.get(output.name)) for output in outputs]
 
 
 class OnnxNetwork(Block):
@@ -158,6 +170,12 @@ class OnnxNetwork(Block):
         """Plain names -> the model's own."""
         self.output_names = [value.name for value in model.graph.output]
 
+    def stored_parameters(self) -> dict[str, nn.Parameter]:
+        """The model's parameters by their plain names."""
+        found = list(self.named_parameters())
+        names = (".".join(word for word in path.split(".") if word[0] != "-") for path, _ in found)
+        return dict(zip(unique(names), (parameter for _, parameter in found), strict=True))
+
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The outputs by their names."""
         values: dict[str, Value] = {self.input_names[name]: tensor for name, tensor in inputs.items()}
@@ -168,36 +186,14 @@ class OnnxNetwork(Block):
         return {name: as_tensor(values[name]) for name in self.output_names}
 
 
-def add_module(root: nn.Module, path: str, module: nn.Module) -> None:
-    """Put a module at a dotted path, making those on the way."""
+def at(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module that a dotted path leads to, made on the way where it is missing, and the path's last word."""
     *parents, last = path.split(".")
     for part in parents:
         if part not in root._modules:
             root.add_module(part, nn.Module())
-        root = root._modules[part]  # type: ignore[assignment]
-    root.add_module(last, module)
-
-
-def add_tensor(root: nn.Module, path: str, tensor: Tensor, is_parameter: bool) -> None:
-    """Put a tensor at a dotted path, as a parameter or as a buffer."""
-    *parents, last = path.split(".")
-    for part in parents:
-        if part not in root._modules:
-            root.add_module(part, nn.Module())
-        root = root._modules[part]  # type: ignore[assignment]
-    if is_parameter:
-        root.register_parameter(last, nn.Parameter(tensor, requires_grad=False))
-    else:
-        root.register_buffer(last, tensor)
-
-
-def tensor_at(root: nn.Module, path: str) -> Tensor:
-    """The tensor at a dotted path."""
-    value: Any = root
-    for part in path.split("."):
-        value = getattr(value, part)
-    assert isinstance(value, Tensor)
-    return value
+        root = root.get_submodule(part)
+    return root, last
 
 
 def describe(node: NodeProto, opset: int) -> Node:

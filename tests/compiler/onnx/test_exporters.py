@@ -1,5 +1,7 @@
 """Models as exporters write them compile, and equal onnxruntime's outputs after save and load."""
 
+import math
+
 import numpy as np
 import onnx
 import pytest
@@ -9,6 +11,7 @@ from onnx import TensorProto, helper
 import tilewright
 from tests.conftest import small_bert_config
 from tests.onnx_models import (
+    ManyOperators,
     Perceptron,
     SmallResNet,
     SmallTransformer,
@@ -30,6 +33,9 @@ MODELS = {
     "ResNet, dynamo": (SmallResNet, IMAGE, {"opset": 18, "dynamo": True}),
     "YOLO-like, opset 13, any image size": (SmallYolo, IMAGE, {"opset": 13, "dynamic": (0, 2, 3)}),
     "YOLO-like, dynamo": (SmallYolo, IMAGE, {"opset": 20, "dynamo": True}),
+    "YOLO-like, opset 9": (SmallYolo, IMAGE, {"opset": 9}),
+    "many operators, opset 17": (ManyOperators, torch.randn(2, 3, 17, 19), {"opset": 17}),
+    "many operators, dynamo": (ManyOperators, torch.randn(2, 3, 17, 19), {"opset": 18, "dynamo": True}),
     "transformer, opset 14": (SmallTransformer, IDS, {"opset": 14, "dynamic": (0, 1)}),
     "transformer, dynamo": (SmallTransformer, IDS, {"opset": 18, "dynamo": True, "dynamic": (0, 1)}),
 }
@@ -74,7 +80,12 @@ def test_every_float_is_accounted_for(exported):
     stored = sum(int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == TensorProto.FLOAT)
     weights = plan.document.weights_of_model
     assert sum(weight.parameters for weight in weights) == plan.document.model.parameters >= stored
-    large = [weight for weight in weights if len(weight.shape) > 1 and "depthwise" not in weight.reason]
+    stay = ("depthwise", "transposed")
+    large = [
+        w
+        for w in weights
+        if len(w.shape) > 1 and math.prod(w.shape) > 64 and not any(word in w.reason for word in stay)
+    ]
     assert {weight.place for weight in large} <= {"analog", "look-up"}
 
 
@@ -151,6 +162,17 @@ def test_a_folder_with_an_onnx_file_alone_points_to_it(small_bert_folder, tmp_pa
     onnx.save(tensorflow_style(), tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"compile its ONNX file: .*model\.onnx"):
         tilewright.compile(tmp_path)
+
+
+def test_any_word_may_be_a_name():
+    """Also those that torch's modules keep for themselves, and names below other names."""
+    names = ["training", "forward", "model/type", "a.b", "a.b.c", "known", "order", "graph.code"]
+    constants = {name: np.full((4, 4), 1 / (2 + place), np.float32) for place, name in enumerate(names)}
+    nodes = [helper.make_node("MatMul", [f"x{place}", name], [f"x{place + 1}"]) for place, name in enumerate(names)]
+    kinds = {"x0": (TensorProto.FLOAT, ["n", 4])}, {f"x{len(names)}": (TensorProto.FLOAT, ["n", 4])}
+    plan = tilewright.compile(model_of(nodes, *kinds, constants), check=True)
+    assert len(plan.document.layers) == len(names)
+    assert [weight.place for weight in plan.document.weights_of_model] == ["analog"] * len(names)
 
 
 def test_functions_are_inlined():

@@ -28,7 +28,7 @@ def resize(call: Call) -> Value:
     axes = call.attribute("axes")
     axes = list(range(x.dim())) if axes is None else [positive(axis, x.dim(), call) for axis in axes]
     scales, sizes = _scales_and_sizes(call, x, axes)
-    changed = [axis for axis in axes if scales[axis] != 1.0 or not _same(sizes[axis], x.shape[axis])]
+    changed = [axis for axis in axes if not _same(sizes[axis], x.shape[axis])]
     if not changed:
         return x
     mode = call.attribute("mode", "nearest")
@@ -71,7 +71,7 @@ def _is_whole(size: Any, length: Any, scale: Any) -> bool:
 
 
 def _same(left: Any, right: Any) -> bool:
-    return left is right or (isinstance(left, int) and isinstance(right, int) and left == right)
+    return left is right or bool(left == right)
 
 
 def _scales_and_sizes(call: Call, x: Tensor, axes: list[int]) -> tuple[list[Any], list[Any]]:
