@@ -62,6 +62,8 @@ class Traced:
     calibration: Calibration
     parameters: dict[str, Tensor] = field(default_factory=dict)
     """The model's own parameters by its own names, tied ones once; their shapes alone once the graph was matched."""
+    copies: dict[str, str] = field(default_factory=dict)
+    """Parameters that are stored again under another name -> the one that the graph reads."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What the frontend changed on the way, for the plan."""

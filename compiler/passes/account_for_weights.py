@@ -48,6 +48,10 @@ def account_for_weights(compilation: Compilation) -> None:
         compilation.weights.append(
             WeightRecord(name=name, shape=list(tensor.shape), place=place, reason=reason, layers=layers)
         )
+    by_name = {weight.name: weight for weight in compilation.weights}
+    for name, original in compilation.traced.copies.items():
+        copy = {"name": name, "reason": f"stored again: the same numbers as {original}, on the same devices if on any"}
+        compilation.weights.append(by_name[original].model_copy(update=copy))
     total = sum(weight.parameters for weight in compilation.weights)
     if total != compilation.traced.model.parameters:
         raise ValueError(f"{total} parameters were accounted for, the model has {compilation.traced.model.parameters}")

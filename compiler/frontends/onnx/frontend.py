@@ -11,11 +11,11 @@ from onnx import ModelProto
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Traced
-from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set, split_samples
+from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs, calibration_set, split_samples
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
-from tilewright.compiler.frontends.onnx.inputs import onnx_inputs
+from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, with_joint_sizes
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
 from tilewright.compiler.frontends.onnx.original import OnnxOriginal
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
@@ -39,9 +39,20 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     if is_quantised(source.model.graph):
         source.dequantise()
     network = OnnxNetwork(source.model, str(source.folder)).eval()
+    copies = network.stored_again()
+    if copies:
+        shown = next(f"{name} of {original}" for name, original in copies.items())
+        source.notes.append(f"{len(copies)} stored matrices are copies and share the devices of the first ({shown})")
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
-    wanted = _inputs(source, network, example_inputs, samples)
-    exported = _export(network, wanted)
+    declared = input_specs(source.model.graph, network.input_names)
+    try:
+        wanted = _inputs(source, network, with_joint_sizes(declared), example_inputs, samples)
+        exported = _export(network, wanted)
+    except InputError:
+        if with_joint_sizes(declared) == declared:
+            raise
+        wanted = _inputs(source, network, declared, example_inputs, samples)
+        exported = _export(network, wanted)
     _check_sizes(exported)
     fixed = wanted.fixed_sizes(exported.inputs)
     if fixed:
@@ -65,6 +76,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         calibration_inputs=calibration_inputs,
         calibration=described,
         parameters=dict(network.stored_parameters()),
+        copies=copies,
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
         notes=source.notes,
     )
@@ -75,27 +87,24 @@ def _by_plain_name(arrays: Mapping[str, Any], network: OnnxNetwork) -> dict[str,
     return {plain.get(name, name): value for name, value in arrays.items()}
 
 
-def _inputs(source: OnnxSource, network: OnnxNetwork, example_inputs: Any, samples: Any) -> ModelInputs:
+def _inputs(
+    source: OnnxSource, network: OnnxNetwork, specs: list[InputSpec], example_inputs: Any, samples: Any
+) -> ModelInputs:
     folder = source.folder if source.file is not None else None
-    wanted = onnx_inputs(source.model.graph, network.input_names, folder, {})
-    given: Any = None
+    given: Mapping[str, Tensor] = {}
     if example_inputs is not None:
         if not isinstance(example_inputs, Mapping):
             raise InputError("example_inputs of an ONNX model must be a mapping of arrays by input name")
         given = {name: torch.as_tensor(value) for name, value in _by_plain_name(example_inputs, network).items()}
     elif isinstance(samples, Mapping):
-        given = split_samples(samples, wanted.names)[0]
-    return (
-        wanted
-        if given is None
-        else onnx_inputs(source.model.graph, network.input_names, folder, _sizes_of(wanted, given))
-    )
+        given = split_samples(samples, [spec.name for spec in specs])[0]
+    return onnx_inputs(specs, folder, _sizes_of(specs, given))
 
 
-def _sizes_of(wanted: ModelInputs, given: Mapping[str, Tensor]) -> dict[str, int]:
+def _sizes_of(specs: list[InputSpec], given: Mapping[str, Tensor]) -> dict[str, int]:
     """The sizes that the user's own inputs have, except of the batch."""
     sizes: dict[str, int] = {}
-    for spec in wanted.specs:
+    for spec in specs:
         shape = list(given[spec.name].shape) if spec.name in given else []
         if shape and len(shape) != len(spec.shape):
             raise InputError(f"input {spec.name!r} was given with shape {shape}, the model takes {list(spec.shape)}")
@@ -150,13 +159,15 @@ def _examples(network: OnnxNetwork, wanted: ModelInputs) -> list[tuple[Inputs, l
 
 
 def _identity(source: OnnxSource, network: OnnxNetwork) -> ModelIdentity:
+    parameters = network.stored_parameters()
     producer = f"{source.model.producer_name} {source.model.producer_version}".strip()
     return ModelIdentity(
         name=source.name,
         architecture=source.model.graph.name or producer or "ONNX graph",
         source="onnx",
         sha256=weights_sha256(network),
-        parameters=count_parameters(network),
+        parameters=count_parameters(network)
+        + sum(parameters[name].numel() for name in network.stored_again().values()),
         pooling=None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,14 +26,36 @@ LARGEST_INPUT = 2**28
 LONGEST_TEXT = 512
 
 
-def onnx_inputs(graph: GraphProto, names: dict[str, str], folder: Path | None, sizes: dict[str, int]) -> ModelInputs:
-    """The inputs by their plain names (``names``: plain -> the model's own). Raises ``InputError``.
-
-    sizes: of dimensions that the user's own samples have, by the name that this function gives a dimension.
-    """
+def input_specs(graph: GraphProto, names: dict[str, str]) -> list[InputSpec]:
+    """The inputs as the file declares them, by their plain names (``names``: plain -> the model's own)."""
     infos = {value.name: value for value in graph.input}
     bounds = _token_bounds(graph)
-    specs = [_spec(plain, infos[name], bounds.get(name)) for plain, name in names.items()]
+    return [_spec(plain, infos[name], bounds.get(name)) for plain, name in names.items()]
+
+
+def with_joint_sizes(specs: list[InputSpec]) -> list[InputSpec]:
+    """The same with one name for sizes that are most likely one: exporters name them apart for every input.
+
+    The first dimension of all inputs, and the second of all texts and masks (those of a decoder apart).
+    """
+    first: dict[tuple[int, str], str] = {}
+
+    def name(spec: InputSpec, place: int, size: int | str) -> int | str:
+        if not isinstance(size, str) or (place > 0 and spec.kind == "numbers"):
+            return size
+        whose = "decoder" if place > 0 and spec.name.startswith("decoder") else ""
+        return first.setdefault((place, whose), size)
+
+    return [
+        replace(spec, shape=tuple(name(spec, place, size) for place, size in enumerate(spec.shape))) for spec in specs
+    ]
+
+
+def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, int]) -> ModelInputs:
+    """How to make inputs. Raises ``InputError`` for sizes that would not fit in memory.
+
+    sizes: of dimensions that the user's own samples have, by their names in ``specs``.
+    """
     varying = list(dict.fromkeys(size for spec in specs for size in spec.shape if isinstance(size, str)))
     example_sizes = [
         {name: _size(name, place, specs, variant) for place, name in enumerate(varying)} for variant in range(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from tilewright.targets.errors import InputError, nearest
 PLAIN_DOMAINS = ("", "ai.onnx")
 CONTROL = ("Constant", "If")
 """What a block does itself."""
+LEAST_SHARED = 1024
+"""Elements from which a matrix that is stored twice is looked for."""
 STEPS, STORED = "-steps", "-stored"
 """Where a block's nodes and constants are; no words, so that names made of the paths leave them out."""
 
@@ -78,6 +81,9 @@ class Block(nn.Module):
         """Constants as numbers, where they are small."""
         self.tensors: dict[str, tuple[nn.Module, str]] = {}
         """Constants as tensors: the module that holds each, and its name there."""
+        self.copies: dict[str, str] = {}
+        """Path -> name of the matrix that is stored again there: exporters write a shared one once for each use."""
+        self._first_of: dict[bytes, str] = {}
         constants = constants_of(graph)
         names = weight_names(graph, constants)
         stored = {tensor.name for tensor in graph.initializer}
@@ -104,6 +110,11 @@ class Block(nn.Module):
             self.known[name] = array
             if not wanted.is_floating_point:
                 return  # numbers that shapes are computed with; a tensor only where one is asked for
+        content = _content(array) if wanted.is_floating_point else None
+        if content in self._first_of:
+            self.tensors[name] = self.tensors[self._first_of[content]]
+            self.copies[path] = self._first_of[content]
+            return
         # a copy where the file's own memory cannot be written, which torch warns of
         data = torch.from_numpy(array if array.flags.writeable else array.copy()).to(wanted)
         module, last = at(self, f"{STORED}.{path}")
@@ -112,6 +123,8 @@ class Block(nn.Module):
         else:
             module.register_buffer(last, data)
         self.tensors[name] = (module, last)
+        if content is not None:
+            self._first_of[content] = name
 
     def run(self, values: dict[str, Value], known: dict[str, Numbers]) -> None:
         """Compute all nodes; what they give is added to ``values``, and to ``known`` where it is numbers."""
@@ -136,6 +149,13 @@ class Block(nn.Module):
                     values[name] = value
                     if numbers is not None:
                         known[name] = numbers
+
+
+def _content(array: Numbers) -> bytes | None:
+    """What tells equal matrices; None for what is too small to matter."""
+    if array.ndim < 2 or array.size < LEAST_SHARED:
+        return None
+    return sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
 
 
 def _branch(
@@ -171,10 +191,16 @@ class OnnxNetwork(Block):
         self.output_names = [value.name for value in model.graph.output]
 
     def stored_parameters(self) -> dict[str, nn.Parameter]:
-        """The model's parameters by their plain names."""
+        """The model's parameters by their plain names, without those that are stored again."""
         found = list(self.named_parameters())
         names = (".".join(word for word in path.split(".") if word[0] != "-") for path, _ in found)
         return dict(zip(unique(names), (parameter for _, parameter in found), strict=True))
+
+    def stored_again(self) -> dict[str, str]:
+        """Names of parameters that are copies -> the parameter that is read in their place."""
+        names = {id(parameter): name for name, parameter in self.stored_parameters().items()}
+        originals = {path: getattr(*self.tensors[name]) for path, name in self.copies.items()}
+        return {path: names[id(parameter)] for path, parameter in originals.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The outputs by their names."""

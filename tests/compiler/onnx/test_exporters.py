@@ -1,6 +1,7 @@
 """Models as exporters write them compile, and equal onnxruntime's outputs after save and load."""
 
 import math
+import warnings
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper
 
 import tilewright
 from tests.conftest import small_bert_config
+from tests.families import build
 from tests.onnx_models import (
     ManyOperators,
     Perceptron,
@@ -162,6 +164,49 @@ def test_a_folder_with_an_onnx_file_alone_points_to_it(small_bert_folder, tmp_pa
     onnx.save(tensorflow_style(), tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"compile its ONNX file: .*model\.onnx"):
         tilewright.compile(tmp_path)
+
+
+class FirstOutput(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):
+        return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+
+
+@pytest.mark.parametrize(("family", "uses"), [("ALBERT", 12), ("Llama", 1)])
+def test_sizes_with_a_name_for_each_input_and_copies_of_matrices(family, uses, tmp_path):
+    """torch's newer exporter names the sizes of every input apart and stores a shared matrix once for each use."""
+    model = build(family)
+    model.config.use_cache = False
+    ids, mask = torch.randint(3, 200, (2, 7)), torch.ones(2, 7, dtype=torch.long)
+    shapes = dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(FirstOutput(model).eval(), (ids, mask), str(tmp_path / "model.onnx"), dynamo=True,
+                          opset_version=20, dynamic_shapes=(shapes, shapes), verbose=False)  # fmt: skip
+    plan = tilewright.compile(tmp_path / "model.onnx", check=True)
+    assert [record.shape for record in plan.document.inputs] == [["batch", "sequence"]] * 2
+    assert max(len(layer.uses) for layer in plan.document.layers) == uses
+    assert any("copies" in note for note in plan.document.notes) == (family == "ALBERT")
+    padded = torch.ones(3, 11, dtype=torch.long)
+    padded[1, 8:] = 0
+    assert_equals_onnxruntime(plan, tmp_path / "model.onnx", [torch.randint(3, 200, (3, 11)), padded])
+
+
+def test_two_inputs_of_vectors():
+    """Their numbers are taken for one size, the batch: of the kinds of model that there are, most mean that."""
+    nodes = [
+        helper.make_node("MatMul", ["left", "w"], ["l"], "left"),
+        helper.make_node("Transpose", ["right"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["l", "turned"], ["scores"], "scores"),
+    ]
+    kinds = {"left": (TensorProto.FLOAT, ["n", 4]), "right": (TensorProto.FLOAT, ["m", 4])}
+    model = model_of(nodes, kinds, {"scores": (TensorProto.FLOAT, ["n", "m"])}, {"w": np.eye(4, dtype=np.float32)})
+    plan = tilewright.compile(model, check=True)
+    x = torch.randn(3, 4)
+    assert_equals_onnxruntime(plan, model.SerializeToString(), [x, x])
 
 
 def test_any_word_may_be_a_name():
