@@ -103,6 +103,32 @@ FAMILIES = {
     "Whisper": ("WhisperForConditionalGeneration", "WhisperConfig", WHISPER),
     "Whisper encoder": ("WhisperEncoder", "WhisperConfig", WHISPER),
     "Whisper, audio classification": ("WhisperForAudioClassification", "WhisperConfig", WHISPER),
+    "Wav2Vec2": (
+        "Wav2Vec2Model",
+        "Wav2Vec2Config",
+        {
+            "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
+            "conv_dim": [16, 16], "conv_stride": [5, 2], "conv_kernel": [10, 3], "num_conv_pos_embeddings": 16,
+            "num_conv_pos_embedding_groups": 4, "vocab_size": 32,
+        },
+    ),
+    "Gemma": ("GemmaForCausalLM", "GemmaConfig", {**LLAMA, "head_dim": 16}),
+    "Phi": ("PhiForCausalLM", "PhiConfig", TEXT),
+    "Swin": (
+        "SwinModel",
+        "SwinConfig",
+        {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4},
+    ),
+    "ResNet": (
+        "ResNetForImageClassification",
+        "ResNetConfig",
+        {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1]},
+    ),
+    "ConvNeXT": (
+        "ConvNextForImageClassification",
+        "ConvNextConfig",
+        {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2, "image_size": 32},
+    ),
 }  # fmt: skip
 SIZES = ((1, 4), (1, 13), (3, 4), (3, 13))
 """Batch and length."""
@@ -127,10 +153,18 @@ def build(family: str) -> torch.nn.Module:
 def inputs_of(document, batch: int, length: int) -> dict[str, torch.Tensor]:
     """Random inputs for a plan: every row but the first is padded at its end."""
     generator = torch.Generator().manual_seed(1000 * batch + length)
-    named = {"batch": batch, "sequence": length, "decoder_sequence": length + 2}
+    named = {
+        "batch": batch,
+        "sequence": length,
+        "decoder_sequence": length + 2,
+        "size_2": 64,
+        "size_3": 32 + 8 * length,
+    }
     made = {}
     for record in document.inputs:
         shape = [named[size] if isinstance(size, str) else size for size in record.shape]
+        if record.name == "input_values":
+            shape[1] = 3200 + 160 * length
         if record.dtype == "float32":
             made[record.name] = torch.randn(shape, generator=generator)
         elif "mask" in record.name:

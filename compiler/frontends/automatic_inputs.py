@@ -138,6 +138,14 @@ def _automatic(wanted: ModelInputs) -> tuple[list[Inputs], Calibration]:
     return samples, Calibration(source=source, samples=len(samples), automatic=True)
 
 
+def longest_sizes(wanted: ModelInputs) -> dict[str, int]:
+    """The sizes of the longest random sample."""
+    sizes = dict(wanted.example_sizes[0])
+    if wanted.length is not None:
+        sizes[wanted.length] = max(RANDOM_LENGTHS) + (RANDOM_SAMPLES - 1) // 4
+    return sizes
+
+
 def _random_samples(wanted: ModelInputs) -> list[Inputs]:
     sizes = wanted.example_sizes[0]
     small = {**sizes, wanted.batch: 1} if wanted.batch is not None else sizes

@@ -9,6 +9,12 @@ from tests.families import FAMILIES, build, largest_difference
 from tilewright.runtime.plan import SAMPLES_FIRST
 
 TOLERANCE = 1e-4
+DIGITAL = {
+    "DeBERTa-v2": {"made into a table": 5},  # relative positions
+    "Wav2Vec2": {"grouped convolution": 2},  # of positions, as size and direction
+    "ConvNeXT": {"depthwise convolution": 2},
+}
+"""Matrices that stay digital, and as what."""
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -32,10 +38,10 @@ def test_no_matrix_is_left_digital_without_a_reason(family):
     assert {weight.name for weight in weights} == {key for key, _ in model.named_parameters()}
     assert all(weight.reason for weight in weights)
     digital = [weight for weight in weights if weight.place == "digital" and len(weight.shape) > 1]
-    kinds = Counter("table" if "table" in weight.reason else "added" for weight in digital)
-    # relative positions of DeBERTa; class tokens and positions of image models
-    assert kinds["table"] == (5 if name == "DeBERTa-v2" else 0)
-    assert all("added to activations" in w.reason for w in digital if "table" not in w.reason)
+    words = ("made into a table", "grouped convolution", "depthwise convolution", "factor", "added to activations")
+    kinds = Counter(next((word for word in words if word in weight.reason), weight.reason) for weight in digital)
+    del kinds["added to activations"]  # class tokens and positions of image models
+    assert kinds == DIGITAL.get(name, {})
 
 
 def test_samples_come_first(family):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ from onnx import ModelProto
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Traced
-from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs, calibration_set, split_samples
+from tilewright.compiler.frontends.automatic_inputs import (
+    InputSpec,
+    ModelInputs,
+    calibration_set,
+    longest_sizes,
+    split_samples,
+)
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
@@ -40,29 +47,18 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         source.dequantise()
     network = OnnxNetwork(source.model, str(source.folder)).eval()
     copies = network.stored_again()
-    if copies:
-        shown = next(f"{name} of {original}" for name, original in copies.items())
-        source.notes.append(f"{len(copies)} stored matrices are copies and share the devices of the first ({shown})")
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
-    declared = input_specs(source.model.graph, network.input_names)
-    try:
-        wanted = _inputs(source, network, with_joint_sizes(declared), example_inputs, samples)
-        exported = _export(network, wanted)
-    except InputError:
-        if with_joint_sizes(declared) == declared:
-            raise
-        wanted = _inputs(source, network, declared, example_inputs, samples)
-        exported = _export(network, wanted)
+    wanted, exported = _traced(source, network, example_inputs, samples)
     _check_sizes(exported)
     fixed = wanted.fixed_sizes(exported.inputs)
-    if fixed:
-        shown = ", ".join(f"{name} = {size}" for name, size in fixed.items())
-        source.notes.append(f"sizes that the model declares as open are fixed inside its graph: {shown}")
-        wanted = wanted.with_sizes(fixed)
+    wanted = wanted.with_sizes(fixed)
+    _note_changes(source, copies, fixed)
     for record in exported.inputs:
         own = network.input_names[record.name]
         record.source_name = None if own == record.name else own
     examples = _examples(network, wanted)
+    if wanted.length is not None and not _takes(network, wanted, longest_sizes(wanted)):
+        wanted = replace(wanted, length=None)
     calibration_inputs, described = calibration_set(wanted, samples)
     return Traced(
         graph=exported.graph,
@@ -85,6 +81,41 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
 def _by_plain_name(arrays: Mapping[str, Any], network: OnnxNetwork) -> dict[str, Any]:
     plain = {own: name for name, own in network.input_names.items()}
     return {plain.get(name, name): value for name, value in arrays.items()}
+
+
+def _traced(
+    source: OnnxSource, network: OnnxNetwork, example_inputs: Any, samples: Any
+) -> tuple[ModelInputs, ExportedGraph]:
+    """The graph, traced with sizes joined that are most likely one; with all apart if that fails."""
+    declared = input_specs(source.model.graph, network.input_names)
+    joint = with_joint_sizes(declared)
+    wanted = _inputs(source, network, joint, example_inputs, samples)
+    try:
+        return wanted, _export(network, wanted)
+    except InputError:
+        if joint == declared:
+            raise
+        apart = _inputs(source, network, declared, example_inputs, samples)
+        return apart, _export(network, apart)
+
+
+def _note_changes(source: OnnxSource, copies: Mapping[str, str], fixed: Mapping[str, int]) -> None:
+    if copies:
+        shown = next(f"{name} of {original}" for name, original in copies.items())
+        source.notes.append(f"{len(copies)} stored matrices are copies and share the devices of the first ({shown})")
+    if fixed:
+        shown = ", ".join(f"{name} = {size}" for name, size in fixed.items())
+        source.notes.append(f"sizes that the model declares as open are fixed inside its graph: {shown}")
+
+
+@torch.inference_mode()
+def _takes(network: OnnxNetwork, wanted: ModelInputs, sizes: Mapping[str, int]) -> bool:
+    """Whether the network runs at these sizes: its table of positions may be short."""
+    try:
+        network(wanted.example(sizes, padded=False))
+    except InputError:
+        return False
+    return True
 
 
 def _inputs(

@@ -195,6 +195,27 @@ def test_sizes_with_a_name_for_each_input_and_copies_of_matrices(family, uses, t
     assert_equals_onnxruntime(plan, tmp_path / "model.onnx", [torch.randint(3, 200, (3, 11)), padded])
 
 
+def test_a_short_table_of_positions_limits_the_samples():
+    nodes = [
+        helper.make_node("Gather", ["words", "ids"], ["seen"], "words"),
+        helper.make_node("Shape", ["ids"], ["shape"]),
+        helper.make_node("Slice", ["shape", "one", "two"], ["length"]),
+        helper.make_node("Slice", ["positions", "zero", "length", "zero"], ["places"], "positions"),
+        helper.make_node("Add", ["seen", "places"], ["both"]),
+        helper.make_node("MatMul", ["both", "w"], ["y"], "dense"),
+    ]
+    constants = {name: np.array([number], np.int64) for number, name in enumerate(("zero", "one", "two"))}
+    draw = np.random.default_rng(0)
+    constants |= {"words": draw.random((30, 8)), "positions": draw.random((14, 8)), "w": draw.random((8, 3))}
+    constants = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in constants.items()}
+    model = model_of(
+        nodes, {"ids": (TensorProto.INT64, ["n", "t"])}, {"y": (TensorProto.FLOAT, ["n", "t", 3])}, constants
+    )
+    plan = tilewright.compile(model, check=True)
+    assert [layer.name for layer in plan.document.layers] == ["w"]
+    assert_equals_onnxruntime(plan, model.SerializeToString(), [torch.randint(0, 30, (2, 14))])
+
+
 def test_two_inputs_of_vectors():
     """Their numbers are taken for one size, the batch: of the kinds of model that there are, most mean that."""
     nodes = [
