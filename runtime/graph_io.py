@@ -25,7 +25,16 @@ LARGEST_LITERAL_TENSOR = 2**28
 _DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 _MEMORY_FORMATS = {"contiguous_format": torch.contiguous_format, "preserve_format": torch.preserve_format}
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-_SIZED = ("new_full", "new_ones", "new_zeros", "full", "ones", "zeros", "arange", "expand", "repeat", "tile", "pad")
+_SIZED = (
+    "new_full", "new_ones", "new_zeros", "full", "ones", "zeros", "arange", "linspace", "eye", "one_hot", "expand",
+    "broadcast_to", "repeat", "repeat_interleave", "tile", "col2im", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+)  # fmt: skip
+"""Functions that make tensors of the sizes that they are given."""
+_SCALING = ("upsample", "im2col", "conv_transpose", "pixel_shuffle")
+"""Beginnings of names of functions that multiply sizes by what they are given."""
+LARGEST_PADDING = 2**20
+"""Elements that may be added at one side."""
 
 
 def encode_graph(graph: fx.Graph) -> list[NodeRecord]:
@@ -138,13 +147,26 @@ def _decode(value: Any, made: dict[str, fx.Node], where: str) -> Any:
 
 
 def _refuse_huge_literals(record: NodeRecord) -> None:
-    if record.op != "call_function" or record.target.split(".")[1] not in _SIZED:
+    if record.op != "call_function":
         return
-    for argument in [record.args, *record.args, *record.kwargs.values()]:
-        sizes = argument if isinstance(argument, list) else [argument]
-        literal = math.prod(abs(size) for size in sizes if isinstance(size, int | float) and size)
-        if literal > LARGEST_LITERAL_TENSOR:
-            raise InputError(f"node {record.name!r} asks for {literal} elements, allowed are {LARGEST_LITERAL_TENSOR}")
+    function = record.target.split(".")[1]
+    if "pad" in function:
+        _refuse_huge_padding(record)
+    elif function in _SIZED or function.startswith(_SCALING):
+        for argument in [record.args, *record.args, *record.kwargs.values()]:
+            sizes = argument if isinstance(argument, list) else [argument]
+            literal = math.prod(abs(size) for size in sizes if isinstance(size, int | float) and size)
+            if literal > LARGEST_LITERAL_TENSOR:
+                raise InputError(
+                    f"node {record.name!r} asks for {literal} elements, allowed are {LARGEST_LITERAL_TENSOR}"
+                )
+
+
+def _refuse_huge_padding(record: NodeRecord) -> None:
+    for argument in record.args:
+        for width in argument if isinstance(argument, list) else []:
+            if isinstance(width, int) and abs(width) > LARGEST_PADDING:
+                raise InputError(f"node {record.name!r} pads by {width} elements, allowed are {LARGEST_PADDING}")
 
 
 def build_module(graph: fx.Graph, modules: dict[str, nn.Module], tensors: dict[str, torch.Tensor]) -> fx.GraphModule:
