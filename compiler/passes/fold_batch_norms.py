@@ -91,16 +91,21 @@ def _fold(compilation: Compilation, node: fx.Node) -> None:
     _decide(
         compilation,
         node,
-        f"folded into {path.removesuffix('.weight')}",
+        f"folded into {_called(compilation, path)}",
         "its factor scales whole columns, which the scale behind the ADC does anyway; its offset joins the bias",
     )
     node.replace_all_uses_with(product)
     compilation.graph.graph.erase_node(node)
 
 
+def _called(compilation: Compilation, path: str) -> str:
+    """The module that a tensor belongs to, for people."""
+    return compilation.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
+
+
 def _decide(compilation: Compilation, node: fx.Node, choice: str, reason: str) -> None:
-    subject = getattr(arguments_of(node)["weight"] or arguments_of(node)["running_mean"], "target", node.name)
-    name = str(subject).removesuffix(".weight").removesuffix(".running_mean")
+    tensor = arguments_of(node)["weight"] or arguments_of(node)["running_mean"]
+    name = _called(compilation, str(getattr(tensor, "target", node.name)))
     channels = (shape_of(node) or (0, 0))[1]
     figures = [Figure(name="channels", value=int(channels), unit="channel")]
     compilation.decisions.append(

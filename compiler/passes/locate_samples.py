@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Compilation, Inputs
-from tilewright.compiler.passes.observe import watching
+from tilewright.compiler.passes.observe import Watcher, watching
 from tilewright.runtime.names import layer_path
 from tilewright.runtime.plan import SampleAxis
 
@@ -50,16 +50,13 @@ def _two_samples(compilation: Compilation) -> tuple[Inputs, Inputs] | None:
 def _layer_inputs(compilation: Compilation, inputs: Inputs) -> LayerInputs:
     seen: LayerInputs = {}
 
-    def watch(name: str) -> None:
+    def watch(name: str) -> Watcher:
         def see(arguments: tuple[Tensor, int]) -> None:
             seen[name, arguments[1]] = arguments[0]
 
-        watchers[layer_path(name)] = see
+        return see
 
-    watchers: dict[str, object] = {}
-    for name in compilation.layers:
-        watch(name)
-    with watching(compilation.graph, watchers):  # type: ignore[arg-type]
+    with watching(compilation.graph, {layer_path(name): watch(name) for name in compilation.layers}):
         compilation.graph(*inputs.values())
     return seen
 

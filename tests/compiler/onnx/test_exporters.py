@@ -195,6 +195,15 @@ def test_sizes_with_a_name_for_each_input_and_copies_of_matrices(family, uses, t
     assert_equals_onnxruntime(plan, tmp_path / "model.onnx", [torch.randint(3, 200, (3, 11)), padded])
 
 
+def test_decisions_are_about_the_models_own_names(tmp_path):
+    path = export(trained_looking(SmallResNet()), (IMAGE,), tmp_path / "model.onnx", opset=17, fold=False)
+    decisions = tilewright.compile(path).document.decisions
+    folded = {decision.subject: decision.choice for decision in decisions if decision.made_by == "fold_batch_norms"}
+    assert folded["stem.1"] == "folded into stem.0" and folded["blocks.0.bn1"] == "folded into blocks.0.conv1"
+    unfolded = [decision.subject for decision in decisions if decision.made_by == "unfold_convolutions"]
+    assert unfolded[:2] == ["stem.0", "blocks.0.conv1"]
+
+
 def test_a_short_table_of_positions_limits_the_samples():
     nodes = [
         helper.make_node("Gather", ["words", "ids"], ["seen"], "words"),
