@@ -88,8 +88,3 @@ def depends_on_activations(node: fx.Node) -> bool:
             return True
         waiting.extend(current.all_input_nodes)
     return False
-
-
-def fixed_size(size: int | torch.SymInt) -> int | None:
-    """The number, if tracing found that this size cannot vary."""
-    return size if isinstance(size, int) else size.node.maybe_as_int()

@@ -182,10 +182,15 @@ def build_module(graph: fx.Graph, modules: dict[str, nn.Module], tensors: dict[s
 
 def set_tensor(root: nn.Module, path: str, tensor: torch.Tensor) -> None:
     """Put a tensor at a dotted path, making the modules on the way."""
-    *parents, last = path.split(".")
-    module = root
-    for part in parents:
-        if part not in module._modules:
-            module.add_module(part, nn.Module())
-        module = module._modules[part]  # type: ignore[assignment]
+    module, last = place_at(root, path)
     module.register_buffer(last, tensor)
+
+
+def place_at(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module that a dotted path leads to, made on the way where it is missing, and the path's last word."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if part not in root._modules:
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    return root, last

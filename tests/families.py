@@ -24,16 +24,17 @@ VISION = {
     "patch_size": 8,
 }
 LLAMA = {**TEXT, "num_key_value_heads": 2}
-BART = {
+ENCODER_DECODER = {
     "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200, "max_position_embeddings": 64,
+    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200,
 }  # fmt: skip
+BART = {**ENCODER_DECODER, "max_position_embeddings": 64}
 WHISPER = {
-    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200, "max_source_positions": 40,
-    "max_target_positions": 64, "num_mel_bins": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-    "decoder_start_token_id": 1, "suppress_tokens": None, "begin_suppress_tokens": None,
+    **ENCODER_DECODER, "max_source_positions": 40, "max_target_positions": 64, "num_mel_bins": 16, "pad_token_id": 0,
+    "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "suppress_tokens": None,
+    "begin_suppress_tokens": None,
 }  # fmt: skip
+T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200}
 MOBILEBERT = {
     **TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 2,
 }  # fmt: skip
@@ -78,19 +79,8 @@ FAMILIES = {
             "max_position_embeddings": 64, "word_embed_proj_dim": 64,
         },
     ),
-    "T5": (
-        "T5ForConditionalGeneration",
-        "T5Config",
-        {
-            "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200,
-            "decoder_start_token_id": 0,
-        },
-    ),
-    "T5 encoder": (
-        "T5EncoderModel",
-        "T5Config",
-        {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200},
-    ),
+    "T5": ("T5ForConditionalGeneration", "T5Config", {**T5, "decoder_start_token_id": 0}),
+    "T5 encoder": ("T5EncoderModel", "T5Config", T5),
     "BART": ("BartForConditionalGeneration", "BartConfig", BART),
     "ViT": ("ViTForImageClassification", "ViTConfig", VISION),
     "DeiT": ("DeiTForImageClassification", "DeiTConfig", VISION),

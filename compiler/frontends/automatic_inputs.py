@@ -20,6 +20,9 @@ FEW_SAMPLES = 8
 """Random samples of inputs that have ``LARGE`` values or more."""
 LARGE = 10_000
 RANDOM_LENGTHS = (8, 16, 24, 32)
+EXAMPLE_BATCHES = (2, 1, 3)
+EXAMPLE_LENGTHS = (7, 5, 12)
+"""Of the inputs on which the graph is compared with the model; sizes of one would be taken for fixed at the first."""
 
 Sizes = Mapping[str, int]
 
@@ -76,10 +79,11 @@ class ModelInputs:
 
     def fixed_sizes(self, traced: Sequence[InputRecord]) -> dict[str, int]:
         """Sizes that may vary here and do not in the traced graph, which has their numbers inside."""
+        declared = {spec.name: spec.shape for spec in self.specs}
         return {
             wanted: found
-            for spec, record in zip(self.specs, traced, strict=True)
-            for wanted, found in zip(spec.shape, record.shape, strict=True)
+            for record in traced
+            for wanted, found in zip(declared[record.name], record.shape, strict=True)
             if isinstance(wanted, str) and isinstance(found, int)
         }
 
@@ -142,8 +146,12 @@ def longest_sizes(wanted: ModelInputs) -> dict[str, int]:
     """The sizes of the longest random sample."""
     sizes = dict(wanted.example_sizes[0])
     if wanted.length is not None:
-        sizes[wanted.length] = max(RANDOM_LENGTHS) + (RANDOM_SAMPLES - 1) // 4
+        sizes[wanted.length] = max(map(_random_length, range(RANDOM_SAMPLES)))
     return sizes
+
+
+def _random_length(number: int) -> int:
+    return RANDOM_LENGTHS[number % len(RANDOM_LENGTHS)] + number // 4
 
 
 def _random_samples(wanted: ModelInputs) -> list[Inputs]:
@@ -153,8 +161,7 @@ def _random_samples(wanted: ModelInputs) -> list[Inputs]:
     count = FEW_SAMPLES if values >= LARGE else RANDOM_SAMPLES
     samples = []
     for number in range(count):
-        length = RANDOM_LENGTHS[number % len(RANDOM_LENGTHS)] + number // 4
-        this = small if wanted.length is None else {**small, wanted.length: length}
+        this = small if wanted.length is None else {**small, wanted.length: _random_length(number)}
         samples.append(wanted.example(this, padded=False, seed=number + 1))
     return samples
 

@@ -15,7 +15,6 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
-from tilewright.compiler.rewriting import fixed_size
 from tilewright.runtime.plan import DimensionRecord, InputRecord, OutputRecord
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -130,6 +129,11 @@ class ExportedGraph:
         """The model's own outputs as the graph gives them: flat, and only tensors."""
         leaves = pytree.tree_leaves(structure)
         return [leaves[place] for place in self._kept]
+
+
+def fixed_size(size: int | torch.SymInt) -> int | None:
+    """The number, if tracing found that this size cannot vary."""
+    return size if isinstance(size, int) else size.node.maybe_as_int()
 
 
 def output_names(spec: pytree.TreeSpec) -> list[str]:

@@ -6,7 +6,6 @@ import importlib
 import json
 import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Original, Traced
-from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs, calibration_set
+from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
@@ -43,7 +42,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
     for record in exported.inputs:
         record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
     names = [record.name for record in exported.inputs]
-    fixed = replace(wanted, specs=_sorted(wanted.specs, names)).fixed_sizes(exported.inputs)
+    fixed = wanted.fixed_sizes(exported.inputs)
     if fixed:
         name = next(iter(fixed))
         raise InputError(
@@ -74,11 +73,6 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
         parameters=dict(model.named_parameters()),
         tokenizer_files=_tokenizer_files(tokenizer),
     )
-
-
-def _sorted(specs: list[InputSpec], names: list[str]) -> list[InputSpec]:
-    by_name = {spec.name: spec for spec in specs}
-    return [by_name[name] for name in names]
 
 
 def _transformers() -> Any:

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 
 from tilewright.compiler.compilation import Inputs
-from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs
+from tilewright.compiler.frontends.automatic_inputs import (
+    EXAMPLE_BATCHES,
+    EXAMPLE_LENGTHS,
+    InputSpec,
+    ModelInputs,
+)
 from tilewright.targets.errors import InputError
 
-LENGTHS = (7, 5, 12)
 DECODER_LENGTHS = (6, 4, 9)
-BATCHES = (2, 1, 3)
 SIDES = (224, 192, 256)
 """Height of an image where the config names none; its width is 32 more."""
 SAMPLES = (4000, 3200, 4960)
@@ -43,7 +46,7 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
             "samples": samples,
         }
         for batch, length, decoder_length, side, samples in zip(
-            BATCHES, LENGTHS, DECODER_LENGTHS, SIDES, SAMPLES, strict=True
+            EXAMPLE_BATCHES, EXAMPLE_LENGTHS, DECODER_LENGTHS, SIDES, SAMPLES, strict=True
         )
     ]
     longest = longest_text(config)
@@ -94,10 +97,9 @@ def _images(config: Any, parameters: Any) -> list[InputSpec]:
 
 def _sound(config: Any, parameters: Any) -> list[InputSpec]:
     bins = getattr(config, "num_mel_bins", None)
-    if "input_values" in parameters and bins is None:
-        return [InputSpec("input_values", ("batch", "samples"), "numbers", torch.float32)]
-    if bins is not None and "input_values" in parameters:
-        return [InputSpec("input_values", ("batch", int(config.max_length), int(bins)), "numbers", torch.float32)]
+    if "input_values" in parameters:
+        shape = ("batch", "samples") if bins is None else ("batch", int(config.max_length), int(bins))
+        return [InputSpec("input_values", shape, "numbers", torch.float32)]
     if bins is None or "input_features" not in parameters:
         return []
     # two frames a position: the first convolutions of Whisper halve the length

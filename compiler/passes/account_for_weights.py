@@ -31,20 +31,21 @@ def account_for_weights(compilation: Compilation) -> None:
     on_tiles, beside_tiles = _of_layers(compilation)
     readers = _readers(compilation)
     for name, tensor in compilation.traced.parameters.items():
-        layers = on_tiles.get(name, [])
+        layers, read_by = on_tiles.get(name, []), readers.get(name, [])
+        is_table = any(node.target in LOOKUPS for node in read_by)
         place, reason = "digital", ""
         if layers:
             place, reason = "analog", "a constant matrix that multiplies activations"
-            if any(node.target in LOOKUPS for node in readers.get(name, [])):
+            if is_table:
                 reason += "; the same numbers are a look-up table in digital memory too"
         elif name in compilation.digital_reasons:
             reason = compilation.digital_reasons[name]
         elif name in beside_tiles:
             reason = beside_tiles[name]
-        elif any(node.target in LOOKUPS for node in readers.get(name, [])):
+        elif is_table:
             place, reason = "look-up", "rows are read by number: nothing is multiplied"
         else:
-            reason = _why_digital(readers.get(name, []))
+            reason = _why_digital(read_by)
         compilation.weights.append(
             WeightRecord(name=name, shape=list(tensor.shape), place=place, reason=reason, layers=layers)
         )

@@ -81,11 +81,16 @@ class _Dequantiser:
                 if origin in self.constants:
                     self.moved[origin] = node
 
-    def _origin(self, name: str) -> str:
-        """Where numbers come from that were only moved."""
+    def _way_back(self, name: str) -> Iterator[str]:
+        """A tensor, and those that it was moved from, to where its numbers come from."""
+        yield name
         while name in self.makers and self.makers[name].op_type in MOVING:
             name = str(self.makers[name].input[0])
-        return name
+            yield name
+
+    def _origin(self, name: str) -> str:
+        """Where numbers come from that were only moved."""
+        return list(self._way_back(name))[-1]
 
     def rewrite(self, node: NodeProto) -> Iterator[NodeProto]:
         """The nodes that stand for this one."""
@@ -127,9 +132,7 @@ class _Dequantiser:
 
     def _scale_of(self, name: str) -> Numbers | None:
         """The scale of an activation in real numbers, seen through moves; None for others."""
-        while name not in self.scales and name in self.makers and self.makers[name].op_type in MOVING:
-            name = self.makers[name].input[0]
-        return self.scales.get(name)
+        return next((self.scales[tensor] for tensor in self._way_back(name) if tensor in self.scales), None)
 
     def _operand(self, node: NodeProto, place: int) -> str:
         """An operand that is followed by its scale and zero point: stored, or an activation in real numbers."""

@@ -46,7 +46,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     if is_quantised(source.model.graph):
         source.dequantise()
     network = OnnxNetwork(source.model, str(source.folder)).eval()
-    copies = network.stored_again()
+    parameters, copies = network.stored_parameters(), network.stored_again()
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
     wanted, exported = _traced(source, network, example_inputs, samples)
     _check_sizes(exported)
@@ -62,7 +62,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     calibration_inputs, described = calibration_set(wanted, samples)
     return Traced(
         graph=exported.graph,
-        model=_identity(source, network),
+        model=_identity(source, network, sum(parameters[name].numel() for name in copies.values())),
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions=exported.dimensions,
@@ -71,7 +71,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         original=OnnxOriginal(source, network.input_names).as_original(),
         calibration_inputs=calibration_inputs,
         calibration=described,
-        parameters=dict(network.stored_parameters()),
+        parameters=dict(parameters),
         copies=copies,
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
         notes=source.notes,
@@ -189,16 +189,14 @@ def _examples(network: OnnxNetwork, wanted: ModelInputs) -> list[tuple[Inputs, l
     return found
 
 
-def _identity(source: OnnxSource, network: OnnxNetwork) -> ModelIdentity:
-    parameters = network.stored_parameters()
+def _identity(source: OnnxSource, network: OnnxNetwork, in_copies: int) -> ModelIdentity:
     producer = f"{source.model.producer_name} {source.model.producer_version}".strip()
     return ModelIdentity(
         name=source.name,
         architecture=source.model.graph.name or producer or "ONNX graph",
         source="onnx",
         sha256=weights_sha256(network),
-        parameters=count_parameters(network)
-        + sum(parameters[name].numel() for name in network.stored_again().values()),
+        parameters=count_parameters(network) + in_copies,
         pooling=None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ from onnx import GraphProto, ValueInfoProto
 from tokenizers import Tokenizer
 
 from tilewright.compiler.compilation import Inputs
-from tilewright.compiler.frontends.automatic_inputs import InputSpec, ModelInputs
+from tilewright.compiler.frontends.automatic_inputs import (
+    EXAMPLE_BATCHES,
+    EXAMPLE_LENGTHS,
+    InputSpec,
+    ModelInputs,
+)
 from tilewright.compiler.frontends.onnx.constants import constants_of
 from tilewright.compiler.frontends.onnx.values import type_of
 from tilewright.targets.errors import InputError
 
-BATCHES = (2, 1, 3)
-LENGTHS = (7, 5, 12)
 IMAGE_SIDES = (64, 32, 96)
 PASSING = ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Clip")
 """Operators behind which token ids are still token ids."""
@@ -62,9 +66,7 @@ def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, in
     ]
     example_sizes = [{**one, **sizes} for one in example_sizes]
     for spec in specs:
-        total = 1
-        for size in spec.shape:
-            total *= size if isinstance(size, int) else example_sizes[0][size]
+        total = math.prod(size if isinstance(size, int) else example_sizes[0][size] for size in spec.shape)
         if not 0 < total <= LARGEST_INPUT:
             raise InputError(
                 f"input {spec.name!r} has shape {list(spec.shape)}: {total} elements, allowed are 1 to {LARGEST_INPUT}"
@@ -125,10 +127,10 @@ def _size(name: str, place: int, specs: list[InputSpec], variant: int) -> int:
     """A size for a dimension that may vary: of the batch, of an image's side, or of a text."""
     users = [(spec, spec.shape.index(name)) for spec in specs if name in spec.shape]
     if all(where == 0 for _, where in users):
-        return BATCHES[variant]
+        return EXAMPLE_BATCHES[variant]
     if any(spec.kind == "numbers" and len(spec.shape) == 4 and where >= 2 for spec, where in users):
         return IMAGE_SIDES[variant]
-    return LENGTHS[variant] + (place - 1 if place > 1 else 0)
+    return EXAMPLE_LENGTHS[variant] + (place - 1 if place > 1 else 0)
 
 
 def _text_encoder(folder: Path | None, specs: list[InputSpec]) -> Callable[[str], Inputs] | None:

@@ -17,6 +17,7 @@ from tilewright.compiler.frontends.onnx.naming import module_path, plain_word, u
 from tilewright.compiler.frontends.onnx.operators import ON_NUMBERS, OPERATORS
 from tilewright.compiler.frontends.onnx.operators.numbers import UnknownNumberError
 from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, Value, as_tensor, type_of
+from tilewright.runtime.graph_io import place_at
 from tilewright.targets.errors import InputError, nearest
 
 PLAIN_DOMAINS = ("", "ai.onnx")
@@ -93,7 +94,7 @@ class Block(nn.Module):
         for place, node in enumerate(graph.node):
             if node.op_type != "Constant":
                 path = ".".join(filter(None, (STEPS, module_path(node), f"-{place}")))
-                place_of_step, last = at(self, path)
+                place_of_step, last = place_at(self, path)
                 place_of_step.add_module(last, self._module(node, opset, folder))
                 self.order.append((node, path))
 
@@ -117,7 +118,7 @@ class Block(nn.Module):
             return
         # a copy where the file's own memory cannot be written, which torch warns of
         data = torch.from_numpy(array if array.flags.writeable else array.copy()).to(wanted)
-        module, last = at(self, f"{STORED}.{path}")
+        module, last = place_at(self, f"{STORED}.{path}")
         if wanted.is_floating_point and (is_stored or data.numel() > 1):
             module.register_parameter(last, nn.Parameter(data, requires_grad=False))
         else:
@@ -210,16 +211,6 @@ class OnnxNetwork(Block):
         if missing:
             raise InputError(f"the graph's output {missing[0]!r} is computed by no node")
         return {name: as_tensor(values[name]) for name in self.output_names}
-
-
-def at(root: nn.Module, path: str) -> tuple[nn.Module, str]:
-    """The module that a dotted path leads to, made on the way where it is missing, and the path's last word."""
-    *parents, last = path.split(".")
-    for part in parents:
-        if part not in root._modules:
-            root.add_module(part, nn.Module())
-        root = root.get_submodule(part)
-    return root, last
 
 
 def describe(node: NodeProto, opset: int) -> Node:

@@ -7,7 +7,6 @@ tensors only where an operator computes with them as data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,8 +84,3 @@ def _scalar(item: Any) -> Tensor:
 def plain_list(numbers: Numbers) -> list[Any]:
     """The elements in order, as Python numbers or symbolic ones."""
     return list(numbers.reshape(-1).tolist())
-
-
-def sizes_text(shape: Sequence[Any]) -> str:
-    """A shape for a message."""
-    return "[" + ", ".join(str(size) for size in shape) + "]"

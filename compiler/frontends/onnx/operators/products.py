@@ -46,13 +46,18 @@ def einsum(call: Call) -> Value:
     return torch.einsum(call.attribute("equation"), *call.tensors())
 
 
+def _spatial_dimensions(call: Call, weight: Tensor) -> int:
+    dimensions = weight.dim() - 2
+    if dimensions not in CONVOLUTIONS:
+        raise call.refuse(f"a convolution over {dimensions} dimensions; 1 to 3 are supported")
+    return dimensions
+
+
 @operator("Conv")
 def conv(call: Call) -> Value:
     """One to three dimensions, any padding. On tiles with one group and up to two dimensions."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional_tensor(2)
-    dimensions = weight.dim() - 2
-    if dimensions not in CONVOLUTIONS:
-        raise call.refuse(f"a convolution over {dimensions} dimensions; 1 to 3 are supported")
+    dimensions = _spatial_dimensions(call, weight)
     strides, dilations = window(call, "strides", dimensions), window(call, "dilations", dimensions)
     x, padding = padded(call, x, list(weight.shape[2:]), strides, dilations)
     return CONVOLUTIONS[dimensions](x, weight, bias, strides, padding, dilations, call.attribute("group", 1))
@@ -62,9 +67,7 @@ def conv(call: Call) -> Value:
 def conv_transpose(call: Call) -> Value:
     """One to three dimensions; output_shape and auto_pad are not supported."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional_tensor(2)
-    dimensions = weight.dim() - 2
-    if dimensions not in TRANSPOSED:
-        raise call.refuse(f"a convolution over {dimensions} dimensions; 1 to 3 are supported")
+    dimensions = _spatial_dimensions(call, weight)
     if call.attribute("output_shape") or call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise call.refuse("output_shape and auto_pad are not supported; give pads and output_padding")
     pads = list(call.attribute("pads", [0] * 2 * dimensions))
