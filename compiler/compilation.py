@@ -25,7 +25,7 @@ from tilewright.runtime.plan import (
     Verification,
     WeightRecord,
 )
-from tilewright.targets.spec import Target
+from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Programming
 
 Inputs = dict[str, Tensor]
 FOLDED = "folded."
@@ -82,9 +82,16 @@ class Compilation:
     """The state that the passes read and change, in running order."""
 
     traced: Traced
-    target: Target
-    attention_bits: int | None
+    chip: Chip
+    attention_operands: str
+    """The number format of the attention units."""
     graph: fx.GraphModule
+    wanted_targets: dict[str, str] = field(default_factory=dict)
+    """Pattern of layer names -> target that the user asks for."""
+    wanted_programming: dict[str, Programming] = field(default_factory=dict)
+    """Pattern of layer names -> programming method that the user asks for."""
+    methods: dict[str, Programming] = field(default_factory=dict)
+    """The programming methods in use, by name."""
     origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
     source_names: dict[str, str] = field(default_factory=dict)
@@ -102,10 +109,28 @@ class Compilation:
     """The same of each matmul's left (0) and right (1) operand."""
     channel_scales: dict[str, Tensor] = field(default_factory=dict)
     """By layer, where rescale_channels found one worth its cost."""
+    calibrations: dict[str, Tensor] = field(default_factory=dict)
+    """By layer, inputs on tiles in parts of their range, for targets with affine compensation."""
     matmuls: dict[str, MatmulRecord] = field(default_factory=dict)
     placement: Placement | None = None
     decisions: list[Decision] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)
+
+    def target_of(self, layer: LayerRecord) -> AnalogTarget | DigitalTarget:
+        """The target that a layer was assigned to."""
+        return self.chip.target(layer.target)
+
+    def layers_on_tiles(self) -> Iterator[tuple[LayerRecord, AnalogTarget]]:
+        """The layers that are on tiles, each with its target."""
+        for layer in self.layers.values():
+            target = self.target_of(layer)
+            if isinstance(target, AnalogTarget):
+                yield layer, target
+
+    def method_of(self, layer: LayerRecord) -> Programming:
+        """The method by which a layer on tiles is programmed."""
+        assert layer.programming is not None
+        return self.methods[layer.programming]
 
     def uses_of(self, path: str) -> Iterator[fx.Node]:
         """The nodes that call the module at ``path``, in order."""

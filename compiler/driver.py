@@ -3,62 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from tilewright.compiler.check import compare_with_original
 from tilewright.compiler.compilation import Compilation, Traced
+from tilewright.compiler.overrides import EVERY_LAYER
 from tilewright.compiler.passes import PASSES
 from tilewright.compiler.pipeline import OnPass, run_passes
 from tilewright.runtime.graph_io import encode_graph
-from tilewright.runtime.names import LAYER_PREFIX, bias_key, channel_scale_key, weight_key
+from tilewright.runtime.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
 from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, PlanDocument
 from tilewright.runtime.plan_check import check_plan
-from tilewright.targets.errors import InputError
-from tilewright.targets.loading import load_target
-from tilewright.targets.spec import Target
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.loading import Target, load_attention_unit, load_chip, load_programming, target_names
+from tilewright.targets.spec import Chip, Programming
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-AttentionBits = int | Literal["target", "fp32"]
+AttentionBits = int | str
+FLOATING_POINT = ("fp32", "fp16", "bf16")
 Calibrating = Sequence[str] | Mapping[str, Any] | None
 UNSAVED = FileRecord(file="weights.safetensors", sha256="0" * 64, bytes=0)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What may be chosen beside the model and the target."""
-
-    attention_bits: AttentionBits = "target"
-    """Bits of the attention units: the target's, a number from 2 to 16, or "fp32"."""
-
-    def bits_on(self, target: Target) -> int | None:
-        """The bits to use; None for FP32. Raises ``InputError`` if out of range."""
-        if self.attention_bits == "target":
-            return None if target.attention.bits is None else int(target.attention.bits)
-        if self.attention_bits == "fp32":
-            return None
-        if isinstance(self.attention_bits, bool) or not isinstance(self.attention_bits, int):
-            raise InputError(
-                f"attention bits {self.attention_bits!r} are not a number from 2 to 16, 'target' or 'fp32'"
-            )
-        if not 2 <= self.attention_bits <= 16:
-            raise InputError(f"attention bits are {self.attention_bits}, allowed is 2 to 16, 'target' or 'fp32'")
-        return self.attention_bits
-
-
 def compile(
     model: nn.Module | str | Path | ModelProto,
-    target: str | Path | Target = "pcm-512",
+    target: str | Path | Target | Chip = "pcm-512",
     *,
     example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     calibration: Calibrating = None,
     attention_bits: AttentionBits = "target",
+    assign: Mapping[str, str] | None = None,
+    programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None = None,
     name: str | None = None,
     dynamic_shapes: Any = None,
     check: bool = False,
@@ -67,26 +48,63 @@ def compile(
     """Compile a network for a target.
 
     model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, or any ``torch.nn.Module`` with
-    ``example_inputs`` (one tensor, several, or a mapping by name). target: a library name, a YAML file or a
-    ``Target``. calibration: sample inputs that fix the input ranges: texts, or arrays by input name with samples along
-    the first dimension; an automatic set if None, and the plan says so. check: run the original network beside the
-    plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan; ``PassError`` if it is too
-    large. on_pass: called after each pass with (name, number, count, seconds).
+    ``example_inputs`` (one tensor, several, or a mapping by name). target: a chip, or a target alone, by library name,
+    YAML file or object. attention_bits: of the attention units: a number from 2 to 16, "bf16", "fp32", an attention
+    unit's name, or "target" for the chip's own. assign: patterns of layer names -> the chip's target they run on.
+    programming: the method for all layers on tiles, or patterns of layer names -> methods. calibration: sample inputs
+    that fix the input ranges: texts, or arrays by input name with samples along the first dimension; an automatic set
+    if None, and the plan says so. check: run the original network beside the plan on the ideal target (ONNX: with
+    onnxruntime) and write the difference into the plan; ``PassError`` if it is too large. on_pass: called after each
+    pass with (name, number, count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
     """
-    chosen = load_target(target)
-    bits = Options(attention_bits).bits_on(chosen)
+    chip = load_chip(target)
+    operands = attention_operands(attention_bits, chip)
+    methods = wanted_programming(programming)
     traced = trace(model, example_inputs, calibration, name, dynamic_shapes)
     original = traced.original if check else None
     traced.original = None  # it holds the model, which may be as large as all that the passes work on
-    compilation = Compilation(traced=traced, target=chosen, attention_bits=bits, graph=traced.graph)
+    compilation = Compilation(
+        traced=traced,
+        chip=chip,
+        attention_operands=operands,
+        graph=traced.graph,
+        wanted_targets=dict(assign or {}),
+        wanted_programming=methods,
+    )
     run_passes(compilation, PASSES, on_pass)
     plan = build_plan(compilation)
     check_plan(plan)
     if original is not None:
         compare_with_original(plan, traced, original)
     return plan
+
+
+def attention_operands(wanted: AttentionBits, chip: Chip) -> str:
+    """The number format of the attention units. Raises ``InputError`` if there is none of that name or size."""
+    if wanted == "target":
+        return chip.attention.unit.operands
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and 2 <= wanted <= 16:
+        return f"int{wanted}"
+    if isinstance(wanted, str) and wanted in FLOATING_POINT:
+        return wanted
+    units = target_names("attention")
+    if isinstance(wanted, str) and (wanted in units or Path(wanted).is_file()):
+        return load_attention_unit(wanted).operands
+    known = nearest(str(wanted), ["target", *FLOATING_POINT, *units])
+    raise InputError(f"attention bits are {wanted!r}, not a whole number from 2 to 16 or a name; {known}")
+
+
+def wanted_programming(
+    programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None,
+) -> dict[str, Programming]:
+    """Pattern of layer names -> method; one method alone is for every layer on tiles."""
+    if programming is None:
+        return {}
+    if isinstance(programming, Mapping):
+        return {pattern: load_programming(method) for pattern, method in programming.items()}
+    return {EVERY_LAYER: load_programming(programming)}
 
 
 def trace(
@@ -155,7 +173,8 @@ def build_plan(compilation: Compilation) -> Plan:
         verification=compilation.verification,
         check=None,
         notes=traced.notes,
-        target=compilation.target,
+        chip=compilation.chip,
+        programming=list(compilation.methods.values()),
         graph=encode_graph(compilation.graph.graph),
         tensors={},
         weights=UNSAVED,
@@ -175,6 +194,8 @@ def _tensors(compilation: Compilation) -> dict[str, Tensor]:
             tensors[bias_key(name)] = module.bias
         if layer.has_channel_scale:
             tensors[channel_scale_key(name)] = compilation.channel_scales[name]
+        if layer.has_calibration:
+            tensors[calibration_key(name)] = compilation.calibrations[name]
     for node in compilation.graph.graph.nodes:
         tensor = compilation.tensor(node)
         if tensor is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.runtime.layers import DigitalLinear, DigitalMatmul
+from tilewright.runtime.layers import DigitalLinear
 from tilewright.runtime.operators import allowed_functions, function_name
+from tilewright.runtime.units import DigitalMatmul
 from tilewright.targets.errors import InputError
 
 

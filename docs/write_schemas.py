@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from tilewright.runtime.plan import PlanDocument
-from tilewright.targets.spec import Target
+from tilewright.targets.loading import KINDS
 
 FOLDER = Path(__file__).parent
-SCHEMAS = {"plan.schema.json": PlanDocument, "target.schema.json": Target}
+SCHEMAS: dict[str, Any] = {
+    "plan.schema.json": TypeAdapter(PlanDocument),
+    "target.schema.json": TypeAdapter(Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]),
+}
 
 
 def schema_text(name: str) -> str:
     """The schema file of that name, as it should be."""
-    schema = SCHEMAS[name].model_json_schema(mode="validation")
+    schema = SCHEMAS[name].json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 

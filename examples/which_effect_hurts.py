@@ -13,13 +13,16 @@ import copy
 from typing import Any
 
 import tilewright
-from tilewright.targets import parse_target
+from tilewright.targets import load_chip, parse_target
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "everything on": {},
     "no programming noise": {"device.programming.scale": 0},
     "no 1/f noise": {"device.accumulated_noise.scale": 0},
     "no short-term read noise": {"tile.short_term_read_noise": 0},
+    "an input range for each vector": {
+        "tile.input_range": {"rule": "dynamic", "doublings": {"value": 3, "unit": "reading", "source": "our question"}}
+    },
     "no ADC, no output noise": {"tile.adc": None, "tile.output_noise": 0},
     "only the devices (no converters, no read noise)": {
         "tile.dac": None,
@@ -57,9 +60,9 @@ def main() -> None:
     options = parser.parse_args()
 
     plan = tilewright.load(options.plan)
-    description = plan.document.target.model_dump(mode="json")
+    description = plan.document.chip.tiles[0].target.model_dump(mode="json")
     for name, changes in VARIANTS.items():
-        plan.document.target = parse_target(with_changes(description, changes), name)
+        plan.document.chip = load_chip(parse_target(with_changes(description, changes), name))
         found = tilewright.evaluate(
             plan, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
         )

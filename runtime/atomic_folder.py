@@ -24,7 +24,7 @@ def check_destination(folder: Path, *, overwrite: bool, marker: str) -> None:
     if not overwrite:
         raise InputError(f"{folder} exists already; remove it, choose another name, or allow overwriting")
     if not (folder / marker).is_file():
-        raise InputError(f"{folder} exists and holds no {marker}: it is not a plan, so it is not overwritten")
+        raise InputError(f"{folder} exists and holds no {marker}, so it is not overwritten")
 
 
 @contextmanager

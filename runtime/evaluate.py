@@ -93,7 +93,8 @@ def evaluate(
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
     prepared = TASKS[task](plan, Path(data), limit)
-    compensates = drift_compensation and plan.document.target.drift_compensation != "none"
+    compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
+    compensates = drift_compensation and bool(compensations - {"none"})
     settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": _data_sha256(Path(data), limit)}
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan_sha256(plan), **settings})
     run = _Run(plan, prepared, seed, compensates, batch_size, log, on_measurement, 1 + repeats * len(seconds))

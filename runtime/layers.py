@@ -1,22 +1,20 @@
-"""The modules that a plan's graph calls: layers on tiles, and matmuls on the digital attention unit."""
+"""Layers as a plan's graph calls them: on tiles, or in full precision."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.drift import conductances_at, one_hot_reading
 from tilewright.runtime.plan import SampleAxis
-from tilewright.runtime.programming import Pairs, column_scale, to_pairs, write
-from tilewright.runtime.tile import TileRow
-from tilewright.targets.devices import statistics_of
-from tilewright.targets.spec import Target
+from tilewright.runtime.row_block import RowBlock, TileSettings
+from tilewright.targets.spec import AnalogTarget, Programming
 
 
 @dataclass
@@ -31,7 +29,7 @@ class Use:
     """One place in the graph where a layer is called."""
 
     input_range: float
-    """α: the input that drives a row with the DAC's full scale."""
+    """α: the input that drives a row with the DAC's full scale; 1 where each vector has a range of its own."""
     sample_axis: SampleAxis | None
     """Which dimension of the input counts samples."""
 
@@ -52,18 +50,18 @@ class Use:
 
 @dataclass
 class SimulatedChip:
-    """What all layers on one chip share."""
+    """What all layers of one target on one chip share."""
 
-    target: Target
+    target: AnalogTarget
     draws: Draws
     reading: Reading = field(default_factory=Reading)
     compensate: bool = True
     """Whether drift is compensated, if the target has a way to."""
 
     @property
-    def compensates(self) -> bool:
-        """Whether drift is compensated."""
-        return self.compensate and self.target.drift_compensation == "global"
+    def compensation(self) -> str:
+        """How drift is compensated."""
+        return self.target.drift_compensation if self.compensate else "none"
 
 
 class DigitalLinear(nn.Module):
@@ -94,63 +92,49 @@ class AnalogLinear(nn.Module):
         splits: tuple[list[int], list[int]],
         chip: SimulatedChip,
         channel_scale: Tensor | None = None,
+        *,
+        programming: Programming | None = None,
+        clip_deviations: float | None = None,
+        calibration: Tensor | None = None,
     ) -> None:
         """weight: [out, in]; bias: [out]; splits: rows of each row-block and columns of each column-block.
 
         channel_scale: [in]; the inputs are divided by it in digital and the weights hold it, so that channels of very
-        different size use the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8).
+        different size use the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8). programming: the
+        target's own method if None. clip_deviations: see ``weight_scale``. calibration: [vectors, in], inputs on tiles
+        in parts of their range, for a target with affine compensation.
         """
         super().__init__()
         self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
-        self.statistics = statistics_of(chip.target.device)
         self.source_weight, self.bias, self.channel_scale = weight, bias, channel_scale
-        self.scales = [column_scale(self._row_part(index)) for index in range(len(self.row_splits))]
-        self._program()
+        self.calibration = calibration
+        target = chip.target
+        settings = TileSettings(
+            target, programming or target.programming, self.column_splits, clip_deviations, chip.compensation
+        )
+        self.row_blocks = [
+            RowBlock(partial(self._row_part, index), settings, chip.draws, (name, index))
+            for index in range(len(self.row_splits))
+        ]
+        self.advance_to(0.0)
 
     def _row_part(self, index: int) -> Tensor:
-        """The weights of one row-block [out, rows], with the channel scale in them."""
+        """The weights on one row-block [out, rows], with the channel scale in them."""
         part: Tensor = self.source_weight.split(self.row_splits, dim=1)[index]
         return part if self.channel_scale is None else part * self.channel_scale.split(self.row_splits)[index]
-
-    def _pairs(self, index: int) -> Pairs:
-        """The conductances that were asked for in one row-block: derived from the weights, not stored."""
-        return to_pairs(self._row_part(index) / self.scales[index].unsqueeze(1), self.statistics)
-
-    def _program(self) -> None:
-        """Write all devices, and take the reference reading of the drift compensation right after."""
-        self.programmed: list[Tensor] = []
-        self.references: list[Tensor] = []
-        for index in range(len(self.row_splits)):
-            pairs = self._pairs(index)
-            self.programmed.append(write(pairs, self.statistics, self.chip.draws, self.name, index))
-        self.advance_to(0.0)
 
     def advance_to(self, seconds: float) -> None:
         """Let the devices drift to ``seconds`` after programming, and compensate."""
         self.seconds = seconds
-        self.rows: list[TileRow] = []
-        self.corrections: list[Tensor] = []
-        for index in range(len(self.row_splits)):
-            pairs = self._pairs(index)
-            programmed, draws = self.programmed[index], self.chip.draws
-            conductances = conductances_at(seconds, programmed, pairs, self.statistics, draws, self.name, index)
-            weights = pairs.weights(conductances)
-            row = TileRow(weights, self.chip.target)
-            self.rows.append(row)
-            self.corrections.append(self._correction(index, row, weights))
+        parts = self.calibration.split(self.row_splits, dim=1) if self.calibration is not None else None
+        for index, block in enumerate(self.row_blocks):
+            block.advance_to(seconds, None if parts is None else parts[index])
 
-    def _correction(self, index: int, row: TileRow, weights: Tensor) -> Tensor:
-        """The factor of each column at this time: reference reading over the reading now, one a tile (Joshi 2020)."""
-        if not self.chip.compensates:
-            return torch.ones(weights.shape[0])
-        name = (self.name, index)
-        reading = one_hot_reading(row, weights, self.column_splits, self.chip.draws, self.seconds, *name)
-        if self.seconds == 0 and len(self.references) == index:
-            self.references.append(reading)
-        reference = self.references[index]
-        factor = torch.where(reading > 0, reference / reading, torch.ones_like(reading))
-        return factor.repeat_interleave(torch.tensor(self.column_splits))
+    def held_weights(self) -> Tensor:
+        """What the tiles hold of the layer now [out, in], in the model's units, drift compensated."""
+        held: Tensor = torch.cat([block.held_weights(self.seconds) for block in self.row_blocks], dim=1)
+        return held if self.channel_scale is None else held.div_(self.channel_scale)
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
         """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias."""
@@ -159,64 +143,26 @@ class AnalogLinear(nn.Module):
         if self.channel_scale is not None:
             values = values / self.channel_scale
         total: Tensor | None = None
-        for index, (row, part) in enumerate(zip(self.rows, values.split(self.row_splits, dim=1), strict=True)):
-            normal = self._noise(x.shape[:-1], this_use, use, index) if row.is_noisy else None
-            outputs = row.multiply(part, this_use.input_range, normal)
-            outputs.mul_(self._digital_scale(index, this_use))
+        for index, (block, part) in enumerate(zip(self.row_blocks, values.split(self.row_splits, dim=1), strict=True)):
+            outputs = block.read(part, this_use.input_range, partial(self._noise, x.shape[:-1], use, index))
             total = outputs if total is None else total.add_(outputs)
         assert total is not None
         if self.bias is not None:
             total.add_(self.bias)
         return total.view(*x.shape[:-1], total.shape[-1])
 
-    def _digital_scale(self, index: int, use: Use) -> Tensor:
-        scale: Tensor = self.scales[index] * (use.input_range * self.corrections[index])
-        return scale.bfloat16().float() if self.chip.target.tile.scale_precision == "bfloat16" else scale
-
-    def _noise(self, sizes: Sequence[int], this_use: Use, use: int, index: int) -> Tensor:
+    def _noise(self, sizes: Sequence[int], use: int, index: int, reading: int) -> Tensor | None:
         """Standard normal numbers [rows, columns], those of each sample named by its number."""
+        if not self.row_blocks[index].tiles.is_noisy:
+            return None
         samples: Sequence[int] = self.chip.reading.samples
-        layout = this_use.layout(sizes, len(samples))
-        if layout is None:
-            samples, layout = (
-                [-1],
-                (1, math.prod(sizes)),
-            )  # what does not depend on the batch is read once for all of it
+        layout = self.uses[use].layout(sizes, len(samples))
+        if layout is None:  # what does not depend on the batch is read once for all of it
+            samples, layout = [-1], (1, math.prod(sizes))
         before, after = layout
         columns = sum(self.column_splits)
-        name = (self.name, index, "read", use, self.seconds)
+        name = (self.name, index, "read" if reading == 0 else f"read again {reading}", use, self.seconds)
         normal = self.chip.draws.normal_per_sample(samples, before * after, columns, *name)
         if before > 1:
             normal = normal.reshape(len(samples), before, after, columns).transpose(0, 1)
         return normal.reshape(-1, columns)
-
-
-class DigitalMatmul(nn.Module):
-    """A product of two activations in full precision."""
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]."""
-        return torch.matmul(left, right)
-
-
-class IntMatmul(nn.Module):
-    """A product of two activations on a symmetric INT-n unit with wide accumulators (Spoon 2021, Sec. 3.2)."""
-
-    def __init__(self, bits: int, left_range: float, right_range: float) -> None:
-        """Ranges: the absolute values that the largest integer 2^(bits-1) - 1 stands for."""
-        super().__init__()
-        self.largest = 2 ** (bits - 1) - 1
-        self.left_range, self.right_range = left_range, right_range
-
-    def quantise(self, values: Tensor, value_range: float) -> Tensor:
-        """Whole numbers within ±largest, as float32."""
-        steps: Tensor = values * (self.largest / value_range)
-        return steps.round_().clamp_(-self.largest, self.largest)
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums are exact: float32 holds integers up to 2^24."""
-        left, right = self.quantise(left, self.left_range), self.quantise(right, self.right_range)
-        if left.shape[-1] * self.largest**2 >= 2**24:
-            left, right = left.double(), right.double()
-        unit = (self.left_range / self.largest) * (self.right_range / self.largest)
-        return torch.matmul(left, right).to(torch.float32).mul_(unit)

@@ -26,6 +26,11 @@ def channel_scale_key(name: str) -> str:
     return f"{LAYER_PREFIX}{name}.channel_scale"
 
 
+def calibration_key(name: str) -> str:
+    """The tensor of inputs on tiles that an affine compensation is fitted to [vectors, inputs]."""
+    return f"{LAYER_PREFIX}{name}.calibration"
+
+
 def bias_key(name: str) -> str:
     """The tensor that holds a layer's bias [outputs]."""
     return f"{LAYER_PREFIX}{name}.bias"

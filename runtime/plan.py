@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from torch import Tensor
 
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.spec import Target
+from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Dimension = int | str
 PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
@@ -141,12 +141,16 @@ SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
 class UseRecord(Record):
     """One place where a layer is called."""
 
-    input_range: Range = Field(description="the |input| that drives a row with the full scale of the DAC")
+    input_range: Range | None = Field(
+        description="the |input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
+    )
     sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
 
 
 class LayerRecord(Record):
-    """A weight matrix on tiles, with the tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs]."""
+    """A weight matrix on a target: tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs],
+    calibration [vectors, inputs].
+    """
 
     name: Path_
     inputs: Positive
@@ -155,11 +159,16 @@ class LayerRecord(Record):
     has_channel_scale: bool = Field(
         description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
     )
+    has_calibration: bool = Field(description="whether inputs are kept, to which an affine compensation is fitted")
     parts: list[LayerPart]
-    target: str
+    target: str = Field(description="one of the chip's")
+    programming: str | None = Field(description="one of the plan's programming methods; null on digital units")
+    clip_deviations: float | None = Field(
+        gt=0, allow_inf_nan=False, description="weights are cut at so many times the root mean square of their scale"
+    )
     reason: str
     uses: list[UseRecord]
-    blocks: list[Block]
+    blocks: list[Block] = Field(description="none on digital units")
 
     @property
     def row_splits(self) -> list[int]:
@@ -192,7 +201,7 @@ class MatmulRecord(Record):
 
     name: Path_
     kind: Literal["scores", "context", "product"]
-    bits: Annotated[int, Field(ge=2, le=16)] | None
+    operands: NumberFormat
     left_range: Range
     right_range: Range
     reason: str
@@ -202,7 +211,7 @@ class Placement(Record):
     """Where the tiles are, in sum."""
 
     chips: Natural
-    mesh: tuple[Positive, Positive]
+    mesh: tuple[Natural, Natural]
     tiles: Natural
     utilisation: float = Field(ge=0, le=1, description="cells that hold weights / cells of the tiles in use")
 
@@ -260,7 +269,7 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement
@@ -275,7 +284,8 @@ class PlanDocument(Record):
     verification: list[Verification]
     check: Check | None
     notes: list[str] = Field(description="what was changed in the model on its way here")
-    target: Target
+    chip: Chip = Field(description="what the plan was compiled for, with all that its files name written out")
+    programming: list[Programming] = Field(description="the methods by which layers are programmed")
     graph: list[NodeRecord]
     tensors: dict[Path_, TensorRecord]
     weights: FileRecord
@@ -311,7 +321,7 @@ class Plan:
         """A line for a notebook."""
         placement = self.document.placement
         return (
-            f"Plan({self.document.model.name!r} on {self.document.target.name}: {len(self.document.layers)} layers, "
+            f"Plan({self.document.model.name!r} on {self.document.chip.name}: {len(self.document.layers)} layers, "
             f"{placement.tiles} tiles, {placement.chips} chips)"
         )
 

@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterable
 
 from tilewright.runtime.graph_io import decode_graph
-from tilewright.runtime.names import bias_key, channel_scale_key, layer_path, matmul_path, weight_key
+from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument
-from tilewright.targets.errors import InputError
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import Chip, DigitalTarget
 
 
 def check_plan(plan: Plan) -> None:
     """Raise ``InputError`` with the first thing that does not fit."""
     document = plan.document
     check_names(document)
-    check_placement(document.layers, document.placement, document.target.tile.rows, document.target.tile.columns)
+    check_targets(document)
+    check_placement(document.layers, document.placement, document.chip)
     for name in plan.tensors:
         if re.fullmatch(PATH_PATTERN, name) is None:
             raise InputError(f"tensor name {name[:80]!r} is not words with dots between")
@@ -38,11 +40,34 @@ def check_names(document: PlanDocument) -> None:
             raise InputError(f"two {kind}s are named {twice[0]!r}")
 
 
-def check_placement(layers: Iterable[LayerRecord], placement: Placement, rows: int, columns: int) -> None:
-    """Every weight is on exactly one tile, every tile holds one block, and all tiles are on the mesh."""
+def check_targets(document: PlanDocument) -> None:
+    """Layers run on targets of the chip, by programming methods of the plan, and fit together with these."""
+    targets = {target.name: target for target in document.chip.targets}
+    methods = [method.name for method in document.programming]
+    for layer in document.layers:
+        target = targets.get(layer.target)
+        if target is None:
+            raise InputError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
+        if isinstance(target, DigitalTarget):
+            if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.blocks:
+                raise InputError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
+            continue
+        if layer.programming is None or layer.programming not in methods:
+            raise InputError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
+        if target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
+            raise InputError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
+
+
+def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
+    """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the mesh."""
     taken: dict[tuple[int, int, int], str] = {}
-    cells = 0
+    cells = offered = 0
     for layer in layers:
+        target = chip.target(layer.target)
+        if isinstance(target, DigitalTarget):
+            continue
+        rows, columns = int(target.tile.rows), int(target.tile.columns)
+        offered += len(layer.blocks) * rows * columns
         _check_blocks(layer, rows, columns)
         for block in layer.blocks:
             tile = (block.tile.chip, block.tile.row, block.tile.column)
@@ -54,7 +79,7 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, rows: i
         cells += layer.inputs * layer.outputs
     if len(taken) != placement.tiles:
         raise InputError(f"the plan says {placement.tiles} tiles, its blocks use {len(taken)}")
-    utilisation = cells / (len(taken) * rows * columns) if taken else 0.0
+    utilisation = cells / offered if offered else 0.0
     if abs(utilisation - placement.utilisation) > 1e-6:
         raise InputError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
 
@@ -85,6 +110,12 @@ def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
         expected[bias_key(layer.name)] = [layer.outputs]
     if layer.has_channel_scale:
         expected[channel_scale_key(layer.name)] = [layer.inputs]
+    if layer.has_calibration:
+        inputs = plan.tensors.get(calibration_key(layer.name))
+        expected[calibration_key(layer.name)] = [
+            inputs.shape[0] if inputs is not None and inputs.dim() else 0,
+            layer.inputs,
+        ]
     for key, shape in expected.items():
         if key not in plan.tensors:
             raise InputError(f"layer {layer.name!r}: there is no tensor {key!r}")

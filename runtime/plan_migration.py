@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tilewright.runtime.plan import SCHEMA_VERSION
+from tilewright.targets.loading import chip_of, load_programming, parse_target
 
-READABLE = (1, SCHEMA_VERSION)
+READABLE = (1, 2, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
-    return _from_version_1(content) if content["schema_version"] == 1 else content
+    steps = {1: _from_version_1, 2: _from_version_2}
+    while content["schema_version"] in steps:
+        content = steps[content["schema_version"]](content)
+    return content
 
 
 def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
@@ -32,3 +36,27 @@ def _use(use: Any) -> Any:
         return use
     axis = {"dimension": 0, "innermost": False} if use["batched"] else None
     return {**{key: value for key, value in use.items() if key != "batched"}, "sample_axis": axis}
+
+
+def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
+    """One target, which was the chip too, programmed in the one way there was; bits instead of formats."""
+    new = {key: value for key, value in content.items() if key != "target"} | {"schema_version": 3}
+    target = parse_target(content.get("target"), "of the plan")
+    new["chip"] = chip_of(target).model_dump(mode="json")
+    new["programming"] = [load_programming("direct").model_dump(mode="json")]
+    added = {"has_calibration": False, "programming": "direct", "clip_deviations": None}
+    layers = content.get("layers")
+    if isinstance(layers, list):
+        new["layers"] = [{**layer, **added} if isinstance(layer, dict) else layer for layer in layers]
+    matmuls = content.get("matmuls")
+    if isinstance(matmuls, list):
+        new["matmuls"] = [_operands(matmul) if isinstance(matmul, dict) else matmul for matmul in matmuls]
+    return new
+
+
+def _operands(matmul: dict[str, Any]) -> dict[str, Any]:
+    if "bits" not in matmul:
+        return matmul
+    bits = matmul["bits"]
+    rest = {key: value for key, value in matmul.items() if key != "bits"}
+    return {**rest, "operands": "fp32" if bits is None else f"int{bits}"}

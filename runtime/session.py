@@ -11,11 +11,21 @@ from torch import Tensor, nn
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.graph_io import build_module, decode_graph
 from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.layers import AnalogLinear, DigitalLinear, DigitalMatmul, IntMatmul, SimulatedChip, Use
-from tilewright.runtime.names import LAYER_PREFIX, bias_key, channel_scale_key, layer_path, matmul_path, weight_key
+from tilewright.runtime.layers import AnalogLinear, DigitalLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.names import (
+    LAYER_PREFIX,
+    bias_key,
+    calibration_key,
+    channel_scale_key,
+    layer_path,
+    matmul_path,
+    weight_key,
+)
 from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
 from tilewright.runtime.times import parse_time
+from tilewright.runtime.units import DigitalMatmul, DigitalUnitLinear, UnitMatmul
 from tilewright.targets.errors import InputError
+from tilewright.targets.spec import DigitalTarget
 
 Progress = Callable[[str], None]
 
@@ -49,8 +59,12 @@ class Session:
         False switches the target's compensation off. on_layer: called with each layer's name once it is programmed.
         """
         self.plan, self.seed, self.repeat, self.ideal = plan, seed, repeat, ideal
-        target = plan.document.target
-        self._chip = SimulatedChip(target, Draws(seed, repeat), compensate=drift_compensation)
+        draws, self._reading = Draws(seed, repeat), Reading()
+        self._chips = {
+            tiles.target.name: SimulatedChip(tiles.target, draws, self._reading, drift_compensation)
+            for tiles in plan.document.chip.tiles
+        }
+        self._methods = {method.name: method for method in plan.document.programming}
         self._next_sample = 0
         self._analog: list[AnalogLinear] = []
         modules: dict[str, nn.Module] = {}
@@ -70,17 +84,28 @@ class Session:
         bias = self.plan.tensors[bias_key(layer.name)].to(torch.float32) if layer.has_bias else None
         if self.ideal:
             return DigitalLinear(weight, bias)
-        uses = [Use(use.input_range, use.sample_axis) for use in layer.uses]
-        splits = (layer.row_splits, layer.column_splits)
-        channel_scale = self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None
-        module = AnalogLinear(layer.name, weight, bias, uses, splits, self._chip, channel_scale)
+        target = self.plan.document.chip.target(layer.target)
+        if isinstance(target, DigitalTarget):
+            return DigitalUnitLinear(weight, bias, target, [use.input_range or 1.0 for use in layer.uses])
+        module = AnalogLinear(
+            layer.name,
+            weight,
+            bias,
+            [Use(use.input_range or 1.0, use.sample_axis) for use in layer.uses],
+            (layer.row_splits, layer.column_splits),
+            self._chips[layer.target],
+            self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None,
+            programming=self._methods[layer.programming] if layer.programming else None,
+            clip_deviations=layer.clip_deviations,
+            calibration=self.plan.tensors[calibration_key(layer.name)].float() if layer.has_calibration else None,
+        )
         self._analog.append(module)
         return module
 
     def _matmul(self, matmul: MatmulRecord) -> nn.Module:
-        if self.ideal or matmul.bits is None:
+        if self.ideal or matmul.operands == "fp32":
             return DigitalMatmul()
-        return IntMatmul(matmul.bits, matmul.left_range, matmul.right_range)
+        return UnitMatmul(matmul.operands, matmul.left_range, matmul.right_range)
 
     @torch.inference_mode()
     def advance_to(self, time: str | float, *, on_layer: Progress | None = None) -> Session:
@@ -115,7 +140,7 @@ class Session:
             self._next_sample += count
         if len(samples) != count:
             raise InputError(f"{len(samples)} sample numbers were given for a batch of {count}")
-        self._chip.reading.samples = samples
+        self._reading.samples = samples
         results = self.module(*prepared.values())
         return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
 

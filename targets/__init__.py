@@ -1,7 +1,31 @@
-"""What the hardware is: validated target descriptions and conductance statistics. Imports no other part."""
+"""What the hardware is: validated descriptions and conductance statistics. Imports no other part."""
 
 from tilewright.targets.errors import InputError
-from tilewright.targets.loading import load_target, parse_target, target_names
-from tilewright.targets.spec import Target
+from tilewright.targets.loading import (
+    Target,
+    load_attention_unit,
+    load_chip,
+    load_document,
+    load_programming,
+    load_target,
+    parse_target,
+    target_names,
+)
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Programming
 
-__all__ = ["InputError", "Target", "load_target", "parse_target", "target_names"]
+__all__ = [
+    "AnalogTarget",
+    "AttentionUnit",
+    "Chip",
+    "DigitalTarget",
+    "InputError",
+    "Programming",
+    "Target",
+    "load_attention_unit",
+    "load_chip",
+    "load_document",
+    "load_programming",
+    "load_target",
+    "parse_target",
+    "target_names",
+]

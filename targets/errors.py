@@ -26,11 +26,14 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"{guess}allowed: {shown or 'none'}"
 
 
-def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first finding of a pydantic validation as one sentence with the key, its value and what is allowed."""
+def first_problem(error: ValidationError, model: type[BaseModel], content: Any = None) -> str:
+    """The first finding of a pydantic validation as one sentence with the key, its value and what is allowed.
+
+    content: what was validated; it tells keys apart from the tags of variants, which pydantic puts between them.
+    """
     finding = error.errors(include_url=False)[0]
     location = [part for part in finding["loc"] if part != "function-wrap[validate]"]
-    path = ".".join(str(part) for part in location) or "the document"
+    path = ".".join(_keys_of(location, content)) or "the document"
     kind, value = finding["type"], finding.get("input")
     if kind == "extra_forbidden":
         allowed = _keys_beside(location, model)
@@ -43,6 +46,20 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{path} is {shown}: {message[0].lower() + message[1:]}"
 
 
+def _keys_of(location: list[Any], content: Any) -> list[str]:
+    """The parts of a location that are keys of the content; all if there is none."""
+    keys, node = [], content
+    for place, part in enumerate(location):
+        if isinstance(node, dict) and part not in node and place < len(location) - 1:
+            continue
+        keys.append(str(part))
+        inside = (isinstance(node, dict) and part in node) or (
+            isinstance(node, list) and isinstance(part, int) and part < len(node)
+        )
+        node = node[part] if inside else None
+    return keys
+
+
 def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
     """The keys that are allowed where an unknown one was found; every key of the model's schema if unclear."""
     definitions = model.model_json_schema(mode="validation")
@@ -50,7 +67,14 @@ def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
     node = definitions
     for part in location[:-1]:
         node = _follow(node, str(part), known)
-    return list(_resolve(node, known).get("properties", {}))
+    return [key for option in _options(node, known) for key in option.get("properties", {})]
+
+
+def _options(node: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any]]:
+    """What may stand at a place: itself, or each of its variants."""
+    node = _resolve(node, known)
+    variants = node.get("anyOf", node.get("oneOf", [node]))
+    return [_resolve(variant, known) for variant in variants]
 
 
 def _resolve(node: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

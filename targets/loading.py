@@ -1,58 +1,101 @@
-"""Find and read target files: the library's by name, a user's own by path."""
+"""Find, read and validate target files: the library's by name, a user's own by path."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import yaml
 from pydantic import ValidationError
 
+from tilewright.targets.composing import compose
+from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.spec import Target
+from tilewright.targets.library import library_names
+from tilewright.targets.migration import migrated
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Programming
+from tilewright.targets.spec.description import Document
 
-LIBRARY = Path(__file__).parent / "library"
-LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
+Target = AnalogTarget | DigitalTarget
+KINDS: dict[str, type[Document]] = {
+    "analog": AnalogTarget,
+    "digital": DigitalTarget,
+    "attention": AttentionUnit,
+    "programming": Programming,
+    "chip": Chip,
+}
+Changes = Mapping[str, Any] | None
+Kind = TypeVar("Kind", bound=Document)
 
 
-def target_names() -> list[str]:
-    """The names of the targets that come with tilewright."""
-    return sorted(path.stem for path in LIBRARY.glob("*.yaml"))
+def target_names(*kinds: str) -> list[str]:
+    """The names in the library of these kinds: analog, digital, attention, programming, chip; all if none is given."""
+    return library_names(*(kinds or KINDS))
 
 
-def load_target(target: str | Path | Target) -> Target:
-    """The target of that name, or the one in that YAML file.
+def load_document(name: str | Path, *kinds: str, changes: Changes = None) -> Document:
+    """The library's document of that name, or the one in that YAML file, of one of these kinds (any if none is given).
 
-    Raises ``InputError`` if there is no such target or its file does not describe one.
+    changes: dotted keys and their new values, see ``compose``. Raises ``InputError`` if there is none or it is wrong.
     """
-    if isinstance(target, Target):
-        return target
-    if isinstance(target, str) and target in target_names():
-        path = LIBRARY / f"{target}.yaml"
-    else:
-        path = Path(target)
-        if not path.is_file():
-            raise InputError(
-                f"there is no target {str(target)!r}, by name or as a file; {nearest(str(target), target_names())}"
-            )
-    return parse_target(_read_yaml(path), str(target))
+    located = find_document(name, kinds or tuple(KINDS))
+    return parse_document(located, kinds, changes)
 
 
-def parse_target(document: Any, where: str) -> Target:
-    """Validate a target that was read from YAML or JSON. Raises ``InputError`` that names ``where`` and the key."""
-    if not isinstance(document, dict):
-        raise InputError(f"target {where}: the file must hold keys and values, not {type(document).__name__}")
+def parse_document(located: Located, kinds: tuple[str, ...] = (), changes: Changes = None) -> Document:
+    """Resolve and validate what was read. Raises ``InputError`` that names the file and the key."""
+    content = compose(located, KINDS, changes or {})
+    kind = content.get("kind")
+    allowed = kinds or tuple(KINDS)
+    if not isinstance(kind, str) or kind not in allowed:
+        known = nearest(kind, allowed) if isinstance(kind, str) else f"allowed: {', '.join(allowed)}"
+        raise InputError(f"{located.what}: kind is {kind!r}; {known}")
     try:
-        return Target.model_validate(document)
+        return KINDS[kind].model_validate(content)
     except ValidationError as error:
-        raise InputError(f"target {where}: {first_problem(error, Target)}") from error
+        raise InputError(f"{located.what}: {first_problem(error, KINDS[kind], content)}") from error
 
 
-def _read_yaml(path: Path) -> Any:
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"target {path} is {path.stat().st_size} bytes; a target file has at most {LARGEST_FILE}")
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"target {path} is not readable YAML: {reason}") from error
+def parse_target(content: Any, where: str) -> Target:
+    """Validate a target that is at hand as data. Raises ``InputError`` that names ``where`` and the key."""
+    return cast(Target, parse_document(Located(migrated(content), f"target {where}", None), ("analog", "digital")))
+
+
+def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
+    """The target of that name, or the one in that YAML file: analog or digital, a place where a layer can run."""
+    if isinstance(target, AnalogTarget | DigitalTarget):
+        return target
+    return cast(Target, load_document(target, "analog", "digital", changes=changes))
+
+
+def load_programming(method: str | Path | Programming) -> Programming:
+    """The programming method of that name, or the one in that YAML file."""
+    return method if isinstance(method, Programming) else cast(Programming, load_document(method, "programming"))
+
+
+def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
+    """The attention unit of that name, or the one in that YAML file."""
+    return unit if isinstance(unit, AttentionUnit) else cast(AttentionUnit, load_document(unit, "attention"))
+
+
+def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip:
+    """The chip of that name or in that file; of a target alone the chip that its own file describes."""
+    if isinstance(chip, Chip):
+        return chip
+    if isinstance(chip, AnalogTarget | DigitalTarget):
+        return chip_of(chip)
+    loaded = load_document(chip, "chip", "analog", "digital", changes=changes)
+    return loaded if isinstance(loaded, Chip) else chip_of(cast(Target, loaded))
+
+
+def chip_of(target: Target) -> Chip:
+    """The chip that is meant where a target is named alone."""
+    own = target.chip
+    content: dict[str, Any] = {"schema_version": 2, "kind": "chip", "name": target.name, "summary": target.summary}
+    content |= {"tiles": [], "digital": [], "attention": own.attention}
+    if isinstance(target, AnalogTarget):
+        mesh = {"mesh_rows": target.chip.mesh_rows, "mesh_columns": target.chip.mesh_columns}
+        content["tiles"] = [{"target": target, **mesh}]
+    else:
+        content["digital"] = [{"unit": target, "count": target.chip.count}]
+    return Chip.model_validate(content)

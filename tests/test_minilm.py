@@ -24,7 +24,7 @@ def test_the_plan_is_the_expected_mapping(plan):
     # six layers of 3 + 1 + 3 + 3 tiles, and the pooler
     assert document.placement.tiles == 61 and document.placement.chips == 1
     assert len(document.layers) == 25 and len(document.matmuls) == 12
-    assert {matmul.bits for matmul in document.matmuls} == {8}
+    assert {matmul.operands for matmul in document.matmuls} == {"int8"}
     assert document.model.pooling == "mean" and document.model.parameters == 22_713_216
     assert {record.file for record in document.tokenizer} >= {"tokenizer.json", "tokenizer_config.json"}
     assert "sentences that come with tilewright" in document.calibration.source

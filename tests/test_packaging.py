@@ -74,10 +74,10 @@ def test_the_wheel_works_on_its_own(tmp_path):
         "    module = importlib.import_module(name)\n"
         f"    assert module.__file__.startswith({str(place)!r}), module.__file__\n"
         "from importlib.resources import files\n"
-        "from tilewright.targets import load_target, target_names\n"
+        "from tilewright.targets import load_document, target_names\n"
         "assert set(target_names()) >= {'pcm-512', 'ideal'}\n"
         "for name in target_names():\n"
-        "    load_target(name)\n"
+        "    load_document(name)\n"
         "assert files('tilewright.compiler.samples').joinpath('sentence_pairs.tsv').read_text()\n"
         "assert files('tilewright.targets').joinpath('py.typed').is_file()\n"
     )

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
-from tilewright.targets import target_names
-from tilewright.targets.loading import LIBRARY
+from tilewright.targets import load_document, target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 spec = importlib.util.spec_from_file_location("write_schemas", DOCS / "write_schemas.py")
@@ -34,4 +32,4 @@ def test_plans_follow_the_schema(small_plan_folder):
 @pytest.mark.parametrize("name", target_names())
 def test_targets_follow_the_schema(name):
     schema = json.loads((DOCS / "target.schema.json").read_text())
-    jsonschema.validate(yaml.safe_load((LIBRARY / f"{name}.yaml").read_text()), schema)
+    jsonschema.validate(load_document(name).model_dump(mode="json"), schema)

@@ -2,23 +2,33 @@
 
 import copy
 
-from tilewright.targets import load_target, parse_target
+from tilewright.targets import Programming, load_programming, load_target, parse_target
 
 
 def variant(base="pcm-512", **changes):
     """``tile__adc__bits=8`` sets the value at tile.adc.bits; numbers keep their unit and source."""
     content = copy.deepcopy(load_target(base).model_dump(mode="json"))
+    return parse_target(changed(content, changes), "variant")
+
+
+def changed(content, changes):
     for path, value in changes.items():
         *parents, last = path.split("__")
         node = content
         for key in parents:
             node = node[key]
-        if isinstance(node[last], dict) and "value" in node[last] and not isinstance(value, dict):
+        if isinstance(node.get(last), dict) and "value" in node[last] and not isinstance(value, dict):
             node[last]["value"] = value
         else:
             node[last] = value
-    return parse_target(content, "variant")
+    return content
 
 
 QUIET = {"tile__output_noise": 0, "tile__short_term_read_noise": 0}
 EXACT_DEVICE = {"device": {"statistics": "ideal"}}
+
+
+def method_variant(base="direct", **changes):
+    """A programming method of the library with changes, as ``variant`` makes them."""
+    content = copy.deepcopy(load_programming(base).model_dump(mode="json"))
+    return Programming.model_validate(changed(content, changes))

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tilewright.compiler.cli import compile_command, evaluate_command, report_command, run_command, targets_command
+from tilewright.compiler.cli import (
+    characterize_command,
+    compile_command,
+    evaluate_command,
+    report_command,
+    run_command,
+    targets_command,
+)
 from tilewright.compiler.cli.console import errors
 from tilewright.targets.errors import InputError
 
@@ -27,6 +34,7 @@ app.command("compile")(compile_command.compile_command)
 app.command("report")(report_command.report_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
+app.command("characterize")(characterize_command.characterize_command)
 app.command("targets")(targets_command.targets_command)
 
 

@@ -10,6 +10,9 @@ import typer
 
 from tilewright.compiler.cli.arrays import read_arrays
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.compiler.cli.settings import parse_assignments, parse_changes
+from tilewright.compiler.overrides import EVERY_LAYER
+from tilewright.targets import load_chip
 from tilewright.targets.errors import InputError
 
 
@@ -21,8 +24,21 @@ def compile_command(
         Path | None,
         typer.Option(help="Sample inputs that fix the input ranges: .npz of input arrays, or .txt with a text a line."),
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A change of the target, such as tile.adc.bits=8. May be repeated."),
+    ] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(help="PATTERN=TARGET: which of the chip's targets layers run on. May be repeated."),
+    ] = None,
+    programming: Annotated[
+        list[str] | None,
+        typer.Option(help="METHOD for all layers on tiles, or PATTERN=METHOD. May be repeated; the last match counts."),
+    ] = None,
     attention_bits: Annotated[
-        str, typer.Option(help="Bits of the attention units: 2 to 16, fp32, or the target's own.")
+        str,
+        typer.Option(help="Bits of the attention units: 2 to 16, bf16, fp32, a unit's name, or the target's own."),
     ] = "target",
     name: Annotated[str | None, typer.Option(help="The model's name in the plan.")] = None,
     check: Annotated[
@@ -41,6 +57,7 @@ def compile_command(
     check_destination(plan, overwrite=force, marker=PLAN_FILE)
     samples = _read_calibration(calibration)
     bits: Any = int(attention_bits) if attention_bits.lstrip("-").isdigit() else attention_bits
+    chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile
     from tilewright.compiler.report import summarise
 
@@ -54,7 +71,15 @@ def compile_command(
             advance(number, count, pass_name)
 
         made = compile(
-            source, target, calibration=samples, attention_bits=bits, name=name, check=check, on_pass=on_pass
+            source,
+            chip,
+            calibration=samples,
+            attention_bits=bits,
+            assign=parse_assignments(assign, "assign"),
+            programming=parse_assignments(programming, "programming", EVERY_LAYER),
+            name=name,
+            check=check,
+            on_pass=on_pass,
         )
         made.save(plan, overwrite=force)
     seconds = time.perf_counter() - started
@@ -62,9 +87,10 @@ def compile_command(
     if as_json:
         print_json({"plan": str(plan), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
         return
+    used = f" ({report.utilisation:.1%} used), {report.chips} chip(s)" if report.tiles else ""
     output.print(
-        f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles "
-        f"({report.utilisation:.1%} used), {report.chips} chip(s); plan written to {plan} in {seconds:.1f} s",
+        f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles{used}; "
+        f"plan written to {plan} in {seconds:.1f} s",
         markup=False,
         soft_wrap=True,
     )

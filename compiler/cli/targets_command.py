@@ -9,18 +9,33 @@ import typer
 from rich.table import Table
 
 from tilewright.compiler.cli.console import output, print_json
-from tilewright.targets import load_target, target_names
+from tilewright.compiler.cli.settings import parse_changes
+from tilewright.targets import load_document, target_names
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.loading import KINDS
 
 
 def targets_command(
-    name: Annotated[str | None, typer.Argument(help="A target's name or a YAML file; all are listed without.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A name of the library or a YAML file; without, all are listed.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="List only these: analog, digital, attention, programming or chip.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A change, such as tile.adc.bits=8. May be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the targets, or print one with the unit and the source of every number."""
+    """List targets, units, programming methods and chips, or print one with the unit and source of every number."""
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"kind is {kind!r}; {nearest(kind, KINDS)}")
     if name is None:
-        _list_targets(as_json)
+        if changes:
+            raise InputError("--set changes one target; name it")
+        _list_targets(as_json, (kind,) if kind else tuple(KINDS))
         return
-    content = load_target(name).model_dump(mode="json")
+    content = load_document(name, *((kind,) if kind else ()), changes=parse_changes(changes)).model_dump(mode="json")
     if as_json:
         print_json(content)
         return
@@ -32,27 +47,33 @@ def targets_command(
     output.print(table)
 
 
-def _list_targets(as_json: bool) -> None:
-    targets = [load_target(name) for name in target_names()]
+def _list_targets(as_json: bool, kinds: tuple[str, ...]) -> None:
+    documents = [load_document(name, kind) for kind in kinds for name in target_names(kind)]
+    rows = [
+        {"name": document.name, "kind": document.model_dump()["kind"], "summary": document.summary}
+        for document in documents
+    ]
     if as_json:
-        print_json([{"name": target.name, "summary": target.summary} for target in targets])
+        print_json(rows)
         return
     table = Table()
-    table.add_column("target")
+    table.add_column("name", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
     table.add_column("summary", overflow="fold")
-    for target in targets:
-        table.add_row(target.name, target.summary)
+    for row in rows:
+        table.add_row(row["name"], row["kind"], row["summary"])
     output.print(table)
 
 
-def target_rows(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+def target_rows(content: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """(key, value, unit, source) of every leaf; the last two empty for what is not a number."""
-    for key, value in content.items():
+    pairs = content.items() if isinstance(content, dict) else ((str(place), item) for place, item in enumerate(content))
+    for key, value in pairs:
         if prefix + key in ("name", "summary"):
             continue
         if isinstance(value, dict) and set(value) == {"value", "unit", "source"}:
             yield prefix + key, f"{value['value']:g}", value["unit"], value["source"]
-        elif isinstance(value, dict):
+        elif isinstance(value, dict | list) and value:
             yield from target_rows(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, "none" if value is None else str(value), "", ""
+            yield prefix + key, "none" if value in (None, []) else str(value), "", ""

@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tilewright.compiler.driver import compile as compile
+    from tilewright.runtime.characterize import characterize as characterize
     from tilewright.runtime.evaluate import evaluate as evaluate
     from tilewright.runtime.plan import Plan as Plan
     from tilewright.runtime.plan import load as load
     from tilewright.runtime.session import Session as Session
     from tilewright.targets import InputError as InputError
     from tilewright.targets import Target as Target
+    from tilewright.targets import load_chip as load_chip
+    from tilewright.targets import load_programming as load_programming
     from tilewright.targets import load_target as load_target
 
     __version__: str
 
 _HOMES = {
+    "characterize": "tilewright.runtime.characterize",
     "compile": "tilewright.compiler.driver",
     "evaluate": "tilewright.runtime.evaluate",
     "Plan": "tilewright.runtime.plan",
@@ -33,10 +37,24 @@ _HOMES = {
     "Session": "tilewright.runtime.session",
     "InputError": "tilewright.targets",
     "Target": "tilewright.targets",
+    "load_chip": "tilewright.targets",
+    "load_programming": "tilewright.targets",
     "load_target": "tilewright.targets",
 }
 
-__all__ = ["InputError", "Plan", "Session", "Target", "compile", "evaluate", "load", "load_target"]
+__all__ = [
+    "InputError",
+    "Plan",
+    "Session",
+    "Target",
+    "characterize",
+    "compile",
+    "evaluate",
+    "load",
+    "load_chip",
+    "load_programming",
+    "load_target",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,11 @@ from tilewright.compiler.passes.account_for_weights import account_for_weights
 from tilewright.compiler.passes.assign_targets import assign_targets
 from tilewright.compiler.passes.calibrate import calibrate
 from tilewright.compiler.passes.canonicalize import canonicalize
+from tilewright.compiler.passes.choose_programming import choose_programming
+from tilewright.compiler.passes.clip_weights import clip_weights
 from tilewright.compiler.passes.find_layers import find_layers
 from tilewright.compiler.passes.fold_batch_norms import fold_batch_norms
+from tilewright.compiler.passes.fold_channel_scales import fold_channel_scales
 from tilewright.compiler.passes.fuse_shared_inputs import fuse_shared_inputs
 from tilewright.compiler.passes.locate_samples import locate_samples
 from tilewright.compiler.passes.observe import observe
@@ -29,10 +32,13 @@ PASSES: list[tuple[str, Pass]] = [
     ("fuse_shared_inputs", fuse_shared_inputs),
     ("route_attention", route_attention),
     ("locate_samples", locate_samples),
+    ("assign_targets", assign_targets),
+    ("choose_programming", choose_programming),
     ("observe", observe),
     ("rescale_channels", rescale_channels),
+    ("fold_channel_scales", fold_channel_scales),
+    ("clip_weights", clip_weights),
     ("calibrate", calibrate),
-    ("assign_targets", assign_targets),
     ("partition", partition),
     ("place", place),
     ("account_for_weights", account_for_weights),

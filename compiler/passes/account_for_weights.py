@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import fx
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.runtime.plan import WeightRecord
+from tilewright.targets.spec import DigitalTarget
 
 aten = torch.ops.aten
 LOOKUPS = {aten.embedding.default, aten.index.Tensor, aten.index_select.default, aten.gather.default}
@@ -33,9 +35,10 @@ def account_for_weights(compilation: Compilation) -> None:
     for name, tensor in compilation.traced.parameters.items():
         layers, read_by = on_tiles.get(name, []), readers.get(name, [])
         is_table = any(node.target in LOOKUPS for node in read_by)
-        place, reason = "digital", ""
+        place: Literal["analog", "digital", "look-up"] = "digital"
+        reason = ""
         if layers:
-            place, reason = "analog", "a constant matrix that multiplies activations"
+            place, reason = _place(compilation, layers)
             if is_table:
                 reason += "; the same numbers are a look-up table in digital memory too"
         elif name in compilation.digital_reasons:
@@ -56,6 +59,15 @@ def account_for_weights(compilation: Compilation) -> None:
     total = sum(weight.parameters for weight in compilation.weights)
     if total != compilation.traced.model.parameters:
         raise ValueError(f"{total} parameters were accounted for, the model has {compilation.traced.model.parameters}")
+
+
+def _place(compilation: Compilation, layers: list[str]) -> tuple[Literal["analog", "digital"], str]:
+    """On tiles, or on digital units if all its layers are there."""
+    reason = "a constant matrix that multiplies activations"
+    targets = [compilation.target_of(compilation.layers[name]) for name in layers]
+    if all(isinstance(target, DigitalTarget) for target in targets):
+        return "digital", f"{reason}, on {targets[0].name}"
+    return "analog", reason
 
 
 def _of_layers(compilation: Compilation) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -1,25 +1,43 @@
-"""Which target each layer runs on."""
+"""Which target of the chip each layer runs on."""
 
 from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.runtime.plan import Decision, Figure
+from tilewright.compiler.overrides import chosen_for
+from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import DigitalTarget
 
 
 def assign_targets(compilation: Compilation) -> None:
-    """Put every layer on the target of the compilation: with one target there is nothing to weigh."""
-    target = compilation.target
+    """Put every layer on the chip's first target, or on the one that was asked for it."""
+    targets = [target.name for target in compilation.chip.targets]
+    for pattern, target in compilation.wanted_targets.items():
+        if target not in targets:
+            raise InputError(
+                f"target {target!r} is asked for {pattern!r}, but is not on chip {compilation.chip.name}; "
+                f"{nearest(target, targets)}"
+            )
+    chosen = chosen_for(compilation.layers, compilation.wanted_targets, "target")
     for layer in compilation.layers.values():
-        layer.target = target.name
-        layer.reason = (
-            f"its weights are constant, so they can stay in crossbars; {target.name} is the only target offered"
-        )
+        layer.target, pattern = chosen.get(layer.name, (targets[0], ""))
+        why = f"asked for by {pattern!r}" if pattern else "the only target offered" if len(targets) == 1 else (
+            "the chip's first target; nothing else was asked for"
+        )  # fmt: skip
+        layer.reason = _reason(compilation, layer, why)
         compilation.decisions.append(
             Decision(
                 made_by="assign_targets",
                 subject=layer.name,
-                choice=target.name,
-                reason="the only target offered",
-                figures=[Figure(name="targets offered", value=1, unit="target")],
+                choice=layer.target,
+                reason=why,
+                figures=[Figure(name="targets offered", value=len(targets), unit="target")],
+                rejected=[Alternative(choice=name, figures=[]) for name in targets if name != layer.target],
             )
         )
+
+
+def _reason(compilation: Compilation, layer: LayerRecord, why: str) -> str:
+    if isinstance(compilation.target_of(layer), DigitalTarget):
+        return f"its weights are constant; {layer.target} is {why}"
+    return f"its weights are constant, so they can stay in crossbars; {layer.target} is {why}"

@@ -9,13 +9,15 @@ from torch import Tensor
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
 from tilewright.compiler.output_error import output_error
-from tilewright.compiler.passes.partition import split_evenly
+from tilewright.compiler.passes.observe import KEPT_ROWS
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import IntMatmul
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, MatmulRecord
-from tilewright.runtime.programming import column_scale
+from tilewright.runtime.programming import normalise, weight_scale
+from tilewright.runtime.splitting import split_columns, split_rows
 from tilewright.runtime.tile import TileRow
-from tilewright.targets.spec import Target
+from tilewright.runtime.units import rounded
+from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, bits_of
+from tilewright.targets.spec.tile import PercentileRange, StaticRange
 
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 """Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
@@ -29,7 +31,11 @@ def calibrate(compilation: Compilation) -> None:
     """Fix every range. What chose it, and what was rejected, goes into the decisions."""
     for layer in compilation.layers.values():
         seen = [compilation.layer_inputs.pop((layer.name, use)) for use in range(len(layer.uses))]
-        _choose_input_ranges(compilation, layer, seen)
+        target = compilation.target_of(layer)
+        if isinstance(target, DigitalTarget):
+            _choose_unit_ranges(compilation, layer, target, seen)
+        else:
+            _choose_tile_ranges(compilation, layer, target, seen)
     for matmul in compilation.matmuls.values():
         left, right = (compilation.matmul_operands.pop((matmul.name, side)) for side in (0, 1))
         _choose_operand_ranges(compilation, matmul, left, right)
@@ -50,16 +56,73 @@ def range_candidates(seen: Observed) -> dict[str, float]:
     return ranges
 
 
-def _choose_input_ranges(compilation: Compilation, layer: LayerRecord, observed: list[Observed]) -> None:
+def _choose_tile_ranges(
+    compilation: Compilation, layer: LayerRecord, target: AnalogTarget, observed: list[Observed]
+) -> None:
     weight = compilation.layer_module(layer.name).weight
     if layer.has_channel_scale:
         scale = compilation.channel_scales[layer.name]
         weight, observed = weight * scale, [seen.divided_by(scale) for seen in observed]
-    simulation = RangeSimulation(weight, compilation.target)
+    rule = target.tile.input_range
+    simulation = RangeSimulation(weight, target, layer.clip_deviations) if rule.rule == "least_error" else None
+    for use, seen in enumerate(observed):
+        subject = layer.name if len(observed) == 1 else f"{layer.name} use {use}"
+        if isinstance(rule, DynamicRange):
+            layer.uses[use].input_range = None
+            compilation.decisions.append(_own_range(subject, target))
+            continue
+        candidates = range_candidates(seen)
+        if simulation is not None:
+            candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
+            errors = {name: simulation.error(seen.kept, value) for name, value in candidates.items()}
+            best = min(errors, key=lambda name: errors[name])
+        else:
+            candidates, best, errors = _by_rule(rule, seen), rule.rule, {}
+        layer.uses[use].input_range = candidates[best]
+        compilation.decisions.append(_decision(subject, "input range", best, candidates, errors))
+    if target.drift_compensation == "affine":
+        _keep_calibration(compilation, layer, observed)
+
+
+def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, float]:
+    """The one range that a target asks for."""
+    if isinstance(rule, StaticRange) or seen.largest == 0:
+        return {rule.rule: seen.largest or 1.0}
+    percentile = float(np.percentile(seen.kept.abs().numpy(), float(rule.percentile)))
+    return {rule.rule: percentile or seen.largest}
+
+
+def _own_range(subject: str, target: AnalogTarget) -> Decision:
+    return Decision(
+        made_by="calibrate",
+        subject=subject,
+        choice="input range: each input vector's own",
+        reason=f"{target.name} finds a range for each vector while it runs",
+        figures=[Figure(name="readings at most", value=1 + (target.tile.doublings or 0), unit="reading")],
+    )
+
+
+def _keep_calibration(compilation: Compilation, layer: LayerRecord, observed: list[Observed]) -> None:
+    """Inputs as the DACs see them, for the fit of factor and offset at each time; of all uses alike."""
+    each = max(1, KEPT_ROWS // len(observed))
+    parts = [seen.kept[:: -(-len(seen.kept) // each)] / (use.input_range or 1.0)
+             for seen, use in zip(observed, layer.uses, strict=True) if len(seen.kept)]  # fmt: skip
+    if parts:
+        layer.has_calibration = True
+        compilation.calibrations[layer.name] = torch.cat(parts)
+
+
+def _choose_unit_ranges(
+    compilation: Compilation, layer: LayerRecord, unit: DigitalTarget, observed: list[Observed]
+) -> None:
+    """Ranges of a digital unit's inputs, by least rounding error; floating point has none."""
+    if bits_of(unit.inputs) is None:
+        for record in layer.uses:
+            record.input_range = None
+        return
     for use, seen in enumerate(observed):
         candidates = range_candidates(seen)
-        candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
-        errors = {name: simulation.error(seen.kept, value) for name, value in candidates.items()}
+        errors = {name: _rounding_error(seen.kept, value, unit.inputs) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         layer.uses[use].input_range = candidates[best]
         subject = layer.name if len(observed) == 1 else f"{layer.name} use {use}"
@@ -69,14 +132,15 @@ def _choose_input_ranges(compilation: Compilation, layer: LayerRecord, observed:
 class RangeSimulation:
     """One layer on tiles with exact weights: what converters and output noise alone do at an input range."""
 
-    def __init__(self, weight: Tensor, target: Target) -> None:
+    def __init__(self, weight: Tensor, target: AnalogTarget, clip_deviations: float | None) -> None:
         """weight: [outputs, inputs]."""
-        self.row_splits = split_evenly(weight.shape[1], target.tile.rows)
+        self.row_splits = split_rows(weight.shape[1], target.tile)
+        column_splits = split_columns(weight.shape[0], target.tile)
         self.weight = weight
         self.rows, self.scales = [], []
         for part in weight.split(self.row_splits, dim=1):
-            self.scales.append(column_scale(part))
-            self.rows.append(TileRow(part / self.scales[-1].unsqueeze(1), target))
+            self.scales.append(weight_scale(part, column_splits, target.tile.weight_scale, clip_deviations))
+            self.rows.append(TileRow(normalise(part, self.scales[-1]), target))
 
     def error(self, x: Tensor, input_range: float) -> float:
         """The output error of the products with ``x`` [samples, inputs]; the noise has a fixed name."""
@@ -94,34 +158,36 @@ def _choose_operand_ranges(compilation: Compilation, matmul: MatmulRecord, left:
     for side, seen in (("left", left), ("right", right)):
         candidates = range_candidates(seen)
         values = seen.kept
-        errors = {name: _rounding_error(values, value, matmul.bits) for name, value in candidates.items()}
+        errors = {name: _rounding_error(values, value, matmul.operands) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         setattr(matmul, f"{side}_range", candidates[best])
         decision = _decision(matmul.name, f"{side} operand range", best, candidates, errors)
         compilation.decisions.append(decision)
 
 
-def _rounding_error(values: Tensor, value_range: float, bits: int | None) -> float:
+def _rounding_error(values: Tensor, value_range: float, number_format: str) -> float:
     norm = float(values.norm())
-    if bits is None or not norm:
+    if bits_of(number_format) is None or not norm:
         return 0.0
-    unit = IntMatmul(bits, value_range, value_range)
-    rounded = unit.quantise(values, value_range) * (value_range / unit.largest)
-    return float((rounded - values).norm()) / norm
+    return float((rounded(values, number_format, value_range) - values).norm()) / norm
 
 
 def _decision(subject: str, what: str, best: str, candidates: dict[str, float], errors: dict[str, float]) -> Decision:
     def figures(name: str) -> list[Figure]:
-        return [
-            Figure(name="range", value=candidates[name], unit="input"),
-            Figure(name="simulated error", value=errors[name], unit="1"),
-        ]
+        error = [Figure(name="simulated error", value=errors[name], unit="1")] if name in errors else []
+        return [Figure(name="range", value=candidates[name], unit="input"), *error]
 
     return Decision(
         made_by="calibrate",
         subject=subject,
         choice=f"{what}: {best} of |x|",
-        reason="the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate",
+        reason=_why(candidates, errors),
         figures=figures(best),
         rejected=[Alternative(choice=name, figures=figures(name)) for name in candidates if name != best],
     )
+
+
+def _why(candidates: dict[str, float], errors: dict[str, float]) -> str:
+    if not errors:
+        return "the target asks for this rule"
+    return "the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate"

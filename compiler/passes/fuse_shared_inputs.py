@@ -102,16 +102,21 @@ def tiles_needed(layer: LayerRecord, tile: Tile) -> int:
 
 
 def _decide(compilation: Compilation, group: list[LayerRecord], fused: LayerRecord) -> None:
-    tile = compilation.target.tile
-    together, apart = tiles_needed(fused, tile), sum(tiles_needed(layer, tile) for layer in group)
+    tiles = compilation.chip.tiles
+    figures, rejected = [Figure(name="input conversions", value=1, unit="1 a token")], []
+    if tiles:
+        tile = tiles[0].target.tile
+        figures = _figures(tiles_needed(fused, tile), 1)
+        apart = sum(tiles_needed(layer, tile) for layer in group)
+        rejected = [Alternative(choice="each on tiles of its own", figures=_figures(apart, len(group)))]
     compilation.decisions.append(
         Decision(
             made_by="fuse_shared_inputs",
             subject=fused.name,
             choice=f"one matrix of {len(group)}: {', '.join(layer.name for layer in group)}",
             reason="they multiply one input: one conversion to analog serves all, and it never takes more tiles",
-            figures=_figures(together, 1),
-            rejected=[Alternative(choice="each on tiles of its own", figures=_figures(apart, len(group)))],
+            figures=figures,
+            rejected=rejected,
         )
     )
 

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.runtime.plan import Alternative, Block, Decision, Figure, LayerRecord, TilePosition
+from tilewright.runtime.splitting import split_columns, split_evenly, split_greedily, split_rows
+from tilewright.targets.spec import Tile
 
 UNPLACED = TilePosition(chip=0, row=0, column=0)
 
 
 def partition(compilation: Compilation) -> None:
-    """Split each layer evenly, over as few tiles as it can have."""
-    tile = compilation.target.tile
-    for layer in compilation.layers.values():
-        rows, columns = split_evenly(layer.inputs, tile.rows), split_evenly(layer.outputs, tile.columns)
+    """Split each layer on tiles over as few tiles as it can have; a digital unit takes a layer whole."""
+    for layer, target in compilation.layers_on_tiles():
+        rows, columns = split_rows(layer.inputs, target.tile), split_columns(layer.outputs, target.tile)
         layer.blocks = [
             Block(rows=row_range, columns=column_range, tile=UNPLACED)
             for row_range in ranges(rows)
             for column_range in ranges(columns)
         ]
-        compilation.decisions.append(_decision(layer, rows, columns, tile.rows))
-
-
-def split_evenly(size: int, limit: int) -> list[int]:
-    """The fewest parts of at most ``limit``, as equal as they can be: 768 by 512 -> [384, 384]."""
-    parts = -(-size // limit)
-    small, larger = divmod(size, parts)
-    return [small + 1] * larger + [small] * (parts - larger)
+        compilation.decisions.append(_decision(layer, rows, columns, target.tile))
 
 
 def ranges(sizes: list[int]) -> list[tuple[int, int]]:
@@ -34,13 +28,15 @@ def ranges(sizes: list[int]) -> list[tuple[int, int]]:
     return [(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
 
 
-def _decision(layer: LayerRecord, rows: list[int], columns: list[int], limit: int) -> Decision:
-    greedy = [min(limit, layer.inputs - start) for start in range(0, layer.inputs, limit)]
+def _decision(layer: LayerRecord, rows: list[int], columns: list[int], tile: Tile) -> Decision:
+    even, greedy = split_evenly(layer.inputs, int(tile.rows)), split_greedily(layer.inputs, int(tile.rows))
+    other = greedy if rows == even else even
     rejected = []
     reason = "the fewest tiles"
-    if greedy != rows:
-        reason = "the fewest tiles; equal row-blocks keep the largest sum of an ADC, and so its clipping, smallest"
-        rejected = [Alternative(choice=f"row-blocks of {_text(greedy)}", figures=[_largest(greedy)])]
+    if other != rows:
+        why = "equal row-blocks keep the largest sum of an ADC, and so its clipping, smallest"
+        reason = f"the fewest tiles; {why if rows == even else 'the target asks for full tiles first'}"
+        rejected = [Alternative(choice=f"row-blocks of {_text(other)}", figures=[_largest(other)])]
     return Decision(
         made_by="partition",
         subject=layer.name,

@@ -2,63 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tilewright.compiler.compilation import Compilation
-from tilewright.runtime.plan import Alternative, Decision, Figure, Placement, TilePosition
-from tilewright.targets.spec import Chip
+from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, Placement, TilePosition
+from tilewright.targets.spec import Tiles
 
 
 def place(compilation: Compilation) -> None:
-    """Lay the blocks along the mesh in the order of the network, one a tile.
+    """Lay the blocks along the mesh of their target's tiles in the order of the network, one a tile.
 
     The path turns at each end of a row, so that blocks which follow one another are neighbours. A layer that would
-    be cut by the end of a chip starts on the next one if it fits there whole.
+    be cut by the end of a chip starts on the next one if it fits there whole. Tiles of several targets lie side by
+    side: each kind has its own columns of the mesh.
     """
-    chip, tile = compilation.target.chip, compilation.target.tile
-    next_tile = used = cells = skipped = 0
-    for layer in compilation.layers.values():
-        left = -next_tile % chip.tiles or chip.tiles
-        if left < len(layer.blocks) <= chip.tiles:
+    chip = compilation.chip
+    chips = used = cells = offered = first_column = 0
+    for tiles in chip.tiles:
+        layers = [layer for layer in compilation.layers.values() if layer.target == tiles.target.name]
+        laid = _lay(layers, tiles, first_column)
+        chips, used = max(chips, laid.chips), used + laid.used
+        cells += sum(layer.inputs * layer.outputs for layer in layers)
+        offered += laid.used * tiles.target.tile.rows * tiles.target.tile.columns
+        first_column += int(tiles.mesh_columns)
+        compilation.decisions.append(_decision(laid, tiles, alone=len(chip.tiles) == 1))
+    compilation.placement = Placement(
+        chips=chips, mesh=chip.mesh, tiles=used, utilisation=cells / offered if offered else 0.0
+    )
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Where the blocks of one kind of tile came to lie, in sum."""
+
+    chips: int
+    used: int
+    skipped: int
+
+
+def _lay(layers: list[LayerRecord], tiles: Tiles, first_column: int) -> Laid:
+    next_tile = used = skipped = 0
+    for layer in layers:
+        left = -next_tile % tiles.count or tiles.count
+        if left < len(layer.blocks) <= tiles.count:
             skipped += left
             next_tile += left
         for block in layer.blocks:
-            block.tile = position(next_tile, chip)
+            block.tile = position(next_tile, tiles, first_column)
             next_tile += 1
         used += len(layer.blocks)
-        cells += layer.inputs * layer.outputs
-    chips = -(-next_tile // chip.tiles)
-    compilation.placement = Placement(
-        chips=chips,
-        mesh=(int(chip.mesh_rows), int(chip.mesh_columns)),
-        tiles=used,
-        utilisation=cells / (used * tile.rows * tile.columns) if used else 0.0,
-    )
-    compilation.decisions.append(_decision(chips, used, skipped, chip))
+    return Laid(-(-next_tile // tiles.count), used, skipped)
 
 
-def position(number: int, chip: Chip) -> TilePosition:
+def position(number: int, tiles: Tiles, first_column: int = 0) -> TilePosition:
     """The place of the ``number``-th tile on a path that goes right on even rows and left on odd ones."""
-    on_chip = number % chip.tiles
-    row, column = divmod(on_chip, int(chip.mesh_columns))
+    on_chip = number % tiles.count
+    row, column = divmod(on_chip, int(tiles.mesh_columns))
     if row % 2:
-        column = int(chip.mesh_columns) - 1 - column
-    return TilePosition(chip=number // chip.tiles, row=row, column=column)
+        column = int(tiles.mesh_columns) - 1 - column
+    return TilePosition(chip=number // tiles.count, row=row, column=first_column + column)
 
 
-def _decision(chips: int, used: int, skipped: int, chip: Chip) -> Decision:
+def _decision(laid: Laid, tiles: Tiles, alone: bool) -> Decision:
+    chips, used = laid.chips, laid.used
     return Decision(
         made_by="place",
-        subject="all layers",
+        subject="all layers" if alone else f"all layers on {tiles.target.name}",
         choice=f"{chips} chip{'s' if chips != 1 else ''}, one block a tile, in the order of the network",
         reason="neighbouring layers exchange activations; a layer is kept on one chip where it fits one",
         figures=[
             Figure(name="tiles used", value=used, unit="tile"),
-            Figure(name="tiles on a chip", value=chip.tiles, unit="tile"),
-            Figure(name="tiles left free at the end of a chip", value=skipped, unit="tile"),
+            Figure(name="tiles on a chip", value=tiles.count, unit="tile"),
+            Figure(name="tiles left free at the end of a chip", value=laid.skipped, unit="tile"),
         ],
         rejected=[
             Alternative(
                 choice="fill every chip to its last tile",
-                figures=[Figure(name="chips", value=-(-used // chip.tiles), unit="chip")],
+                figures=[Figure(name="chips", value=-(-used // tiles.count), unit="chip")],
             )
         ],
     )

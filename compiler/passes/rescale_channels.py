@@ -4,7 +4,8 @@ A few channels of a transformer's activations are tens of times larger than the 
 leaves the rest a handful of DAC steps, and their sums lie near the ADC's noise. Dividing channel j of the input by s_j
 in digital and multiplying its weights by s_j changes nothing in the product and lets all channels use the converters
 alike. The price is a digital multiplication a channel, and columns whose scale is set by the weights of an outlier
-channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is decided for each layer on a simulated chip.
+channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is decided for each layer on a simulated chip;
+``fold_channel_scales`` then spares the multiplications where it can.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ from torch import Tensor
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
-from tilewright.compiler.output_error import output_error
-from tilewright.compiler.passes.partition import split_evenly
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.compiler.simulation import simulated_error
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
@@ -25,31 +23,29 @@ EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 CUTS = (99.0, 95.0, 80.0)
 """s_j = max(1, largest |x_j| / that percentile over channels): only the largest channels move."""
 UNSCALED = "no channel scale"
-SIMULATED_TIME = 86400.0
-"""Seconds after programming at which candidates are compared: a day, midway between a second and a month in decades."""
-SIMULATED_COLUMNS = 256
-"""Columns of a layer that are simulated, evenly spaced; columns are alike in law."""
 LEAST_GAIN = 0.05
 """The error must fall by this share to be worth a multiplication a channel."""
 
 
 @torch.inference_mode()
 def rescale_channels(compilation: Compilation) -> None:
-    """Choose the exponent of every layer. Nothing to do where inputs are not converted."""
-    if compilation.target.tile.dac is None:
-        return
-    for layer in compilation.layers.values():
+    """Choose the scale of every layer on tiles. Nothing to do where inputs are not converted."""
+    for layer, target in compilation.layers_on_tiles():
+        if target.tile.dac is None:
+            continue
         seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
-        weight = compilation.layer_module(layer.name).weight
-        scales = scale_candidates(seen)
-        errors = {UNSCALED: _simulated_error(compilation, weight, seen, None)}
-        errors |= {name: _simulated_error(compilation, weight, seen, scale) for name, scale in scales.items()}
+        weight, method = compilation.layer_module(layer.name).weight, compilation.method_of(layer)
+        scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
+        errors = {
+            name: simulated_error(target, method, weight, seen, channel_scale=scale) for name, scale in scales.items()
+        }
         best = min(errors, key=lambda name: errors[name])
         if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
             best = UNSCALED
-        if best != UNSCALED:
+        scale = scales[best]
+        if scale is not None:
             layer.has_channel_scale = True
-            compilation.channel_scales[layer.name] = scales[best]
+            compilation.channel_scales[layer.name] = scale
         compilation.decisions.append(_decision(layer, best, errors))
 
 
@@ -66,20 +62,6 @@ def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
         cut = largest.sort().values[round((len(largest) - 1) * percentile / 100)]
         candidates[f"channel scale above percentile {percentile:g}"] = (largest / cut).clamp(min=1.0)
     return candidates
-
-
-def _simulated_error(compilation: Compilation, weight: Tensor, seen: list[Observed], scale: Tensor | None) -> float:
-    """The output error over all uses, on a chip with every effect, a day after programming."""
-    target = compilation.target
-    places = torch.linspace(0, weight.shape[0] - 1, min(SIMULATED_COLUMNS, weight.shape[0])).round().long()
-    weight = weight[places]
-    splits = (split_evenly(weight.shape[1], target.tile.rows), split_evenly(weight.shape[0], target.tile.columns))
-    scaled = seen if scale is None else [observed.divided_by(scale) for observed in seen]
-    uses = [Use(observed.largest or 1.0, None) for observed in scaled]
-    tiles = AnalogLinear("simulated", weight, None, uses, splits, SimulatedChip(target, Draws(0, 0)), scale)
-    tiles.advance_to(SIMULATED_TIME)
-    outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
-    return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
 
 
 def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decision:

@@ -7,9 +7,10 @@ from torch import fx
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.rewriting import depends_on_activations
-from tilewright.runtime.layers import DigitalMatmul
 from tilewright.runtime.names import matmul_path
 from tilewright.runtime.plan import Decision, Figure, MatmulRecord
+from tilewright.runtime.units import DigitalMatmul
+from tilewright.targets.spec import bits_of
 
 aten = torch.ops.aten
 SOFTMAX = {aten.softmax.int, aten._softmax.default, aten._safe_softmax.default}
@@ -57,13 +58,12 @@ def _record(compilation: Compilation, node: fx.Node) -> MatmulRecord:
     name, number = base, 2
     while name in compilation.matmuls:
         name, number = f"{base}_{number}", number + 1
-    bits = compilation.attention_bits
+    operands = compilation.attention_operands
     reason = (
-        f"both operands change with the input, so neither can stay in a crossbar: an INT{bits} unit multiplies them"
-        if bits is not None
-        else "both operands change with the input, so neither can stay in a crossbar; the target multiplies in FP32"
+        f"both operands change with the input, so neither can stay in a crossbar: an {operands.upper()} unit "
+        "multiplies them"
     )
-    return MatmulRecord(name=name, kind=kind, bits=bits, left_range=1.0, right_range=1.0, reason=reason)
+    return MatmulRecord(name=name, kind=kind, operands=operands, left_range=1.0, right_range=1.0, reason=reason)
 
 
 def _feeds_softmax(node: fx.Node) -> bool:
@@ -95,6 +95,7 @@ def _comes_from_softmax(node: object) -> bool:
 
 
 def _decision(record: MatmulRecord) -> Decision:
-    unit = f"INT{record.bits} unit" if record.bits is not None else "FP32 unit"
-    figures = [Figure(name="operand precision", value=record.bits or 32, unit="bit")]
+    unit = f"{record.operands.upper()} unit"
+    bits = bits_of(record.operands) or int(record.operands[-2:])
+    figures = [Figure(name="operand precision", value=bits, unit="bit")]
     return Decision(made_by="route_attention", subject=record.name, choice=unit, reason=record.reason, figures=figures)

@@ -10,7 +10,8 @@ from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
 from tilewright.runtime.plan import Decision, Figure, LayerRecord
 from tilewright.runtime.plan_check import check_placement
-from tilewright.targets.spec import IdealDevice, Target
+from tilewright.targets.loading import load_programming
+from tilewright.targets.spec import AnalogTarget, IdealDevice
 
 
 def verify(compilation: Compilation) -> None:
@@ -20,12 +21,10 @@ def verify(compilation: Compilation) -> None:
     plan on the ideal target equals the model. Raises ``ValueError`` otherwise.
     """
     assert compilation.placement is not None
-    tile = compilation.target.tile
-    check_placement(compilation.layers.values(), compilation.placement, tile.rows, tile.columns)
-    ideal = without_noise(compilation.target)
+    check_placement(compilation.layers.values(), compilation.placement, compilation.chip)
     worst, worst_layer = 0.0, "none"
-    for layer in compilation.layers.values():
-        error = _error_on_tiles(compilation, layer, ideal)
+    for layer, target in compilation.layers_on_tiles():
+        error = _error_on_tiles(compilation, layer, without_noise(target))
         if not error <= TOLERANCE:
             raise ValueError(f"layer {layer.name} on ideal tiles has relative error {error:.2e}")
         if error >= worst:
@@ -41,8 +40,8 @@ def verify(compilation: Compilation) -> None:
     )
 
 
-def without_noise(target: Target) -> Target:
-    """The same tiles and chip with ideal devices and no converters."""
+def without_noise(target: AnalogTarget) -> AnalogTarget:
+    """The same tiles with ideal devices and no converters."""
     tile = target.tile
     quiet = {
         "dac": None,
@@ -55,6 +54,8 @@ def without_noise(target: Target) -> Target:
     return target.model_copy(
         update={
             "device": IdealDevice(statistics="ideal"),
+            "stuck_devices": None,
+            "programming": load_programming("direct"),
             "tile": tile.model_copy(update=quiet),
             "drift_compensation": "none",
         }
@@ -62,7 +63,7 @@ def without_noise(target: Target) -> Target:
 
 
 @torch.inference_mode()
-def _error_on_tiles(compilation: Compilation, layer: LayerRecord, ideal: Target) -> float:
+def _error_on_tiles(compilation: Compilation, layer: LayerRecord, ideal: AnalogTarget) -> float:
     module = compilation.layer_module(layer.name)
     splits = (layer.row_splits, layer.column_splits)
     chip = SimulatedChip(ideal, Draws(0, 0))

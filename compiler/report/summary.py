@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.targets.spec import AnalogTarget
 
 
 @dataclass(frozen=True)
 class LayerLine:
-    """One layer. Shapes are inputs x outputs, in weights; ranges in units of the input."""
+    """One layer. Shapes are inputs x outputs, in weights; ranges in units of the input, None where vectors have their
+    own. On digital units there are no tiles, no programming and no drift compensation.
+    """
 
     name: str
     parts: list[str]
@@ -22,10 +25,14 @@ class LayerLine:
     tiles: int
     utilisation: float
     target: str
+    programming: str | None
+    devices_per_weight: int
+    drift_compensation: str | None
+    clip_deviations: float | None
     uses: int
-    input_ranges: list[float]
+    input_ranges: list[float | None]
     channel_scale: bool
-    first_tile: dict[str, int]
+    first_tile: dict[str, int] | None
     reason: str
     decisions: list[str]
 
@@ -90,8 +97,6 @@ class Report:
 def summarise(plan: Plan) -> Report:
     """The report of a plan; reads nothing but the plan."""
     document = plan.document
-    tile = document.target.tile
-    cells = tile.rows * tile.columns
     decisions: dict[str, list[str]] = {}
     for decision in document.decisions:
         decisions.setdefault(decision.subject, []).append(f"{decision.made_by}: {decision.choice} ({decision.reason})")
@@ -104,8 +109,8 @@ def summarise(plan: Plan) -> Report:
         model=document.model.name,
         architecture=document.model.architecture,
         model_sha256=document.model.sha256,
-        target=document.target.name,
-        target_summary=document.target.summary,
+        target=document.chip.name,
+        target_summary=document.chip.summary,
         tiles=document.placement.tiles,
         chips=document.placement.chips,
         tiles_per_chip=mesh[0] * mesh[1],
@@ -114,12 +119,12 @@ def summarise(plan: Plan) -> Report:
         parameters_on_tiles=parameters["analog"],
         parameters_look_up=parameters["look-up"],
         parameters_digital=parameters["digital"],
-        layers=[_layer_line(layer, cells, decisions.get(layer.name, [])) for layer in document.layers],
+        layers=[_layer_line(plan, layer, decisions.get(layer.name, [])) for layer in document.layers],
         matmuls=[
             MatmulLine(
                 name=matmul.name,
                 kind=matmul.kind,
-                unit="fp32" if matmul.bits is None else f"int{matmul.bits}",
+                unit=matmul.operands,
                 left_range=matmul.left_range,
                 right_range=matmul.right_range,
                 reason=matmul.reason,
@@ -147,8 +152,13 @@ def summarise(plan: Plan) -> Report:
     )
 
 
-def _layer_line(layer: LayerRecord, cells: int, decisions: list[str]) -> LayerLine:
-    first = layer.blocks[0].tile
+def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str]) -> LayerLine:
+    document = plan.document
+    target = document.chip.target(layer.target)
+    tile = target.tile if isinstance(target, AnalogTarget) else None
+    offered = len(layer.blocks) * tile.rows * tile.columns if tile is not None else 0
+    first = layer.blocks[0].tile if layer.blocks else None
+    methods = {method.name: method for method in document.programming}
     return LayerLine(
         name=layer.name,
         parts=[part.weight for part in layer.parts],
@@ -157,12 +167,16 @@ def _layer_line(layer: LayerRecord, cells: int, decisions: list[str]) -> LayerLi
         block_rows=len(layer.row_splits),
         block_columns=len(layer.column_splits),
         tiles=len(layer.blocks),
-        utilisation=layer.inputs * layer.outputs / (len(layer.blocks) * cells),
+        utilisation=layer.inputs * layer.outputs / offered if offered else 0.0,
         target=layer.target,
+        programming=layer.programming,
+        devices_per_weight=2 * methods[layer.programming].pairs if layer.programming else 0,
+        drift_compensation=target.drift_compensation if isinstance(target, AnalogTarget) else None,
+        clip_deviations=layer.clip_deviations,
         uses=len(layer.uses),
         input_ranges=[use.input_range for use in layer.uses],
         channel_scale=layer.has_channel_scale,
-        first_tile={"chip": first.chip, "row": first.row, "column": first.column},
+        first_tile={"chip": first.chip, "row": first.row, "column": first.column} if first else None,
         reason=layer.reason,
         decisions=decisions,
     )

@@ -17,7 +17,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
     """
     console.print(f"[bold]{escape(report.model)}[/] ({escape(report.architecture)}) on [bold]{report.target}[/]")
     chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
-    console.print(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
+    if report.tiles_per_chip:
+        console.print(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
     console.print(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
     console.print(f"               {report.parameters_look_up:,} in look-up tables")
     console.print(f"               {report.parameters_digital:,} digital")
@@ -25,6 +26,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
     console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
     if report.checked_against is not None:
         console.print(f"  checked      {report.checked_relative_error:.1e} from {escape(report.checked_against)}")
+    for line in _programming_lines(report):
+        console.print(line)
     reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
@@ -38,12 +41,31 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         console.print(f"[yellow]note:[/] {escape(warning)}")
 
 
+def _programming_lines(report: Report) -> list[str]:
+    """How the layers are programmed and compensated: a line for each way."""
+    ways: dict[tuple[str, int, str, float | None], int] = {}
+    for layer in report.layers:
+        if layer.programming is not None:
+            clip = layer.clip_deviations
+            way = (layer.programming, layer.devices_per_weight, layer.drift_compensation or "none", clip)
+            ways[way] = ways.get(way, 0) + 1
+    lines = []
+    for (method, devices, compensation, clip), layers in ways.items():
+        cut = f", weights cut at {clip:g} root mean squares" if clip is not None else ""
+        what = f"{escape(method)}, {devices} devices a weight; drift compensation {compensation}{cut}"
+        lines.append(f"  programming  {what} ({layers} layer{'s' if layers != 1 else ''})")
+    return lines
+
+
 def _layer_table(report: Report, reasons: list[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "scaled", "first tile"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("target", no_wrap=True)
+    several = len({layer.programming for layer in report.layers}) > 1
+    if several:
+        table.add_column("programming", no_wrap=True)
     table.add_column("why", justify="right", no_wrap=True)
     for layer in report.layers:
         tile = layer.first_tile
@@ -56,8 +78,9 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
             str(layer.uses),
             _ranges(layer),
             "yes" if layer.channel_scale else "",
-            f"{tile['chip']}:{tile['row']},{tile['column']}",
+            f"{tile['chip']}:{tile['row']},{tile['column']}" if tile else "",
             escape(layer.target),
+            *([escape(layer.programming or "")] if several else []),
             str(reasons.index(layer.reason) + 1),
         )
     return table
@@ -92,7 +115,10 @@ def _digital_table(report: Report) -> Table:
 
 
 def _ranges(layer: LayerLine) -> str:
-    low, high = f"{min(layer.input_ranges):.3g}", f"{max(layer.input_ranges):.3g}"
+    known = [input_range for input_range in layer.input_ranges if input_range is not None]
+    if not known:
+        return "own"
+    low, high = f"{min(known):.3g}", f"{max(known):.3g}"
     return low if low == high else f"{low}..{high}"
 
 

@@ -6,17 +6,14 @@ import torch
 from torch import Tensor
 
 
-class IdealStatistics:
-    """No programming noise, no drift, no 1/f noise."""
+class Unchanging:
+    """What devices without drift and without 1/f noise have in common."""
 
-    deterministic = True
-    writes_zero = False
+    drifts = False
+    exponent_varies = False
+    accumulates_noise = False
 
-    def programming_deviation(self, conductance: Tensor) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(conductance)
-
-    def drift_exponent(self, conductance: Tensor, normal: Tensor) -> Tensor:
+    def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """Zero."""
         return torch.zeros_like(conductance)
 
@@ -27,3 +24,14 @@ class IdealStatistics:
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:
         """Zero."""
         return torch.zeros_like(programmed)
+
+
+class IdealStatistics(Unchanging):
+    """No programming noise, no drift, no 1/f noise."""
+
+    deterministic = True
+    writes_zero = False
+
+    def programming_deviation(self, conductance: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(conductance)

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from tilewright.targets.spec import ClippedLogarithm, PcmDevice
+from tilewright.targets.spec.device import ClippedLogarithm, PcmDevice
 
 SMALLEST = 1e-9
 """Conductance at which ln g and g^-p are cut; every curve has reached its clip long before."""
@@ -27,6 +27,9 @@ class PcmStatistics:
     """The statistics of a ``PcmDevice``; conductances normalised to its maximum."""
 
     deterministic = False
+    drifts = True
+    exponent_varies = True
+    accumulates_noise = True
 
     def __init__(self, device: PcmDevice) -> None:
         self.device = device
@@ -41,8 +44,9 @@ class PcmStatistics:
         in_microsiemens = (noise.quadratic * conductance).add_(noise.linear).mul_(conductance).add_(noise.constant)
         return in_microsiemens.mul_(noise.scale / self.device.conductance_max).clamp_(min=0.0)
 
-    def drift_exponent(self, conductance: Tensor, normal: Tensor) -> Tensor:
+    def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """ν ~ N(μ(g), σ(g)) once per device (Joshi 2020; Rasch 2023 Eq. 9)."""
+        assert normal is not None
         drift = self.device.drift
         exponent = clipped_logarithm(drift.exponent_spread, conductance).mul_(normal)
         exponent.add_(clipped_logarithm(drift.exponent_mean, conductance))

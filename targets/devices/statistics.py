@@ -16,11 +16,20 @@ class DeviceStatistics(Protocol):
     writes_zero: bool
     """True if the device of a pair that holds zero is written, with its noise, as well."""
 
+    drifts: bool
+    """Whether conductances change with time."""
+
+    exponent_varies: bool
+    """Whether devices of one conductance drift apart: only then ``drift_exponent`` needs normal numbers."""
+
+    accumulates_noise: bool
+    """Whether there is 1/f noise since programming."""
+
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write of the target conductance."""
         ...
 
-    def drift_exponent(self, conductance: Tensor, normal: Tensor) -> Tensor:
+    def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """ν of devices with these target conductances, from standard normal numbers."""
         ...
 

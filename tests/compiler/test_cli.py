@@ -112,7 +112,7 @@ def test_compile_does_not_overwrite_unasked(run, small_bert_folder, small_plan, 
     assert "exists already" in sentence(*run("compile", small_bert_folder, "-o", "plan"))
     code, out, _ = run("compile", small_bert_folder, "-o", "plan", "--force", "--target", "ideal", "--name", "mine")
     assert code == 0 and "mine on ideal" in out
-    assert tilewright.load(tmp_path / "plan").document.target.name == "ideal"
+    assert tilewright.load(tmp_path / "plan").document.chip.name == "ideal"
 
 
 def test_calibration_from_files(run, small_bert_folder, inputs_file, tmp_path):
@@ -258,9 +258,9 @@ def test_interrupting_leaves_no_half_plan(run, small_bert_folder, tmp_path, monk
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
     from tilewright.compiler.cli import targets_command
 
-    def broken(name):
+    def broken(name, *kinds, changes):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(targets_command, "load_target", broken)
+    monkeypatch.setattr(targets_command, "load_document", broken)
     with pytest.raises(ZeroDivisionError):
         run("targets", "pcm-512")

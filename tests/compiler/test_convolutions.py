@@ -80,7 +80,7 @@ def test_a_batch_norm_joins_the_column_scale():
 
 def test_the_factor_of_a_batch_norm_moves_no_conductance():
     """With and without the norm: the same weights relative to the largest of their column."""
-    from tilewright.runtime.programming import column_scale
+    from tilewright.runtime.programming import normalise, weight_scale
 
     torch.manual_seed(0)
     conv, norm = nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6)
@@ -89,7 +89,9 @@ def test_the_factor_of_a_batch_norm_moves_no_conductance():
              for model in (nn.Sequential(conv), nn.Sequential(conv, norm))]  # fmt: skip
     one, two = (plan.tensors["on_tiles.0.weight"] for plan in plans)
     assert not torch.allclose(one, two)
-    torch.testing.assert_close(one / column_scale(one).unsqueeze(1), two / column_scale(two).unsqueeze(1))
+    torch.testing.assert_close(
+        normalise(one, weight_scale(one, [len(one)])), normalise(two, weight_scale(two, [len(two)]))
+    )
 
 
 class NotFolding(nn.Module):

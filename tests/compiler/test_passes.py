@@ -19,11 +19,12 @@ from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes import PASSES
 from tilewright.compiler.passes.calibrate import range_candidates
 from tilewright.compiler.passes.fuse_shared_inputs import joint_name
-from tilewright.compiler.passes.partition import ranges, split_evenly
+from tilewright.compiler.passes.partition import ranges
 from tilewright.compiler.passes.place import position
 from tilewright.compiler.passes.rescale_channels import UNSCALED, scale_candidates
 from tilewright.compiler.pipeline import PassError, relative_error, run_passes
-from tilewright.targets import load_target
+from tilewright.runtime.splitting import split_evenly
+from tilewright.targets import load_chip
 
 
 @settings(deadline=None)
@@ -37,8 +38,8 @@ def test_splits_are_fewest_equal_and_complete(size, limit):
 
 
 def test_neighbours_follow_one_another():
-    chip = load_target("pcm-512").chip
-    places = [position(number, chip) for number in range(2 * chip.tiles)]
+    chip = load_chip("pcm-512").tiles[0]
+    places = [position(number, chip) for number in range(2 * chip.count)]
     assert len({(p.chip, p.row, p.column) for p in places}) == len(places)
     for one, two in pairwise(places):
         if one.chip == two.chip:
@@ -120,7 +121,7 @@ def test_every_decision_has_a_reason_and_a_figure(small_plan):
     made_by = {decision.made_by for decision in small_plan.document.decisions}
     assert made_by == {name for name, _ in PASSES} - {
         "canonicalize", "observe", "fold_batch_norms", "unfold_convolutions", "write_as_linear", "locate_samples",
-        "account_for_weights",
+        "account_for_weights", "fold_channel_scales", "clip_weights",
     }  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def test_every_pass_is_verified(small_plan):
 
 def compilation(model, inputs):
     traced = trace(model, inputs, None, None, None)
-    return Compilation(traced=traced, target=load_target("pcm-512"), attention_bits=8, graph=traced.graph)
+    return Compilation(traced=traced, chip=load_chip("pcm-512"), attention_operands="int8", graph=traced.graph)
 
 
 def test_a_pass_that_changes_the_model_is_named():

@@ -5,8 +5,9 @@ import torch
 
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, DigitalLinear, IntMatmul, Reading, SimulatedChip, Use
+from tilewright.runtime.layers import AnalogLinear, DigitalLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.plan import SAMPLES_FIRST
+from tilewright.runtime.units import UnitMatmul
 from tilewright.targets import load_target
 
 
@@ -67,7 +68,8 @@ def test_compensation_factor_is_the_reference_reading_over_the_reading_now():
     layer = make(torch.randn(200, 300), target, splits=([150, 150], [100, 100]))
     layer.advance_to(2592000.0)
     expected = (1 + 2592000.0 / 20) ** 0.06
-    for correction in layer.corrections:
+    for block in layer.row_blocks:
+        correction = block.correction.factor
         assert correction.shape == (200,)
         assert len(correction.unique()) == 2  # one factor a tile
         assert correction.tolist() == pytest.approx([expected] * 200, rel=0.03)
@@ -76,7 +78,7 @@ def test_compensation_factor_is_the_reference_reading_over_the_reading_now():
 def test_without_compensation_nothing_is_corrected():
     layer = make(torch.randn(20, 30), variant(), compensate=False)
     layer.advance_to(1e6)
-    assert (layer.corrections[0] == 1).all()
+    assert (layer.row_blocks[0].correction.factor == 1).all()
 
 
 def test_a_layer_of_zeros_reads_as_its_bias():
@@ -105,7 +107,7 @@ def test_folded_batches_have_the_noise_of_their_samples():
 @pytest.mark.parametrize(("bits", "inner"), [(2, 10), (6, 64), (8, 64), (8, 3000), (16, 500)])
 def test_integer_matmul_is_exact(bits, inner):
     left, right = torch.randn(2, 3, 5, inner), torch.randn(2, 3, inner, 4)
-    unit = IntMatmul(bits, 2.5, 3.5)
+    unit = UnitMatmul(f"int{bits}", 2.5, 3.5)
     largest = 2 ** (bits - 1) - 1
     integers = [
         torch.round(operand * (largest / limit)).clamp(-largest, largest).long()
@@ -117,5 +119,5 @@ def test_integer_matmul_is_exact(bits, inner):
 
 def test_more_bits_are_closer():
     left, right = torch.randn(20, 30), torch.randn(30, 20)
-    errors = [(IntMatmul(bits, 4.0, 4.0)(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
+    errors = [(UnitMatmul(f"int{bits}", 4.0, 4.0)(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
     assert errors == sorted(errors, reverse=True)

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +54,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 2,'
+    assert lines[1] == ' "schema_version": 3,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -81,7 +83,7 @@ def test_saving_does_not_overwrite_unasked_nor_what_is_not_a_plan(small_plan, fo
         small_plan.save(folder)
     small_plan.save(folder, overwrite=True)
     (tmp_path / "precious").mkdir()
-    with pytest.raises(InputError, match="not a plan"):
+    with pytest.raises(InputError, match="holds no plan"):
         small_plan.save(tmp_path / "precious", overwrite=True)
     with pytest.raises(InputError, match="does not exist"):
         small_plan.save(tmp_path / "no" / "where")
@@ -121,12 +123,39 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=3))
-    assert "schema version 3; this tilewright reads versions 1, 2" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=4))
+    assert "schema version 4; this tilewright reads versions 1, 2, 3" in refusal(folder)
+
+
+def as_version_2(content):
+    """One target in the words of then, which was the chip too; bits instead of formats."""
+    content["schema_version"] = 2
+    del content["chip"], content["programming"]
+    content["target"] = yaml.safe_load((Path(__file__).parents[1] / "targets/pcm-512-version-1.yaml").read_text())
+    for layer in content["layers"]:
+        del layer["has_calibration"], layer["programming"], layer["clip_deviations"]
+    for matmul in content["matmuls"]:
+        matmul["bits"] = int(matmul.pop("operands").removeprefix("int"))
+
+
+def outputs_agree(folder, plan):
+    inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
+    outputs, expected = (
+        tilewright.Session(plan, 3).advance_to("1h")(inputs) for plan in (tilewright.load(folder), plan)
+    )
+    return all(torch.equal(outputs[name], expected[name]) for name in expected)
+
+
+def test_version_2_is_read(folder, small_plan):
+    edit(folder, as_version_2)
+    assert outputs_agree(folder, small_plan)
+    edit(folder, lambda content: content["target"]["tile"]["rows"].update(value=0))
+    assert "tile.rows" in refusal(folder)
 
 
 def test_version_1_is_read(folder, small_plan):
     def older(content):
+        as_version_2(content)
         content["schema_version"] = 1
         for key in ("weights_of_model", "check", "notes"):
             del content[key]
@@ -136,9 +165,7 @@ def test_version_1_is_read(folder, small_plan):
             layer["uses"] = [{"input_range": use["input_range"], "batched": True} for use in layer["uses"]]
 
     edit(folder, older)
-    inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
-    outputs, expected = (tilewright.Session(plan, 3)(inputs) for plan in (tilewright.load(folder), small_plan))
-    assert all(torch.equal(outputs[name], expected[name]) for name in expected)
+    assert outputs_agree(folder, small_plan)
     edit(folder, lambda content: content["layers"][0].update(uses=3))
     assert "uses" in refusal(folder)
 
@@ -195,13 +222,18 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
         (lambda c: c["layers"][0].update(has_channel_scale=True), "channel_scale"),
         (lambda c: c["inputs"].pop(), "inputs"),
         (lambda c: c["outputs"].pop(), "outputs"),
-        (lambda c: c["target"]["tile"]["rows"].update(value=-1), "target.tile.rows"),
+        (lambda c: c["chip"]["tiles"][0]["target"]["tile"]["rows"].update(value=-1), "target.tile.rows"),
         (lambda c: c["tensors"].pop(next(iter(c["tensors"]))), "no tensor"),
         (lambda c: next(iter(c["tensors"].values())).update(shape=[1]), "shape"),
         (lambda c: next(iter(c["tensors"].values())).update(dtype="int8"), "int8"),
         (lambda c: next(iter(c["tensors"].values())).update(stored_as="nothing"), "no tensor 'nothing'"),
         (lambda c: c.update(graph=[]), "empty|inputs"),
-        (lambda c: c["matmuls"][0].update(bits=99), "bits"),
+        (lambda c: c["matmuls"][0].update(operands="int99"), "operands"),
+        (lambda c: c["layers"][0].update(target="elsewhere"), "did you mean|allowed: pcm-512"),
+        (lambda c: c["layers"][0].update(programming="by hand"), "programmed by 'by hand'"),
+        (lambda c: c["layers"][0]["uses"][0].update(input_range=None), "no input range"),
+        (lambda c: c["layers"][0].update(has_calibration=True), "no tensor"),
+        (lambda c: c["chip"].update(tiles=[]), "no layer could run"),
     ],
 )
 def test_plans_that_do_not_agree_with_themselves(folder, change, words):

@@ -7,8 +7,9 @@ from scipy.stats import kstest
 from tests.variants import variant
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.drift import conductances_at
-from tilewright.runtime.programming import column_scale, to_pairs, write
-from tilewright.targets import load_target
+from tilewright.runtime.programming import cells_of, weight_scale
+from tilewright.runtime.programming.writing import write
+from tilewright.targets import load_programming, load_target
 from tilewright.targets.devices import statistics_of
 
 CONFIDENCE = 1e-3
@@ -16,18 +17,25 @@ PCM = statistics_of(load_target("pcm-512").device)
 NOISY_ZERO = statistics_of(variant(device__inactive_device="programmed").device)
 
 
+DIRECT = load_programming("direct")
+
+
+def to_pairs(weight, statistics):
+    return cells_of(weight, DIRECT, statistics.writes_zero)
+
+
 def test_column_scale_is_the_largest_weight_of_each_column():
     weight = torch.tensor([[0.5, -2.0], [0.0, 0.0]])
-    assert column_scale(weight).tolist() == [2.0, 1.0]
+    assert weight_scale(weight, [2]).tolist() == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(("statistics", "devices"), [(PCM, 1), (NOISY_ZERO, 2)])
 def test_pairs_hold_the_weights(statistics, devices):
     weight = torch.rand(20, 30) * 2 - 1
     pairs = to_pairs(weight, statistics)
-    assert pairs.conductances.shape == (devices, 20, 30)
-    assert pairs.conductances.min() >= 0
-    torch.testing.assert_close(pairs.weights(), weight)
+    assert pairs.wanted.shape == (devices, 20, 30)
+    assert pairs.wanted.min() >= 0
+    torch.testing.assert_close(pairs.weights(pairs.wanted), weight)
 
 
 def test_inactive_device_is_silent_by_default_and_written_where_the_target_says():
@@ -75,7 +83,7 @@ def test_a_chip_keeps_its_drift_exponents():
 def test_accumulated_noise_is_frozen_at_a_time_and_new_at_another():
     pairs = to_pairs(torch.full((300, 300), 0.5), PCM)
     draws = Draws(1, 0)
-    programmed = torch.full_like(pairs.conductances, 0.5)
+    programmed = torch.full_like(pairs.wanted, 0.5)
     quiet = statistics_of(variant(device__accumulated_noise__scale=0).device)
     noises = {}
     for seconds in (1.0, 3600.0):

@@ -7,7 +7,7 @@ from scipy.stats import kstest
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.converters import read_out, to_levels
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.tile import GridMatrix, TileRow, rounded_magnitudes
+from tilewright.runtime.tile import GridMatrix, Magnitudes, TileRow
 from tilewright.targets import load_target
 
 CONFIDENCE = 1e-3
@@ -90,8 +90,10 @@ def test_read_noise_has_the_variance_of_the_formula():
 
 def test_columns_of_small_weights_keep_their_read_noise():
     weights = torch.full((4, 512), 0.003)  # each rounds to zero steps of 1/64
-    assert rounded_magnitudes(weights).sum(dim=1).double() / 64 == pytest.approx([512 * 0.003] * 4, abs=0.01)
-    assert rounded_magnitudes(torch.full((1, 3), 5.0)).max() <= 127
+    held = Magnitudes(weights)
+    assert held.steps.sum(dim=1).double() * held.unit == pytest.approx([512 * 0.003] * 4, abs=0.01)
+    large = Magnitudes(torch.full((1, 3), 5.0))
+    assert large.steps.max() <= 127 and large.steps.sum() * large.unit == pytest.approx(15.0, rel=0.01)
 
 
 def test_output_noise_alone_is_half_an_lsb():

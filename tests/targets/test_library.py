@@ -1,23 +1,36 @@
 """Every target file loads, and every number in it has a unit and a source."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilewright.targets import InputError, Target, load_target, parse_target, target_names
-from tilewright.targets.loading import LIBRARY
+from tilewright.targets import (
+    InputError,
+    Target,
+    load_chip,
+    load_document,
+    load_programming,
+    load_target,
+    parse_target,
+    target_names,
+)
+
+MOST_LEAST = load_programming("most-least").model_dump(mode="json")["coding"]
+NUMBER = {"value", "unit", "source"}
 
 
 def document(name="pcm-512"):
-    return yaml.safe_load((LIBRARY / f"{name}.yaml").read_text())
+    """A file of the library with all that it names and extends written out."""
+    return load_document(name).model_dump(mode="json")
 
 
 def leaves(node, path=()):
-    for key, value in node.items():
-        if isinstance(value, dict) and "value" not in value:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list) and not (isinstance(value, dict) and set(value) == NUMBER):
             yield from leaves(value, (*path, key))
         else:
             yield (*path, key), value
@@ -26,7 +39,7 @@ def leaves(node, path=()):
 @pytest.mark.parametrize("name", target_names())
 def test_every_number_has_unit_and_source(name):
     for path, value in leaves(document(name)):
-        if path == ("schema_version",):
+        if path[-1] == "schema_version":
             continue
         assert not isinstance(value, int | float) or isinstance(value, bool), f"{path} is a bare number"
         if isinstance(value, dict):
@@ -34,12 +47,34 @@ def test_every_number_has_unit_and_source(name):
 
 
 @pytest.mark.parametrize("name", target_names())
-def test_targets_survive_writing_and_reading(name):
-    target = load_target(name)
-    assert target.name == name
-    again = parse_target(target.model_dump(mode="json"), "again")
-    assert again.model_dump(mode="json") == target.model_dump(mode="json")
-    assert copy.deepcopy(target).model_dump(mode="json") == target.model_dump(mode="json")
+def test_documents_survive_writing_and_reading(name):
+    loaded = load_document(name)
+    assert loaded.name == name
+    again = type(loaded).model_validate(loaded.model_dump(mode="json"))
+    assert again.model_dump(mode="json") == loaded.model_dump(mode="json")
+    assert copy.deepcopy(loaded).model_dump(mode="json") == loaded.model_dump(mode="json")
+
+
+def test_the_library_holds_what_it_should():
+    assert set(target_names("analog")) == {
+        "pcm-512", "pcm-512-8bit", "pcm-512-low-noise", "hermes-256", "ftj-extreme", "ftj-balanced",
+        "ftj-constrained", "rram-512", "ideal",
+    }  # fmt: skip
+    assert set(target_names("digital")) == {f"digital-{kind}" for kind in ("int4", "int8", "fp16", "bf16")}
+    assert set(target_names("attention")) == {f"attention-{kind}" for kind in ("int6", "int8", "int10", "bf16", "fp32")}
+    assert load_target("pcm-512-low-noise").device.programming.scale == 0.5
+    assert load_target("pcm-512-low-noise").device.drift == load_target("pcm-512").device.drift
+    assert load_target("pcm-512-8bit").tile.output_noise_deviation == 0.04
+    assert load_target("ftj-balanced").device.pulse.step == 0.1
+    assert load_target("ftj-constrained").device.pulse.step == 0.002
+
+
+@pytest.mark.parametrize("name", target_names("analog", "digital", "chip"))
+def test_every_target_is_or_has_a_chip(name):
+    chip = load_chip(name)
+    assert chip.targets and chip.attention.unit.operands
+    assert (chip.mesh[0] > 0) == bool(chip.tiles)
+    assert load_chip(chip) is chip
 
 
 def test_pcm_512_is_the_tile_of_the_papers():
@@ -83,7 +118,14 @@ def change(path, value):
         (("device", "drift", "reference_time", "value"), float("nan"), ["finite"]),
         (("device", "drift", "negative_exponent"), "maybe", ["negative_exponent", "'zero' or 'absolute'"]),
         (("device", "statistics"), "magic", ["device", "'pcm'"]),
-        (("schema_version",), 2, ["schema_version"]),
+        (("kind",), "analogue", ["kind", "did you mean 'analog'"]),
+        (("programming", "coding", "significances", 0, "value"), 0, ["significances.0", "0.001 to 1000"]),
+        (("programming", "stuck_devices"), "forgotten", ["stuck_devices", "'avoided'"]),
+        (("tile", "input_range", "rule"), "guess", ["input_range", "'dynamic'"]),
+        (("tile", "input_range", "percentile"), 99, ["percentile is not a known key"]),
+        (("drift_compensation",), "magic", ["drift_compensation", "'affine'"]),
+        (("chip", "attention", "unit", "operands"), "int99", ["operands"]),
+        (("schema_version",), 3, ["schema_version"]),
         (("name",), "../escape", ["name"]),
     ],
 )
@@ -131,3 +173,85 @@ def test_any_change_gives_a_target_or_a_sentence(path, value):
         assert isinstance(parse_target(change(path, value), "x"), Target)
     except InputError as error:
         assert str(error).startswith("target x: ")
+
+
+def write(folder, name, content):
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_file_may_extend_another(tmp_path):
+    noise = {"value": 0.03, "source": "ours"}
+    base = {"kind": "analog", "extends": "pcm-512", "name": "base", "tile": {"short_term_read_noise": noise}}
+    write(tmp_path, "base", base)
+    own = {"kind": "analog", "extends": "base.yaml", "name": "mine", "programming": "pairs-2", "summary": "Mine."}
+    own["tile"] = {"input_range": {"rule": "percentile", "percentile": {"value": 99.9, "unit": "%", "source": "ours"}}}
+    mine, pcm = load_target(write(tmp_path, "mine", own)), load_target("pcm-512")
+    assert mine.tile.short_term_read_noise == 0.03
+    assert (mine.tile.short_term_read_noise.unit, mine.tile.short_term_read_noise.source) == ("1", "ours")
+    assert mine.programming == load_programming("pairs-2")
+    assert mine.tile.input_range.percentile == 99.9
+    assert mine.device == pcm.device and mine.tile.adc == pcm.tile.adc
+
+
+def test_another_kind_of_device_replaces_the_old_one_whole(tmp_path):
+    own = {"kind": "analog", "extends": "pcm-512", "name": "mine", "device": {"statistics": "ideal"}}
+    assert load_target(write(tmp_path, "mine", own)).device.statistics == "ideal"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"extends": "pcm-51"}, ["did you mean 'pcm-512'", "beside"]),
+        ({"extends": "../other.yaml"}, ["there is no target '../other.yaml'"]),
+        ({"extends": "/etc/hostname"}, ["there is no target '/etc/hostname'"]),
+        ({"extends": "mine.yaml"}, ["circle"]),
+        ({"extends": 3}, ["extends is 3"]),
+        ({"extends": "pcm-512", "programming": "by-hand"}, ["no programming method 'by-hand'", "direct"]),
+        ({"extends": "pcm-512", "tile": {"adc": {"bits": {"value": 9}}}}, ["tile.adc.bits", "source"]),
+        ({"extends": "pcm-512", "tile": {"adc": {"bitz": {"value": 9}}}}, ["bitz", "did you mean 'bits'"]),
+        ({"extends": "direct"}, ["device is missing"]),
+        ({"extends": "pcm-512", "kind": "programming"}, ["kind is 'programming'"]),
+        ({"extends": "pcm-512", "programming": {"extends": "direct", "codin": 1}}, ["programming", "mean 'coding'"]),
+        (
+            {"extends": "pcm-512", "programming": {"extends": "closed-loop-random", "coding": MOST_LEAST}},
+            ["programming", "closed_loop needs coding.kind pairs"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_file_extends_or_names_is_looked_up_safely(tmp_path, content, words):
+    path = write(tmp_path, "mine", {"kind": "analog", "name": "mine", **content})
+    with pytest.raises(InputError) as error:
+        load_target(path)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_single_changes():
+    changed = load_target("pcm-512", {"tile.adc.bits": 8, "drift_compensation": "affine", "tile.dac": None})
+    assert changed.tile.adc.bits == 8 and changed.tile.adc.bits.source == "changed by the user"
+    assert changed.drift_compensation == "affine" and changed.tile.dac is None
+    assert load_target("pcm-512", {"programming": "pairs-4"}).programming.pairs == 4
+    for changes, word in (
+        ({"tile.adc.bitz": 8}, "did you mean 'bits'"),
+        ({"tile.adc.bits": 99}, "2 to 16"),
+        ({"tile.adc.bits": "many"}, "finite number"),
+        ({"tile.adc.bits.value.x": 1}, "no key"),
+    ):
+        with pytest.raises(InputError, match=word):
+            load_target("pcm-512", changes)
+
+
+def test_names_of_another_kind_are_told_apart():
+    with pytest.raises(InputError, match="'direct' is of the kind programming, not a target"):
+        load_target("direct")
+    with pytest.raises(InputError, match="'pcm-512' is of the kind analog, not a programming method"):
+        load_programming("pcm-512")
+
+
+def test_a_file_of_version_1_is_read():
+    old, new = load_target(Path(__file__).parent / "pcm-512-version-1.yaml"), load_target("pcm-512")
+    assert (old.device.drift, old.tile, old.programming) == (new.device.drift, new.tile, new.programming)
+    assert old.chip.attention.unit.operands == "int8" and old.chip.mesh_rows == 24

@@ -1,0 +1,98 @@
+"""tilewright characterize"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.compiler.cli.settings import parse_changes
+
+if TYPE_CHECKING:
+    from tilewright.runtime.characterize import Characterization
+
+RESULT_FILE = "characterization.json"
+
+
+def characterize_command(
+    targets: Annotated[list[str], typer.Argument(help="Targets by name or YAML file, to compare.")],
+    programming: Annotated[
+        list[str] | None, typer.Option(help="A programming method, by name or file; each is a curve. May be repeated.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A change of the targets, such as tile.adc.bits=8. May be repeated."),
+    ] = None,
+    times: Annotated[str, typer.Option(help="Times since programming, with commas between.")] = "1s,1h,1d,1w,1mo,1y",
+    rows: Annotated[int, typer.Option(help="Rows of the matrix: inputs.")] = 512,
+    columns: Annotated[int, typer.Option(help="Columns of the matrix: outputs.")] = 512,
+    vectors: Annotated[int, typer.Option(help="Input vectors.")] = 512,
+    repeats: Annotated[int, typer.Option(help="Freshly programmed chips.")] = 3,
+    seed: Annotated[int, typer.Option(help="Names the chips.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder to write plots (PNG) and all figures (JSON) to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a characterization that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
+    from tilewright.runtime.atomic_folder import atomic_folder, check_destination
+    from tilewright.runtime.characterize import characterize
+    from tilewright.runtime.times import parse_times
+    from tilewright.targets import load_target
+
+    if folder is not None:
+        from tilewright.compiler.report.characterization_plots import require_matplotlib, save_plots
+
+        require_matplotlib()
+        check_destination(folder, overwrite=force, marker=RESULT_FILE)
+    loaded = [load_target(target, parse_changes(changes)) for target in targets]
+    with progress_bar("characterize") as advance:
+        found = characterize(
+            loaded,
+            programming or (),
+            times=list(parse_times(times)),
+            rows=rows,
+            columns=columns,
+            vectors=vectors,
+            repeats=repeats,
+            seed=seed,
+            on_curve=advance,
+        )
+    if folder is not None:
+        with atomic_folder(folder, overwrite=force, marker=RESULT_FILE) as unfinished:
+            text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
+            (unfinished / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+            save_plots(found, unfinished)
+        names = f"{RESULT_FILE}, mvm_error.png, weight_error.png"
+        errors.print(f"written to {folder}: {names}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        output.print(_table(found))
+
+
+def _table(found: Characterization) -> Table:
+    title = (
+        f"error of a product ‖y - ŷ‖/‖y‖ in %, {found.rows} x {found.columns}, {found.problem}, {found.repeats} chips"
+    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("target", "programming", "compensation"):
+        table.add_column(heading, no_wrap=True)
+    times = [point.time for point in found.curves[0].points]
+    for time in times:
+        table.add_column(time, justify="right", no_wrap=True)
+    table.add_column(f"σ weights {times[0]}", justify="right", no_wrap=True)
+    for curve in found.curves:
+        cells = [
+            f"{100 * point.mean:.2f}" + ("" if point.standard_error is None else f" ± {100 * point.standard_error:.2f}")
+            for point in curve.points
+        ]
+        deviation = f"{curve.points[0].weight_error_deviation:.4f}"
+        table.add_row(curve.target, curve.programming or "", curve.drift_compensation or "", *cells, deviation)
+    return table

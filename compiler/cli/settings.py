@@ -1,0 +1,37 @@
+"""KEY=VALUE and PATTERN=NAME, as options of the command line give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tilewright.targets.errors import InputError
+
+
+def parse_changes(given: list[str] | None) -> dict[str, Any]:
+    """``tile.adc.bits=8`` as key -> value, a number, word or null as YAML reads it. Raises ``InputError``."""
+    changes = {}
+    for text in given or []:
+        key, sign, value = text.partition("=")
+        if not sign or not key.strip():
+            raise InputError(f"--set {text!r} is not KEY=VALUE, for example tile.adc.bits=8")
+        try:
+            changes[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(f"--set {text!r}: the value is not a number, a word or null") from error
+    return changes
+
+
+def parse_assignments(given: list[str] | None, option: str, everything: str | None = None) -> dict[str, str]:
+    """``PATTERN=NAME`` as pattern -> name, in order. everything: the pattern that a name alone stands for."""
+    assignments: dict[str, str] = {}
+    for text in given or []:
+        pattern, sign, name = text.rpartition("=")
+        if not sign and everything is not None:
+            pattern = everything
+        if not pattern.strip() or not name.strip():
+            raise InputError(f"--{option} {text!r} is not PATTERN=NAME, for example 'encoder.layer.0.*=NAME'")
+        assignments.pop(pattern.strip(), None)
+        assignments[pattern.strip()] = name.strip()
+    return assignments

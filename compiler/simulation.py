@@ -1,0 +1,60 @@
+"""One layer on simulated tiles, with every effect: what passes compare candidates by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.observation import Observed
+from tilewright.compiler.output_error import output_error
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.runtime.splitting import split_columns, split_rows
+from tilewright.targets.spec import AnalogTarget, Programming
+
+SIMULATED_TIME = 86400.0
+"""Seconds after programming at which candidates are compared: a day, midway between a second and a month in decades."""
+SIMULATED_COLUMNS = 256
+"""Columns of a layer that are simulated, evenly spaced; columns are alike in law."""
+
+
+def simulated_error(
+    target: AnalogTarget,
+    method: Programming,
+    weight: Tensor,
+    seen: list[Observed],
+    *,
+    channel_scale: Tensor | None = None,
+    clip_deviations: float | None = None,
+) -> float:
+    """The output error over all uses a day after programming, with each use's largest |x| as its range.
+
+    weight: [outputs, inputs]. Closed loops are replaced by one write: they take time, and what they improve they
+    improve for all candidates.
+    """
+    places = torch.linspace(0, weight.shape[0] - 1, min(SIMULATED_COLUMNS, weight.shape[0])).round().long()
+    weight = weight[places]
+    splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
+    scaled = seen if channel_scale is None else [observed.divided_by(channel_scale) for observed in seen]
+    ranges = [1.0 if target.tile.doublings is not None else observed.largest or 1.0 for observed in scaled]
+    tiles = AnalogLinear(
+        "simulated",
+        weight,
+        None,
+        [Use(input_range, None) for input_range in ranges],
+        splits,
+        SimulatedChip(target, Draws(0, 0)),
+        channel_scale,
+        programming=with_one_write(method),
+        clip_deviations=clip_deviations,
+        calibration=torch.cat([observed.kept / use for observed, use in zip(scaled, ranges, strict=True)]),
+    )
+    tiles.advance_to(SIMULATED_TIME)
+    outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
+    return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+
+
+def with_one_write(method: Programming) -> Programming:
+    """The same method without a closed loop."""
+    content = method.model_dump()
+    return Programming.model_validate({**content, "writing": {"kind": "direct"}})

@@ -1,0 +1,103 @@
+"""Digital units: layers and products of two activations, with numbers rounded to a unit's formats."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tilewright.runtime.integer_product import EXACT_IN_FLOAT32, integer_product
+from tilewright.runtime.programming.scaling import weight_scale
+from tilewright.targets.spec import DigitalTarget, bits_of
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def to_steps(values: Tensor, value_range: float | Tensor, bits: int) -> Tensor:
+    """Whole numbers within ±(2^(bits-1) - 1), as float32: round(x / range · largest)."""
+    largest = 2 ** (bits - 1) - 1
+    steps: Tensor = (values * (largest / value_range)).round_()
+    return steps.clamp_(-largest, largest)
+
+
+def rounded(values: Tensor, number_format: str, value_range: float | Tensor) -> Tensor:
+    """The values as a unit of that format holds them."""
+    bits = bits_of(number_format)
+    if bits is None:
+        dtype = DTYPES[number_format]
+        largest = torch.finfo(dtype).max  # a unit saturates, it does not overflow
+        return values.clamp(-largest, largest).to(dtype).to(torch.float32)
+    return to_steps(values, value_range, bits).mul_(value_range / (2 ** (bits - 1) - 1))
+
+
+class DigitalUnitLinear(nn.Module):
+    """A layer on a digital unit: weights with a scale a column, inputs with a range a use; sums are not rounded."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, unit: DigitalTarget, input_ranges: list[float]) -> None:
+        """weight: [out, in]; bias: [out]."""
+        super().__init__()
+        self.unit, self.input_ranges, self.bias = unit, input_ranges, bias
+        self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
+        self.scale = weight_scale(weight, [len(weight)])
+        self.steps: Tensor | None = None
+        if self.weight_bits is not None and self.input_bits is not None:
+            self.steps = to_steps(weight, self.scale.unsqueeze(1), self.weight_bits)
+            self.fits_eight_bits = max(self.weight_bits, self.input_bits) <= 8
+            self.steps = self.steps.to(torch.int8) if self.fits_eight_bits else self.steps.double()
+        else:
+            self.held = rounded(weight, unit.weights, self.scale.unsqueeze(1))
+
+    def held_weights(self) -> Tensor:
+        """The weights as the unit holds them [out, in], in the model's units."""
+        if self.steps is None or self.weight_bits is None:
+            return self.held
+        held: Tensor = self.steps.float() * (self.scale / (2 ** (self.weight_bits - 1) - 1)).unsqueeze(1)
+        return held
+
+    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+        """x: [..., in] -> [..., out]. Sums of whole numbers are exact."""
+        values = x.reshape(-1, x.shape[-1])
+        input_range = self.input_ranges[use]
+        if self.steps is None:
+            outputs = functional.linear(rounded(values, self.unit.inputs, input_range), self.held)
+        else:
+            assert self.weight_bits is not None and self.input_bits is not None
+            steps = to_steps(values, input_range, self.input_bits)
+            if self.fits_eight_bits:
+                product = integer_product(steps.to(torch.int8), self.steps)
+            else:
+                product = steps.double() @ self.steps.T
+            largest = (2 ** (self.weight_bits - 1) - 1) * (2 ** (self.input_bits - 1) - 1)
+            outputs = product.to(torch.float32).mul_(self.scale * (input_range / largest))
+        if self.bias is not None:
+            outputs = outputs.add_(self.bias)
+        return outputs.view(*x.shape[:-1], outputs.shape[-1])
+
+
+class DigitalMatmul(nn.Module):
+    """A product of two activations in full precision."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left: [..., m, k], right: [..., k, n] -> [..., m, n]."""
+        return torch.matmul(left, right)
+
+
+class UnitMatmul(nn.Module):
+    """A product of two activations on a unit with wide accumulators; INT-n is symmetric (Spoon 2021, Sec. 3.2)."""
+
+    def __init__(self, operands: str, left_range: float, right_range: float) -> None:
+        """operands: their format. Ranges: what the largest whole number stands for; not used by floating point."""
+        super().__init__()
+        self.operands, self.left_range, self.right_range = operands, left_range, right_range
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact."""
+        bits = bits_of(self.operands)
+        if bits is None:
+            return torch.matmul(rounded(left, self.operands, 1.0), rounded(right, self.operands, 1.0))
+        left, right = to_steps(left, self.left_range, bits), to_steps(right, self.right_range, bits)
+        largest = 2 ** (bits - 1) - 1
+        if left.shape[-1] * largest**2 >= EXACT_IN_FLOAT32:
+            left, right = left.double(), right.double()
+        unit = (self.left_range / largest) * (self.right_range / largest)
+        return torch.matmul(left, right).to(torch.float32).mul_(unit)

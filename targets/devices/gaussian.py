@@ -1,0 +1,30 @@
+"""Devices whose writes have one spread at every conductance, and which keep what was written."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tilewright.targets.devices.ideal import Unchanging
+from tilewright.targets.spec.device import FtjDevice, GaussianDevice
+
+
+class ConstantSpread:
+    """σ = sqrt(σ_device² + σ_cycle²): one write sees both spreads once, and they are independent."""
+
+    deterministic = False
+
+    def __init__(self, device: GaussianDevice | FtjDevice) -> None:
+        spread = device.programming
+        self.deviation = math.hypot(spread.device_to_device, spread.cycle_to_cycle)
+        self.writes_zero = device.inactive_device == "programmed"
+
+    def programming_deviation(self, conductance: Tensor) -> Tensor:
+        """The same at every conductance."""
+        return torch.full_like(conductance, self.deviation)
+
+
+class GaussianStatistics(ConstantSpread, Unchanging):
+    """The statistics of a ``GaussianDevice``."""

@@ -1,0 +1,61 @@
+"""Target files as they are on disk: found by name or path, read as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.library import library_file, library_kinds, library_names
+from tilewright.targets.migration import migrated
+
+LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
+
+
+@dataclass(frozen=True)
+class Located:
+    """A document that was read, and how to speak of it."""
+
+    content: Any
+    what: str
+    """Its kind and where it is, for sentences: "target mine.yaml"."""
+    folder: Path | None
+    """Where it may look for others by file name; None if it was not read from a file."""
+
+
+def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = None) -> Located:
+    """The library's document of that name, or the one in that file.
+
+    folder: where a file that names another one lies; it may name its neighbours there and nothing else. Raises
+    ``InputError`` if there is none or it cannot be read.
+    """
+    word = "target" if {"analog", "chip"} & set(kinds) else f"{kinds[0]} unit" if kinds[0] != "programming" else ""
+    what = word or "programming method"
+    path = library_file(str(name), kinds)
+    elsewhere = [kind for kind in library_kinds() if path is None and library_file(str(name), (kind,))]
+    if elsewhere:
+        known = nearest(str(name), library_names(*kinds))
+        raise InputError(f"{str(name)!r} is of the kind {elsewhere[0]}, not a {what}; {known}")
+    if path is None:
+        path = Path(name) if folder is None else folder / Path(name).name
+        outside = folder is not None and Path(name).name != str(name)
+        if outside or not path.is_file():
+            where = (
+                "by name or as a file beside the one that names it" if folder is not None else "by name or as a file"
+            )
+            raise InputError(f"there is no {what} {str(name)!r}, {where}; {nearest(str(name), library_names(*kinds))}")
+    return Located(migrated(_read_yaml(path, what)), f"{what} {name}", path.absolute().parent)
+
+
+def _read_yaml(path: Path, what: str) -> Any:
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{what} {path} is {path.stat().st_size} bytes; a target file has at most {LARGEST_FILE}")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{what} {path} is not readable YAML: {reason}") from error

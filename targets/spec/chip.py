@@ -1,0 +1,135 @@
+"""Where layers and products run: analog targets, digital units, and the chips that combine them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tilewright.targets.quantity import Count, Rule
+from tilewright.targets.spec.description import Description, Document, NumberFormat, Sentence
+from tilewright.targets.spec.device import Device, StuckDevices
+from tilewright.targets.spec.programming import Programming
+from tilewright.targets.spec.tile import Tile
+
+Mesh = Annotated[Count, Rule("tile", 1, 100000)]
+Units = Annotated[Count, Rule("unit", 1, 100000)]
+
+
+class AttentionUnit(Document):
+    """A digital unit that multiplies two activations, as attention does."""
+
+    kind: Literal["attention"]
+    operands: NumberFormat
+    source: Sentence
+
+
+class AttentionUnits(Description):
+    """The attention units of a chip."""
+
+    unit: AttentionUnit
+    count: Units
+
+
+class OwnChip(Description):
+    """The chip that is meant where a target is named alone."""
+
+    mesh_rows: Mesh
+    mesh_columns: Mesh
+    attention: AttentionUnits
+
+
+class AnalogTarget(Document):
+    """Tiles of one kind of device: what a layer on them goes through."""
+
+    references: ClassVar[dict[str, str]] = {"programming": "programming", "chip.attention.unit": "attention"}
+
+    kind: Literal["analog"]
+    device: Device
+    stuck_devices: StuckDevices | None
+    programming: Programming = Field(description="how layers are programmed that ask for nothing else")
+    tile: Tile
+    drift_compensation: Literal["none", "global", "per_column", "affine"] = Field(
+        description="a factor a tile or a column from one-hot readings; or factor and offset a column, fitted to "
+        "readings of calibration inputs at each time"
+    )
+    chip: OwnChip
+
+
+class OwnUnits(Description):
+    """The chip that is meant where a digital unit is named alone."""
+
+    count: Units
+    attention: AttentionUnits
+
+
+class DigitalTarget(Document):
+    """A digital unit for layers: weights and inputs rounded to its formats, sums without rounding."""
+
+    references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention"}
+
+    kind: Literal["digital"]
+    weights: NumberFormat = Field(description="whole numbers have a scale a column")
+    inputs: NumberFormat = Field(description="whole numbers have a calibrated range")
+    source: Sentence
+    chip: OwnUnits
+
+
+class Tiles(Description):
+    """Tiles of one target on a chip's mesh."""
+
+    target: AnalogTarget
+    mesh_rows: Mesh
+    mesh_columns: Mesh
+
+    @property
+    def count(self) -> int:
+        """Tiles of this kind on one chip."""
+        return int(self.mesh_rows * self.mesh_columns)
+
+
+class DigitalUnits(Description):
+    """Digital units of one kind on a chip."""
+
+    unit: DigitalTarget
+    count: Units
+
+
+class Chip(Document):
+    """Tiles and units on one piece of silicon. Tiles of several targets lie side by side on its mesh."""
+
+    references: ClassVar[dict[str, str]] = {
+        "tiles.*.target": "analog",
+        "digital.*.unit": "digital",
+        "attention.unit": "attention",
+    }
+
+    kind: Literal["chip"]
+    tiles: Annotated[list[Tiles], Field(max_length=16)]
+    digital: Annotated[list[DigitalUnits], Field(max_length=16)]
+    attention: AttentionUnits
+
+    @model_validator(mode="after")
+    def _has_places(self) -> Self:
+        names = [target.name for target in self.targets]
+        if not names:
+            raise ValueError("tiles and digital are both empty: no layer could run")
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two targets are named {twice[0]!r}")
+        return self
+
+    @property
+    def targets(self) -> list[AnalogTarget | DigitalTarget]:
+        """All that a layer can run on; the first is where layers go that nothing else is said of."""
+        return [tiles.target for tiles in self.tiles] + [units.unit for units in self.digital]
+
+    def target(self, name: str) -> AnalogTarget | DigitalTarget:
+        """The target of that name. Raises ``KeyError``."""
+        return {target.name: target for target in self.targets}[name]
+
+    @property
+    def mesh(self) -> tuple[int, int]:
+        """Rows and columns of the whole mesh; (0, 0) without tiles."""
+        rows = max((int(tiles.mesh_rows) for tiles in self.tiles), default=0)
+        return rows, sum(int(tiles.mesh_columns) for tiles in self.tiles)

@@ -1,0 +1,36 @@
+"""What every part of a target file has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+SCHEMA_VERSION = 2
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+NumberFormat = Annotated[str, StringConstraints(pattern=r"^(fp32|fp16|bf16|int([2-9]|1[0-6]))$")]
+"""How a digital unit holds numbers: fp32, fp16, bf16, or whole numbers int2 to int16 with a calibrated range."""
+
+
+class Description(BaseModel):
+    """Base of every part: unknown keys are refused, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Document(Description):
+    """Base of everything that has a file of its own."""
+
+    references: ClassVar[dict[str, str]] = {}
+    """Keys below which another document may be named instead of written out -> that document's kind."""
+
+    schema_version: Literal[2]
+    name: Name
+    summary: Sentence
+
+
+def bits_of(number_format: str) -> int | None:
+    """Bits of a whole-number format; None for a floating-point one."""
+    return int(number_format.removeprefix("int")) if number_format.startswith("int") else None

@@ -1,0 +1,68 @@
+"""Closed-loop programming: what gradient descent on a tile's own readings leaves of the error of a write."""
+
+import pytest
+import torch
+
+from tests.variants import QUIET, method_variant, variant
+from tilewright.runtime.draws import Draws
+from tilewright.runtime.programming import Programmer, program
+from tilewright.targets import load_target
+
+WEIGHTS = (torch.randn(128, 128, generator=torch.Generator().manual_seed(2)) * 0.246).clamp(-0.9, 0.9)
+STRAIGHT = {"device__pulse__asymmetry": 0, "device__pulse__spread": 0}
+
+
+def weight_errors(method, target, repeat=0):
+    programmer = Programmer(target, method, [128], Draws(7, repeat), ("layer", 0))
+    tiles = program(WEIGHTS, programmer)
+    return tiles.cells.weights(tiles.conductances) - WEIGHTS
+
+
+@pytest.mark.parametrize("inputs", ["closed-loop-one-hot", "closed-loop-random"])
+def test_closed_loop_beats_one_write(inputs):
+    """Mean and standard error over four chips, three standard errors apart."""
+    target = load_target("pcm-512")
+    direct, closed = (
+        torch.stack([weight_errors(method_variant(name), target, repeat).std() for repeat in range(4)])
+        for name in ("direct", inputs)
+    )
+    distance = direct.mean() - closed.mean()
+    assert distance > 3 * (direct.std() + closed.std()) / 2
+    assert closed.mean() < 0.5 * direct.mean()
+
+
+@pytest.mark.parametrize("inputs", ["closed-loop-one-hot", "closed-loop-random"])
+def test_without_noise_only_the_step_is_left(inputs):
+    """Exact readings and straight pulses: every weight ends within half a step over the last learning rate."""
+    target = variant(**QUIET, **STRAIGHT, tile__adc=None, device__pulse__step=0.001)
+    method = method_variant(inputs, writing__iterations=200, writing__learning_rate=0.5)
+    assert weight_errors(method, target).abs().quantile(0.99) < 0.01
+
+
+def test_coarser_pulses_leave_more():
+    errors = [
+        weight_errors(method_variant("closed-loop-one-hot"), load_target(f"ftj-{device}")).std()
+        for device in ("constrained", "balanced", "extreme")
+    ]
+    assert errors[0] < 0.5 * errors[1] and errors[1] < errors[2]
+
+
+def test_a_closed_loop_on_ideal_devices_changes_nothing():
+    target = load_target("ideal", {"programming": "closed-loop-random"})
+    assert weight_errors(target.programming, target).abs().max() == 0
+
+
+def test_pairs_are_refined_together():
+    two = method_variant("closed-loop-one-hot", coding__significances=load_pairs(2))
+    target = load_target("pcm-512")
+    assert weight_errors(two, target).std() < weight_errors(method_variant("pairs-2"), target).std()
+
+
+def load_pairs(count):
+    return [{"value": 1, "unit": "1", "source": "test"}] * count
+
+
+def test_the_same_seed_programs_the_same_chip():
+    method, target = method_variant("closed-loop-random"), load_target("pcm-512")
+    assert torch.equal(weight_errors(method, target), weight_errors(method, target))
+    assert not torch.equal(weight_errors(method, target), weight_errors(method, target, repeat=1))
