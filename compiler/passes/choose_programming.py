@@ -12,7 +12,9 @@ from tilewright.targets.spec import AnalogTarget, Programming
 def choose_programming(compilation: Compilation) -> None:
     """Take the method that was asked for a layer, or its target's own."""
     wanted = {pattern: method.name for pattern, method in compilation.wanted_programming.items()}
-    methods = {method.name: method for method in compilation.wanted_programming.values()}
+    methods: dict[str, Programming] = {}
+    for asked_for in compilation.wanted_programming.values():
+        _add(methods, asked_for)
     chosen = chosen_for(compilation.layers, wanted, "programming method")
     for layer in compilation.layers.values():
         target = compilation.target_of(layer)
@@ -27,7 +29,7 @@ def choose_programming(compilation: Compilation) -> None:
         own = target.programming
         name, pattern = chosen.get(layer.name, (own.name, ""))
         method_chosen = methods[name] if pattern else own
-        _keep(compilation, method_chosen)
+        _add(compilation.methods, method_chosen)
         layer.programming = name
         compilation.decisions.append(
             Decision(
@@ -41,9 +43,8 @@ def choose_programming(compilation: Compilation) -> None:
         )
 
 
-def _keep(compilation: Compilation, method: Programming) -> None:
-    known = compilation.methods.setdefault(method.name, method)
-    if known != method:
+def _add(methods: dict[str, Programming], method: Programming) -> None:
+    if methods.setdefault(method.name, method) != method:
         raise InputError(f"two different programming methods are named {method.name!r}; give one of them another name")
 
 

@@ -66,7 +66,7 @@ class Folding:
     def _into(self, node: fx.Node) -> list[Fold] | str:
         if node.target in NORMS:
             return self._norm(node)
-        if node.target in PROPORTIONAL:
+        if node.target in PROPORTIONAL or self._keeps_channels(node):
             return self._alone(node.args[0], node)
         if node.target == aten.mul.Tensor:
             return self._factor(node)
@@ -78,6 +78,13 @@ class Folding:
         if parts is not None:
             return self._columns(*parts)
         return f"they come from {_called(node)}"
+
+    def _keeps_channels(self, node: fx.Node) -> bool:
+        """Whether it is a change of form that leaves the channels the last dimension."""
+        if node.target != aten.reshape.default:
+            return False
+        shapes = [shape_of(node), shape_of(node.args[0])]
+        return all(shape is not None and shape[-1] == len(self.scale) for shape in shapes)
 
     def _alone(self, node: object, user: fx.Node) -> list[Fold] | str:
         """Into an operand, if it has no other reader."""

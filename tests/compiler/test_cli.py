@@ -176,6 +176,64 @@ def test_targets(run):
     assert json.loads(run("targets", "pcm-512", "--json")[1])["tile"]["adc"]["bits"]["value"] == 10
 
 
+def test_targets_of_every_kind(run):
+    kinds = {row["kind"] for row in json.loads(run("targets", "--json")[1])}
+    assert kinds == {"analog", "digital", "attention", "programming", "chip"}
+    only = json.loads(run("targets", "--kind", "programming", "--json")[1])
+    assert {row["kind"] for row in only} == {"programming"} and "pairs-2" in {row["name"] for row in only}
+    for row in json.loads(run("targets", "--json")[1]):
+        code, out, _ = run("targets", row["name"])
+        assert code == 0 and row["name"] in out
+    changed = json.loads(run("targets", "pcm-512", "--set", "tile.adc.bits=8", "--json")[1])
+    assert changed["tile"]["adc"]["bits"] == {"value": 8, "unit": "bit", "source": "changed by the user"}
+    assert "tile.dac" in run("targets", "pcm-512", "--set", "tile.dac=null")[1]
+
+
+def test_compile_for_a_chip_with_a_choice_for_single_layers(run, small_bert_folder):
+    code, out, _ = run(
+        "compile", small_bert_folder, "-o", "plan", "--target", "pcm-512-mixed", "--json",
+        "--assign", "*=pcm-512", "--assign", "pooler.*=digital-int8", "--programming", "pairs-2",
+        "--programming", "encoder.layer.0.*=most-least", "--attention-bits", "bf16",
+    )  # fmt: skip
+    layers = {layer["name"]: layer for layer in json.loads(out)["report"]["layers"]}
+    assert code == 0 and layers["pooler.dense"]["target"] == "digital-int8"
+    assert layers["encoder.layer.0.output.dense"]["programming"] == "most-least"
+    assert layers["encoder.layer.1.output.dense"]["programming"] == "pairs-2"
+    code, out, _ = run("report", "plan")
+    assert code == 0 and "pairs-2, 4 devices a weight; drift compensation global (4 layers)" in out
+    assert "digital-int8" in out and "bf16" in out
+    code, out, _ = run("compile", small_bert_folder, "-o", "other", "--set", "drift_compensation=affine", "--json")
+    assert code == 0
+    assert {layer["drift_compensation"] for layer in json.loads(out)["report"]["layers"]} == {"affine"}
+    code, out, _ = run("compile", small_bert_folder, "-o", "digital", "--target", "digital-int8")
+    assert code == 0 and "on 0 tiles;" in out and run("report", "digital")[0] == 0
+
+
+def test_characterize(run, tmp_path):
+    small = ("--rows", 64, "--columns", 64, "--vectors", 64, "--repeats", 2, "--times", "1s,1mo")
+    code, out, err = run("characterize", "pcm-512", "digital-int8", *small, "-o", "found")
+    assert code == 0 and "pcm-512" in out and "±" in out and "characterization.json" in err
+    written = json.loads((tmp_path / "found" / "characterization.json").read_text())
+    assert [curve["target"] for curve in written["curves"]] == ["pcm-512", "digital-int8"]
+    for name in ("mvm_error.png", "weight_error.png"):
+        content = (tmp_path / "found" / name).read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) > 10_000
+    assert "exists already" in sentence(*run("characterize", "pcm-512", *small, "-o", "found"))
+    assert run("characterize", "pcm-512", *small, "-o", "found", "--force")[0] == 0
+    methods = ("--programming", "direct", "--programming", "pairs-4")
+    code, out, _ = run("characterize", "pcm-512", *methods, *small, "--set", "tile.adc.bits=8", "--json")
+    curves = json.loads(out)["curves"]
+    assert [curve["programming"] for curve in curves] == ["direct", "pairs-4"]
+    assert curves[1]["points"][0]["mean"] < curves[0]["points"][0]["mean"]
+
+
+def test_plots_need_matplotlib(run, monkeypatch):
+    from tilewright.compiler.report import characterization_plots
+
+    monkeypatch.setattr(characterization_plots, "find_spec", lambda name: None)
+    assert "tilewright[plots]" in sentence(*run("characterize", "pcm-512", "-o", "found"))
+
+
 def test_json_has_no_nan(run, minilm_plan_folder, tmp_path):
     """Pairs of equal scores have no rank correlation: null, not NaN."""
     (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\nA\tB\t1\nC\tD\t1\n")
@@ -227,7 +285,19 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("evaluate", small_plan_folder, "--data", "missing"): "no data file",
         ("evaluate", small_plan_folder, "--data", "missing", "--task", "sstb"): "did you mean 'stsb'",
         ("evaluate", small_plan_folder, "--data", "missing", "--times", "never"): "one of the units",
+        ("compile", small_bert_folder, "-o", "p", "--assign", "pooler"): "not PATTERN=NAME",
+        ("compile", small_bert_folder, "-o", "p", "--assign", "poler.*=pcm-512"): "matches no layer",
+        ("compile", small_bert_folder, "-o", "p", "--programming", "pears"): "no programming method 'pears'",
+        ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bits"): "not KEY=VALUE",
+        ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bitz=8"): "did you mean 'bits'",
+        ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bits=[8"): "not a number, a word or null",
         ("targets", "pcm"): "did you mean 'pcm-512'",
+        ("targets", "--kind", "analogue"): "did you mean 'analog'",
+        ("targets", "--set", "tile.adc.bits=8"): "name it",
+        ("characterize", "pcm"): "did you mean 'pcm-512'",
+        ("characterize", "pcm-512", "--rows", "0"): "rows is 0",
+        ("characterize", "pcm-512", "--times", "later"): "one of the units",
+        ("characterize", "pcm-512", "-o", "no/such/place"): "does not exist",
     }
     for arguments, words in cases.items():
         assert words in sentence(*run(*arguments)), arguments
