@@ -68,18 +68,21 @@ def merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change(content: dict[str, Any], path: str, value: Any, what: str) -> None:
+    """Set one value. The last key may be new: what a part may hold is checked with all else."""
     *parents, last = path.split(".")
     part: Any = content
-    for key in [*parents, last]:
+    for key in parents:
         if not isinstance(part, dict) or key not in part:
             keys = list(part) if isinstance(part, dict) else []
             raise InputError(f"{what} has no key {path!r}: {key!r} is not there; {nearest(key, keys)}")
-        holder, part = part, part[key]
-    is_number = isinstance(part, dict) and set(part) == NUMBER
-    if is_number and not isinstance(value, dict) and value is not None:
-        holder[last] = {**part, "value": value, "source": "changed by the user"}
+        part = part[key]
+    if not isinstance(part, dict) or set(part) == NUMBER:
+        raise InputError(f"{what} has no key {path!r}: {parents[-1]!r} holds no keys to change")
+    old = part.get(last)
+    if isinstance(old, dict) and set(old) == NUMBER and not isinstance(value, dict) and value is not None:
+        part[last] = {**old, "value": value, "source": "changed by the user"}
     else:
-        holder[last] = value
+        part[last] = value
 
 
 def _resolved(

@@ -1,9 +1,11 @@
 """Pages that are generated from the code are those of the code."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 from tests.families import FAMILIES
+from tilewright.targets import load_target, target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -20,3 +22,12 @@ def test_the_page_of_families_has_each_with_its_difference():
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in cells] == list(FAMILIES), "run `make families`"
     assert all(float(row[-1]) < 1e-4 for row in cells)
+
+
+def test_the_page_of_targets_names_all_and_its_example_loads(tmp_path):
+    text = (DOCS / "targets.md").read_text()
+    for name in target_names():
+        assert f"`{name}`" in text, f"{name} is not in docs/targets.md"
+    (tmp_path / "my-pcm.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL).group(1))
+    mine = load_target(tmp_path / "my-pcm.yaml")
+    assert mine.tile.adc.bits == 8 and mine.programming.name == "pairs-2"

@@ -85,14 +85,12 @@ def _table(found: Characterization) -> Table:
     for heading in ("target", "programming", "compensation"):
         table.add_column(heading, no_wrap=True)
     times = [point.time for point in found.curves[0].points]
-    for time in times:
-        table.add_column(time, justify="right", no_wrap=True)
-    table.add_column(f"σ weights {times[0]}", justify="right", no_wrap=True)
+    for heading in (*times, "± at most", f"σ of weights, {times[0]}"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for curve in found.curves:
-        cells = [
-            f"{100 * point.mean:.2f}" + ("" if point.standard_error is None else f" ± {100 * point.standard_error:.2f}")
-            for point in curve.points
-        ]
+        means = [f"{100 * point.mean:.2f}" for point in curve.points]
+        errors = [point.standard_error for point in curve.points if point.standard_error is not None]
+        largest = f"{100 * max(errors):.2f}" if errors else ""
         deviation = f"{curve.points[0].weight_error_deviation:.4f}"
-        table.add_row(curve.target, curve.programming or "", curve.drift_compensation or "", *cells, deviation)
+        table.add_row(curve.target, curve.programming or "", curve.drift_compensation or "", *means, largest, deviation)
     return table

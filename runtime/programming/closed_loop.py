@@ -11,10 +11,16 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.draws import Draws
+from tilewright.runtime.integer_product import integer_product
 from tilewright.runtime.programming.cells import Cells
 from tilewright.runtime.programming.writing import with_stuck
-from tilewright.runtime.tile import TileRow
+from tilewright.runtime.tile import GridMatrix, TileRow
 from tilewright.targets.spec import AnalogTarget, ClosedLoop, Pulse
+
+LARGEST_INPUT = 127.0
+"""Random inputs are whole numbers up to this."""
+WRONG_STEP, DIGIT = 2.0**-9, 128
+"""How finely a reading's error is written down, and the base of its two digits."""
 
 
 def refine(
@@ -33,6 +39,7 @@ def refine(
     """
     conductances = programmed.clone()
     count = int(loop.iterations)
+    grid = GridMatrix(wanted)
     for iteration in range(count):
         label = (*name, "closed loop", iteration)
         weights = cells.weights(conductances)
@@ -42,22 +49,31 @@ def refine(
             normal = draws.normal(weights.shape, *label, "read")
             error = row.read_one_hot(weights, normal, magnitudes).sub_(wanted)
         else:
-            error = _gradient(row, wanted, int(loop.vectors), draws, *label)
+            error = _gradient(row, grid, wanted.shape, int(loop.vectors), draws, *label)
         change = error.mul_(-loop.learning_rate * (1 - iteration / count))
         _apply(conductances, cells, change, pulse, draws, *label)
         conductances = with_stuck(cells, conductances)
     return conductances
 
 
-def _gradient(row: TileRow, wanted: Tensor, vectors: int, draws: Draws, *name: object) -> Tensor:
-    """The error of each weight as ``vectors`` random inputs show it: (y - x Wᵀ)ᵀ x / Σ x², x uniform in ±1."""
-    shape = (vectors, wanted.shape[1])
-    inputs = torch.empty(shape).uniform_(-1.0, 1.0, generator=draws.generator(*name, "inputs"))
-    inputs = inputs.mul_(127).round_()  # whole numbers: their products with readings are the same bits everywhere
-    noise = draws.normal((vectors, wanted.shape[0]), *name, "read") if row.is_noisy else None
-    drive = inputs.double().div_(127)
-    wrong = row.multiply(inputs, 127.0, noise).double().sub_(drive @ wanted.double().T)
-    return (wrong.T @ drive).div_(drive.square().sum(dim=0)).to(torch.float32)
+def _gradient(row: TileRow, wanted: GridMatrix, shape: torch.Size, vectors: int, draws: Draws, *name: object) -> Tensor:
+    """The error of each weight as ``vectors`` random inputs show it: (y - x Wᵀ)ᵀ x / Σ x², x uniform in ±1.
+
+    Inputs are whole numbers, and what is wrong is written in 2^-9: sums are exact, and the same bits everywhere.
+    """
+    columns, rows = shape
+    inputs = torch.empty(vectors, rows).uniform_(-1.0, 1.0, generator=draws.generator(*name, "inputs"))
+    drive = inputs.mul_(LARGEST_INPUT).round_().to(torch.int8)
+    noise = draws.normal((vectors, columns), *name, "read") if row.is_noisy else None
+    wrong = row.multiply(inputs, LARGEST_INPUT, noise).sub_(wanted.multiply(drive, 1 / LARGEST_INPUT))
+    steps = wrong.mul_(1 / WRONG_STEP).round_().clamp_(-127 * DIGIT, 127 * DIGIT)
+    high = (steps / DIGIT).round_()
+    low = steps.sub_(high, alpha=DIGIT)
+    transposed = drive.T.contiguous()
+    total = integer_product(high.T.contiguous().to(torch.int8), transposed).double().mul_(DIGIT)
+    total += integer_product(low.T.contiguous().to(torch.int8), transposed)
+    power = drive.to(torch.int32).square().sum(dim=0).clamp(min=1)
+    return total.mul_(WRONG_STEP * LARGEST_INPUT).div_(power).to(torch.float32)
 
 
 def _apply(conductances: Tensor, cells: Cells, change: Tensor, pulse: Pulse, draws: Draws, *name: object) -> None:

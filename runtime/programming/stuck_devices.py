@@ -12,6 +12,9 @@ from tilewright.runtime.draws import Draws
 from tilewright.runtime.programming.cells import Cells
 from tilewright.targets.spec import Programming, StuckDevices
 
+MOST_COLUMNS = 2048
+"""Columns of a tile that are looked at to avoid stuck devices, where fewer are used."""
+
 
 def with_stuck_devices(
     cells: Cells,
@@ -29,7 +32,8 @@ def with_stuck_devices(
     """
     masks, values = [], []
     for tile, (wanted, used) in enumerate(zip(cells.wanted.split(column_splits, dim=1), column_splits, strict=True)):
-        shape = (len(cells.wanted), tile_columns, normalised.shape[1])
+        places_looked_at = min(tile_columns, max(used, MOST_COLUMNS)) if method.avoids_stuck_devices else used
+        shape = (len(cells.wanted), places_looked_at, normalised.shape[1])
         uniform = torch.empty(shape).uniform_(generator=draws.generator(*name, "stuck", tile))
         at_maximum = uniform >= 1 - rates.at_maximum
         stuck = at_maximum | (uniform < rates.at_zero)

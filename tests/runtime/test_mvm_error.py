@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.variants import variant
+from tilewright.runtime.characterize import standard_problem
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.plan import SAMPLES_FIRST
@@ -29,15 +30,6 @@ TABLE = {
 REPEATS = 3
 
 
-def standard_problem():
-    """512 x 512, w ~ N(0, .246) clipped to ±1, x ~ U(-1, 1). Row 0 holds 1 and reads 0: the column scale is 1."""
-    generator = torch.Generator().manual_seed(0)
-    weight = (torch.randn(512, 512, generator=generator) * 0.246).clamp(-1, 1)
-    inputs = torch.rand(1024, 512, generator=generator) * 2 - 1
-    weight[:, 0], inputs[:, 0] = 1.0, 0.0
-    return weight, inputs
-
-
 def layer_on_tiles(weight, target, repeat=0, **changes):
     splits = changes.get("splits", ([512], [512]))
     chip = SimulatedChip(target, Draws(0, repeat), Reading(changes.get("samples", range(1024))))
@@ -51,7 +43,7 @@ def mvm_error(outputs, exact):
 @pytest.mark.parametrize("column", TABLE)
 def test_the_standard_table_is_met_within_one_hundredth(column):
     changes, expected = TABLE[column]
-    weight, inputs = standard_problem()
+    weight, inputs = standard_problem(512, 512, 1024)
     exact = inputs @ weight.T
     chips = [layer_on_tiles(weight, variant(**changes), repeat) for repeat in range(REPEATS)]
     for seconds, published in zip(TIMES.values(), expected, strict=True):
@@ -64,7 +56,7 @@ def test_the_standard_table_is_met_within_one_hundredth(column):
 
 
 def test_one_week_lies_between_its_neighbours():
-    weight, inputs = standard_problem()
+    weight, inputs = standard_problem(512, 512, 1024)
     chip = layer_on_tiles(weight, variant())
     chip.advance_to(604800.0)
     assert mvm_error(chip(inputs), inputs @ weight.T) == pytest.approx(0.188, abs=0.01)
@@ -83,15 +75,15 @@ def test_clipping_alone_costs_what_the_model_says():
     assert mvm_error(outputs, exact) == pytest.approx(0.057, abs=0.004)
 
 
-def test_per_column_scale_beats_one_scale_for_all():
-    """Columns of very different size: a single large one would otherwise set the scale of all."""
+def test_per_column_scale_beats_per_tile():
+    """Columns of different size: means of four chips, three standard errors apart on both sides."""
     generator = torch.Generator().manual_seed(1)
-    weight = torch.randn(128, 256, generator=generator) * torch.logspace(-1.5, 0, 128).unsqueeze(1)
+    weight = torch.randn(128, 256, generator=generator) * torch.exp(0.5 * torch.randn(128, 1, generator=generator))
     inputs = torch.rand(256, 256, generator=generator) * 2 - 1
     splits = {"splits": ([256], [128]), "samples": range(256)}
-    per_column = layer_on_tiles(weight, variant(), **splits)
-    errors = [mvm_error(per_column(inputs), inputs @ weight.T)]
-    row = torch.full((128, 1), weight.abs().max().item())  # one input that is never driven makes all scales equal
-    shared = layer_on_tiles(torch.cat([weight, row], dim=1), variant(), **{**splits, "splits": ([257], [128])})
-    errors.append(mvm_error(shared(torch.cat([inputs, torch.zeros(256, 1)], dim=1)), inputs @ weight.T))
-    assert errors[0] < errors[1] * 0.9
+    found = {}
+    for rule in ("per_column", "per_tile"):
+        chips = [layer_on_tiles(weight, variant(tile__weight_scale=rule), repeat, **splits) for repeat in range(4)]
+        found[rule] = torch.tensor([mvm_error(chip(inputs), inputs @ weight.T) for chip in chips])
+    column, tile = found["per_column"], found["per_tile"]
+    assert column.mean() + 3 * column.std() / 2 < tile.mean() - 3 * tile.std() / 2

@@ -234,11 +234,16 @@ def test_single_changes():
     assert changed.tile.adc.bits == 8 and changed.tile.adc.bits.source == "changed by the user"
     assert changed.drift_compensation == "affine" and changed.tile.dac is None
     assert load_target("pcm-512", {"programming": "pairs-4"}).programming.pairs == 4
+    offset = {"value": 2, "unit": "LSB", "source": "ours"}
+    assert load_target("pcm-512", {"tile.adc.offset": offset}).tile.adc.offset == 2
     for changes, word in (
         ({"tile.adc.bitz": 8}, "did you mean 'bits'"),
         ({"tile.adc.bits": 99}, "2 to 16"),
         ({"tile.adc.bits": "many"}, "finite number"),
         ({"tile.adc.bits.value.x": 1}, "no key"),
+        ({"tile.adc.bits.x": 1}, "holds no keys"),
+        ({"tyle.adc.bits": 1}, "did you mean 'tile'"),
+        ({"tile.adc.offset": 1}, "value, unit .LSB. and source"),
     ):
         with pytest.raises(InputError, match=word):
             load_target("pcm-512", changes)
