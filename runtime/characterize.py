@@ -129,6 +129,9 @@ def characterize(
     seconds = {str(time): parse_time(time) for time in times}
     if not loaded or not seconds:
         raise InputError("characterize needs at least one target and one time")
+    if methods and not any(isinstance(target, AnalogTarget) for target in loaded):
+        names = ", ".join(target.name for target in loaded)
+        raise InputError(f"programming {methods[0].name!r} is asked for, but {names} has no devices to program")
     pairs = [(target, method) for target in loaded for method in _methods_of(target, methods)]
     problem = standard_problem(rows, columns, vectors)
     curves = []

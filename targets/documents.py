@@ -51,11 +51,25 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     return Located(migrated(_read_yaml(path, what)), f"{what} {name}", path.absolute().parent)
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML as plain data; a key that is there twice is an error instead of the last one's secret."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node. Raises ``ConstructorError`` for a key that is there twice."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path, what: str) -> Any:
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{what} {path} is {path.stat().st_size} bytes; a target file has at most {LARGEST_FILE}")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 (a safe loader that adds a check)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = " ".join(str(error).split()) if str(error) else type(error).__name__
         raise InputError(f"{what} {path} is not readable YAML: {reason}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -25,7 +25,6 @@ KINDS: dict[str, type[Document]] = {
     "chip": Chip,
 }
 Changes = Mapping[str, Any] | None
-Kind = TypeVar("Kind", bound=Document)
 
 
 def target_names(*kinds: str) -> list[str]:

@@ -7,11 +7,15 @@ plain ``float`` or ``int``, so the physics reads ``device.conductance_max`` and 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
+
+_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
+"""1e-6, which YAML 1.1 reads as a word because it has no point."""
 
 
 class _Sourced:
@@ -63,6 +67,8 @@ class Rule:
             what = f"unknown key {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
             raise ValueError(f"{what}; a number has exactly value, unit and source")
         value, unit, source = given["value"], given["unit"], given["source"]
+        if isinstance(value, str) and _EXPONENT.fullmatch(value):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError("the value must be a finite number")
         if number is Count and value != int(value):

@@ -9,6 +9,9 @@ from typing import Any
 from tilewright.runtime.plan import LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
 
+POOR = 0.25
+"""A simulated error of a layer's outputs, from converters alone, that is worth a warning."""
+
 
 @dataclass(frozen=True)
 class LayerLine:
@@ -182,11 +185,32 @@ def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str]) -> LayerLi
     )
 
 
+def _poor_ranges(plan: Plan) -> dict[str, float]:
+    """Layers on tiles that converters alone disturb a lot at the best range there is -> their simulated error."""
+    on_tiles = {layer.name for layer in plan.document.layers if layer.blocks}
+    found: dict[str, float] = {}
+    for decision in plan.document.decisions:
+        layer = decision.subject.split(" use ")[0]
+        if decision.made_by == "calibrate" and layer in on_tiles:
+            errors = [figure.value for figure in decision.figures if figure.name == "simulated error"]
+            if errors and errors[0] > POOR:
+                found[layer] = max(errors[0], found.get(layer, 0.0))
+    return found
+
+
+def _range_warning(layer: str, error: float) -> str:
+    return (
+        f"no input range suits all inputs of {layer}: converters alone disturb its outputs by {error:.0%}; a range for "
+        "each vector (tile.input_range dynamic) or a digital unit would help"
+    )
+
+
 def _warnings(plan: Plan) -> list[str]:
     document = plan.document
     warnings = []
     if document.calibration.automatic:
         warnings.append(f"calibrated on an automatic set ({document.calibration.source}); your own data may differ")
+    warnings += [_range_warning(layer, error) for layer, error in _poor_ranges(plan).items()]
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
     if not document.weights_of_model and document.model.parameters:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -53,8 +55,13 @@ def _programming_lines(report: Report) -> list[str]:
     for (method, devices, compensation, clip), layers in ways.items():
         cut = f", weights cut at {clip:g} root mean squares" if clip is not None else ""
         what = f"{escape(method)}, {devices} devices a weight; drift compensation {compensation}{cut}"
-        lines.append(f"  programming  {what} ({layers} layer{'s' if layers != 1 else ''})")
-    return lines
+        lines.append(f"  programming  {what} ({_layers(layers)})")
+    digital = Counter(layer.target for layer in report.layers if layer.programming is None)
+    return lines + [f"  digital      {escape(unit)} ({_layers(count)})" for unit, count in digital.items()]
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'s' if count != 1 else ''}"
 
 
 def _layer_table(report: Report, reasons: list[str]) -> Table:
@@ -63,18 +70,17 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
     for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "scaled", "first tile"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("target", no_wrap=True)
-    several = len({layer.programming for layer in report.layers}) > 1
+    several = len({layer.programming for layer in report.layers} - {None}) > 1
     if several:
         table.add_column("programming", no_wrap=True)
     table.add_column("why", justify="right", no_wrap=True)
     for layer in report.layers:
         tile = layer.first_tile
+        blocks = f"{layer.block_rows}x{layer.block_columns}"
         table.add_row(
             escape(layer.name),
             f"{layer.inputs}x{layer.outputs}",
-            f"{layer.block_rows}x{layer.block_columns}",
-            str(layer.tiles),
-            f"{layer.utilisation:.0%}",
+            *([blocks, str(layer.tiles), f"{layer.utilisation:.0%}"] if tile else ["", "", ""]),
             str(layer.uses),
             _ranges(layer),
             "yes" if layer.channel_scale else "",

@@ -56,8 +56,8 @@ class Programmer:
             cells, normalised, stuck, self.method, self.column_splits, columns, self.draws, *self.name
         )
 
-    def write_error(self, cells: Cells, coding: MostLeast, wanted: Tensor) -> tuple[Cells, Tensor]:
-        """Write the first pair, read it, and ask the second for what is missing."""
+    def write_most_then_least(self, cells: Cells, coding: MostLeast, wanted: Tensor) -> tuple[Cells, Tensor]:
+        """Write the most significant pair, read it, and ask the least significant one for what is missing."""
         first = write(cells, self.statistics, self.draws, *self.name)
         held = self._read_back(cells, first, int(coding.readings))
         missing = (wanted - held).mul_(coding.ratio).clamp_(-1.0, 1.0)
@@ -87,7 +87,7 @@ def program(normalised: Tensor, programmer: Programmer) -> ProgrammedTiles:
     method, target = programmer.method, programmer.target
     cells = programmer.cells(normalised)
     if isinstance(method.coding, MostLeast):
-        return ProgrammedTiles(*programmer.write_error(cells, method.coding, normalised))
+        return ProgrammedTiles(*programmer.write_most_then_least(cells, method.coding, normalised))
     conductances = write(cells, programmer.statistics, programmer.draws, *programmer.name)
     if isinstance(method.writing, ClosedLoop) and not isinstance(target.device, IdealDevice):
         conductances = refine(

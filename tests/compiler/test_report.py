@@ -60,3 +60,17 @@ def test_notes_are_given(small_plan):
     plan = tilewright.compile(nn.ReLU(), example_inputs=torch.ones(2, 3))
     assert any("no layer" in warning for warning in summarise(plan).warnings)
     assert printed(summarise(plan))
+
+
+def test_a_layer_that_no_range_suits_is_named():
+    """One input in sixteen is a thousand times the others: no range serves both, a range of each vector's own does."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 32)
+    x[::16] *= 1000
+    layer = nn.Linear(32, 16, bias=False)
+    own = {"rule": "dynamic", "doublings": {"value": 2, "unit": "reading", "source": "test"}}
+    static = summarise(tilewright.compile(layer, example_inputs=x))
+    assert any("no input range suits all inputs of" in warning for warning in static.warnings)
+    target = tilewright.load_target("pcm-512", {"tile.input_range": own})
+    dynamic = summarise(tilewright.compile(layer, target, example_inputs=x))
+    assert not any("no input range" in warning for warning in dynamic.warnings)

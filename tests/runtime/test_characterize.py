@@ -98,6 +98,7 @@ def test_chips_are_different_and_seeds_name_them():
         ({"targets": "pcm-512", "vectors": 10**6}, "vectors is 1000000"),
         ({"targets": "pcm-512", "times": ["1 fortnight"]}, "fortnight"),
         ({"targets": "pcm-512-mixed"}, "of the kind chip"),
+        ({"targets": "digital-int8", "programming": ["direct"]}, "no devices to program"),
     ],
 )
 def test_wrong_input_is_one_sentence(arguments, words):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import kstest
 
 from tests.variants import QUIET, method_variant, variant
 from tilewright.runtime.draws import Draws
@@ -66,3 +67,43 @@ def test_the_same_seed_programs_the_same_chip():
     method, target = method_variant("closed-loop-random"), load_target("pcm-512")
     assert torch.equal(weight_errors(method, target), weight_errors(method, target))
     assert not torch.equal(weight_errors(method, target), weight_errors(method, target, repeat=1))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_pulses_move_devices_by_the_law_of_the_target(both):
+    """Up n · step · (1 + asymmetry), down n · step · (1 - asymmetry), with step · spread · sqrt(n) of noise."""
+    from tilewright.runtime.programming import cells_of
+    from tilewright.runtime.programming.closed_loop import _apply
+
+    step, asymmetry, spread = 0.01, 0.2, 0.4
+    pulse = variant(
+        device__pulse__step=step, device__pulse__asymmetry=asymmetry, device__pulse__spread=spread
+    ).device.pulse  # fmt: skip
+    for weight, change, expected in (
+        (0.5, 0.052, 5 * step * (1 + asymmetry)),  # the plus device grows
+        (0.5, -0.048, -5 * step * (1 - asymmetry)),  # and shrinks
+        (-0.5, -0.052, 5 * step * (1 + asymmetry)),  # the minus device grows as the weight falls
+        (-0.5, 0.048, -5 * step * (1 - asymmetry)),
+    ):
+        weights = torch.full((200, 200), weight)
+        cells = cells_of(weights, method_variant("direct"), both)
+        held = cells.wanted.clone()
+        _apply(held, cells, torch.full((200, 200), change), pulse, Draws(1, 0), "x")
+        active = 1 if both and weight < 0 else 0
+        moved = (held[active] - cells.wanted[active]).double()
+        normal = (moved - expected) / (step * spread * 5**0.5)
+        assert kstest(normal.flatten().numpy(), "norm").pvalue > 1e-3
+        if both:
+            assert torch.equal(held[1 - active], cells.wanted[1 - active])
+
+
+def test_conductances_stay_between_zero_and_the_largest():
+    from tilewright.runtime.programming import cells_of
+    from tilewright.runtime.programming.closed_loop import _apply
+
+    pulse = variant(device__pulse__spread=3).device.pulse
+    cells = cells_of(torch.tensor([[0.001, 0.999, -0.001, -0.999]]).expand(50, 4), method_variant("direct"), True)
+    for change in (0.3, -0.3):
+        held = cells.wanted.clone()
+        _apply(held, cells, torch.full((50, 4), change), pulse, Draws(1, 0), "x")
+        assert held.min() >= 0 and held.max() <= 1

@@ -57,3 +57,14 @@ def test_bfloat16_attention_rounds_its_operands():
     left, right = torch.randn(2, 6, 8), torch.randn(2, 8, 6)
     expected = left.bfloat16().double() @ right.bfloat16().double()
     torch.testing.assert_close(UnitMatmul("bf16", 1.0, 1.0)(left, right).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
+@pytest.mark.parametrize("inputs", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
+def test_every_pair_of_formats_runs(weights, inputs):
+    """What is computed is the product of the rounded operands, whole numbers or not."""
+    unit = load_target("digital-int8", {"weights": weights, "inputs": inputs})
+    largest = float(X.abs().max())
+    made = DigitalUnitLinear(WEIGHT, BIAS, unit, [largest])
+    expected = rounded(X, inputs, largest).double() @ made.held_weights().double().T + BIAS
+    torch.testing.assert_close(made(X).double(), expected, rtol=1e-4, atol=1e-3)

@@ -1,6 +1,7 @@
 """Every target file loads, and every number in it has a unit and a source."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,22 @@ def test_a_missing_key_is_named():
         parse_target(content, "mine")
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "!!python/object/apply:os.system ['true']", "a: &x [*x]", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "a: [",
+        "!!python/object/apply:os.system ['true']",
+        "a: &x [*x]",
+        "",
+        "[1]: 2",
+        "? {a: 1}\n: 2",
+        "1: 2",
+        "a: &a {x: 1}\nb:\n  <<: *a",
+        "\x00",
+        "a: 2020-13-45",
+    ],
+)
 def test_what_is_not_a_target_is_one_sentence(tmp_path, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)
@@ -193,6 +209,41 @@ def test_a_file_may_extend_another(tmp_path):
     assert mine.programming == load_programming("pairs-2")
     assert mine.tile.input_range.percentile == 99.9
     assert mine.device == pcm.device and mine.tile.adc == pcm.tile.adc
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = "kind: analog\nextends: pcm-512\nname: mine\ndevice:\n  accumulated_noise:\n    read_time: "
+    path.write_text(text + "{value: 1e-6, source: ours}\n")  # YAML 1.1 reads 1e-6 as a word
+    assert load_target(path).device.accumulated_noise.read_time == 1e-6
+    path.write_text(text + "{value: 1e-6 s, source: ours}\n")
+    with pytest.raises(InputError, match="read_time"):
+        load_target(path)
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("kind: analog\nextends: pcm-512\nname: mine\nname: other\n")
+    with pytest.raises(InputError, match="'name' is there twice") as error:
+        load_target(path)
+    assert "line 4" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_is_printed_can_be_read_again(tmp_path):
+    for name in ("pcm-512", "ftj-extreme", "digital-int8"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(json.dumps(load_target(name).model_dump(mode="json"), indent=1))
+        assert load_target(path) == load_target(name)
+
+
+def test_a_chip_may_extend_another_and_name_files_beside_it(tmp_path):
+    write(tmp_path, "tile", {"kind": "analog", "extends": "pcm-512", "name": "my-tile", "programming": "pairs-2"})
+    chip = {"kind": "chip", "extends": "pcm-512-mixed", "name": "my-chip"}
+    count = {"value": 4, "unit": "tile", "source": "ours"}
+    chip["tiles"] = [{"target": "tile.yaml", "mesh_rows": count, "mesh_columns": count}]
+    loaded = load_chip(write(tmp_path, "chip", chip))
+    assert [target.name for target in loaded.targets] == ["my-tile", "digital-int8", "digital-fp16"]
+    assert loaded.mesh == (4, 4) and loaded.tiles[0].target.programming.pairs == 2
 
 
 def test_another_kind_of_device_replaces_the_old_one_whole(tmp_path):
