@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -40,10 +41,24 @@ def first_problem(error: ValidationError, model: type[BaseModel], content: Any =
         return f"{path} is not a known key; {nearest(str(location[-1]), allowed)}"
     if kind == "missing":
         return f"{path} is missing"
+    if kind in ("literal_error", "union_tag_invalid"):
+        return _wrong_word(path, finding)
     message = finding["msg"].removeprefix("Value error, ")
-    shown = repr(value)
+    is_number = isinstance(value, dict) and set(value) == {"value", "unit", "source"}
+    shown = f"{value['value']!r} {value['unit']}" if is_number else repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return f"{path} is {shown}: {message[0].lower() + message[1:]}"
+
+
+def _wrong_word(path: str, finding: Any) -> str:
+    """One of several words was expected, here or as the tag of a variant."""
+    context, value = finding["ctx"], finding.get("input")
+    if "tag" in context:
+        path, value = f"{path}.{context['discriminator'].strip(chr(39))}", context["tag"]
+    allowed = re.findall(r"'([^']*)'", str(context.get("expected_tags", context.get("expected", ""))))
+    if not isinstance(value, str) or not allowed:
+        return f"{path} is {value!r}; allowed: {context.get('expected', ', '.join(allowed))}"
+    return f"{path} is {value[:80]!r}; {nearest(value, allowed)}"
 
 
 def _keys_of(location: list[Any], content: Any) -> list[str]:
