@@ -102,16 +102,18 @@ class AnalogLinear(nn.Module):
         channel_scale: [in]; the inputs are divided by it in digital and the weights hold it, so that channels of very
         different size use the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8). programming: the
         target's own method if None. clip_deviations: see ``weight_scale``. calibration: [vectors, in], inputs on tiles
-        in parts of their range, for a target with affine compensation.
+        in parts of their range, for a target with affine compensation, which is global without.
         """
         super().__init__()
         self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
         self.source_weight, self.bias, self.channel_scale = weight, bias, channel_scale
         self.calibration = calibration
-        target = chip.target
+        target, compensation = chip.target, chip.compensation
+        if compensation == "affine" and calibration is None:
+            compensation = "global"  # there is nothing to fit to
         settings = TileSettings(
-            target, programming or target.programming, self.column_splits, clip_deviations, chip.compensation
+            target, programming or target.programming, self.column_splits, clip_deviations, compensation
         )
         self.row_blocks = [
             RowBlock(partial(self._row_part, index), settings, chip.draws, (name, index))

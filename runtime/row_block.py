@@ -82,7 +82,7 @@ class RowBlock:
         held = self._conductances_at(seconds, cells)
         weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
         self.tiles = TileRow(weights, self.settings.target, magnitudes, cells.significance_power, self._offsets)
-        if self.settings.compensation == "affine" and calibration is not None and len(calibration) > 1:
+        if self.settings.compensation == "affine" and calibration is not None:
             self.correction = self._fit(calibration, seconds)
         elif self.settings.compensation in ("global", "per_column"):
             self.correction = self._compare(weights, magnitudes, seconds)

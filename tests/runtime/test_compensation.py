@@ -98,3 +98,20 @@ def test_corrections_are_read_through_noise():
         layer.advance_to(seconds)
         factors.append(layer.row_blocks[0].correction.factor.clone())
     assert torch.equal(factors[0], factors[2]) and not torch.equal(factors[0], factors[1])
+
+
+def test_without_calibration_inputs_affine_is_global():
+    weight = (torch.randn(64, 128) * 0.246).clamp(-1, 1)
+    one, other = (make(variant(drift_compensation=kind), weight, None) for kind in ("affine", "global"))
+    for layer in (one, other):
+        layer.advance_to(MONTH)
+    assert torch.equal(one.row_blocks[0].correction.factor, other.row_blocks[0].correction.factor)
+    assert one.row_blocks[0].correction.offset is None
+
+
+@pytest.mark.parametrize("vectors", [1, 2])
+def test_few_calibration_inputs_give_finite_corrections(vectors):
+    layer = make(variant(drift_compensation="affine"), torch.randn(64, 128), torch.rand(vectors, 128))
+    layer.advance_to(MONTH)
+    assert layer.row_blocks[0].correction.factor.isfinite().all()
+    assert layer(torch.rand(256, 128)).isfinite().all()
