@@ -13,7 +13,9 @@ import typer
 from tilewright.compiler.cli import (
     characterize_command,
     compile_command,
+    diff_command,
     evaluate_command,
+    explain_command,
     report_command,
     run_command,
     targets_command,
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.command("compile")(compile_command.compile_command)
 app.command("report")(report_command.report_command)
+app.command("explain")(explain_command.explain_command)
+app.command("diff")(diff_command.diff_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("characterize")(characterize_command.characterize_command)

@@ -228,6 +228,20 @@ def test_characterize(run, tmp_path):
     assert curves[1]["points"][0]["mean"] < curves[0]["points"][0]["mean"]
 
 
+def test_explain_and_diff(run, small_plan_folder, small_bert_folder):
+    code, out, _ = run("explain", small_plan_folder, "pooler.dense")
+    assert code == 0 and "pooler.dense multiplies 64 inputs" in out and "rejected: " in out
+    assert json.loads(run("explain", small_plan_folder, "pooler.dense", "--json")[1])["name"] == "pooler.dense"
+    assert "did you mean 'pooler.dense'" in sentence(*run("explain", small_plan_folder, "poler.dense"))
+    assert "do not differ" in run("diff", small_plan_folder, small_plan_folder)[1]
+    run("compile", small_bert_folder, "-o", "other", "--programming", "pairs-2")
+    code, out, _ = run("diff", small_plan_folder, "other")
+    assert code == 0 and "9 layers or products" in out and "pairs-2" in out
+    changes = json.loads(run("diff", small_plan_folder, "other", "--json")[1])["changes"]
+    assert {change["key"] for change in changes} >= {"programming", "devices_per_weight"}
+    assert "no plan folder" in sentence(*run("diff", small_plan_folder, "missing"))
+
+
 def test_plots_need_matplotlib(run, monkeypatch):
     from tilewright.compiler.report import characterization_plots
 

@@ -1,0 +1,70 @@
+"""tilewright diff"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from tilewright.compiler.cli.console import output, print_json
+
+if TYPE_CHECKING:
+    from tilewright.compiler.report.difference import Change
+
+MOST_APART = 4
+"""Layers with the same change that have a line each; of more there is one line. JSON has all."""
+
+
+def diff_command(
+    before: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    after: Annotated[Path, typer.Argument(help="Another plan's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Show what changed from one plan to another: hardware, layers, ranges, and the sums."""
+    from tilewright.compiler.report.difference import difference
+    from tilewright.runtime.plan import load
+
+    found = difference(load(before), load(after))
+    if as_json:
+        print_json(found.to_json())
+        return
+    if not found:
+        output.print("the plans do not differ")
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("what", "key", "before", "after"):
+        table.add_column(heading, overflow="fold")
+    for subjects, change in _grouped(found.changes):
+        many = len(subjects) > MOST_APART
+        for what in [f"{len(subjects)} layers or products"] if many else subjects:
+            table.add_row(escape(what), change.key, _text(change.before), _text(change.after))
+    for name in found.removed:
+        table.add_row(escape(name), "", "there", "gone")
+    for name in found.added:
+        table.add_row(escape(name), "", "", "new")
+    output.print(table)
+
+
+def _grouped(changes: list[Change]) -> list[tuple[list[str], Change]]:
+    """The same change of several layers once, with their names; where tiles moved to is one change."""
+    groups: dict[str, tuple[list[str], Change]] = {}
+    for change in changes:
+        shown = replace(change, before="", after="moved") if change.key == "first_tile" and change.after else change
+        key = repr((shown.key, shown.before, shown.after, shown.subject in ("plan", "hardware")))
+        groups.setdefault(key, ([], shown))[0].append(change.subject)
+    return list(groups.values())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    return "none" if value is None else escape(str(value))

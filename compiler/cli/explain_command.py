@@ -1,0 +1,27 @@
+"""tilewright explain"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tilewright.compiler.cli.console import output, print_json
+
+
+def explain_command(
+    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    layer: Annotated[str, typer.Argument(help="A layer, a matrix of the model, or a product of activations.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Tell why one layer is as it is: every decision about it, with its figures and what was rejected."""
+    from tilewright.compiler.report.explanation import explain
+    from tilewright.runtime.plan import load
+
+    explanation = explain(load(plan), layer)
+    if as_json:
+        print_json(explanation.to_json())
+        return
+    for sentence in explanation.sentences:
+        output.print(sentence, markup=False, soft_wrap=True)

@@ -1,0 +1,118 @@
+"""What changed from one plan to another: hardware, layers, products of activations, and the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tilewright.compiler.report.summary import LayerLine, MatmulLine, Report, summarise
+from tilewright.runtime.plan import Plan
+
+TOTALS = (
+    "model", "model_sha256", "target", "tiles", "chips", "utilisation", "parameters", "parameters_on_tiles",
+    "parameters_look_up", "parameters_digital", "calibration", "calibration_samples",
+)  # fmt: skip
+OF_LAYER = (
+    "inputs", "outputs", "parts", "target", "programming", "devices_per_weight", "drift_compensation",
+    "clip_deviations", "block_rows", "block_columns", "tiles", "uses", "input_ranges", "channel_scale", "first_tile",
+)  # fmt: skip
+OF_MATMUL = ("kind", "unit", "left_range", "right_range")
+APART = {"schema_version", "kind", "name", "summary", "chip"}
+"""Of a target, what is compared elsewhere or says nothing of what it does."""
+SPOKEN = ("name", "summary", "source", "schema_version")
+"""Keys of inner parts that say nothing of what they do."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key that differs. subject: the layer or matmul; "plan" for sums, "hardware" for keys of the chip."""
+
+    subject: str
+    key: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``to_json`` keeps these names."""
+
+    changes: list[Change]
+    added: list[str]
+    """Layers and matmuls that only the second plan has."""
+    removed: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return asdict(self)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.changes or self.added or self.removed)
+
+
+def difference(before: Plan, after: Plan) -> Difference:
+    """What the second plan has changed, in the order of the network. Numbers are compared as they are written."""
+    one, other = summarise(before), summarise(after)
+    changes = list(_changes("plan", TOTALS, one, other))
+    changes += _hardware(before, after)
+    lines = [_by_name(report) for report in (one, other)]
+    for name, line in lines[0].items():
+        if name in lines[1]:
+            changes += _changes(name, OF_LAYER if isinstance(line, LayerLine) else OF_MATMUL, line, lines[1][name])
+    return Difference(
+        changes,
+        added=[name for name in lines[1] if name not in lines[0]],
+        removed=[name for name in lines[0] if name not in lines[1]],
+    )
+
+
+def _by_name(report: Report) -> dict[str, LayerLine | MatmulLine]:
+    lines: dict[str, LayerLine | MatmulLine] = {line.name: line for line in report.layers}
+    return lines | {line.name: line for line in report.matmuls}
+
+
+def _changes(subject: str, keys: tuple[str, ...], before: Any, after: Any) -> Iterator[Change]:
+    for key in keys:
+        values = getattr(before, key), getattr(after, key)
+        if values[0] != values[1]:
+            yield Change(subject, key, *values)
+
+
+def _hardware(before: Plan, after: Plan) -> list[Change]:
+    """What differs in the chips: targets of one name, or the one target that took the other's place, key by key."""
+    one, other = ({target.name: target for target in plan.document.chip.targets} for plan in (before, after))
+    pairs = [(name, name) for name in one if name in other]
+    gone, new = [name for name in one if name not in other], [name for name in other if name not in one]
+    if len(gone) == len(new) == 1:
+        pairs.append((gone.pop(), new.pop()))
+    changes = [Change("hardware", f"target {name}", "there", "gone") for name in gone]
+    changes += [Change("hardware", f"target {name}", "", "new") for name in new]
+    for left, right in pairs:
+        label = left if left == right else f"{left} -> {right}"
+        parts = (one[left].model_dump(mode="json", exclude=APART), other[right].model_dump(mode="json", exclude=APART))
+        changes += _differing_leaves(label, *parts)
+    chips = [plan.document.chip.model_dump(mode="json", include={"attention"}) for plan in (before, after)]
+    return changes + _differing_leaves("chip", *chips)
+
+
+def _differing_leaves(label: str, before: Any, after: Any) -> list[Change]:
+    one, other = dict(_leaves(before)), dict(_leaves(after))
+    keys = [key for key in dict.fromkeys([*one, *other]) if key.split(".")[-1] not in SPOKEN]
+    return [
+        Change("hardware", f"{label}: {key}", one.get(key), other.get(key))
+        for key in keys
+        if one.get(key) != other.get(key)
+    ]
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values, a number with its unit."""
+    if isinstance(node, dict) and set(node) == {"value", "unit", "source"}:
+        yield path, f"{node['value']:g}" + (f" {node['unit']}" if node["unit"] != "1" else "")
+    elif isinstance(node, dict | list) and node:
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node

@@ -1,0 +1,113 @@
+"""The story of one layer, or of one product of activations: what was decided about it, why, and instead of what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
+from tilewright.targets.errors import InputError, nearest
+
+HEADINGS = {
+    "find_layers": "It is {}",
+    "fuse_shared_inputs": "It is fused: {}",
+    "assign_targets": "It runs on {}",
+    "choose_programming": "It is programmed by the method {}",
+    "rescale_channels": "Its input channels: {}",
+    "fold_channel_scales": "Dividing by the channel scale is {}",
+    "clip_weights": "Its weights: {}",
+    "calibrate": "Calibrated: {}",
+    "partition": "It is split into {}",
+    "route_attention": "It runs on an {}",
+}
+"""How a sentence about a pass's choice begins; others begin with the pass's name."""
+SHOWN = 3
+"""Rejected alternatives that a sentence names; JSON has all."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """``to_json`` keeps these names. decisions: as the plan has them, in the order they were made."""
+
+    name: str
+    sentences: list[str]
+    decisions: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return asdict(self)
+
+
+def explain(plan: Plan, name: str) -> Explanation:
+    """Why a layer is as it is. name: the layer's, that of a matrix of the model in it, or a matmul's.
+
+    Raises ``InputError`` with the nearest name if there is none.
+    """
+    record = _find(plan, name)
+    opening = _layer_opening(record) if isinstance(record, LayerRecord) else _matmul_opening(record)
+    about = [
+        d for d in plan.document.decisions if d.subject == record.name or d.subject.startswith(f"{record.name} use ")
+    ]
+    sentences = [opening, *map(_sentence, about)]
+    if isinstance(record, LayerRecord) and record.blocks:
+        sentences.append(_places(record))
+    return Explanation(record.name, sentences, [decision.model_dump(mode="json") for decision in about])
+
+
+def _find(plan: Plan, name: str) -> LayerRecord | MatmulRecord:
+    known: dict[str, LayerRecord | MatmulRecord] = {}
+    for layer in plan.document.layers:
+        for part in layer.parts:
+            known.setdefault(part.weight, layer)
+            known.setdefault(part.weight.removesuffix(".weight"), layer)
+    known |= {matmul.name: matmul for matmul in plan.document.matmuls}
+    known |= {layer.name: layer for layer in plan.document.layers}
+    if name not in known:
+        raise InputError(f"the plan has no layer {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def _layer_opening(layer: LayerRecord) -> str:
+    uses = f", {len(layer.uses)} times" if len(layer.uses) > 1 else ""
+    parts = ", ".join(part.weight for part in layer.parts)
+    return (
+        f"{layer.name} multiplies {layer.inputs} inputs by a constant matrix of {layer.outputs} columns{uses}: {parts}."
+    )
+
+
+def _matmul_opening(matmul: MatmulRecord) -> str:
+    return f"{matmul.name} multiplies two activations ({matmul.kind}): {matmul.reason}."
+
+
+def _sentence(decision: Decision) -> str:
+    heading = HEADINGS.get(decision.made_by, f"{decision.made_by}: {{}}").format(decision.choice)
+    figures = f" ({_figures(decision.figures)})" if decision.figures else ""
+    return f"{heading}; reason: {decision.reason}{figures}{_rejected(decision)}."
+
+
+def _rejected(decision: Decision) -> str:
+    """The alternatives, those first whose last figure is nearest to the choice's."""
+    others = decision.rejected
+    if not others:
+        return ""
+    if decision.figures and all(other.figures for other in others):
+        others = sorted(others, key=lambda other: abs(other.figures[-1].value - decision.figures[-1].value))
+    shown = [
+        f"{other.choice} ({_figures(other.figures)})" if other.figures else other.choice for other in others[:SHOWN]
+    ]
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return f"; rejected: {', '.join(shown)}{more}"
+
+
+def _figures(figures: list[Figure]) -> str:
+    return ", ".join(f"{figure.name} {figure.value:g}{_unit(figure.unit)}" for figure in figures)
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else f" {unit}"
+
+
+def _places(layer: LayerRecord) -> str:
+    tiles = [f"{block.tile.chip}:{block.tile.row},{block.tile.column}" for block in layer.blocks]
+    shown = ", ".join(tiles[:6]) + (f" and {len(tiles) - 6} more" if len(tiles) > 6 else "")
+    return f"Its blocks are on tile{'s' if len(tiles) > 1 else ''} {shown} (chip:row,column)."
