@@ -21,7 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no 1/f noise": {"device.accumulated_noise.scale": 0},
     "no short-term read noise": {"tile.short_term_read_noise": 0},
     "an input range for each vector": {
-        "tile.input_range": {"rule": "dynamic", "doublings": {"value": 3, "unit": "reading", "source": "our question"}}
+        "tile.input_range": tilewright.load_target("pcm-512-dynamic").tile.input_range.model_dump(mode="json")
     },
     "no ADC, no output noise": {"tile.adc": None, "tile.output_noise": 0},
     "only the devices (no converters, no read noise)": {

@@ -201,7 +201,7 @@ def _poor_ranges(plan: Plan) -> dict[str, float]:
 def _range_warning(layer: str, error: float) -> str:
     return (
         f"no input range suits all inputs of {layer}: converters alone disturb its outputs by {error:.0%}; a range for "
-        "each vector (tile.input_range dynamic) or a digital unit would help"
+        "each vector (as on pcm-512-dynamic) or a digital unit would help"
     )
 
 

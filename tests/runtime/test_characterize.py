@@ -40,6 +40,16 @@ def test_closed_loop_beats_direct():
     ordered(direct, random)
 
 
+def test_random_inputs_need_no_fine_adc():
+    """As Büchel et al. 2022 found: one-hot readings need an ADC that resolves single devices, random inputs do not.
+    With 6 bits a closed loop on one-hot readings is worse than none.
+    """
+    noise = {"value": 0.5, "unit": "LSB", "source": "test"}
+    coarse = load_target("pcm-512", {"tile.adc.bits": 6, "tile.output_noise": noise})
+    methods = ["closed-loop-one-hot", "direct", "closed-loop-random"]
+    ordered(*measure(coarse, methods, rows=256, columns=256, vectors=256, repeats=4))
+
+
 def test_error_feedback_beats_one_pair():
     ordered(*measure("pcm-512", ["direct", "most-least"]))
 

@@ -58,7 +58,7 @@ def test_documents_survive_writing_and_reading(name):
 
 def test_the_library_holds_what_it_should():
     assert set(target_names("analog")) == {
-        "pcm-512", "pcm-512-8bit", "pcm-512-low-noise", "hermes-256", "ftj-extreme", "ftj-balanced",
+        "pcm-512", "pcm-512-8bit", "pcm-512-low-noise", "pcm-512-dynamic", "hermes-256", "ftj-extreme", "ftj-balanced",
         "ftj-constrained", "rram-512", "ideal",
     }  # fmt: skip
     assert set(target_names("digital")) == {f"digital-{kind}" for kind in ("int4", "int8", "fp16", "bf16")}
