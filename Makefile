@@ -59,4 +59,4 @@ families: $(READY)
 	$(BIN)/python docs/write_families.py
 
 clean:
-	rm -rf $(VENV) $(DEMO_PLAN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO_PLAN) $(DEMO_PLAN)-dynamic build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

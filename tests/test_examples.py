@@ -27,7 +27,11 @@ def test_none_is_forgotten():
 def test_demo(tmp_path):
     output = run("demo.py", "--plan", tmp_path / "plan", "--repeats", 1, "--times", "1s,1mo")
     assert "61 on 1 chip of 576" in output and "digital" in output and "1mo" in output
-    assert (tmp_path / "plan" / "plan.json").is_file()
+    assert (tmp_path / "plan" / "plan.json").is_file() and (tmp_path / "plan-dynamic" / "plan.json").is_file()
+    assert "no input range suits all inputs of encoder.layer.0.output.dense" in " ".join(output.split())
+    months = [line.split("│")[2] for line in output.splitlines() if line.startswith("│ 1mo")]
+    static, dynamic = (float(month.split("±")[0]) for month in months)
+    assert dynamic > static
 
 
 def test_first_plan():

@@ -100,11 +100,13 @@ def _rejected(decision: Decision) -> str:
 
 
 def _figures(figures: list[Figure]) -> str:
-    return ", ".join(f"{figure.name} {figure.value:g}{_unit(figure.unit)}" for figure in figures)
+    return ", ".join(f"{figure.name} {figure.value:g}{_unit(figure)}" for figure in figures)
 
 
-def _unit(unit: str) -> str:
-    return "" if unit == "1" else f" {unit}"
+def _unit(figure: Figure) -> str:
+    """The unit, where the figure's name does not say it already."""
+    unit = figure.unit.removeprefix("1").strip()
+    return f" {unit}" if unit and unit not in figure.name else ""
 
 
 def _places(layer: LayerRecord) -> str:
