@@ -16,6 +16,7 @@ from tilewright.compiler.cli import (
     diff_command,
     evaluate_command,
     explain_command,
+    operations_command,
     report_command,
     run_command,
     targets_command,
@@ -36,6 +37,7 @@ app.command("compile")(compile_command.compile_command)
 app.command("report")(report_command.report_command)
 app.command("explain")(explain_command.explain_command)
 app.command("diff")(diff_command.diff_command)
+app.command("operations")(operations_command.operations_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("characterize")(characterize_command.characterize_command)

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tilewright.compiler.driver import compile as compile
+    from tilewright.compiler.report.difference import difference as difference
+    from tilewright.compiler.report.explanation import explain as explain
     from tilewright.runtime.characterize import characterize as characterize
     from tilewright.runtime.evaluate import evaluate as evaluate
+    from tilewright.runtime.operations import count_operations as count_operations
     from tilewright.runtime.plan import Plan as Plan
     from tilewright.runtime.plan import load as load
     from tilewright.runtime.session import Session as Session
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "characterize": "tilewright.runtime.characterize",
     "compile": "tilewright.compiler.driver",
+    "count_operations": "tilewright.runtime.operations",
+    "difference": "tilewright.compiler.report.difference",
+    "explain": "tilewright.compiler.report.explanation",
     "evaluate": "tilewright.runtime.evaluate",
     "Plan": "tilewright.runtime.plan",
     "load": "tilewright.runtime.plan",
@@ -49,7 +55,10 @@ __all__ = [
     "Target",
     "characterize",
     "compile",
+    "count_operations",
+    "difference",
     "evaluate",
+    "explain",
     "load",
     "load_chip",
     "load_programming",

@@ -242,6 +242,15 @@ def test_explain_and_diff(run, small_plan_folder, small_bert_folder):
     assert "no plan folder" in sentence(*run("diff", small_plan_folder, "missing"))
 
 
+def test_operations(run, small_plan_folder):
+    code, out, _ = run("operations", small_plan_folder, "--at", "sequence=8", "--at", "batch=2,sequence=16")
+    assert code == 0 and "attention's share" in out and "%" in out
+    found = json.loads(run("operations", small_plan_folder, "--at", "sequence=8", "--json")[1])
+    assert found[0]["sizes"] == {"batch": 1, "sequence": 8} and 0 < found[0]["attention_share"] < 1
+    assert "not NAME=SIZE" in sentence(*run("operations", small_plan_folder, "--at", "sequence"))
+    assert "did you mean 'sequence'" in sentence(*run("operations", small_plan_folder, "--at", "sequenc=8"))
+
+
 def test_plots_need_matplotlib(run, monkeypatch):
     from tilewright.compiler.report import characterization_plots
 

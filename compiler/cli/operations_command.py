@@ -1,0 +1,52 @@
+"""tilewright operations"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from tilewright.compiler.cli.console import output, print_json
+from tilewright.targets.errors import InputError
+
+
+def operations_command(
+    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Count the multiplications of a run: on tiles, on digital units, and in attention, at each size of the inputs."""
+    from tilewright.runtime.operations import count_operations
+    from tilewright.runtime.plan import load
+
+    sizes = [parse_sizes(text) for text in at or [""]]
+    loaded = load(plan)
+    found = [count_operations(loaded, wanted) for wanted in sizes]
+    if as_json:
+        print_json([{**asdict(one), "total": one.total, "attention_share": one.attention_share} for one in found])
+        return
+    table = Table(title="multiplications with an addition", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in (*found[0].sizes, "on tiles", "on digital units", "in attention", "attention's share"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found:
+        counts = (one.on_tiles, one.on_digital_units, one.on_attention_units)
+        table.add_row(*map(str, one.sizes.values()), *(f"{count:,}" for count in counts), f"{one.attention_share:.1%}")
+    output.print(table)
+
+
+def parse_sizes(text: str) -> dict[str, int]:
+    """``batch=8,sequence=512`` as name -> size. Raises ``InputError``."""
+    sizes = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, sign, size = part.partition("=")
+        if not sign or not size.strip().isdigit():
+            raise InputError(f"--at {part!r} is not NAME=SIZE, for example sequence=128")
+        sizes[name.strip()] = int(size)
+    return sizes
