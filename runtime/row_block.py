@@ -37,7 +37,7 @@ class RowBlock:
     def __init__(
         self, weight: Callable[[], Tensor], settings: TileSettings, draws: Draws, name: tuple[object, ...]
     ) -> None:
-        """Write all devices, and take the reference reading of the drift compensation right after.
+        """Write all devices. The first ``advance_to``, to time 0, takes the reference reading of the compensation.
 
         weight: gives the matrix [columns, rows] in the model's units; it is asked for again at each time, not kept.
         name: of the layer and the row-block; it names the draws.
