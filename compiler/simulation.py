@@ -11,6 +11,7 @@ from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, SimulatedChip, Use
 from tilewright.runtime.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.targets.spec.programming import Direct
 
 SIMULATED_TIME = 86400.0
 """Seconds after programming at which candidates are compared: a day, midway between a second and a month in decades."""
@@ -56,5 +57,4 @@ def simulated_error(
 
 def with_one_write(method: Programming) -> Programming:
     """The same method without a closed loop."""
-    content = method.model_dump()
-    return Programming.model_validate({**content, "writing": {"kind": "direct"}})
+    return method.model_copy(update={"writing": Direct(kind="direct")})

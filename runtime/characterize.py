@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.plan import SAMPLES_FIRST
 from tilewright.runtime.splitting import split_columns, split_rows
+from tilewright.runtime.spread import standard_error
 from tilewright.runtime.times import parse_time
 from tilewright.runtime.units import DigitalUnitLinear
 from tilewright.targets.errors import InputError
@@ -54,7 +54,7 @@ class CharacterizedTime:
     @property
     def standard_error(self) -> float | None:
         """Of the mean; None from one chip."""
-        return stdev(self.mvm_error) / math.sqrt(len(self.mvm_error)) if len(self.mvm_error) > 1 else None
+        return standard_error(self.mvm_error)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.plan_io import file_sha256, readable_json
 from tilewright.runtime.session import Session
+from tilewright.runtime.spread import standard_error
 from tilewright.runtime.tasks import TASKS, Task
 from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError, nearest
@@ -39,7 +39,7 @@ class TimePoint:
     @property
     def standard_error(self) -> float | None:
         """Standard error of the mean; None from a single repeat."""
-        return stdev(self.values) / math.sqrt(len(self.values)) if len(self.values) > 1 else None
+        return standard_error(self.values)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.quantity import is_number
 from tilewright.targets.spec.description import Document
 
 DEEPEST = 8
 """Documents that may extend or name one another in a row; also what ends a circle."""
 TAGS = ("statistics", "kind", "rule")
 """Keys that say which variant a part is: parts of different variants replace each other, whole."""
-NUMBER = {"value", "unit", "source"}
 
 
 def compose(located: Located, kinds: Mapping[str, type[Document]], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         old = base.get(key)
         if not isinstance(old, dict) or not isinstance(value, dict):
             result[key] = value
-        elif set(old) == NUMBER:
+        elif is_number(old):
             result[key] = {"unit": old["unit"], **value}
         elif any(tag in value and value[tag] != old.get(tag) for tag in TAGS):
             result[key] = value
@@ -76,10 +76,10 @@ def _change(content: dict[str, Any], path: str, value: Any, what: str) -> None:
             keys = list(part) if isinstance(part, dict) else []
             raise InputError(f"{what} has no key {path!r}: {key!r} is not there; {nearest(key, keys)}")
         part = part[key]
-    if not isinstance(part, dict) or set(part) == NUMBER:
+    if not isinstance(part, dict) or is_number(part):
         raise InputError(f"{what} has no key {path!r}: {parents[-1]!r} holds no keys to change")
     old = part.get(last)
-    if isinstance(old, dict) and set(old) == NUMBER and not isinstance(value, dict) and value is not None:
+    if is_number(old) and not isinstance(value, dict) and value is not None:
         part[last] = {**old, "value": value, "source": "changed by the user"}
     else:
         part[last] = value

@@ -13,6 +13,8 @@ from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.library import library_file, library_kinds, library_names
 from tilewright.targets.migration import migrated
 
+CALLED = {"digital": "digital unit", "attention": "attention unit", "programming": "programming method"}
+"""What a document of one kind is called in sentences; all others are targets."""
 LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
 
 
@@ -33,8 +35,7 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     folder: where a file that names another one lies; it may name its neighbours there and nothing else. Raises
     ``InputError`` if there is none or it cannot be read.
     """
-    word = "target" if {"analog", "chip"} & set(kinds) else f"{kinds[0]} unit" if kinds[0] != "programming" else ""
-    what = word or "programming method"
+    what = CALLED.get(kinds[0], "target") if len(kinds) == 1 else "target"
     path = library_file(str(name), kinds)
     elsewhere = [kind for kind in library_kinds() if path is None and library_file(str(name), (kind,))]
     if elsewhere:

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tilewright.targets.quantity import is_number
+
 
 class InputError(ValueError):
     """What the user gave cannot be used. The message is one sentence for a person.
@@ -44,8 +46,7 @@ def first_problem(error: ValidationError, model: type[BaseModel], content: Any =
     if kind in ("literal_error", "union_tag_invalid"):
         return _wrong_word(path, finding)
     message = finding["msg"].removeprefix("Value error, ")
-    is_number = isinstance(value, dict) and set(value) == {"value", "unit", "source"}
-    shown = f"{value['value']!r} {value['unit']}" if is_number else repr(value)
+    shown = f"{value['value']!r} {value['unit']}" if is_number(value) else repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return f"{path} is {shown}: {message[0].lower() + message[1:]}"
 

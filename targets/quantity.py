@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 """1e-6, which YAML 1.1 reads as a word because it has no point."""
+
+
+NUMBER_KEYS = {"value", "unit", "source"}
 
 
 class _Sourced:
@@ -61,7 +65,7 @@ class Rule:
             given = {"value": given, "unit": given.unit, "source": given.source}
         if not isinstance(given, dict):
             raise ValueError(f"a number needs value, unit ({' or '.join(self.units)}) and source")
-        unknown = sorted(set(given) - {"value", "unit", "source"})
+        unknown = sorted(set(given) - NUMBER_KEYS)
         missing = [key for key in ("value", "unit", "source") if key not in given]
         if unknown or missing:
             what = f"unknown key {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
@@ -103,6 +107,20 @@ class Rule:
             "required": ["value", "unit", "source"],
             "properties": {"value": value, "unit": {"enum": list(self.units)}, "source": {"type": "string"}},
         }
+
+
+def is_number(node: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether this is a number as files write it: a mapping of exactly value, unit and source."""
+    return isinstance(node, dict) and set(node) == NUMBER_KEYS
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of all that is not made of other parts; a number is one leaf, and so is an empty part."""
+    if isinstance(node, dict | list) and node and not is_number(node):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
 
 
 def _written(quantity: Quantity | Count) -> dict[str, Any]:

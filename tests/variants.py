@@ -3,6 +3,7 @@
 import copy
 
 from tilewright.targets import Programming, load_programming, load_target, parse_target
+from tilewright.targets.quantity import is_number
 
 
 def variant(base="pcm-512", **changes):
@@ -32,3 +33,12 @@ def method_variant(base="direct", **changes):
     """A programming method of the library with changes, as ``variant`` makes them."""
     content = copy.deepcopy(load_programming(base).model_dump(mode="json"))
     return Programming.model_validate(changed(content, changes))
+
+
+def leaves(node, path=()):
+    """Paths, as tuples of keys and places, and values; a number is one leaf."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list) and not is_number(value):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value

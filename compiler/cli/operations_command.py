@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from tilewright.compiler.cli.console import output, print_json
-from tilewright.targets.errors import InputError
+from tilewright.compiler.cli.settings import parse_sizes
 
 
 def operations_command(
@@ -39,14 +39,3 @@ def operations_command(
         counts = (one.on_tiles, one.on_digital_units, one.on_attention_units)
         table.add_row(*map(str, one.sizes.values()), *(f"{count:,}" for count in counts), f"{one.attention_share:.1%}")
     output.print(table)
-
-
-def parse_sizes(text: str) -> dict[str, int]:
-    """``batch=8,sequence=512`` as name -> size. Raises ``InputError``."""
-    sizes = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        name, sign, size = part.partition("=")
-        if not sign or not size.strip().isdigit():
-            raise InputError(f"--at {part!r} is not NAME=SIZE, for example sequence=128")
-        sizes[name.strip()] = int(size)
-    return sizes

@@ -1,4 +1,4 @@
-"""KEY=VALUE and PATTERN=NAME, as options of the command line give them."""
+"""KEY=VALUE, PATTERN=NAME and NAME=SIZE, as options of the command line give them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,14 @@ def parse_assignments(given: list[str] | None, option: str, everything: str | No
         assignments.pop(pattern.strip(), None)
         assignments[pattern.strip()] = name.strip()
     return assignments
+
+
+def parse_sizes(text: str) -> dict[str, int]:
+    """``batch=8,sequence=512`` as name -> size. Raises ``InputError``."""
+    sizes = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, sign, size = part.partition("=")
+        if not sign or not size.strip().isdigit():
+            raise InputError(f"--at {part!r} is not NAME=SIZE, for example sequence=128")
+        sizes[name.strip()] = int(size)
+    return sizes

@@ -13,6 +13,7 @@ from tilewright.compiler.cli.settings import parse_changes
 from tilewright.targets import load_document, target_names
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import KINDS
+from tilewright.targets.quantity import is_number, leaves
 
 
 def targets_command(
@@ -48,10 +49,10 @@ def targets_command(
 
 
 def _list_targets(as_json: bool, kinds: tuple[str, ...]) -> None:
-    documents = [load_document(name, kind) for kind in kinds for name in target_names(kind)]
     rows = [
-        {"name": document.name, "kind": document.model_dump()["kind"], "summary": document.summary}
-        for document in documents
+        {"name": name, "kind": kind, "summary": load_document(name, kind).summary}
+        for kind in kinds
+        for name in target_names(kind)
     ]
     if as_json:
         print_json(rows)
@@ -65,15 +66,12 @@ def _list_targets(as_json: bool, kinds: tuple[str, ...]) -> None:
     output.print(table)
 
 
-def target_rows(content: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+def target_rows(content: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """(key, value, unit, source) of every leaf; the last two empty for what is not a number."""
-    pairs = content.items() if isinstance(content, dict) else ((str(place), item) for place, item in enumerate(content))
-    for key, value in pairs:
-        if prefix + key in ("name", "summary"):
+    for key, value in leaves(content):
+        if key in ("name", "summary"):
             continue
-        if isinstance(value, dict) and set(value) == {"value", "unit", "source"}:
-            yield prefix + key, f"{value['value']:g}", value["unit"], value["source"]
-        elif isinstance(value, dict | list) and value:
-            yield from target_rows(value, f"{prefix}{key}.")
+        if is_number(value):
+            yield key, f"{value['value']:g}", value["unit"], value["source"]
         else:
-            yield prefix + key, "none" if value in (None, []) else str(value), "", ""
+            yield key, "none" if value in (None, []) else str(value), "", ""

@@ -66,7 +66,7 @@ def _choose_tile_ranges(
     rule = target.tile.input_range
     simulation = RangeSimulation(weight, target, layer.clip_deviations) if rule.rule == "least_error" else None
     for use, seen in enumerate(observed):
-        subject = layer.name if len(observed) == 1 else f"{layer.name} use {use}"
+        subject = _subject(layer, use)
         if isinstance(rule, DynamicRange):
             layer.uses[use].input_range = None
             compilation.decisions.append(_own_range(subject, target))
@@ -82,6 +82,11 @@ def _choose_tile_ranges(
         compilation.decisions.append(_decision(subject, "input range", best, candidates, errors))
     if target.drift_compensation == "affine":
         _keep_calibration(compilation, layer, observed)
+
+
+def _subject(layer: LayerRecord, use: int) -> str:
+    """What a decision about one use is about."""
+    return layer.name if len(layer.uses) == 1 else f"{layer.name} use {use}"
 
 
 def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, float]:
@@ -125,7 +130,7 @@ def _choose_unit_ranges(
         errors = {name: _rounding_error(seen.kept, value, unit.inputs) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         layer.uses[use].input_range = candidates[best]
-        subject = layer.name if len(observed) == 1 else f"{layer.name} use {use}"
+        subject = _subject(layer, use)
         compilation.decisions.append(_decision(subject, "input range", best, candidates, errors))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tilewright.compiler.report.summary import LayerLine, MatmulLine, Report, summarise
 from tilewright.runtime.plan import Plan
+from tilewright.targets.quantity import is_number, leaves
 
 TOTALS = (
     "model", "model_sha256", "target", "tiles", "chips", "utilisation", "parameters", "parameters_on_tiles",
@@ -98,7 +99,7 @@ def _hardware(before: Plan, after: Plan) -> list[Change]:
 
 
 def _differing_leaves(label: str, before: Any, after: Any) -> list[Change]:
-    one, other = dict(_leaves(before)), dict(_leaves(after))
+    one, other = ({key: _value(leaf) for key, leaf in leaves(part)} for part in (before, after))
     keys = [key for key in dict.fromkeys([*one, *other]) if key.split(".")[-1] not in SPOKEN]
     return [
         Change("hardware", f"{label}: {key}", one.get(key), other.get(key))
@@ -107,12 +108,8 @@ def _differing_leaves(label: str, before: Any, after: Any) -> list[Change]:
     ]
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values, a number with its unit."""
-    if isinstance(node, dict) and set(node) == {"value", "unit", "source"}:
-        yield path, f"{node['value']:g}" + (f" {node['unit']}" if node["unit"] != "1" else "")
-    elif isinstance(node, dict | list) and node:
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
+def _value(leaf: Any) -> Any:
+    """A number with its unit; what is not a number as it is."""
+    if not is_number(leaf):
+        return leaf
+    return f"{leaf['value']:g}" + (f" {leaf['unit']}" if leaf["unit"] != "1" else "")

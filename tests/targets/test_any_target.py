@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.variants import leaves
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.plan import SAMPLES_FIRST
@@ -103,14 +104,6 @@ def test_any_valid_target_runs(content):
     assert all(result.shape == (6, 12) and result.isfinite().all() for result in results)
     again = run(target)
     assert all(torch.equal(one, two) for one, two in zip(results, again, strict=True))
-
-
-def leaves(node, path=()):
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, dict | list) and not (isinstance(value, dict) and "value" in value):
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
 
 
 NUMBERS = [(name, path) for name, base in BASES.items() for path, value in leaves(base) if isinstance(value, dict)]

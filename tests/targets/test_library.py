@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.variants import leaves
 from tilewright.targets import (
     InputError,
     Target,
@@ -21,20 +22,11 @@ from tilewright.targets import (
 )
 
 MOST_LEAST = load_programming("most-least").model_dump(mode="json")["coding"]
-NUMBER = {"value", "unit", "source"}
 
 
 def document(name="pcm-512"):
     """A file of the library with all that it names and extends written out."""
     return load_document(name).model_dump(mode="json")
-
-
-def leaves(node, path=()):
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, dict | list) and not (isinstance(value, dict) and set(value) == NUMBER):
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
 
 
 @pytest.mark.parametrize("name", target_names())
