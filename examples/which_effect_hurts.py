@@ -9,11 +9,9 @@ stays as it is: only the description of the hardware that it is simulated on cha
 from __future__ import annotations
 
 import argparse
-import copy
 from typing import Any
 
 import tilewright
-from tilewright.targets import load_chip, parse_target
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "everything on": {},
@@ -34,21 +32,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def with_changes(description: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The description with the values at dotted keys replaced; numbers keep their unit and source."""
-    changed = copy.deepcopy(description)
-    for key, value in changes.items():
-        *parents, last = key.split(".")
-        part = changed
-        for parent in parents:
-            part = part[parent]
-        if isinstance(value, int | float):
-            part[last]["value"] = value
-        else:
-            part[last] = value
-    return changed
-
-
 def main() -> None:
     """Evaluate the plan on each variant of its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,9 +43,9 @@ def main() -> None:
     options = parser.parse_args()
 
     plan = tilewright.load(options.plan)
-    description = plan.document.chip.tiles[0].target.model_dump(mode="json")
+    target = plan.document.chip.tiles[0].target
     for name, changes in VARIANTS.items():
-        plan.document.chip = load_chip(parse_target(with_changes(description, changes), name))
+        plan.document.chip = tilewright.load_chip(target, changes)
         found = tilewright.evaluate(
             plan, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
         )

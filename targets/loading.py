@@ -61,9 +61,12 @@ def parse_target(content: Any, where: str) -> Target:
 
 
 def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
-    """The target of that name, or the one in that YAML file: analog or digital, a place where a layer can run."""
+    """The target of that name, or the one in that YAML file, or itself: analog or digital, where a layer can run.
+
+    changes: dotted keys and their new values, see ``compose``.
+    """
     if isinstance(target, AnalogTarget | DigitalTarget):
-        return target
+        return cast(Target, _changed(target, changes))
     return cast(Target, load_document(target, "analog", "digital", changes=changes))
 
 
@@ -77,12 +80,19 @@ def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
     return unit if isinstance(unit, AttentionUnit) else cast(AttentionUnit, load_document(unit, "attention"))
 
 
+def _changed(document: Document, changes: Changes) -> Document:
+    """A document that is at hand, with changes."""
+    if not changes:
+        return document
+    return parse_document(Located(document.model_dump(mode="json"), f"target {document.name}", None), changes=changes)
+
+
 def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip:
     """The chip of that name or in that file; of a target alone the chip that its own file describes."""
     if isinstance(chip, Chip):
-        return chip
+        return cast(Chip, _changed(chip, changes))
     if isinstance(chip, AnalogTarget | DigitalTarget):
-        return chip_of(chip)
+        return chip_of(load_target(chip, changes))
     loaded = load_document(chip, "chip", "analog", "digital", changes=changes)
     return loaded if isinstance(loaded, Chip) else chip_of(cast(Target, loaded))
 

@@ -292,6 +292,16 @@ def test_single_changes():
             load_target("pcm-512", changes)
 
 
+def test_what_is_at_hand_can_be_changed_too():
+    pcm, chip = load_target("pcm-512"), load_chip("pcm-512-mixed")
+    assert load_target(pcm, {"tile.adc.bits": 8}) == load_target("pcm-512", {"tile.adc.bits": 8})
+    assert load_chip(pcm, {"tile.adc.bits": 8}).tiles[0].target.tile.adc.bits == 8
+    assert load_chip(chip, {"attention.unit": "attention-int6"}).attention.unit.operands == "int6"
+    assert load_target(pcm) is pcm and load_chip(chip) is chip
+    with pytest.raises(InputError, match="did you mean 'bits'"):
+        load_target(pcm, {"tile.adc.bitz": 8})
+
+
 def test_names_of_another_kind_are_told_apart():
     with pytest.raises(InputError, match="'direct' is of the kind programming, not a target"):
         load_target("direct")
