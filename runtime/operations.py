@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tilewright.runtime.graph_io import build_module, decode_graph
@@ -19,16 +21,42 @@ USUAL_LENGTH = 128
 """What a size is taken to be that is not given and may be this."""
 
 
+FUNCTIONS = {
+    "softmax": {"softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"},
+    "norms": {"layer_norm", "native_layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"},
+    "activation functions": {
+        "gelu", "relu", "silu", "tanh", "sigmoid", "elu", "leaky_relu", "prelu", "softplus", "mish", "relu6",
+        "hardswish", "hardsigmoid", "hardtanh", "exp", "erf",
+    },
+}  # fmt: skip
+"""Functions that make values by other means than a product, by what they are called in sums."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs."""
+
+    name: str
+    use: int
+    node: str
+    vectors: int
+    macs: int
+
+
 @dataclass(frozen=True)
 class Operations:
     """Multiplications with an addition each (MACs), for one run of the plan at ``sizes``.
 
-    vectors: input vectors of each layer, which is how often each of its tiles is read. layers, matmuls: MACs by name.
+    calls: of layers and matmuls, in running order. values: how many softmax, norms and activation functions make.
     """
 
     sizes: dict[str, int]
+    calls: list[Call]
+    values: dict[str, int]
     vectors: dict[str, int]
+    """Input vectors of each layer, which is how often each of its tiles is read."""
     layers: dict[str, int]
+    """MACs by name."""
     matmuls: dict[str, int]
     on_tiles: int
     on_digital_units: int
@@ -36,7 +64,7 @@ class Operations:
 
     @property
     def total(self) -> int:
-        """All that is counted: norms, softmax and other value by value operations are not."""
+        """All MACs: norms, softmax and other value by value operations are not in it."""
         return self.on_tiles + self.on_digital_units + self.on_attention_units
 
     @property
@@ -44,25 +72,45 @@ class Operations:
         """Of products of two activations."""
         return self.on_attention_units / self.total if self.total else 0.0
 
-
-class _CountingLayer(nn.Module):
-    def __init__(self, record: LayerRecord) -> None:
-        super().__init__()
-        self.outputs, self.vectors = record.outputs, 0
-
-    def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        self.vectors += x.numel() // x.shape[-1]
-        return x.new_empty(*x.shape[:-1], self.outputs)
+    @property
+    def tokens(self) -> int:
+        """Samples times tokens of each, where a sample has tokens."""
+        return math.prod(size for name, size in self.sizes.items() if name in ("batch", "sequence"))
 
 
-class _CountingMatmul(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.products = 0
+class _Counter(fx.Interpreter):
+    """Runs a graph on shapes; its calls of layers and matmuls are noted in place of being computed."""
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        result = torch.matmul(left, right)
-        self.products += result.numel() * left.shape[-1]
+    def __init__(self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Mapping[str, str]) -> None:
+        """By the modules' paths: the layers, and the names of the matmuls."""
+        super().__init__(module)
+        self.layers_at, self.matmuls_at = layers, matmuls
+        self.calls: list[Call] = []
+        self.values = dict.fromkeys(FUNCTIONS, 0)
+        self.node = ""
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.node = n.name
+        return super().run_node(n)
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        left: Tensor = args[0]
+        if target in self.layers_at:
+            layer = self.layers_at[target]
+            vectors = left.numel() // left.shape[-1]
+            use = args[1] if len(args) > 1 else 0
+            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * layer.inputs * layer.outputs))
+            return left.new_empty(*left.shape[:-1], layer.outputs)
+        result = torch.matmul(left, args[1])
+        self.calls.append(Call(self.matmuls_at[target], 0, self.node, 0, result.numel() * left.shape[-1]))
+        return result
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = super().call_function(target, args, kwargs)
+        name = getattr(target, "overloadpacket", target).__name__
+        for kind, names in FUNCTIONS.items():
+            if name in names:
+                self.values[kind] += (result if isinstance(result, Tensor) else result[0]).numel()
         return result
 
 
@@ -74,10 +122,9 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
     """
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
-    layers = {layer.name: _CountingLayer(layer) for layer in document.layers}
-    matmuls = {matmul.name: _CountingMatmul() for matmul in document.matmuls}
-    modules: dict[str, nn.Module] = {layer_path(name): module for name, module in layers.items()}
-    modules |= {matmul_path(name): module for name, module in matmuls.items()}
+    layers = {layer_path(layer.name): layer for layer in document.layers}
+    matmuls = {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
+    modules = {path: nn.Module() for path in [*layers, *matmuls]}
     graph = decode_graph(document.graph, set(modules), set(plan.tensors))
     with FakeTensorMode() as mode, torch.inference_mode():
         tensors: dict[str, Tensor] = {
@@ -88,14 +135,27 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
                         dtype=getattr(torch, record.dtype))
             for record in document.inputs
         ]  # fmt: skip
-        build_module(graph, modules, tensors)(*inputs)
-    vectors = {name: layer.vectors for name, layer in layers.items()}
-    macs = {layer.name: vectors[layer.name] * layer.inputs * layer.outputs for layer in document.layers}
+        counter = _Counter(build_module(graph, modules, tensors), layers, matmuls)
+        counter.run(*inputs)
+    return _sums(document, chosen, counter)
+
+
+def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> Operations:
+    vectors = {layer.name: 0 for layer in document.layers}
+    macs = dict.fromkeys([*vectors, *(matmul.name for matmul in document.matmuls)], 0)
+    for call in counter.calls:
+        macs[call.name] += call.macs
+        if call.name in vectors:
+            vectors[call.name] += call.vectors
+    layers = {name: macs[name] for name in vectors}
+    matmuls = {matmul.name: macs[matmul.name] for matmul in document.matmuls}
     on_tiles = sum(
         macs[layer.name] for layer in document.layers if isinstance(document.chip.target(layer.target), AnalogTarget)
     )
-    products = {name: matmul.products for name, matmul in matmuls.items()}
-    return Operations(chosen, vectors, macs, products, on_tiles, sum(macs.values()) - on_tiles, sum(products.values()))
+    on_units = sum(layers.values()) - on_tiles
+    return Operations(
+        sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values())
+    )
 
 
 def choose_sizes(document: PlanDocument, given: Mapping[str, int]) -> dict[str, int]:

@@ -5,24 +5,27 @@ from tilewright.targets.loading import (
     Target,
     load_attention_unit,
     load_chip,
+    load_cost,
     load_document,
     load_programming,
     load_target,
     parse_target,
     target_names,
 )
-from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Programming
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming
 
 __all__ = [
     "AnalogTarget",
     "AttentionUnit",
     "Chip",
+    "Cost",
     "DigitalTarget",
     "InputError",
     "Programming",
     "Target",
     "load_attention_unit",
     "load_chip",
+    "load_cost",
     "load_document",
     "load_programming",
     "load_target",

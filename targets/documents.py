@@ -13,7 +13,12 @@ from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.library import library_file, library_kinds, library_names
 from tilewright.targets.migration import migrated
 
-CALLED = {"digital": "digital unit", "attention": "attention unit", "programming": "programming method"}
+CALLED = {
+    "digital": "digital unit",
+    "attention": "attention unit",
+    "programming": "programming method",
+    "cost": "cost preset",
+}
 """What a document of one kind is called in sentences; all others are targets."""
 LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
 

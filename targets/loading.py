@@ -13,7 +13,7 @@ from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, first_problem, nearest
 from tilewright.targets.library import library_names
 from tilewright.targets.migration import migrated
-from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Programming
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming
 from tilewright.targets.spec.description import Document
 
 Target = AnalogTarget | DigitalTarget
@@ -23,12 +23,13 @@ KINDS: dict[str, type[Document]] = {
     "attention": AttentionUnit,
     "programming": Programming,
     "chip": Chip,
+    "cost": Cost,
 }
 Changes = Mapping[str, Any] | None
 
 
 def target_names(*kinds: str) -> list[str]:
-    """The names in the library of these kinds: analog, digital, attention, programming, chip; all if none is given."""
+    """The names in the library of these kinds (the keys of ``KINDS``); all if none is given."""
     return library_names(*(kinds or KINDS))
 
 
@@ -80,6 +81,11 @@ def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
     return unit if isinstance(unit, AttentionUnit) else cast(AttentionUnit, load_document(unit, "attention"))
 
 
+def load_cost(cost: str | Path | Cost) -> Cost:
+    """The cost preset of that name, or the one in that YAML file."""
+    return cost if isinstance(cost, Cost) else cast(Cost, load_document(cost, "cost"))
+
+
 def _changed(document: Document, changes: Changes) -> Document:
     """A document that is at hand, with changes."""
     if not changes:
@@ -101,7 +107,7 @@ def chip_of(target: Target) -> Chip:
     """The chip that is meant where a target is named alone."""
     own = target.chip
     content: dict[str, Any] = {"schema_version": 2, "kind": "chip", "name": target.name, "summary": target.summary}
-    content |= {"tiles": [], "digital": [], "attention": own.attention}
+    content |= {"tiles": [], "digital": [], "attention": own.attention, "cost": own.cost}
     if isinstance(target, AnalogTarget):
         mesh = {"mesh_rows": target.chip.mesh_rows, "mesh_columns": target.chip.mesh_columns}
         content["tiles"] = [{"target": target, **mesh}]

@@ -13,6 +13,7 @@ import typer
 from tilewright.compiler.cli import (
     characterize_command,
     compile_command,
+    cost_command,
     diff_command,
     evaluate_command,
     explain_command,
@@ -38,6 +39,7 @@ app.command("report")(report_command.report_command)
 app.command("explain")(explain_command.explain_command)
 app.command("diff")(diff_command.diff_command)
 app.command("operations")(operations_command.operations_command)
+app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("characterize")(characterize_command.characterize_command)

@@ -21,7 +21,7 @@ def targets_command(
         str | None, typer.Argument(help="A name of the library or a YAML file; without, all are listed.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="List only these: analog, digital, attention, programming or chip.")
+        str | None, typer.Option(help="List only these: analog, digital, attention, programming, chip or cost.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A change, such as tile.adc.bits=8. May be repeated.")

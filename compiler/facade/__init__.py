@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tilewright.compiler.cost import estimate_cost as estimate_cost
     from tilewright.compiler.driver import compile as compile
     from tilewright.compiler.report.difference import difference as difference
     from tilewright.compiler.report.explanation import explain as explain
@@ -36,6 +37,7 @@ _HOMES = {
     "compile": "tilewright.compiler.driver",
     "count_operations": "tilewright.runtime.operations",
     "difference": "tilewright.compiler.report.difference",
+    "estimate_cost": "tilewright.compiler.cost",
     "explain": "tilewright.compiler.report.explanation",
     "evaluate": "tilewright.runtime.evaluate",
     "Plan": "tilewright.runtime.plan",
@@ -57,6 +59,7 @@ __all__ = [
     "compile",
     "count_operations",
     "difference",
+    "estimate_cost",
     "evaluate",
     "explain",
     "load",

@@ -1,6 +1,7 @@
 """What hardware is, typed and validated: devices, programming methods, tiles, units, chips."""
 
 from tilewright.targets.spec.chip import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Tiles
+from tilewright.targets.spec.cost import COMPONENTS, Component, Cost, MacCost, TileCost
 from tilewright.targets.spec.description import SCHEMA_VERSION, NumberFormat, bits_of
 from tilewright.targets.spec.device import (
     ClippedLogarithm,
@@ -15,6 +16,7 @@ from tilewright.targets.spec.programming import BinaryAnalog, ClosedLoop, MostLe
 from tilewright.targets.spec.tile import Converter, DynamicRange, Tile
 
 __all__ = [
+    "COMPONENTS",
     "SCHEMA_VERSION",
     "AnalogTarget",
     "AttentionUnit",
@@ -22,12 +24,15 @@ __all__ = [
     "Chip",
     "ClippedLogarithm",
     "ClosedLoop",
+    "Component",
     "Converter",
+    "Cost",
     "DigitalTarget",
     "DynamicRange",
     "FtjDevice",
     "GaussianDevice",
     "IdealDevice",
+    "MacCost",
     "MostLeast",
     "NumberFormat",
     "Pairs",
@@ -36,6 +41,7 @@ __all__ = [
     "Pulse",
     "StuckDevices",
     "Tile",
+    "TileCost",
     "Tiles",
     "bits_of",
 ]

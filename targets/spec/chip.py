@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tilewright.targets.quantity import Count, Rule
+from tilewright.targets.spec.cost import Cost
 from tilewright.targets.spec.description import Description, Document, NumberFormat, Sentence
 from tilewright.targets.spec.device import Device, StuckDevices
 from tilewright.targets.spec.programming import Programming
@@ -21,6 +22,12 @@ class AttentionUnit(Document):
 
     kind: Literal["attention"]
     operands: NumberFormat
+    scales: Literal["per_tensor", "per_head"] = Field(
+        "per_tensor", description="whole numbers have one calibrated range an operand, or one a head of attention"
+    )
+    probabilities: Literal["signed", "unsigned"] = Field(
+        "signed", description="what comes from a softmax is never negative: unsigned, it has a bit more"
+    )
     source: Sentence
 
 
@@ -37,12 +44,17 @@ class OwnChip(Description):
     mesh_rows: Mesh
     mesh_columns: Mesh
     attention: AttentionUnits
+    cost: Cost | None = None
 
 
 class AnalogTarget(Document):
     """Tiles of one kind of device: what a layer on them goes through."""
 
-    references: ClassVar[dict[str, str]] = {"programming": "programming", "chip.attention.unit": "attention"}
+    references: ClassVar[dict[str, str]] = {
+        "programming": "programming",
+        "chip.attention.unit": "attention",
+        "chip.cost": "cost",
+    }
 
     kind: Literal["analog"]
     device: Device
@@ -61,12 +73,13 @@ class OwnUnits(Description):
 
     count: Units
     attention: AttentionUnits
+    cost: Cost | None = None
 
 
 class DigitalTarget(Document):
     """A digital unit for layers: weights and inputs rounded to its formats, sums without rounding."""
 
-    references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention"}
+    references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention", "chip.cost": "cost"}
 
     kind: Literal["digital"]
     weights: NumberFormat = Field(description="whole numbers have a scale a column")
@@ -102,12 +115,14 @@ class Chip(Document):
         "tiles.*.target": "analog",
         "digital.*.unit": "digital",
         "attention.unit": "attention",
+        "cost": "cost",
     }
 
     kind: Literal["chip"]
     tiles: Annotated[list[Tiles], Field(max_length=16)]
     digital: Annotated[list[DigitalUnits], Field(max_length=16)]
     attention: AttentionUnits
+    cost: Cost | None = Field(None, description="what a run costs; null: nothing is known of it")
 
     @model_validator(mode="after")
     def _has_places(self) -> Self:

@@ -15,6 +15,8 @@ from tilewright.runtime.plan import SAMPLES_FIRST
 from tilewright.runtime.splitting import split_columns, split_rows
 from tilewright.targets import InputError, load_document, load_programming, parse_target, target_names
 
+OPTIONAL = ("offset", "nonlinearity", "scales", "probabilities", "cost")
+"""Keys that may be left out."""
 BASES = {name: load_document(name).model_dump(mode="json") for name in target_names("analog")}
 METHODS = {name: load_programming(name).model_dump(mode="json") for name in target_names("programming")}
 WEIGHT = torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
@@ -141,7 +143,7 @@ def test_a_missing_or_unknown_key_is_named(name, data):
     if data.draw(st.booleans()) and isinstance(parent, dict):
         parent[f"{path[-1]}z"] = 1
         expected = f"{path[-1]}z"
-    elif isinstance(parent, dict) and path[-1] not in ("offset", "nonlinearity"):  # these may be left out
+    elif isinstance(parent, dict) and path[-1] not in OPTIONAL:
         del parent[path[-1]]
         expected = str(path[-1])
     else:

@@ -54,7 +54,9 @@ def test_the_library_holds_what_it_should():
         "ftj-constrained", "rram-512", "ideal",
     }  # fmt: skip
     assert set(target_names("digital")) == {f"digital-{kind}" for kind in ("int4", "int8", "fp16", "bf16")}
-    assert set(target_names("attention")) == {f"attention-{kind}" for kind in ("int6", "int8", "int10", "bf16", "fp32")}
+    assert set(target_names("attention")) == {
+        f"attention-{kind}" for kind in ("int4", "int6", "int8", "int10", "bf16", "fp32")
+    }
     assert load_target("pcm-512-low-noise").device.programming.scale == 0.5
     assert load_target("pcm-512-low-noise").device.drift == load_target("pcm-512").device.drift
     assert load_target("pcm-512-8bit").tile.output_noise_deviation == 0.04

@@ -1,0 +1,159 @@
+"""tilewright cost"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from tilewright.compiler.cli.console import output, print_json
+from tilewright.compiler.cli.settings import parse_sizes
+
+if TYPE_CHECKING:
+    from tilewright.compiler.cost import CostEstimate
+
+PREFIXES = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+NANO = 1e-9
+
+
+def cost_command(
+    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A cost preset by name (see: tilewright targets --kind cost) or YAML file; the chip's own."),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="A line for each layer and product, at the first size.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Estimate energy, latency and area of a run, by component, and say what is not modelled or assumed."""
+    from tilewright.compiler.cost import estimate_cost
+    from tilewright.runtime.plan import load
+
+    sizes = [parse_sizes(text) for text in at or [""]]
+    loaded = load(plan)
+    found = [estimate_cost(loaded, wanted, preset) for wanted in sizes]
+    if as_json:
+        print_json([one.to_json() for one in found])
+        return
+    first = found[0]
+    output.print(f"[bold]{escape(first.preset)}[/], {first.status} figures", soft_wrap=True)
+    output.print(_totals(found))
+    output.print(_components(found))
+    if layers:
+        output.print(_layers(first))
+    output.print(_cheaper(found))
+    for line in _attention(first):
+        output.print(line, markup=False, soft_wrap=True)
+    for line in first.assumptions:
+        output.print(f"assumed: {line}", markup=False, soft_wrap=True)
+    for line in first.not_modelled:
+        output.print(f"not modelled: {line}", markup=False, soft_wrap=True)
+
+
+def engineering(value: float | None, unit: str) -> str:
+    """A number with three digits and the prefix that fits: 1.23 mJ."""
+    if value is None:
+        return "unknown"
+    if not value:
+        return f"0 {unit}"
+    size, prefix = next((pair for pair in PREFIXES if abs(value) >= pair[0]), PREFIXES[-1])
+    return f"{value / size:.3g} {prefix}{unit}"
+
+
+def _size(one: CostEstimate) -> str:
+    return ", ".join(f"{name} {size}" for name, size in one.sizes.items())
+
+
+def _table(title: str, first: str, headings: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _totals(found: list[CostEstimate]) -> Table:
+    table = _table("one run", "", [_size(one) for one in found])
+    rows = {
+        "energy": [engineering(one.energy_nj * NANO, "J") for one in found],
+        "energy a token": [engineering(one.energy_nj * NANO / one.tokens, "J") for one in found],
+        "latency": [engineering(one.latency_ns * NANO, "s") for one in found],
+        "pipelined, samples a second": [engineering(one.samples_per_second, "") for one in found],
+        "operations a joule": [engineering(one.operations_per_joule, "") for one in found],
+        "area of tiles in use": [f"{one.area_mm2:.4g} mm2" for one in found],
+        "attention's share of MACs": [f"{one.attention_share_of_macs:.1%}" for one in found],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
+
+
+def _components(found: list[CostEstimate]) -> Table:
+    table = _table("energy by component", "component", [_size(one) for one in found])
+    for component in dict.fromkeys(name for one in found for name in one.components):
+        cells = []
+        for one in found:
+            energy = one.components.get(component, 0.0)
+            share = energy / one.energy_nj if one.energy_nj else 0.0
+            cells.append(f"{engineering(energy * NANO, 'J')} ({share:.1%})")
+        table.add_row(component, *cells)
+    return table
+
+
+def _layers(one: CostEstimate) -> Table:
+    table = _table(
+        f"by layer, {_size(one)}", "layer", ["target", "tiles", "reads", "energy", "share", "latency", "area"]
+    )
+    for layer in one.layers:
+        share = f"{layer.total_nj / one.energy_nj:.1%}" if one.energy_nj else ""
+        cells = (engineering(layer.total_nj * NANO, "J"), share, engineering(layer.latency_ns * NANO, "s"))
+        table.add_row(
+            escape(layer.name), layer.target, str(layer.tiles), str(layer.reads), *cells, f"{layer.area_mm2:.3g} mm2"
+        )
+    for product in one.attention:
+        share = f"{product.energy_nj / one.energy_nj:.1%}" if one.energy_nj else ""
+        cells = (engineering(product.energy_nj * NANO, "J"), share, engineering(product.latency_ns * NANO, "s"))
+        table.add_row(escape(product.name), product.operands, "", "", *cells, "")
+    return table
+
+
+def _attention(one: CostEstimate) -> list[str]:
+    """How products of activations compare with BF16's, a line a format."""
+    kinds = {(a.operands, a.relative_energy, a.relative_area) for a in one.attention}
+    return [
+        f"attention in {operands.upper()}: a product takes {energy:.2g} of the energy and {area:.2g} of the area of BF16"
+        for operands, energy, area in sorted(kinds, key=str)
+        if energy and area and operands != "bf16"
+    ]
+
+
+def _cheaper(found: list[CostEstimate]) -> Table:
+    table = _table("if tiles got cheaper: energy, attention's share of it", "by", [_size(one) for one in found])
+    columns = [one.with_cheaper_tiles() for one in found]
+    for place, row in enumerate(columns[0]):
+        cells = [
+            f"{engineering(column[place]['energy_nj'] * NANO, 'J')} ({column[place]['attention_share']:.1%})"
+            for column in columns
+        ]
+        table.add_row(f"{row['tiles_cheaper_by']:g}", *cells)
+    return table

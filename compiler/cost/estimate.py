@@ -1,0 +1,250 @@
+"""The cost of one run of a plan: layer by layer, component by component, and in sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
+from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.runtime.operations import Operations, count_operations
+from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_cost, target_names
+from tilewright.targets.spec import Cost, MacCost
+
+CHEAPER = (1, 2, 5, 10, 100)
+"""By how much tiles might get cheaper, for the view after Amdahl."""
+
+
+@dataclass(frozen=True)
+class AttentionCost:
+    """One product of two activations."""
+
+    name: str
+    operands: str
+    macs: int
+    energy_nj: float
+    latency_ns: float
+    relative_energy: float | None
+    relative_area: float | None
+    """Of a multiplier, BF16's being 1; None where the preset does not say."""
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What one run costs. ``to_json`` keeps these names.
+
+    status: measured or projected. components: energy in nJ by component, in the order of COMPONENTS as far as they are
+    apart. latency_ns: from the first input to the last output, where each call waits for all of its inputs.
+    interval_ns: between the ends of two runs that follow one another, when every tile and unit works all the time.
+    area_mm2: of the tiles that hold weights.
+    """
+
+    preset: str
+    status: str
+    sizes: dict[str, int]
+    samples: int
+    tokens: int
+    macs: int
+    layers: list[LayerCost]
+    attention: list[AttentionCost]
+    components: dict[str, float]
+    latency_ns: float
+    interval_ns: float
+    area_mm2: float
+    attention_share_of_macs: float
+    not_modelled: list[str]
+    assumptions: list[str]
+
+    @property
+    def energy_nj(self) -> float:
+        """The sum of all that is modelled."""
+        return sum(self.components.values())
+
+    @property
+    def operations_per_joule(self) -> float | None:
+        """Two operations a MAC; None without any energy."""
+        return 2e9 * self.macs / self.energy_nj if self.energy_nj else None
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Pipelined; None without any time."""
+        return 1e9 * self.samples / self.interval_ns if self.interval_ns else None
+
+    @property
+    def attention_nj(self) -> float:
+        """Of the products of two activations."""
+        return sum(product.energy_nj for product in self.attention)
+
+    def with_cheaper_tiles(self) -> list[dict[str, float]]:
+        """What is left to gain (Amdahl): energy, and attention's part of it, if tiles cost a so-manieth."""
+        tiles = sum(layer.total_nj for layer in self.layers if layer.tiles)
+        rows = []
+        for factor in CHEAPER:
+            energy = self.energy_nj - tiles + tiles / factor
+            share = self.attention_nj / energy if energy else 0.0
+            rows.append({"tiles_cheaper_by": float(factor), "energy_nj": energy, "attention_share": share})
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``, with the sums."""
+        energy = self.energy_nj
+        return {
+            **asdict(self),
+            "energy_nj": energy,
+            "energy_nj_per_token": energy / self.tokens,
+            "operations_per_joule": self.operations_per_joule,
+            "samples_per_second": self.samples_per_second,
+            "attention_share_of_energy": self.attention_nj / energy if energy else 0.0,
+            "with_cheaper_tiles": self.with_cheaper_tiles(),
+        }
+
+
+def estimate_cost(
+    plan: Plan, sizes: Mapping[str, int] | None = None, preset: str | Path | Cost | None = None
+) -> CostEstimate:
+    """What one run of the plan costs at these sizes of its inputs (see ``count_operations``).
+
+    preset: a cost preset by name, file or object; the one of the plan's chip if None. Raises ``InputError`` if there is
+    none, or for sizes that the plan does not take.
+    """
+    figures = preset_of(plan, preset)
+    operations = count_operations(plan, sizes)
+    layers = [_layer_cost(plan, layer, operations.vectors[layer.name], figures) for layer in plan.document.layers]
+    attention, missing, assumptions = _attention(plan, operations, figures)
+    for layer in layers:
+        missing += layer.not_modelled
+        assumptions += layer.assumptions
+    components: dict[str, float] = {}
+    for layer in layers:
+        for component, energy in layer.energy_nj.items():
+            components[component] = components.get(component, 0.0) + energy
+    if any(product.energy_nj for product in attention):
+        components["attention"] = sum(product.energy_nj for product in attention)
+    _add_beside(plan, operations, figures, components, missing, assumptions)
+    durations = _durations(operations, layers, attention)
+    return CostEstimate(
+        preset=figures.name,
+        status=figures.status,
+        sizes=operations.sizes,
+        samples=operations.sizes.get("batch", 1),
+        tokens=operations.tokens,
+        macs=operations.total,
+        layers=layers,
+        attention=attention,
+        components=components,
+        latency_ns=schedule(plan).longest_path(durations),
+        interval_ns=_interval(plan, layers, attention),
+        area_mm2=sum(layer.area_mm2 for layer in layers),
+        attention_share_of_macs=operations.attention_share,
+        not_modelled=list(dict.fromkeys(missing)),
+        assumptions=list(dict.fromkeys(assumptions)),
+    )
+
+
+def preset_of(plan: Plan, preset: str | Path | Cost | None) -> Cost:
+    """The figures to use. Raises ``InputError`` if none is named and the plan's chip has none."""
+    figures = load_cost(preset) if preset is not None else plan.document.chip.cost
+    if figures is None:
+        known = ", ".join(target_names("cost"))
+        raise InputError(f"nothing is known of the cost of {plan.document.chip.name}; name a preset, one of: {known}")
+    return figures
+
+
+def _layer_cost(plan: Plan, layer: LayerRecord, vectors: int, preset: Cost) -> LayerCost:
+    chip = plan.document.chip
+    return cost_of_layer(layer.name, (layer.inputs, layer.outputs), vectors, chip.target(layer.target), chip, preset)
+
+
+def _attention(plan: Plan, operations: Operations, preset: Cost) -> tuple[list[AttentionCost], list[str], list[str]]:
+    """The products of two activations, what of them is not modelled, and what is assumed."""
+    costs: list[AttentionCost] = []
+    missing: list[str] = []
+    assumptions: list[str] = []
+    units = int(plan.document.chip.attention.count)
+    for matmul in plan.document.matmuls:
+        macs, mac = operations.matmuls[matmul.name], preset.mac(matmul.operands)
+        energy, latency, _, gaps, guesses = cost_of_macs("attention", macs, matmul.operands, units, preset)
+        missing += gaps
+        assumptions += guesses
+        relative = (None, None) if mac is None else (_of_bf16(mac, preset), float(mac.relative_area))
+        costs.append(AttentionCost(matmul.name, matmul.operands, macs, sum(energy.values()), latency, *relative))
+    return costs, missing, assumptions
+
+
+def _of_bf16(mac: MacCost, preset: Cost) -> float | None:
+    """The energy of a product in parts of BF16's."""
+    reference = preset.mac("bf16")
+    return float(mac.energy) / float(reference.energy) if reference is not None and reference.energy else None
+
+
+def _add_beside(
+    plan: Plan,
+    operations: Operations,
+    preset: Cost,
+    components: dict[str, float],
+    missing: list[str],
+    assumptions: list[str],
+) -> None:
+    """What is neither a layer nor a product: other functions, and the way of the values between tiles."""
+    values = sum(operations.values.values())
+    if preset.softmax_and_norms is not None:
+        components["softmax_and_norms"] = values * float(preset.softmax_and_norms) * PICO
+        assumptions += assumed("softmax and norms", preset.softmax_and_norms)
+    elif values:
+        missing.append(f"softmax_and_norms: energy of {values:,} values of softmax, norms and activation functions")
+    if any("data_movement" in component for component in components):
+        return
+    hops = _value_hops(plan, operations, schedule(plan))
+    if preset.data_movement is not None:
+        components["data_movement"] = hops * float(preset.data_movement) * PICO
+        assumptions += assumed("data movement", preset.data_movement)
+    elif hops:
+        missing.append(f"data_movement: energy of {hops:,.0f} values times lengths of a tile on the mesh")
+
+
+def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
+    """Values that layers on tiles take in, times the way from the middle of the tiles that they wait for."""
+    middles = {layer.name: _middle(layer) for layer in plan.document.layers if layer.blocks}
+    name_of = {call.node: call.name for call in operations.calls}
+    inputs = {layer.name: layer.inputs for layer in plan.document.layers}
+    total = 0.0
+    for call in operations.calls:
+        if call.name in middles:
+            here = middles[call.name]
+            there = [middles[name_of[node]] for node in order.before[call.node] if name_of[node] in middles]
+            away = max((abs(here[0] - row) + abs(here[1] - column) for row, column in there), default=0.0)
+            total += call.vectors * inputs[call.name] * away
+    return total
+
+
+def _middle(layer: LayerRecord) -> tuple[float, float]:
+    rows = [block.tile.row for block in layer.blocks]
+    columns = [block.tile.column for block in layer.blocks]
+    return sum(rows) / len(rows), sum(columns) / len(columns)
+
+
+def _durations(
+    operations: Operations, layers: Iterable[LayerCost], attention: Iterable[AttentionCost]
+) -> dict[str, float]:
+    """The time of each call, by node: a layer's time is shared by its calls as their vectors are."""
+    whole = {layer.name: layer.latency_ns for layer in layers}
+    whole |= {product.name: product.latency_ns for product in attention}
+    macs = {**operations.layers, **operations.matmuls}
+    return {
+        call.node: whole[call.name] * call.macs / macs[call.name] if macs[call.name] else 0.0
+        for call in operations.calls
+    }
+
+
+def _interval(plan: Plan, layers: list[LayerCost], attention: list[AttentionCost]) -> float:
+    """The busiest of what works at the same time: each layer's tiles, each kind of digital unit, attention's units."""
+    units = [layer for layer in layers if not layer.tiles]
+    kinds = {unit.target for unit in units}
+    busy = [layer.latency_ns for layer in layers if layer.tiles]
+    busy += [sum(unit.latency_ns for unit in units if unit.target == kind) for kind in kinds]
+    busy.append(sum(product.latency_ns for product in attention))
+    return max(busy, default=0.0)

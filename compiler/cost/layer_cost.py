@@ -1,0 +1,126 @@
+"""What one layer costs on a target, whether it is placed there or might be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tilewright.runtime.splitting import split_columns, split_rows
+from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
+
+PICO = 1e-3
+"""pJ in nJ."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer in one run. energy_nj: by component, or several joined by + where a source gives their sum alone.
+
+    latency_ns: of all its calls one after another. not_modelled: what the preset has no figure for.
+    """
+
+    name: str
+    target: str
+    tiles: int
+    reads: int
+    """Of single tiles."""
+    macs: int
+    energy_nj: dict[str, float] = field(default_factory=dict)
+    latency_ns: float = 0.0
+    area_mm2: float = 0.0
+    not_modelled: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def total_nj(self) -> float:
+        """The sum over components."""
+        return sum(self.energy_nj.values())
+
+
+def cost_of_layer(
+    name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget | DigitalTarget, chip: Chip, preset: Cost
+) -> LayerCost:
+    """shape: (inputs, outputs); vectors: how many input vectors a run has."""
+    macs = vectors * shape[0] * shape[1]
+    if isinstance(target, DigitalTarget):
+        return _on_unit(name, macs, target, chip, preset)
+    return _on_tiles(name, shape, vectors, target, preset)
+
+
+def _on_tiles(name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget, preset: Cost) -> LayerCost:
+    rows, columns = len(split_rows(shape[0], target.tile)), len(split_columns(shape[1], target.tile))
+    tiles, macs = rows * columns, vectors * shape[0] * shape[1]
+    figures = preset.tile(int(target.tile.rows), int(target.tile.columns))
+    if figures is None:
+        missing = f"tiles of {int(target.tile.rows)} x {int(target.tile.columns)}: energy, time and area"
+        return LayerCost(name, target.name, tiles, vectors * tiles, macs, not_modelled=(missing,))
+    energy: dict[str, float] = {}
+    missing_parts, assumptions, area = [], [], 0.0
+    for part in figures.parts:
+        what = "+".join(part.covers)
+        if part.energy is None:
+            missing_parts.append(f"{what}: energy")
+        else:
+            energy[what] = vectors * tiles * float(part.energy)
+            assumptions += assumed(f"{what} energy", part.energy)
+        if part.area is None:
+            missing_parts.append(f"{what}: area")
+        else:
+            area += tiles * float(part.area)
+            assumptions += assumed(f"{what} area", part.area)
+    assumptions += assumed("read time of a tile", figures.read_time)
+    covered = {component for part in figures.parts for component in part.covers}
+    missing_parts += [
+        f"{component}: energy and area" for component in ("array", "dac", "adc") if component not in covered
+    ]
+    if "scale_and_sum" not in covered:
+        if preset.scale_and_sum is None:
+            missing_parts.append("scale_and_sum: energy")
+        else:
+            energy["scale_and_sum"] = vectors * rows * shape[1] * float(preset.scale_and_sum) * PICO
+            assumptions += assumed("scale and sum", preset.scale_and_sum)
+        missing_parts.append("scale_and_sum: time and area")
+    if target.tile.doublings:
+        missing_parts.append(f"further reads of vectors whose range {target.name} doubles: energy and time")
+    latency = vectors * float(figures.read_time)
+    return LayerCost(
+        name, target.name, tiles, vectors * tiles, macs, energy, latency, area, tuple(missing_parts), tuple(assumptions)
+    )
+
+
+def _on_unit(name: str, macs: int, unit: DigitalTarget, chip: Chip, preset: Cost) -> LayerCost:
+    count = next(int(units.count) for units in chip.digital if units.unit.name == unit.name)
+    products = cost_of_macs("digital_layers", macs, wider(unit.weights, unit.inputs), count, preset)
+    return LayerCost(name, unit.name, 0, 0, macs, *products)
+
+
+def cost_of_macs(
+    component: str, macs: int, number_format: str, units: int, preset: Cost
+) -> tuple[dict[str, float], float, float, tuple[str, ...], tuple[str, ...]]:
+    """Energy by component, time if all ``units`` share the work, area, what is not modelled, what is assumed."""
+    missing, assumptions = [f"{component}: area"], []
+    energy, latency = {}, 0.0
+    mac = preset.mac(number_format)
+    if mac is None:
+        missing.append(f"{component}: energy of {number_format.upper()} products")
+    else:
+        energy[component] = macs * float(mac.energy) * PICO
+        assumptions += assumed(f"{number_format.upper()} product", mac.energy)
+    if preset.unit_throughput is None:
+        missing.append(f"{component}: time")
+    else:
+        latency = macs / (float(preset.unit_throughput) * units)
+        assumptions += assumed("products of a unit in a nanosecond", preset.unit_throughput)
+    return energy, latency, 0.0, tuple(missing), tuple(assumptions)
+
+
+def wider(one: str, other: str) -> str:
+    """Of two number formats the one whose multiplier serves both: floating point, else more bits."""
+    return max(one, other, key=lambda number_format: bits_of(number_format) or 100 + int(number_format[2:]))
+
+
+def assumed(what: str, figure: object) -> list[str]:
+    """What a cost says of a figure that has no published source; nothing of one that has."""
+    source = getattr(figure, "source", "")
+    if not source.startswith(("our choice", "changed by the user")):
+        return []
+    return [f"{what} {figure:g} {getattr(figure, 'unit', '')}: {source}"]

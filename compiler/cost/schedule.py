@@ -1,0 +1,73 @@
+"""Which call of a layer or matmul waits for which: the graph, seen from its calls alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import fx
+
+from tilewright.runtime.graph_io import decode_graph
+from tilewright.runtime.names import layer_path, matmul_path
+from tilewright.runtime.plan import Plan
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """before: node of each call -> the nodes of the calls it waits for directly, all in running order."""
+
+    before: dict[str, tuple[str, ...]]
+
+    def finish_times(self, durations: Mapping[str, float]) -> dict[str, float]:
+        """When each call is done if each starts as soon as all it waits for are. durations: by node."""
+        done: dict[str, float] = {}
+        for node, earlier in self.before.items():
+            done[node] = max((done[name] for name in earlier), default=0.0) + durations[node]
+        return done
+
+    def longest_path(self, durations: Mapping[str, float]) -> float:
+        """When the last call is done."""
+        return max(self.finish_times(durations).values(), default=0.0)
+
+
+def schedule(plan: Plan) -> Schedule:
+    """The calls of a plan's graph. Operators between calls take no time of their own here."""
+    document = plan.document
+    paths = {layer_path(layer.name) for layer in document.layers}
+    paths |= {matmul_path(matmul.name) for matmul in document.matmuls}
+    graph = decode_graph(document.graph, paths, set(plan.tensors))
+    return Schedule(_direct(graph))
+
+
+def _direct(graph: fx.Graph) -> dict[str, tuple[str, ...]]:
+    """Calls are numbered, and sets of them are the bits of whole numbers: graphs have thousands of nodes."""
+    calls: list[str] = []
+    ancestors: list[int] = []
+    behind: dict[fx.Node, int] = {}
+    before: dict[str, tuple[str, ...]] = {}
+    for node in graph.nodes:
+        seen = 0
+        for operand in node.all_input_nodes:
+            seen |= behind[operand]
+        if node.op != "call_module":
+            behind[node] = seen
+            continue
+        direct = _bits(seen)
+        farther = 0
+        for number in direct:
+            farther |= ancestors[number]
+        before[node.name] = tuple(calls[number] for number in direct if not farther >> number & 1)
+        ancestors.append(seen | farther)
+        behind[node] = 1 << len(calls)
+        calls.append(node.name)
+    return before
+
+
+def _bits(mask: int) -> list[int]:
+    """The places of a number's ones."""
+    places = []
+    while mask:
+        lowest = mask & -mask
+        places.append(lowest.bit_length() - 1)
+        mask ^= lowest
+    return places
