@@ -25,7 +25,7 @@ from tilewright.runtime.plan import (
     Verification,
     WeightRecord,
 )
-from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Programming
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Programming
 
 Inputs = dict[str, Tensor]
 FOLDED = "folded."
@@ -83,8 +83,8 @@ class Compilation:
 
     traced: Traced
     chip: Chip
-    attention_operands: str
-    """The number format of the attention units."""
+    attention_units: dict[str, AttentionUnit]
+    """Pattern of products' names -> the unit they run on; the last that matches counts."""
     graph: fx.GraphModule
     wanted_targets: dict[str, str] = field(default_factory=dict)
     """Pattern of layer names -> target that the user asks for."""
@@ -104,14 +104,16 @@ class Compilation:
     """Where every parameter went: filled by the last pass."""
     layers: dict[str, LayerRecord] = field(default_factory=dict)
     layer_inputs: dict[tuple[str, int], Observed] = field(default_factory=dict)
-    """What the calibration set showed of each use's input, from observe until calibrate."""
+    """What the calibration set showed of each use's input, from observe until offer_targets."""
     matmul_operands: dict[tuple[str, int], Observed] = field(default_factory=dict)
     """The same of each matmul's left (0) and right (1) operand."""
     channel_scales: dict[str, Tensor] = field(default_factory=dict)
     """By layer, where rescale_channels found one worth its cost."""
-    calibrations: dict[str, Tensor] = field(default_factory=dict)
-    """By layer, inputs on tiles in parts of their range, for targets with affine compensation."""
+    calibrations: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    """By layer and target, inputs on tiles in parts of their range, for targets with affine compensation."""
     matmuls: dict[str, MatmulRecord] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)
+    """By matmul, how many heads have ranges of their own, where its unit has and the graph says how many there are."""
     placement: Placement | None = None
     decisions: list[Decision] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)

@@ -20,7 +20,7 @@ from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, 
 from tilewright.runtime.plan_check import check_plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import Target, load_attention_unit, load_chip, load_programming, target_names
-from tilewright.targets.spec import Chip, Programming
+from tilewright.targets.spec import AttentionUnit, Chip, Programming
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,7 +37,7 @@ def compile(
     *,
     example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     calibration: Calibrating = None,
-    attention_bits: AttentionBits = "target",
+    attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
     assign: Mapping[str, str] | None = None,
     programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None = None,
     name: str | None = None,
@@ -50,17 +50,17 @@ def compile(
     model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, or any ``torch.nn.Module`` with
     ``example_inputs`` (one tensor, several, or a mapping by name). target: a chip, or a target alone, by library name,
     YAML file or object. attention_bits: of the attention units: a number from 2 to 16, "bf16", "fp32", an attention
-    unit's name, or "target" for the chip's own. assign: patterns of layer names -> the chip's target they run on.
-    programming: the method for all layers on tiles, or patterns of layer names -> methods. calibration: sample inputs
-    that fix the input ranges: texts, or arrays by input name with samples along the first dimension; an automatic set
-    if None, and the plan says so. check: run the original network beside the plan on the ideal target (ONNX: with
-    onnxruntime) and write the difference into the plan; ``PassError`` if it is too large. on_pass: called after each
-    pass with (name, number, count, seconds).
+    unit's name, or "target" for the chip's own; or patterns of products' names -> these. assign: patterns of layer
+    names -> the chip's target they run on. programming: the method for all layers on tiles, or patterns of layer names
+    -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input name with samples along
+    the first dimension; an automatic set if None, and the plan says so. check: run the original network beside the
+    plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan; ``PassError`` if it is
+    too large. on_pass: called after each pass with (name, number, count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
     """
     chip = load_chip(target)
-    operands = attention_operands(attention_bits, chip)
+    units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
     traced = trace(model, example_inputs, calibration, name, dynamic_shapes)
     original = traced.original if check else None
@@ -68,7 +68,7 @@ def compile(
     compilation = Compilation(
         traced=traced,
         chip=chip,
-        attention_operands=operands,
+        attention_units=units,
         graph=traced.graph,
         wanted_targets=dict(assign or {}),
         wanted_programming=methods,
@@ -81,17 +81,25 @@ def compile(
     return plan
 
 
-def attention_operands(wanted: AttentionBits, chip: Chip) -> str:
-    """The number format of the attention units. Raises ``InputError`` if there is none of that name or size."""
+def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:
+    """Pattern of products' names -> attention unit. Raises ``InputError`` if there is none of that name or size."""
+    own = {EVERY_LAYER: chip.attention.unit}
+    if not isinstance(wanted, Mapping):
+        wanted = {EVERY_LAYER: wanted}
+    return own | {pattern: attention_unit(bits, chip.attention.unit) for pattern, bits in wanted.items()}
+
+
+def attention_unit(wanted: AttentionBits, own: AttentionUnit) -> AttentionUnit:
+    """The unit that is asked for: one of that name, or the chip's own with that number format."""
     if wanted == "target":
-        return chip.attention.unit.operands
+        return own
     if isinstance(wanted, int) and not isinstance(wanted, bool) and 2 <= wanted <= 16:
-        return f"int{wanted}"
+        return own.model_copy(update={"operands": f"int{wanted}"})
     if isinstance(wanted, str) and wanted in FLOATING_POINT:
-        return wanted
+        return own.model_copy(update={"operands": wanted})
     units = target_names("attention")
     if isinstance(wanted, str) and (wanted in units or Path(wanted).is_file()):
-        return load_attention_unit(wanted).operands
+        return load_attention_unit(wanted)
     known = nearest(str(wanted), ["target", *FLOATING_POINT, *units])
     raise InputError(f"attention bits are {wanted!r}, not a whole number from 2 to 16 or a name; {known}")
 
@@ -192,10 +200,11 @@ def _tensors(compilation: Compilation) -> dict[str, Tensor]:
         if layer.has_bias:
             assert module.bias is not None
             tensors[bias_key(name)] = module.bias
-        if layer.has_channel_scale:
+        if any(option.has_channel_scale for option in layer.options):
             tensors[channel_scale_key(name)] = compilation.channel_scales[name]
-        if layer.has_calibration:
-            tensors[calibration_key(name)] = compilation.calibrations[name]
+        for option in layer.options:
+            if option.has_calibration:
+                tensors[calibration_key(name, option.target)] = compilation.calibrations[name, option.target]
     for node in compilation.graph.graph.nodes:
         tensor = compilation.tensor(node)
         if tensor is not None:

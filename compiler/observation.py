@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -38,6 +40,15 @@ class Observed:
     def largest(self) -> float:
         """The largest |value| of all."""
         return float(self.channel_largest.max()) if self.channel_largest.numel() else 0.0
+
+    def columns(self) -> Iterator[Observed]:
+        """The same of each channel alone."""
+        for channel in range(max(1, self.kept.shape[-1] if self._filled else 1)):
+            alone = Observed(1, 1)
+            if self._filled:
+                alone._buffer, alone._filled = self.kept[:, channel : channel + 1], self._filled
+                alone.channel_largest = self.channel_largest[channel : channel + 1]
+            yield alone
 
     def divided_by(self, channel_scale: Tensor) -> Observed:
         """The same of the tensor divided by a number a channel [channels]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 LAYER_PREFIX = "on_tiles."
 MATMUL_PREFIX = "on_units."
 
@@ -26,9 +28,9 @@ def channel_scale_key(name: str) -> str:
     return f"{LAYER_PREFIX}{name}.channel_scale"
 
 
-def calibration_key(name: str) -> str:
-    """The tensor of inputs on tiles that an affine compensation is fitted to [vectors, inputs]."""
-    return f"{LAYER_PREFIX}{name}.calibration"
+def calibration_key(name: str, target: str) -> str:
+    """The tensor of inputs on a target's tiles that an affine compensation is fitted to [vectors, inputs]."""
+    return f"{LAYER_PREFIX}{name}.calibration_{re.sub('[^A-Za-z0-9]', '_', target)}"
 
 
 def bias_key(name: str) -> str:

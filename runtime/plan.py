@@ -18,7 +18,7 @@ from torch import Tensor
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Dimension = int | str
 PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
@@ -147,9 +147,21 @@ class UseRecord(Record):
     sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
 
 
+class TargetOption(Record):
+    """How a layer runs on one of the chip's targets: all that was fixed for it there, and why."""
+
+    target: str
+    programming: str | None
+    clip_deviations: float | None = Field(gt=0, allow_inf_nan=False)
+    has_channel_scale: bool
+    has_calibration: bool
+    input_ranges: list[Range | None] = Field(description="one a use")
+    decisions: list[Decision]
+
+
 class LayerRecord(Record):
     """A weight matrix on a target: tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs],
-    calibration [vectors, inputs].
+    calibration_<target> [vectors, inputs].
     """
 
     name: Path_
@@ -169,6 +181,9 @@ class LayerRecord(Record):
     reason: str
     uses: list[UseRecord]
     blocks: list[Block] = Field(description="none on digital units")
+    options: list[TargetOption] = Field(
+        description="the chip's targets that it may run on, its own too; none in plans of versions before 4"
+    )
 
     @property
     def row_splits(self) -> list[int]:
@@ -202,8 +217,9 @@ class MatmulRecord(Record):
     name: Path_
     kind: Literal["scores", "context", "product"]
     operands: NumberFormat
-    left_range: Range
-    right_range: Range
+    left_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
+    right_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
+    left_signed: bool = Field(description="false where the left operand is never negative and has no sign")
     reason: str
 
 
@@ -269,7 +285,7 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
-from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument
+from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument, TargetOption
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.spec import Chip, DigitalTarget
+from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
 
 
 def check_plan(plan: Plan) -> None:
@@ -45,6 +45,8 @@ def check_targets(document: PlanDocument) -> None:
     targets = {target.name: target for target in document.chip.targets}
     methods = [method.name for method in document.programming]
     for layer in document.layers:
+        for option in layer.options:
+            _check_option(layer, option, targets, methods)
         target = targets.get(layer.target)
         if target is None:
             raise InputError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
@@ -56,6 +58,24 @@ def check_targets(document: PlanDocument) -> None:
             raise InputError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
         if target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
             raise InputError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
+
+
+def _check_option(
+    layer: LayerRecord, option: TargetOption, targets: Mapping[str, AnalogTarget | DigitalTarget], methods: list[str]
+) -> None:
+    where = f"layer {layer.name!r}: its option {option.target!r}"
+    target = targets.get(option.target)
+    if target is None:
+        raise InputError(f"{where} is not on the chip; {nearest(option.target, targets)}")
+    if len(option.input_ranges) != len(layer.uses):
+        raise InputError(f"{where} has {len(option.input_ranges)} input ranges for {len(layer.uses)} uses")
+    if isinstance(target, DigitalTarget):
+        if option.programming is not None or option.has_channel_scale or option.has_calibration:
+            raise InputError(f"{where} is a digital unit, but has parts of tiles")
+    elif option.programming not in methods:
+        raise InputError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
+    elif target.tile.doublings is None and None in option.input_ranges:
+        raise InputError(f"{where} has no input range, and {option.target} has no ranges of its own")
 
 
 def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
@@ -108,11 +128,13 @@ def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
     expected = {weight_key(layer.name): [layer.outputs, layer.inputs]}
     if layer.has_bias:
         expected[bias_key(layer.name)] = [layer.outputs]
-    if layer.has_channel_scale:
+    if layer.has_channel_scale or any(option.has_channel_scale for option in layer.options):
         expected[channel_scale_key(layer.name)] = [layer.inputs]
-    if layer.has_calibration:
-        inputs = plan.tensors.get(calibration_key(layer.name))
-        expected[calibration_key(layer.name)] = [
+    calibrated = {option.target for option in layer.options if option.has_calibration}
+    for target in sorted(calibrated | ({layer.target} if layer.has_calibration else set())):
+        key = calibration_key(layer.name, target)
+        inputs = plan.tensors.get(key)
+        expected[key] = [
             inputs.shape[0] if inputs is not None and inputs.dim() else 0,
             layer.inputs,
         ]
@@ -122,7 +144,7 @@ def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
         tensor = plan.tensors[key]
         if list(tensor.shape) != shape or not tensor.is_floating_point():
             raise InputError(f"tensor {key!r} is {tensor.dtype} of shape {list(tensor.shape)}, not float of {shape}")
-    if layer.has_channel_scale and not bool((plan.tensors[channel_scale_key(layer.name)] > 0).all()):
+    if channel_scale_key(layer.name) in expected and not bool((plan.tensors[channel_scale_key(layer.name)] > 0).all()):
         raise InputError(f"tensor {channel_scale_key(layer.name)!r} holds numbers that are not above zero")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from tilewright.runtime.names import LAYER_PREFIX, calibration_key
 from tilewright.runtime.plan import SCHEMA_VERSION
 from tilewright.targets.loading import chip_of, load_programming, parse_target
 
-READABLE = (1, 2, SCHEMA_VERSION)
+READABLE = (1, 2, 3, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
-    steps = {1: _from_version_1, 2: _from_version_2}
+    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3}
     while content["schema_version"] in steps:
         content = steps[content["schema_version"]](content)
     return content
@@ -60,3 +61,34 @@ def _operands(matmul: dict[str, Any]) -> dict[str, Any]:
     bits = matmul["bits"]
     rest = {key: value for key, value in matmul.items() if key != "bits"}
     return {**rest, "operands": "fp32" if bits is None else f"int{bits}"}
+
+
+def _from_version_3(content: dict[str, Any]) -> dict[str, Any]:
+    """One range an operand of a matmul, both signed; nothing was known of the targets that a layer is not on."""
+    new = {**content, "schema_version": 4}
+    matmuls, layers, tensors = content.get("matmuls"), content.get("layers"), content.get("tensors")
+    if isinstance(matmuls, list):
+        new["matmuls"] = [_ranges(matmul) if isinstance(matmul, dict) else matmul for matmul in matmuls]
+    if isinstance(layers, list):
+        new["layers"] = [{**layer, "options": []} if isinstance(layer, dict) else layer for layer in layers]
+        if isinstance(tensors, dict):
+            new["tensors"] = _calibrations(layers, tensors)
+    return new
+
+
+def _ranges(matmul: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in matmul.items() if key not in ("left_range", "right_range")}
+    ranges = {f"{side}_ranges": [matmul.get(f"{side}_range")] for side in ("left", "right")}
+    return {**rest, **ranges, "left_signed": True}
+
+
+def _calibrations(layers: list[Any], tensors: dict[str, Any]) -> dict[str, Any]:
+    """Calibration inputs are kept by target; there was one."""
+    names = {
+        f"{LAYER_PREFIX}{layer.get('name')}.calibration": calibration_key(
+            str(layer.get("name")), str(layer.get("target"))
+        )
+        for layer in layers
+        if isinstance(layer, dict) and layer.get("has_calibration") is True
+    }
+    return {names.get(key, key): value for key, value in tensors.items()}

@@ -97,7 +97,9 @@ class Session:
             self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None,
             programming=self._methods[layer.programming] if layer.programming else None,
             clip_deviations=layer.clip_deviations,
-            calibration=self.plan.tensors[calibration_key(layer.name)].float() if layer.has_calibration else None,
+            calibration=self.plan.tensors[calibration_key(layer.name, layer.target)].float()
+            if layer.has_calibration
+            else None,
         )
         self._analog.append(module)
         return module
@@ -105,7 +107,7 @@ class Session:
     def _matmul(self, matmul: MatmulRecord) -> nn.Module:
         if self.ideal or matmul.operands == "fp32":
             return DigitalMatmul()
-        return UnitMatmul(matmul.operands, matmul.left_range, matmul.right_range)
+        return UnitMatmul(matmul.operands, matmul.left_ranges, matmul.right_ranges, left_signed=matmul.left_signed)
 
     @torch.inference_mode()
     def advance_to(self, time: str | float, *, on_layer: Progress | None = None) -> Session:

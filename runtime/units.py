@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tilewright.runtime.integer_product import EXACT_IN_FLOAT32, integer_product
 from tilewright.runtime.programming.scaling import weight_scale
+from tilewright.targets.errors import InputError
 from tilewright.targets.spec import DigitalTarget, bits_of
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def to_steps(values: Tensor, value_range: float | Tensor, bits: int) -> Tensor:
-    """Whole numbers within ±(2^(bits-1) - 1), as float32: round(x / range · largest)."""
-    largest = 2 ** (bits - 1) - 1
+def largest_step(bits: int, *, signed: bool = True) -> int:
+    """The largest whole number of so many bits, symmetric around zero if it has a sign."""
+    return int(2 ** (bits - 1) - 1 if signed else 2**bits - 1)
+
+
+def to_steps(values: Tensor, value_range: float | Tensor, bits: int, *, signed: bool = True) -> Tensor:
+    """Whole numbers up to ``largest_step``, as float32: round(x / range · largest)."""
+    largest = largest_step(bits, signed=signed)
     steps: Tensor = (values * (largest / value_range)).round_()
-    return steps.clamp_(-largest, largest)
+    return steps.clamp_(-largest if signed else 0, largest)
 
 
-def rounded(values: Tensor, number_format: str, value_range: float | Tensor) -> Tensor:
-    """The values as a unit of that format holds them."""
+def rounded(values: Tensor, number_format: str, value_range: float | Tensor, *, signed: bool = True) -> Tensor:
+    """The values as a unit of that format holds them; floating point always has a sign."""
     bits = bits_of(number_format)
     if bits is None:
         dtype = DTYPES[number_format]
         largest = torch.finfo(dtype).max  # a unit saturates, it does not overflow
         return values.clamp(-largest, largest).to(dtype).to(torch.float32)
-    return to_steps(values, value_range, bits).mul_(value_range / (2 ** (bits - 1) - 1))
+    return to_steps(values, value_range, bits, signed=signed).mul_(value_range / largest_step(bits, signed=signed))
 
 
 class DigitalUnitLinear(nn.Module):
@@ -51,7 +59,7 @@ class DigitalUnitLinear(nn.Module):
         """The weights as the unit holds them [out, in], in the model's units."""
         if self.steps is None or self.weight_bits is None:
             return self.held
-        held: Tensor = self.steps.float() * (self.scale / (2 ** (self.weight_bits - 1) - 1)).unsqueeze(1)
+        held: Tensor = self.steps.float() * (self.scale / largest_step(self.weight_bits)).unsqueeze(1)
         return held
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
@@ -67,7 +75,7 @@ class DigitalUnitLinear(nn.Module):
                 product = integer_product(steps.to(torch.int8), self.steps)
             else:
                 product = steps.double() @ self.steps.T
-            largest = (2 ** (self.weight_bits - 1) - 1) * (2 ** (self.input_bits - 1) - 1)
+            largest = largest_step(self.weight_bits) * largest_step(self.input_bits)
             outputs = product.to(torch.float32).mul_(self.scale * (input_range / largest))
         if self.bias is not None:
             outputs = outputs.add_(self.bias)
@@ -85,19 +93,37 @@ class DigitalMatmul(nn.Module):
 class UnitMatmul(nn.Module):
     """A product of two activations on a unit with wide accumulators; INT-n is symmetric (Spoon 2021, Sec. 3.2)."""
 
-    def __init__(self, operands: str, left_range: float, right_range: float) -> None:
-        """operands: their format. Ranges: what the largest whole number stands for; not used by floating point."""
+    def __init__(
+        self, operands: str, left_ranges: Sequence[float], right_ranges: Sequence[float], *, left_signed: bool = True
+    ) -> None:
+        """operands: their format. Ranges: what the largest whole number stands for, one or one a head (the second of
+        four dimensions); not used by floating point. left_signed: False where the left operand is never negative, as
+        probabilities are: n bits then reach 2^n - 1.
+        """
         super().__init__()
-        self.operands, self.left_range, self.right_range = operands, left_range, right_range
+        self.operands, self.left_signed = operands, left_signed
+        self.left_range, self.right_range = _a_head(left_ranges), _a_head(right_ranges)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact."""
+        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact.
+
+        Raises ``InputError`` where ranges a head do not fit the operands.
+        """
         bits = bits_of(self.operands)
+        for operand, ranges in ((left, self.left_range), (right, self.right_range)):
+            if isinstance(ranges, Tensor) and (operand.dim() < 3 or operand.shape[-3] != len(ranges)):
+                raise InputError(f"{len(ranges)} ranges a head do not fit an operand of shape {list(operand.shape)}")
         if bits is None:
             return torch.matmul(rounded(left, self.operands, 1.0), rounded(right, self.operands, 1.0))
-        left, right = to_steps(left, self.left_range, bits), to_steps(right, self.right_range, bits)
-        largest = 2 ** (bits - 1) - 1
-        if left.shape[-1] * largest**2 >= EXACT_IN_FLOAT32:
+        left = to_steps(left, self.left_range, bits, signed=self.left_signed)
+        right = to_steps(right, self.right_range, bits)
+        largest = (largest_step(bits, signed=self.left_signed), largest_step(bits))
+        if left.shape[-1] * largest[0] * largest[1] >= EXACT_IN_FLOAT32:
             left, right = left.double(), right.double()
-        unit = (self.left_range / largest) * (self.right_range / largest)
+        unit = (self.left_range / largest[0]) * (self.right_range / largest[1])
         return torch.matmul(left, right).to(torch.float32).mul_(unit)
+
+
+def _a_head(ranges: Sequence[float]) -> float | Tensor:
+    """One number, or [heads, 1, 1]."""
+    return ranges[0] if len(ranges) == 1 else torch.tensor(ranges).view(-1, 1, 1)

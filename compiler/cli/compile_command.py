@@ -37,9 +37,12 @@ def compile_command(
         typer.Option(help="METHOD for all layers on tiles, or PATTERN=METHOD. May be repeated; the last match counts."),
     ] = None,
     attention_bits: Annotated[
-        str,
-        typer.Option(help="Bits of the attention units: 2 to 16, bf16, fp32, a unit's name, or the target's own."),
-    ] = "target",
+        list[str] | None,
+        typer.Option(
+            help="BITS of the attention units: 2 to 16, bf16, fp32, a unit's name, or target; or PATTERN=BITS. May be "
+            "repeated; the last match counts."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in the plan.")] = None,
     check: Annotated[
         bool,
@@ -56,7 +59,6 @@ def compile_command(
 
     check_destination(plan, overwrite=force, marker=PLAN_FILE)
     samples = _read_calibration(calibration)
-    bits: Any = int(attention_bits) if attention_bits.lstrip("-").isdigit() else attention_bits
     chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile
     from tilewright.compiler.report import summarise
@@ -74,7 +76,7 @@ def compile_command(
             source,
             chip,
             calibration=samples,
-            attention_bits=bits,
+            attention_bits=_bits(attention_bits),
             assign=parse_assignments(assign, "assign"),
             programming=parse_assignments(programming, "programming", EVERY_LAYER),
             name=name,
@@ -103,6 +105,12 @@ def compile_command(
         errors.print(f"changed: {note}", markup=False, soft_wrap=True)
     for warning in report.warnings:
         errors.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _bits(given: list[str] | None) -> dict[str, int | str]:
+    """Pattern -> bits, or a name."""
+    wanted = parse_assignments(given, "attention-bits", EVERY_LAYER)
+    return {pattern: int(bits) if bits.lstrip("-").isdigit() else bits for pattern, bits in wanted.items()}
 
 
 def _read_calibration(path: Path | None) -> Any:

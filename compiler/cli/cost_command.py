@@ -141,7 +141,7 @@ def _attention(one: CostEstimate) -> list[str]:
     """How products of activations compare with BF16's, a line a format."""
     kinds = {(a.operands, a.relative_energy, a.relative_area) for a in one.attention}
     return [
-        f"attention in {operands.upper()}: a product takes {energy:.2g} of the energy and {area:.2g} of the area of BF16"
+        f"attention in {operands.upper()}: a product takes {energy:.2g} of BF16's energy and {area:.2g} of its area"
         for operands, energy, area in sorted(kinds, key=str)
         if energy and area and operands != "bf16"
     ]

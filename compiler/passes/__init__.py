@@ -14,6 +14,7 @@ from tilewright.compiler.passes.fold_channel_scales import fold_channel_scales
 from tilewright.compiler.passes.fuse_shared_inputs import fuse_shared_inputs
 from tilewright.compiler.passes.locate_samples import locate_samples
 from tilewright.compiler.passes.observe import observe
+from tilewright.compiler.passes.offer_targets import offer_targets
 from tilewright.compiler.passes.partition import partition
 from tilewright.compiler.passes.place import place
 from tilewright.compiler.passes.rescale_channels import rescale_channels
@@ -39,6 +40,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("fold_channel_scales", fold_channel_scales),
     ("clip_weights", clip_weights),
     ("calibrate", calibrate),
+    ("offer_targets", offer_targets),
     ("partition", partition),
     ("place", place),
     ("account_for_weights", account_for_weights),

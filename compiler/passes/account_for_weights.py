@@ -10,7 +10,7 @@ from torch import fx
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.runtime.plan import WeightRecord
-from tilewright.targets.spec import DigitalTarget
+from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
 aten = torch.ops.aten
 LOOKUPS = {aten.embedding.default, aten.index.Tensor, aten.index_select.default, aten.gather.default}
@@ -24,6 +24,7 @@ PASSING = {
     aten.cat.default, aten.expand_as.default, aten.flatten.using_ints, aten.to.device, aten.type_as.default,
 }  # fmt: skip
 """Operators that change the form of a tensor alone: what happens to the tensor happens behind them."""
+TABLE_TOO = "; the same numbers are a look-up table in digital memory too"
 ADDING = {aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar}
 SCALING = {aten.mul.Tensor, aten.div.Tensor}
 
@@ -38,9 +39,9 @@ def account_for_weights(compilation: Compilation) -> None:
         place: Literal["analog", "digital", "look-up"] = "digital"
         reason = ""
         if layers:
-            place, reason = _place(compilation, layers)
+            place, reason = place_on([compilation.target_of(compilation.layers[layer]) for layer in layers])
             if is_table:
-                reason += "; the same numbers are a look-up table in digital memory too"
+                reason += TABLE_TOO
         elif name in compilation.digital_reasons:
             reason = compilation.digital_reasons[name]
         elif name in beside_tiles:
@@ -61,10 +62,9 @@ def account_for_weights(compilation: Compilation) -> None:
         raise ValueError(f"{total} parameters were accounted for, the model has {compilation.traced.model.parameters}")
 
 
-def _place(compilation: Compilation, layers: list[str]) -> tuple[Literal["analog", "digital"], str]:
-    """On tiles, or on digital units if all its layers are there."""
+def place_on(targets: list[AnalogTarget | DigitalTarget]) -> tuple[Literal["analog", "digital"], str]:
+    """On tiles, or on digital units if all of its layers' targets are such; and why."""
     reason = "a constant matrix that multiplies activations"
-    targets = [compilation.target_of(compilation.layers[name]) for name in layers]
     if all(isinstance(target, DigitalTarget) for target in targets):
         return "digital", f"{reason}, on {targets[0].name}"
     return "analog", reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.compiler.overrides import chosen_for
+from tilewright.compiler.overrides import chosen_for, names_of_layers
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import DigitalTarget
@@ -18,7 +18,7 @@ def assign_targets(compilation: Compilation) -> None:
                 f"target {target!r} is asked for {pattern!r}, but is not on chip {compilation.chip.name}; "
                 f"{nearest(target, targets)}"
             )
-    chosen = chosen_for(compilation.layers, compilation.wanted_targets, "target")
+    chosen = chosen_for(names_of_layers(compilation.layers.values()), compilation.wanted_targets, "target")
     for layer in compilation.layers.values():
         layer.target, pattern = chosen.get(layer.name, (targets[0], ""))
         why = f"asked for by {pattern!r}" if pattern else "the only target offered" if len(targets) == 1 else (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,13 +27,15 @@ PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
 """Times the maximum, for tiles. A narrower range clips outliers and lifts all else above the noise of the converters; a
 wider one drives the rows less, so that large sums clip less in the ADC."""
+OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")
+"""Of attention units, what a decision compares its own with."""
 
 
 @torch.inference_mode()
 def calibrate(compilation: Compilation) -> None:
     """Fix every range. What chose it, and what was rejected, goes into the decisions."""
     for layer in compilation.layers.values():
-        seen = [compilation.layer_inputs.pop((layer.name, use)) for use in range(len(layer.uses))]
+        seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
         target = compilation.target_of(layer)
         if isinstance(target, DigitalTarget):
             _choose_unit_ranges(compilation, layer, target, seen)
@@ -114,7 +119,7 @@ def _keep_calibration(compilation: Compilation, layer: LayerRecord, observed: li
              for seen, use in zip(observed, layer.uses, strict=True) if len(seen.kept)]  # fmt: skip
     if parts:
         layer.has_calibration = True
-        compilation.calibrations[layer.name] = torch.cat(parts)
+        compilation.calibrations[layer.name, layer.target] = torch.cat(parts)
 
 
 def _choose_unit_ranges(
@@ -159,22 +164,80 @@ class RangeSimulation:
         return output_error(outputs, exact)
 
 
+@dataclass(frozen=True)
+class _Rounding:
+    """The best ranges of one operand in one number format, one a head or one in all, and what they were chosen from."""
+
+    ranges: list[float]
+    candidates: dict[str, float]
+    errors: dict[str, float]
+    best: str
+    """Of the last head."""
+    error: float
+    """Of the operand with all its ranges."""
+
+
 def _choose_operand_ranges(compilation: Compilation, matmul: MatmulRecord, left: Observed, right: Observed) -> None:
-    for side, seen in (("left", left), ("right", right)):
-        candidates = range_candidates(seen)
-        values = seen.kept
-        errors = {name: _rounding_error(values, value, matmul.operands) for name, value in candidates.items()}
-        best = min(errors, key=lambda name: errors[name])
-        setattr(matmul, f"{side}_range", candidates[best])
-        decision = _decision(matmul.name, f"{side} operand range", best, candidates, errors)
+    """A range for each operand, or for each head of it, by least rounding error; and what other formats would do."""
+    rounding = {
+        number_format: (
+            _round_operand(left, number_format, signed=matmul.left_signed),
+            _round_operand(right, number_format, signed=True),
+        )
+        for number_format in dict.fromkeys([matmul.operands, *OTHER_FORMATS])
+    }
+    for side, found in zip(("left", "right"), rounding[matmul.operands], strict=True):
+        setattr(matmul, f"{side}_ranges", found.ranges)
+        if len(found.ranges) == 1:
+            what = f"{side} operand range"
+            decision = _decision(matmul.name, what, found.best, found.candidates, found.errors)
+        else:
+            decision = _ranges_of_heads(matmul.name, side, found.ranges)
         compilation.decisions.append(decision)
+    choice = next(d for d in compilation.decisions if d.made_by == "route_attention" and d.subject == matmul.name)
+    choice.figures.append(_operand_error(*rounding.pop(matmul.operands)))
+    choice.rejected = [
+        Alternative(choice=f"{other.upper()} unit", figures=[_operand_error(*sides)])
+        for other, sides in rounding.items()
+    ]
 
 
-def _rounding_error(values: Tensor, value_range: float, number_format: str) -> float:
+def _round_operand(seen: Observed, number_format: str, *, signed: bool) -> _Rounding:
+    ranges, candidates, errors, best = [], {}, {}, ""
+    for head in seen.columns():
+        candidates = range_candidates(head)
+        errors = {
+            name: _rounding_error(head.kept, value, number_format, signed=signed) for name, value in candidates.items()
+        }
+        best = min(errors, key=lambda name: errors[name])
+        ranges.append(candidates[best])
+    error = _rounding_error(seen.kept, torch.tensor(ranges), number_format, signed=signed)
+    return _Rounding(ranges, candidates, errors, best, error)
+
+
+def _ranges_of_heads(subject: str, side: str, ranges: list[float]) -> Decision:
+    return Decision(
+        made_by="calibrate",
+        subject=subject,
+        choice=f"{side} operand ranges: each head's own",
+        reason="each head's range is the one of least rounding error on the calibration inputs",
+        figures=[
+            Figure(name="smallest range", value=min(ranges), unit="input"),
+            Figure(name="largest range", value=max(ranges), unit="input"),
+        ],
+    )
+
+
+def _operand_error(left: _Rounding, right: _Rounding) -> Figure:
+    """√(error² of the left operand + error² of the right), each with the best ranges of the format."""
+    return Figure(name="rounding error of operands", value=math.hypot(left.error, right.error), unit="1")
+
+
+def _rounding_error(values: Tensor, value_range: float | Tensor, number_format: str, *, signed: bool = True) -> float:
     norm = float(values.norm())
-    if bits_of(number_format) is None or not norm:
+    if not norm:
         return 0.0
-    return float((rounded(values, number_format, value_range) - values).norm()) / norm
+    return float((rounded(values, number_format, value_range, signed=signed) - values).norm()) / norm
 
 
 def _decision(subject: str, what: str, best: str, candidates: dict[str, float], errors: dict[str, float]) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.compiler.overrides import EVERY_LAYER, chosen_for
+from tilewright.compiler.overrides import EVERY_LAYER, chosen_for, names_of_layers
 from tilewright.runtime.plan import Alternative, Decision, Figure
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget, Programming
@@ -15,7 +15,7 @@ def choose_programming(compilation: Compilation) -> None:
     methods: dict[str, Programming] = {}
     for asked_for in compilation.wanted_programming.values():
         _add(methods, asked_for)
-    chosen = chosen_for(compilation.layers, wanted, "programming method")
+    chosen = chosen_for(names_of_layers(compilation.layers.values()), wanted, "programming method")
     for layer in compilation.layers.values():
         target = compilation.target_of(layer)
         if not isinstance(target, AnalogTarget):

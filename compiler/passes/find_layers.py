@@ -91,6 +91,7 @@ def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
         reason="",
         uses=[],
         blocks=[],
+        options=[],
     )
     compilation.graph.add_submodule(layer_path(name), DigitalLinear(found.weight, found.bias))
     compilation.decisions.append(

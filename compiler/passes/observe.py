@@ -16,7 +16,7 @@ from tilewright.runtime.names import layer_path, matmul_path
 KEPT_ROWS = 256
 """Input vectors kept for each use of a layer."""
 KEPT_VALUES = 2**16
-"""Values kept for each operand of a matmul."""
+"""Values kept for each operand of a matmul, of all its heads together."""
 
 Watcher = Callable[[tuple[Any, ...]], None]
 
@@ -30,7 +30,8 @@ def observe(compilation: Compilation) -> None:
             compilation.layer_inputs[name, use] = Observed(len(samples), KEPT_ROWS)
     for name in compilation.matmuls:
         for side in (0, 1):
-            compilation.matmul_operands[name, side] = Observed(len(samples), KEPT_VALUES)
+            wanted = KEPT_VALUES // compilation.heads.get(name, 1)
+            compilation.matmul_operands[name, side] = Observed(len(samples), wanted)
 
     def watch_layer(name: str) -> Watcher:
         def see(arguments: tuple[Tensor, int]) -> None:
@@ -42,7 +43,8 @@ def observe(compilation: Compilation) -> None:
     def watch_matmul(name: str) -> Watcher:
         def see(arguments: tuple[Tensor, Tensor]) -> None:
             for side, operand in enumerate(arguments):
-                compilation.matmul_operands[name, side].see(operand.reshape(-1, 1))
+                a_head = operand.movedim(1, -1) if name in compilation.heads else operand.unsqueeze(-1)
+                compilation.matmul_operands[name, side].see(a_head.reshape(-1, a_head.shape[-1]))
 
         return see
 

@@ -13,13 +13,18 @@ UNPLACED = TilePosition(chip=0, row=0, column=0)
 def partition(compilation: Compilation) -> None:
     """Split each layer on tiles over as few tiles as it can have; a digital unit takes a layer whole."""
     for layer, target in compilation.layers_on_tiles():
-        rows, columns = split_rows(layer.inputs, target.tile), split_columns(layer.outputs, target.tile)
-        layer.blocks = [
-            Block(rows=row_range, columns=column_range, tile=UNPLACED)
-            for row_range in ranges(rows)
-            for column_range in ranges(columns)
-        ]
-        compilation.decisions.append(_decision(layer, rows, columns, target.tile))
+        compilation.decisions.append(split_layer(layer, target.tile))
+
+
+def split_layer(layer: LayerRecord, tile: Tile) -> Decision:
+    """Fill a layer's blocks, none of them placed yet."""
+    rows, columns = split_rows(layer.inputs, tile), split_columns(layer.outputs, tile)
+    layer.blocks = [
+        Block(rows=row_range, columns=column_range, tile=UNPLACED)
+        for row_range in ranges(rows)
+        for column_range in ranges(columns)
+    ]
+    return _decision(layer, rows, columns, tile)
 
 
 def ranges(sizes: list[int]) -> list[tuple[int, int]]:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, Placement, TilePosition
-from tilewright.targets.spec import Tiles
+from tilewright.targets.spec import Chip, Tiles
 
 
 def place(compilation: Compilation) -> None:
+    """Lay the blocks onto tiles."""
+    compilation.placement, decisions = lay_out(compilation.layers.values(), compilation.chip)
+    compilation.decisions += decisions
+
+
+def lay_out(layers: Iterable[LayerRecord], chip: Chip) -> tuple[Placement, list[Decision]]:
     """Lay the blocks along the mesh of their target's tiles in the order of the network, one a tile.
 
     The path turns at each end of a row, so that blocks which follow one another are neighbours. A layer that would
     be cut by the end of a chip starts on the next one if it fits there whole. Tiles of several targets lie side by
     side: each kind has its own columns of the mesh.
     """
-    chip = compilation.chip
+    layers, decisions = list(layers), []
     chips = used = cells = offered = first_column = 0
     for tiles in chip.tiles:
-        layers = [layer for layer in compilation.layers.values() if layer.target == tiles.target.name]
-        laid = _lay(layers, tiles, first_column)
+        here = [layer for layer in layers if layer.target == tiles.target.name]
+        laid = _lay(here, tiles, first_column)
         chips, used = max(chips, laid.chips), used + laid.used
-        cells += sum(layer.inputs * layer.outputs for layer in layers)
+        cells += sum(layer.inputs * layer.outputs for layer in here)
         offered += laid.used * tiles.target.tile.rows * tiles.target.tile.columns
         first_column += int(tiles.mesh_columns)
-        compilation.decisions.append(_decision(laid, tiles, alone=len(chip.tiles) == 1))
-    compilation.placement = Placement(
-        chips=chips, mesh=chip.mesh, tiles=used, utilisation=cells / offered if offered else 0.0
-    )
+        decisions.append(_decision(laid, tiles, alone=len(chip.tiles) == 1))
+    utilisation = cells / offered if offered else 0.0
+    return Placement(chips=chips, mesh=chip.mesh, tiles=used, utilisation=utilisation), decisions
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from typing import Literal
+
 import torch
 from torch import fx
 
 from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.overrides import EVERY_LAYER, chosen_for
 from tilewright.compiler.rewriting import depends_on_activations
 from tilewright.runtime.names import matmul_path
 from tilewright.runtime.plan import Decision, Figure, MatmulRecord
@@ -26,22 +30,63 @@ PASSING = {
 def route_attention(compilation: Compilation) -> None:
     """Give every product of two activations a unit and a name."""
     graph = compilation.graph.graph
+    calls: dict[str, fx.Node] = {}
     for node in list(graph.nodes):
         if node.op != "call_function" or node.target not in (aten.matmul.default, aten.bmm.default):
             continue
         left, right = node.args
         if not all(map(_is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
             continue
-        record = _record(compilation, node)
-        compilation.graph.add_submodule(matmul_path(record.name), DigitalMatmul())
+        name, kind = _name(node, calls)
+        compilation.graph.add_submodule(matmul_path(name), DigitalMatmul())
         with graph.inserting_before(node):
-            call = graph.call_module(matmul_path(record.name), (left, right))
+            call = graph.call_module(matmul_path(name), (left, right))
         call.meta = dict(node.meta)
         node.replace_all_uses_with(call)
         graph.erase_node(node)
-        compilation.matmuls[record.name] = record
-        compilation.decisions.append(_decision(record))
+        calls[name] = call
+        compilation.matmuls[name] = MatmulRecord(
+            name=name, kind=kind, operands="fp32", left_ranges=[1.0], right_ranges=[1.0], left_signed=True, reason=""
+        )
+    _choose_units(compilation, calls)
     compilation.tidy()
+
+
+def _choose_units(compilation: Compilation, calls: dict[str, fx.Node]) -> None:
+    names = {name: [name, name.rpartition(".")[0] or name] for name in calls}
+    chosen = chosen_for(names, compilation.attention_units, "an attention unit", "product of activations")
+    for name, call in calls.items():
+        unit, pattern = chosen[name]
+        record = compilation.matmuls[name]
+        record.operands = unit.operands
+        whole = bits_of(unit.operands) is not None
+        record.left_signed = not (whole and unit.probabilities == "unsigned" and record.kind == "context")
+        why = f"asked for by {pattern!r}" if pattern != EVERY_LAYER else "the unit of all products"
+        ranges = "one range an operand"
+        if whole and unit.scales == "per_head":
+            heads = _heads(call)
+            if heads is not None:
+                compilation.heads[name] = heads
+            ranges = (
+                f"a range for each of {heads} heads" if heads else "one range an operand: heads cannot be told apart"
+            )
+        if not whole:
+            ranges = "no ranges: its numbers are floating point"
+        sign = "" if record.left_signed else ", probabilities without a sign"
+        record.reason = (
+            f"both operands change with the input, so neither can stay in a crossbar: an {unit.operands.upper()} unit "
+            f"multiplies them, {why}"
+        )
+        compilation.decisions.append(_decision(record, f"{ranges}{sign}", why))
+
+
+def _heads(call: fx.Node) -> int | None:
+    """The second of four dimensions, where both operands have the same known number of them."""
+    sizes: list[int | None] = []
+    for operand in call.args:
+        shape = tuple(operand.meta["val"].shape) if isinstance(operand, fx.Node) and "val" in operand.meta else ()
+        sizes.append(shape[1] if len(shape) == 4 and isinstance(shape[1], int) else None)
+    return sizes[0] if sizes[0] == sizes[1] else None
 
 
 def _is_float(operand: object) -> bool:
@@ -49,21 +94,21 @@ def _is_float(operand: object) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _record(compilation: Compilation, node: fx.Node) -> MatmulRecord:
+def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Literal["scores", "context", "product"]]:
+    """A name of its own after the module that it is in, and its kind."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     module = stack[-1][0] if stack else ""
-    kind = "scores" if _feeds_softmax(node) else "context" if _comes_from_softmax(node.args[0]) else "product"
+    kind: Literal["scores", "context", "product"] = "product"
+    if _feeds_softmax(node):
+        kind = "scores"
+    elif _comes_from_softmax(node.args[0]):
+        kind = "context"
     plain = ".".join(part for part in module.split(".") if part.replace("_", "").isalnum())
     base = f"{plain}.{kind}" if plain else kind
     name, number = base, 2
-    while name in compilation.matmuls:
+    while name in taken:
         name, number = f"{base}_{number}", number + 1
-    operands = compilation.attention_operands
-    reason = (
-        f"both operands change with the input, so neither can stay in a crossbar: an {operands.upper()} unit "
-        "multiplies them"
-    )
-    return MatmulRecord(name=name, kind=kind, operands=operands, left_range=1.0, right_range=1.0, reason=reason)
+    return name, kind
 
 
 def _feeds_softmax(node: fx.Node) -> bool:
@@ -94,8 +139,12 @@ def _comes_from_softmax(node: object) -> bool:
     return False
 
 
-def _decision(record: MatmulRecord) -> Decision:
-    unit = f"{record.operands.upper()} unit"
+def _decision(record: MatmulRecord, how: str, why: str) -> Decision:
     bits = bits_of(record.operands) or int(record.operands[-2:])
-    figures = [Figure(name="operand precision", value=bits, unit="bit")]
-    return Decision(made_by="route_attention", subject=record.name, choice=unit, reason=record.reason, figures=figures)
+    return Decision(
+        made_by="route_attention",
+        subject=record.name,
+        choice=f"{record.operands.upper()} unit, {how}",
+        reason=why,
+        figures=[Figure(name="operand precision", value=bits, unit="bit")],
+    )

@@ -18,7 +18,7 @@ OF_LAYER = (
     "inputs", "outputs", "parts", "target", "programming", "devices_per_weight", "drift_compensation",
     "clip_deviations", "block_rows", "block_columns", "tiles", "uses", "input_ranges", "channel_scale", "first_tile",
 )  # fmt: skip
-OF_MATMUL = ("kind", "unit", "left_range", "right_range")
+OF_MATMUL = ("kind", "unit", "left_ranges", "right_ranges", "left_signed")
 APART = {"schema_version", "kind", "name", "summary", "chip"}
 """Of a target, what is compared elsewhere or says nothing of what it does."""
 SPOKEN = ("name", "summary", "source", "schema_version")

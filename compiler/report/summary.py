@@ -47,8 +47,9 @@ class MatmulLine:
     name: str
     kind: str
     unit: str
-    left_range: float
-    right_range: float
+    left_ranges: list[float]
+    right_ranges: list[float]
+    left_signed: bool
     reason: str
 
 
@@ -128,8 +129,9 @@ def summarise(plan: Plan) -> Report:
                 name=matmul.name,
                 kind=matmul.kind,
                 unit=matmul.operands,
-                left_range=matmul.left_range,
-                right_range=matmul.right_range,
+                left_ranges=matmul.left_ranges,
+                right_ranges=matmul.right_ranges,
+                left_signed=matmul.left_signed,
                 reason=matmul.reason,
             )
             for matmul in document.matmuls

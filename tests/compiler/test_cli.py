@@ -178,7 +178,7 @@ def test_targets(run):
 
 def test_targets_of_every_kind(run):
     kinds = {row["kind"] for row in json.loads(run("targets", "--json")[1])}
-    assert kinds == {"analog", "digital", "attention", "programming", "chip"}
+    assert kinds == {"analog", "digital", "attention", "programming", "chip", "cost"}
     only = json.loads(run("targets", "--kind", "programming", "--json")[1])
     assert {row["kind"] for row in only} == {"programming"} and "pairs-2" in {row["name"] for row in only}
     for row in json.loads(run("targets", "--json")[1]):

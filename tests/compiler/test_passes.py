@@ -121,7 +121,7 @@ def test_every_decision_has_a_reason_and_a_figure(small_plan):
     made_by = {decision.made_by for decision in small_plan.document.decisions}
     assert made_by == {name for name, _ in PASSES} - {
         "canonicalize", "observe", "fold_batch_norms", "unfold_convolutions", "write_as_linear", "locate_samples",
-        "account_for_weights", "fold_channel_scales", "clip_weights",
+        "account_for_weights", "fold_channel_scales", "clip_weights", "offer_targets",
     }  # fmt: skip
 
 
@@ -132,7 +132,12 @@ def test_every_pass_is_verified(small_plan):
 
 def compilation(model, inputs):
     traced = trace(model, inputs, None, None, None)
-    return Compilation(traced=traced, chip=load_chip("pcm-512"), attention_operands="int8", graph=traced.graph)
+    return Compilation(
+        traced=traced,
+        chip=load_chip("pcm-512"),
+        attention_units={"*": load_chip("pcm-512").attention.unit},
+        graph=traced.graph,
+    )
 
 
 def test_a_pass_that_changes_the_model_is_named():

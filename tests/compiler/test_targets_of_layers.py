@@ -154,11 +154,11 @@ def test_ranges_of_each_vectors_own(tmp_path):
 def test_an_affine_compensation_keeps_inputs_in_the_plan(tmp_path):
     plan = round_trip(compiled(load_target("pcm-512", {"drift_compensation": "affine"})), tmp_path / "plan")
     for layer in plan.document.layers:
-        kept = plan.tensors[f"on_tiles.{layer.name}.calibration"]
+        kept = plan.tensors[f"on_tiles.{layer.name}.calibration_pcm_512"]
         assert layer.has_calibration and kept.shape == (48, layer.inputs)
     first = plan.document.layers[0]
     scale = plan.tensors["on_tiles.0.channel_scale"] if first.has_channel_scale else 1.0
-    torch.testing.assert_close(plan.tensors["on_tiles.0.calibration"], X / scale / first.uses[0].input_range)
+    torch.testing.assert_close(plan.tensors["on_tiles.0.calibration_pcm_512"], X / scale / first.uses[0].input_range)
     assert not any(layer.has_calibration for layer in compiled().document.layers)
 
 

@@ -107,7 +107,7 @@ def test_folded_batches_have_the_noise_of_their_samples():
 @pytest.mark.parametrize(("bits", "inner"), [(2, 10), (6, 64), (8, 64), (8, 3000), (16, 500)])
 def test_integer_matmul_is_exact(bits, inner):
     left, right = torch.randn(2, 3, 5, inner), torch.randn(2, 3, inner, 4)
-    unit = UnitMatmul(f"int{bits}", 2.5, 3.5)
+    unit = UnitMatmul(f"int{bits}", [2.5], [3.5])
     largest = 2 ** (bits - 1) - 1
     integers = [
         torch.round(operand * (largest / limit)).clamp(-largest, largest).long()
@@ -119,5 +119,5 @@ def test_integer_matmul_is_exact(bits, inner):
 
 def test_more_bits_are_closer():
     left, right = torch.randn(20, 30), torch.randn(30, 20)
-    errors = [(UnitMatmul(f"int{bits}", 4.0, 4.0)(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
+    errors = [(UnitMatmul(f"int{bits}", [4.0], [4.0])(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
     assert errors == sorted(errors, reverse=True)

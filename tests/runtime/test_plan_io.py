@@ -54,7 +54,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 3,'
+    assert lines[1] == ' "schema_version": 4,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -123,11 +123,25 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=4))
-    assert "schema version 4; this tilewright reads versions 1, 2, 3" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=5))
+    assert "schema version 5; this tilewright reads versions 1, 2, 3, 4" in refusal(folder)
+
+
+def as_version_3(content):
+    """As the release before wrote it."""
+    content["schema_version"] = 3
+    for layer in content["layers"]:
+        del layer["options"]
+        if layer["has_calibration"]:
+            new = f"on_tiles.{layer['name']}.calibration_{layer['target'].replace('-', '_')}"
+            content["tensors"][f"on_tiles.{layer['name']}.calibration"] = content["tensors"].pop(new)
+    for matmul in content["matmuls"]:
+        matmul["left_range"], matmul["right_range"] = matmul.pop("left_ranges")[0], matmul.pop("right_ranges")[0]
+        del matmul["left_signed"]
 
 
 def as_version_2(content):
+    as_version_3(content)
     """One target in the words of then, which was the chip too; bits instead of formats."""
     content["schema_version"] = 2
     del content["chip"], content["programming"]
@@ -144,6 +158,25 @@ def outputs_agree(folder, plan):
         tilewright.Session(plan, 3).advance_to("1h")(inputs) for plan in (tilewright.load(folder), plan)
     )
     return all(torch.equal(outputs[name], expected[name]) for name in expected)
+
+
+def test_version_3_is_read(folder, small_plan):
+    edit(folder, as_version_3)
+    old = tilewright.load(folder)
+    assert [matmul.left_ranges for matmul in old.document.matmuls] == [
+        matmul.left_ranges for matmul in small_plan.document.matmuls
+    ]
+    assert not any(layer.options for layer in old.document.layers)
+    assert outputs_agree(folder, small_plan)
+
+
+def test_version_3_kept_calibration_inputs_without_a_target(tmp_path):
+    x = torch.randn(32, 8)
+    plan = tilewright.compile(torch.nn.Linear(8, 4), "hermes-256", example_inputs=x)
+    folder = plan.save(tmp_path / "plan")
+    edit(folder, as_version_3)
+    old = tilewright.load(folder)
+    assert torch.equal(tilewright.Session(old)(input=x)["output"], tilewright.Session(plan)(input=x)["output"])
 
 
 def test_version_2_is_read(folder, small_plan):

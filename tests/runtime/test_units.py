@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tilewright.runtime.units import DigitalUnitLinear, UnitMatmul, rounded
-from tilewright.targets import load_target, target_names
+from tilewright.runtime.units import DigitalUnitLinear, UnitMatmul, rounded, to_steps
+from tilewright.targets import InputError, load_target, target_names
 
 WEIGHT, BIAS = torch.randn(24, 40, generator=torch.Generator().manual_seed(0)), torch.arange(24.0)
 X = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(1))
@@ -56,7 +56,7 @@ def test_every_use_has_its_own_range():
 def test_bfloat16_attention_rounds_its_operands():
     left, right = torch.randn(2, 6, 8), torch.randn(2, 8, 6)
     expected = left.bfloat16().double() @ right.bfloat16().double()
-    torch.testing.assert_close(UnitMatmul("bf16", 1.0, 1.0)(left, right).double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(UnitMatmul("bf16", [1.0], [1.0])(left, right).double(), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("weights", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
@@ -68,3 +68,29 @@ def test_every_pair_of_formats_runs(weights, inputs):
     made = DigitalUnitLinear(WEIGHT, BIAS, unit, [largest])
     expected = rounded(X, inputs, largest).double() @ made.held_weights().double().T + BIAS
     torch.testing.assert_close(made(X).double(), expected, rtol=1e-4, atol=1e-3)
+
+
+HEADS, RANGES = 3, ([0.5, 0.7, 0.9], [2.0, 3.0, 1.7])
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8, 10, 16])
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("per_head", [True, False])
+def test_attention_is_the_exact_product_of_rounded_operands(bits, signed, per_head):
+    """Against whole numbers in 64 bits, which have no rounding to hide in."""
+    left = 2 * torch.rand(2, HEADS, 70, 50) - (1.0 if signed else 0.0)
+    right = torch.randn(2, HEADS, 50, 40)
+    ranges = RANGES if per_head else ([0.9], [3.0])
+    made = UnitMatmul(f"int{bits}", *ranges, left_signed=signed)(left, right)
+    largest = (2 ** (bits - 1) - 1 if signed else 2**bits - 1, 2 ** (bits - 1) - 1)
+    units = [torch.tensor(r).view(-1, 1, 1) if per_head else r[0] for r in ranges]
+    steps = [to_steps(left, units[0], bits, signed=signed).long(), to_steps(right, units[1], bits).long()]
+    assert steps[0].min() == (-largest[0] if signed else 0) and steps[0].max() == largest[0]
+    units = [torch.as_tensor(unit, dtype=torch.float64) for unit in units]
+    expected = (steps[0] @ steps[1]).double() * (units[0] / largest[0]) * (units[1] / largest[1])
+    torch.testing.assert_close(made.double(), expected, rtol=2e-7 * 4, atol=0)
+
+
+def test_ranges_a_head_must_fit_the_operands():
+    with pytest.raises(InputError, match="3 ranges a head do not fit an operand of shape"):
+        UnitMatmul("int8", *RANGES)(torch.rand(2, 4, 5, 5), torch.rand(2, 4, 5, 5))
