@@ -176,6 +176,7 @@ def build_plan(compilation: Compilation) -> Plan:
         layers=list(compilation.layers.values()),
         matmuls=list(compilation.matmuls.values()),
         weights_of_model=compilation.weights,
+        assignment=None,
         calibration=traced.calibration,
         decisions=_in_network_order(compilation),
         verification=compilation.verification,

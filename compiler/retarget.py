@@ -32,7 +32,9 @@ def retarget(plan: Plan, decisions: Mapping[str, Decision]) -> Plan:
     made: list[Decision] = []
     for layer in layers:
         if layer.name in decisions:
-            made += _move(layer, decisions[layer.name], chip)
+            decision = decisions[layer.name]
+            layer.reason = decision.reason
+            made += [decision, *_move(layer, option_of(layer, decision.choice), chip)]
     kept = [
         decision
         for decision in document.decisions
@@ -66,17 +68,24 @@ def option_of(layer: LayerRecord, target: str) -> TargetOption:
     raise InputError(f"layer {layer.name!r} cannot run on {target!r}; {known}")
 
 
-def _move(layer: LayerRecord, decision: Decision, chip: Chip) -> list[Decision]:
+def on_target(layer: LayerRecord, target: str, chip: Chip) -> LayerRecord:
+    """The layer as it would be on a target, its blocks not placed. Raises ``InputError`` if the plan does not know."""
+    moved = layer.model_copy(deep=True)
+    _move(moved, option_of(layer, target), chip)
+    return moved
+
+
+def _move(layer: LayerRecord, option: TargetOption, chip: Chip) -> list[Decision]:
     """Put a layer on another target. Returns the decisions that hold there."""
-    option, target = option_of(layer, decision.choice), chip.target(decision.choice)
-    layer.target, layer.reason = option.target, decision.reason
+    layer.target = option.target
     layer.programming, layer.clip_deviations = option.programming, option.clip_deviations
     layer.has_channel_scale, layer.has_calibration = option.has_channel_scale, option.has_calibration
     for use, input_range in zip(layer.uses, option.input_ranges, strict=True):
         use.input_range = input_range
-    layer.blocks = []
-    decisions = [decision, *option.decisions]
-    return [*decisions, split_layer(layer, target.tile)] if isinstance(target, AnalogTarget) else decisions
+    layer.blocks, target = [], chip.target(option.target)
+    return (
+        [*option.decisions, split_layer(layer, target.tile)] if isinstance(target, AnalogTarget) else option.decisions
+    )
 
 
 def _weight(weight: WeightRecord, targets: Mapping[str, object]) -> WeightRecord:

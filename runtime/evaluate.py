@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tilewright.runtime.measurements import MeasurementLog
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.plan_io import file_sha256, readable_json
 from tilewright.runtime.session import Session
@@ -84,18 +84,16 @@ def evaluate(
     as they are made; those already in it, of the same plan, data and settings, are not made again.
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
-    if task not in TASKS:
-        raise InputError(f"there is no task {task!r}; {nearest(task, TASKS)}")
-    for name, number in (("repeats", repeats), ("batch size", batch_size), ("limit", limit)):
-        if number is not None and number < 1:
+    for name, number in (("repeats", repeats), ("batch size", batch_size)):
+        if number < 1:
             raise InputError(f"{name} is {number}, allowed is 1 or more")
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
-    prepared = TASKS[task](plan, Path(data), limit)
+    prepared = make_task(plan, task, data, limit)
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
-    settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": _data_sha256(Path(data), limit)}
+    settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": data_sha256(Path(data), limit)}
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan_sha256(plan), **settings})
     run = _Run(plan, prepared, seed, compensates, batch_size, log, on_measurement, 1 + repeats * len(seconds))
     digital = run.digital()
@@ -107,51 +105,15 @@ def evaluate(
     return Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
 
 
-class MeasurementLog:
-    """Measurements by their name, kept in a file so that a run can be resumed."""
-
-    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """Raises ``InputError`` if the file cannot hold measurements."""
-        self.path, self.settings = path, settings
-        self._known: dict[str, float] = {}
-        if path is None:
-            return
-        if not path.absolute().parent.is_dir() or path.is_dir():
-            raise InputError(f"cannot write measurements to {path}: its folder does not exist or it is a folder itself")
-        if path.exists():
-            self._read(path)
-
-    def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
-            try:
-                entry = json.loads(line)
-                name, value = self._name(entry), float(entry.pop("value"))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                if number == len(lines) > 1 and not line.endswith("\n"):  # a run was cut off while it wrote this
-                    path.write_text("".join(lines[:-1]), encoding="utf-8")  # what is added must not join it
-                    return
-                raise InputError(f"{path} line {number} is not a measurement of tilewright evaluate") from error
-            self._known[name] = value
-
-    @staticmethod
-    def _name(entry: dict[str, Any]) -> str:
-        return json.dumps({key: entry[key] for key in sorted(entry) if key != "value"})
-
-    def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
-        """The value of that measurement, made now if it is not known."""
-        entry = {**self.settings, **measurement}
-        name = self._name(entry)
-        if name not in self._known:
-            self._known[name] = make()
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({**entry, "value": self._known[name]}) + "\n")
-        return self._known[name]
-
-    def knows(self, measurement: dict[str, Any]) -> bool:
-        """Whether the measurement was made before."""
-        return self._name({**self.settings, **measurement}) in self._known
+def make_task(plan: Plan, task: str, data: str | Path | None, limit: int | None) -> Task:
+    """The task of that name on these data, prepared for the plan. Raises ``InputError`` if there is none."""
+    if task not in TASKS:
+        raise InputError(f"there is no task {task!r}; {nearest(task, TASKS)}")
+    if data is None:
+        raise InputError(f"task {task!r} needs its data: a file or folder")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}, allowed is 1 or more")
+    return TASKS[task](plan, Path(data), limit)
 
 
 @dataclass
@@ -200,6 +162,7 @@ def plan_sha256(plan: Plan) -> str:
     return hashlib.sha256(readable_json(content).encode()).hexdigest()
 
 
-def _data_sha256(data: Path, limit: int | None) -> str:
+def data_sha256(data: Path, limit: int | None) -> str:
+    """What a task is measured on, as a hash."""
     path = data / "dev.tsv" if data.is_dir() else data
     return f"{file_sha256(path)}:{limit or 'all'}"

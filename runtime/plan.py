@@ -256,6 +256,37 @@ class Verification(Record):
     largest_relative_error: float = Field(ge=0)
 
 
+class AccuracyRecord(Record):
+    """What an assignment was measured at, on chips that had no part in choosing it."""
+
+    metric: str
+    examples: Natural
+    digital: float
+    mean: float
+    standard_error: float
+    normalised: float = Field(description="A*: 1 for the digital reference, 0 for chance")
+    lower_bound: float = Field(description="of A*, one-sided, with ``confidence``, over chips")
+    wanted: float
+    confidence: float
+    seconds: float = Field(description="after programming")
+    repeats: Positive
+    seed: int
+
+
+class AssignmentRecord(Record):
+    """How the layers' targets were chosen together, what was predicted, and what came out."""
+
+    method: str
+    criterion: str = Field(description="of sensitivity, whose figures are losses")
+    seconds: float = Field(description="after programming, of losses and measurements")
+    minimise: str
+    budgets: list[Figure]
+    predicted: list[Figure]
+    measured: list[Figure]
+    accuracy: AccuracyRecord | None
+    compared: list[Alternative] = Field(description="other ways to choose; without figures where they find nothing")
+
+
 class NodeRecord(Record):
     """One node of the graph. Arguments are JSON values, see runtime/graph_io.py."""
 
@@ -295,6 +326,7 @@ class PlanDocument(Record):
     layers: list[LayerRecord]
     matmuls: list[MatmulRecord]
     weights_of_model: list[WeightRecord]
+    assignment: AssignmentRecord | None = Field(description="null where targets were not chosen by their figures")
     calibration: Calibration
     decisions: list[Decision]
     verification: list[Verification]

@@ -65,7 +65,7 @@ def _operands(matmul: dict[str, Any]) -> dict[str, Any]:
 
 def _from_version_3(content: dict[str, Any]) -> dict[str, Any]:
     """One range an operand of a matmul, both signed; nothing was known of the targets that a layer is not on."""
-    new = {**content, "schema_version": 4}
+    new = {**content, "schema_version": 4, "assignment": None}
     matmuls, layers, tensors = content.get("matmuls"), content.get("layers"), content.get("tensors")
     if isinstance(matmuls, list):
         new["matmuls"] = [_ranges(matmul) if isinstance(matmul, dict) else matmul for matmul in matmuls]

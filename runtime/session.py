@@ -51,12 +51,15 @@ class Session:
         repeat: int = 0,
         ideal: bool = False,
         drift_compensation: bool = True,
+        alone: LayerRecord | None = None,
         on_layer: Progress | None = None,
     ) -> None:
         """Program a chip.
 
         seed, repeat: which chip. ideal: run the digital reference in full precision instead. drift_compensation:
-        False switches the target's compensation off. on_layer: called with each layer's name once it is programmed.
+        False switches the target's compensation off. alone: a layer of the plan, as it is or as it would be on another
+        target, which is all that runs on the chip; the rest is in full precision. on_layer: called with each layer's
+        name once it is programmed.
         """
         self.plan, self.seed, self.repeat, self.ideal = plan, seed, repeat, ideal
         draws, self._reading = Draws(seed, repeat), Reading()
@@ -69,20 +72,22 @@ class Session:
         self._analog: list[AnalogLinear] = []
         modules: dict[str, nn.Module] = {}
         for layer in plan.document.layers:
-            modules[layer_path(layer.name)] = self._layer(layer)
+            full_precision = ideal or (alone is not None and alone.name != layer.name)
+            record = layer if alone is None or full_precision else alone
+            modules[layer_path(layer.name)] = self._layer(record, full_precision)
             if on_layer:
                 on_layer(layer.name)
         for matmul in plan.document.matmuls:
-            modules[matmul_path(matmul.name)] = self._matmul(matmul)
+            modules[matmul_path(matmul.name)] = self._matmul(matmul, full_precision=ideal or alone is not None)
         graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
         tensors = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
         self.module = build_module(graph, modules, tensors)
         self.seconds = 0.0
 
-    def _layer(self, layer: LayerRecord) -> nn.Module:
+    def _layer(self, layer: LayerRecord, full_precision: bool) -> nn.Module:
         weight = self.plan.tensors[weight_key(layer.name)].to(torch.float32)
         bias = self.plan.tensors[bias_key(layer.name)].to(torch.float32) if layer.has_bias else None
-        if self.ideal:
+        if full_precision:
             return DigitalLinear(weight, bias)
         target = self.plan.document.chip.target(layer.target)
         if isinstance(target, DigitalTarget):
@@ -104,8 +109,8 @@ class Session:
         self._analog.append(module)
         return module
 
-    def _matmul(self, matmul: MatmulRecord) -> nn.Module:
-        if self.ideal or matmul.operands == "fp32":
+    def _matmul(self, matmul: MatmulRecord, full_precision: bool) -> nn.Module:
+        if full_precision or matmul.operands == "fp32":
             return DigitalMatmul()
         return UnitMatmul(matmul.operands, matmul.left_ranges, matmul.right_ranges, left_signed=matmul.left_signed)
 

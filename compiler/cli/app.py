@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tilewright.compiler.cli import (
+    assign_command,
     characterize_command,
     compile_command,
     cost_command,
@@ -20,6 +21,7 @@ from tilewright.compiler.cli import (
     operations_command,
     report_command,
     run_command,
+    sensitivity_command,
     targets_command,
 )
 from tilewright.compiler.cli.console import errors
@@ -39,6 +41,8 @@ app.command("report")(report_command.report_command)
 app.command("explain")(explain_command.explain_command)
 app.command("diff")(diff_command.diff_command)
 app.command("operations")(operations_command.operations_command)
+app.command("sensitivity")(sensitivity_command.sensitivity_command)
+app.command("assign")(assign_command.assign_command)
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)

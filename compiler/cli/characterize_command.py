@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes
 
@@ -38,7 +39,7 @@ def characterize_command(
         Path | None, typer.Option("-o", "--output", help="A folder to write plots (PNG) and all figures (JSON) to.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a characterization that is there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
     from tilewright.runtime.atomic_folder import atomic_folder, check_destination

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tilewright.compiler.cli.arrays import read_arrays
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.compiler.cli.inputs import read_samples
 from tilewright.compiler.cli.settings import parse_assignments, parse_changes
 from tilewright.compiler.overrides import EVERY_LAYER
 from tilewright.targets import load_chip
-from tilewright.targets.errors import InputError
 
 
 def compile_command(
@@ -51,14 +51,14 @@ def compile_command(
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
     from tilewright.runtime.atomic_folder import check_destination
     from tilewright.runtime.plan_io import PLAN_FILE
 
     check_destination(plan, overwrite=force, marker=PLAN_FILE)
-    samples = _read_calibration(calibration)
+    samples = read_samples(calibration, "calibration")
     chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile
     from tilewright.compiler.report import summarise
@@ -111,21 +111,3 @@ def _bits(given: list[str] | None) -> dict[str, int | str]:
     """Pattern -> bits, or a name."""
     wanted = parse_assignments(given, "attention-bits", EVERY_LAYER)
     return {pattern: int(bits) if bits.lstrip("-").isdigit() else bits for pattern, bits in wanted.items()}
-
-
-def _read_calibration(path: Path | None) -> Any:
-    if path is None:
-        return None
-    if not path.is_file():
-        raise InputError(f"there is no calibration file {str(path)!r}")
-    if path.suffix == ".npz":
-        return read_arrays(path)
-    if path.suffix != ".txt":
-        raise InputError(f"calibration file {str(path)!r} must end in .npz (input arrays) or .txt (a text a line)")
-    try:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"calibration file {str(path)!r} is not UTF-8 text: {error}") from error
-    if not texts:
-        raise InputError(f"calibration file {str(path)!r} holds no text")
-    return texts

@@ -10,40 +10,23 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
+from tilewright.compiler.engineering import NANO, engineering
 
 if TYPE_CHECKING:
     from tilewright.compiler.cost import CostEstimate
 
-PREFIXES = (
-    (1e12, "T"),
-    (1e9, "G"),
-    (1e6, "M"),
-    (1e3, "k"),
-    (1.0, ""),
-    (1e-3, "m"),
-    (1e-6, "µ"),
-    (1e-9, "n"),
-    (1e-12, "p"),
-)
-NANO = 1e-9
-
 
 def cost_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    at: Annotated[
-        list[str] | None,
-        typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="A cost preset by name (see: tilewright targets --kind cost) or YAML file; the chip's own."),
-    ] = None,
+    at: options.At = None,
+    preset: options.Preset = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="A line for each layer and product, at the first size.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Estimate energy, latency and area of a run, by component, and say what is not modelled or assumed."""
     from tilewright.compiler.cost import estimate_cost
@@ -68,16 +51,6 @@ def cost_command(
         output.print(f"assumed: {line}", markup=False, soft_wrap=True)
     for line in first.not_modelled:
         output.print(f"not modelled: {line}", markup=False, soft_wrap=True)
-
-
-def engineering(value: float | None, unit: str) -> str:
-    """A number with three digits and the prefix that fits: 1.23 mJ."""
-    if value is None:
-        return "unknown"
-    if not value:
-        return f"0 {unit}"
-    size, prefix = next((pair for pair in PREFIXES if abs(value) >= pair[0]), PREFIXES[-1])
-    return f"{value / size:.3g} {prefix}{unit}"
 
 
 def _size(one: CostEstimate) -> str:

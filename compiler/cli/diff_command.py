@@ -11,6 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ MOST_APART = 4
 def diff_command(
     before: Annotated[Path, typer.Argument(help="A plan's folder.")],
     after: Annotated[Path, typer.Argument(help="Another plan's folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what changed from one plan to another: hardware, layers, ranges, and the sums."""
     from tilewright.compiler.report.difference import difference

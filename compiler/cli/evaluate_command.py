@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
 
 
@@ -26,7 +27,7 @@ def evaluate_command(
     results: Annotated[
         Path | None, typer.Option(help="A file of measurements to add to; those in it are not made again.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time."""
     from tilewright.runtime.evaluate import evaluate

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 
 
 def explain_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
     layer: Annotated[str, typer.Argument(help="A layer, a matrix of the model, or a product of activations.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell why one layer is as it is: every decision about it, with its figures and what was rejected."""
     from tilewright.compiler.report.explanation import explain

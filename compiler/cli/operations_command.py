@@ -10,17 +10,15 @@ import typer
 from rich import box
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
 
 
 def operations_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    at: Annotated[
-        list[str] | None,
-        typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    at: options.At = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count the multiplications of a run: on tiles, on digital units, and in attention, at each size of the inputs."""
     from tilewright.runtime.operations import count_operations

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.arrays import check_output_file, read_arrays, write_arrays
 from tilewright.compiler.cli.console import output, print_json, progress_bar
 from tilewright.targets.errors import InputError
@@ -26,7 +27,7 @@ def run_command(
         bool, typer.Option("--no-drift-compensation", help="Leave the drift as it is.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run a plan on a simulated chip, and write the model's outputs by the model's names."""
     for name, value in (("repeats", repeats), ("batch size", batch_size)):

@@ -23,7 +23,9 @@ def parse_changes(given: list[str] | None) -> dict[str, Any]:
     return changes
 
 
-def parse_assignments(given: list[str] | None, option: str, everything: str | None = None) -> dict[str, str]:
+def parse_assignments(
+    given: list[str] | None, option: str, everything: str | None = None, *, example: str = "'encoder.layer.0.*=NAME'"
+) -> dict[str, str]:
     """``PATTERN=NAME`` as pattern -> name, in order. everything: the pattern that a name alone stands for."""
     assignments: dict[str, str] = {}
     for text in given or []:
@@ -31,10 +33,22 @@ def parse_assignments(given: list[str] | None, option: str, everything: str | No
         if not sign and everything is not None:
             pattern = everything
         if not pattern.strip() or not name.strip():
-            raise InputError(f"--{option} {text!r} is not PATTERN=NAME, for example 'encoder.layer.0.*=NAME'")
+            raise InputError(f"--{option} {text!r} has not the form of {example}")
         assignments.pop(pattern.strip(), None)
         assignments[pattern.strip()] = name.strip()
     return assignments
+
+
+def parse_share(text: str, option: str) -> float:
+    """``99%`` or ``0.99`` as a number from 0 to 1. Raises ``InputError``."""
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise InputError(f"--{option} {text!r} is not a share such as 99% or 0.99")
+    return share
 
 
 def parse_sizes(text: str) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_changes
 from tilewright.targets import load_document, target_names
@@ -26,7 +27,7 @@ def targets_command(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A change, such as tile.adc.bits=8. May be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List targets, units, programming methods and chips, or print one with the unit and source of every number."""
     if kind is not None and kind not in KINDS:

@@ -14,10 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tilewright.compiler.assignment import assign as assign
+    from tilewright.compiler.assignment import assign_for_accuracy as assign_for_accuracy
     from tilewright.compiler.cost import estimate_cost as estimate_cost
     from tilewright.compiler.driver import compile as compile
     from tilewright.compiler.report.difference import difference as difference
     from tilewright.compiler.report.explanation import explain as explain
+    from tilewright.compiler.sensitivity import measure_sensitivity as measure_sensitivity
     from tilewright.runtime.characterize import characterize as characterize
     from tilewright.runtime.evaluate import evaluate as evaluate
     from tilewright.runtime.operations import count_operations as count_operations
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "assign": "tilewright.compiler.assignment",
+    "assign_for_accuracy": "tilewright.compiler.assignment",
     "characterize": "tilewright.runtime.characterize",
     "compile": "tilewright.compiler.driver",
     "count_operations": "tilewright.runtime.operations",
@@ -41,6 +46,7 @@ _HOMES = {
     "explain": "tilewright.compiler.report.explanation",
     "evaluate": "tilewright.runtime.evaluate",
     "Plan": "tilewright.runtime.plan",
+    "measure_sensitivity": "tilewright.compiler.sensitivity",
     "load": "tilewright.runtime.plan",
     "Session": "tilewright.runtime.session",
     "InputError": "tilewright.targets",
@@ -55,6 +61,8 @@ __all__ = [
     "Plan",
     "Session",
     "Target",
+    "assign",
+    "assign_for_accuracy",
     "characterize",
     "compile",
     "count_operations",
@@ -66,6 +74,7 @@ __all__ = [
     "load_chip",
     "load_programming",
     "load_target",
+    "measure_sensitivity",
 ]
 
 

@@ -17,7 +17,10 @@ TOTALS = (
 OF_LAYER = (
     "inputs", "outputs", "parts", "target", "programming", "devices_per_weight", "drift_compensation",
     "clip_deviations", "block_rows", "block_columns", "tiles", "uses", "input_ranges", "channel_scale", "first_tile",
+    "energy_nj", "latency_ns",
 )  # fmt: skip
+OF_COST = ("preset", "energy_nj", "latency_ns", "area_mm2", "samples_per_second")
+OF_ASSIGNMENT = ("method", "criterion", "minimise", "budgets", "predicted", "measured", "accuracy")
 OF_MATMUL = ("kind", "unit", "left_ranges", "right_ranges", "left_signed")
 APART = {"schema_version", "kind", "name", "summary", "chip"}
 """Of a target, what is compared elsewhere or says nothing of what it does."""
@@ -27,7 +30,10 @@ SPOKEN = ("name", "summary", "source", "schema_version")
 
 @dataclass(frozen=True)
 class Change:
-    """One key that differs. subject: the layer or matmul; "plan" for sums, "hardware" for keys of the chip."""
+    """One key that differs.
+
+    subject: the layer or matmul; "plan", "cost of a run" and "assignment" for sums; "hardware" for keys of the chip.
+    """
 
     subject: str
     key: str
@@ -57,6 +63,10 @@ def difference(before: Plan, after: Plan) -> Difference:
     """What the second plan has changed, in the order of the network. Numbers are compared as they are written."""
     one, other = summarise(before), summarise(after)
     changes = list(_changes("plan", TOTALS, one, other))
+    if one.cost is not None and other.cost is not None:
+        changes += _changes("cost of a run", OF_COST, one.cost, other.cost)
+    if one.assignment is not None and other.assignment is not None:
+        changes += _changes("assignment", OF_ASSIGNMENT, one.assignment, other.assignment)
     changes += _hardware(before, after)
     lines = [_by_name(report) for report in (one, other)]
     for name, line in lines[0].items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tilewright.compiler.cost import estimate_cost
+from tilewright.compiler.engineering import NANO, engineering
 from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
 from tilewright.targets.errors import InputError, nearest
 
@@ -51,6 +53,7 @@ def explain(plan: Plan, name: str) -> Explanation:
     sentences = [opening, *map(_sentence, about)]
     if isinstance(record, LayerRecord) and record.blocks:
         sentences.append(_places(record))
+    sentences += _cost(plan, record.name)
     return Explanation(record.name, sentences, [decision.model_dump(mode="json") for decision in about])
 
 
@@ -113,3 +116,19 @@ def _places(layer: LayerRecord) -> str:
     tiles = [f"{block.tile.chip}:{block.tile.row},{block.tile.column}" for block in layer.blocks]
     shown = ", ".join(tiles[:6]) + (f" and {len(tiles) - 6} more" if len(tiles) > 6 else "")
     return f"Its blocks are on tile{'s' if len(tiles) > 1 else ''} {shown} (chip:row,column)."
+
+
+def _cost(plan: Plan, name: str) -> list[str]:
+    """What it takes of a run, where the chip names a cost preset."""
+    if plan.document.chip.cost is None:
+        return []
+    run = estimate_cost(plan)
+    costs = {layer.name: (layer.total_nj, layer.latency_ns) for layer in run.layers}
+    costs |= {product.name: (product.energy_nj, product.latency_ns) for product in run.attention}
+    energy, latency = costs[name]
+    share = f", {energy / run.energy_nj:.1%} of the whole" if run.energy_nj else ""
+    size = ", ".join(f"{dimension} {length}" for dimension, length in run.sizes.items())
+    return [
+        f"In a run of {size} it takes {engineering(energy * NANO, 'J')}{share}, and {engineering(latency * NANO, 's')} "
+        f"({run.preset}, {run.status})."
+    ]

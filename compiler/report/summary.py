@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.compiler.cost import CostEstimate, LayerCost, estimate_cost
+from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
 
 POOR = 0.25
@@ -16,7 +17,8 @@ POOR = 0.25
 @dataclass(frozen=True)
 class LayerLine:
     """One layer. Shapes are inputs x outputs, in weights; ranges in units of the input, None where vectors have their
-    own. On digital units there are no tiles, no programming and no drift compensation.
+    own. On digital units there are no tiles, no programming and no drift compensation. Energy and latency are those of
+    the run that the report's cost is of; None where the chip names no cost preset.
     """
 
     name: str
@@ -36,8 +38,42 @@ class LayerLine:
     input_ranges: list[float | None]
     channel_scale: bool
     first_tile: dict[str, int] | None
+    energy_nj: float | None
+    latency_ns: float | None
     reason: str
     decisions: list[str]
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """What one run costs, at ``sizes``; see ``estimate_cost``."""
+
+    preset: str
+    status: str
+    sizes: dict[str, int]
+    energy_nj: float
+    latency_ns: float
+    area_mm2: float
+    samples_per_second: float | None
+    components: dict[str, float]
+    not_modelled: list[str]
+    assumptions: list[str]
+
+
+@dataclass(frozen=True)
+class AssignmentLine:
+    """How targets were chosen together. predicted, measured: figures by name; compared: other ways to choose, with
+    what was predicted of them (nothing where they find none); accuracy: what was measured on labelled data.
+    """
+
+    method: str
+    criterion: str
+    minimise: str
+    budgets: dict[str, float]
+    predicted: dict[str, float]
+    measured: dict[str, float]
+    compared: dict[str, dict[str, float]]
+    accuracy: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +123,8 @@ class Report:
     weights: list[WeightLine]
     calibration: str
     calibration_samples: int
+    cost: CostLine | None
+    assignment: AssignmentLine | None
     largest_relative_error: float
     checked_against: str | None
     checked_relative_error: float | None
@@ -109,6 +147,8 @@ def summarise(plan: Plan) -> Report:
         for place in ("analog", "look-up", "digital")
     }
     mesh = document.placement.mesh
+    cost = estimate_cost(plan) if document.chip.cost is not None else None
+    costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
     return Report(
         model=document.model.name,
         architecture=document.model.architecture,
@@ -123,7 +163,9 @@ def summarise(plan: Plan) -> Report:
         parameters_on_tiles=parameters["analog"],
         parameters_look_up=parameters["look-up"],
         parameters_digital=parameters["digital"],
-        layers=[_layer_line(plan, layer, decisions.get(layer.name, [])) for layer in document.layers],
+        layers=[
+            _layer_line(plan, layer, decisions.get(layer.name, []), costs.get(layer.name)) for layer in document.layers
+        ],
         matmuls=[
             MatmulLine(
                 name=matmul.name,
@@ -149,6 +191,8 @@ def summarise(plan: Plan) -> Report:
         ],
         calibration=document.calibration.source,
         calibration_samples=document.calibration.samples,
+        cost=_cost_line(cost) if cost is not None else None,
+        assignment=_assignment_line(document.assignment) if document.assignment is not None else None,
         largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),
         checked_against=document.check.against if document.check else None,
         checked_relative_error=document.check.largest_relative_error if document.check else None,
@@ -157,7 +201,38 @@ def summarise(plan: Plan) -> Report:
     )
 
 
-def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str]) -> LayerLine:
+def _cost_line(cost: CostEstimate) -> CostLine:
+    return CostLine(
+        preset=cost.preset,
+        status=cost.status,
+        sizes=cost.sizes,
+        energy_nj=cost.energy_nj,
+        latency_ns=cost.latency_ns,
+        area_mm2=cost.area_mm2,
+        samples_per_second=cost.samples_per_second,
+        components=cost.components,
+        not_modelled=cost.not_modelled,
+        assumptions=cost.assumptions,
+    )
+
+
+def _assignment_line(record: AssignmentRecord) -> AssignmentLine:
+    def by_name(figures: list[Figure]) -> dict[str, float]:
+        return {figure.name: figure.value for figure in figures}
+
+    return AssignmentLine(
+        method=record.method,
+        criterion=record.criterion,
+        minimise=record.minimise,
+        budgets=by_name(record.budgets),
+        predicted=by_name(record.predicted),
+        measured=by_name(record.measured),
+        compared={other.choice: by_name(other.figures) for other in record.compared},
+        accuracy=record.accuracy.model_dump(mode="json") if record.accuracy is not None else None,
+    )
+
+
+def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str], cost: LayerCost | None) -> LayerLine:
     document = plan.document
     target = document.chip.target(layer.target)
     tile = target.tile if isinstance(target, AnalogTarget) else None
@@ -182,6 +257,8 @@ def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str]) -> LayerLi
         input_ranges=[use.input_range for use in layer.uses],
         channel_scale=layer.has_channel_scale,
         first_tile={"chip": first.chip, "row": first.row, "column": first.column} if first else None,
+        energy_nj=cost.total_nj if cost is not None else None,
+        latency_ns=cost.latency_ns if cost is not None else None,
         reason=layer.reason,
         decisions=decisions,
     )

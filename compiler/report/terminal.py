@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tilewright.compiler.engineering import NANO, engineering
 from tilewright.compiler.report.summary import LayerLine, Report
 
 
@@ -28,8 +29,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
     console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
     if report.checked_against is not None:
         console.print(f"  checked      {report.checked_relative_error:.1e} from {escape(report.checked_against)}")
-    for line in _programming_lines(report):
-        console.print(line)
+    for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
+        console.print(line, soft_wrap=True)
     reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
@@ -58,6 +59,34 @@ def _programming_lines(report: Report) -> list[str]:
         lines.append(f"  programming  {what} ({_layers(layers)})")
     digital = Counter(layer.target for layer in report.layers if layer.programming is None)
     return lines + [f"  digital      {escape(unit)} ({_layers(count)})" for unit, count in digital.items()]
+
+
+def _cost_lines(report: Report) -> list[str]:
+    cost = report.cost
+    if cost is None:
+        return ["  cost         nothing is known of this hardware's cost"]
+    size = ", ".join(f"{name} {size}" for name, size in cost.sizes.items())
+    figures = f"{engineering(cost.energy_nj * NANO, 'J')}, {engineering(cost.latency_ns * NANO, 's')}"
+    area = f", {cost.area_mm2:.4g} mm2 of tiles" if cost.area_mm2 else ""
+    gaps = f"; {len(cost.not_modelled)} things are not modelled, see: tilewright cost" if cost.not_modelled else ""
+    return [f"  cost         {figures}{area} a run ({escape(size)}; {escape(cost.preset)}, {cost.status}{gaps})"]
+
+
+def _assignment_lines(report: Report) -> list[str]:
+    found = report.assignment
+    if found is None:
+        return []
+    limits = ", ".join(f"{name} at most {value:.4g}" for name, value in found.budgets.items())
+    line = (
+        f"  assignment   least {found.minimise}{f' with {limits}' if limits else ''}, {found.method}; predicted loss "
+    )
+    line += f"{found.predicted['loss']:.3g} by {escape(found.criterion)}" if "loss" in found.predicted else "unknown"
+    if "divergence" in found.measured:
+        line += f", measured divergence {found.measured['divergence']:.3g}"
+    if found.accuracy is not None:
+        lower = found.accuracy["lower_bound"]
+        line += f", A* {found.accuracy['normalised']:.2%} (at least {lower:.2%}) of {found.accuracy['metric']}"
+    return [line]
 
 
 def _layers(count: int) -> str:

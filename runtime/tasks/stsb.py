@@ -27,6 +27,7 @@ class SemanticSimilarity(Task):
     """
 
     metric = "Spearman correlation x 100"
+    chance = 0.0
 
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
         """data: a TSV file, or a folder with dev.tsv, that has the columns sentence1, sentence2 and score."""

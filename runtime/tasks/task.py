@@ -13,7 +13,9 @@ class Task(ABC):
     """A data set, prepared for one plan."""
 
     metric: str
-    """What the figure is."""
+    """What the figure is; more is better."""
+    chance: float
+    """What one gets without looking."""
 
     @abstractmethod
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
@@ -30,3 +32,8 @@ class Task(ABC):
     @abstractmethod
     def measure(self, session: Session, batch_size: int) -> float:
         """The metric of this session, the same whatever the batch size."""
+
+    def normalised(self, value: float, digital: float) -> float:
+        """A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for the digital reference's figure, 0 for chance (Rasch 2023)."""
+        lead = digital - self.chance
+        return (value - self.chance) / lead if lead else 1.0

@@ -130,6 +130,7 @@ def test_another_schema_version(folder):
 def as_version_3(content):
     """As the release before wrote it."""
     content["schema_version"] = 3
+    del content["assignment"]
     for layer in content["layers"]:
         del layer["options"]
         if layer["has_calibration"]:

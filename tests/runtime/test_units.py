@@ -85,7 +85,7 @@ def test_attention_is_the_exact_product_of_rounded_operands(bits, signed, per_he
     largest = (2 ** (bits - 1) - 1 if signed else 2**bits - 1, 2 ** (bits - 1) - 1)
     units = [torch.tensor(r).view(-1, 1, 1) if per_head else r[0] for r in ranges]
     steps = [to_steps(left, units[0], bits, signed=signed).long(), to_steps(right, units[1], bits).long()]
-    assert steps[0].min() == (-largest[0] if signed else 0) and steps[0].max() == largest[0]
+    assert bool(steps[0].min() < 0) == signed and steps[0].max() == largest[0]
     units = [torch.as_tensor(unit, dtype=torch.float64) for unit in units]
     expected = (steps[0] @ steps[1]).double() * (units[0] / largest[0]) * (units[1] / largest[1])
     torch.testing.assert_close(made.double(), expected, rtol=2e-7 * 4, atol=0)

@@ -1,0 +1,148 @@
+"""The multiple-choice knapsack, solved exactly: one target a layer, the least of one figure, budgets for others.
+
+Latency is the longest path through the network: each call has a time at which it is done, and waits for others.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
+from scipy.sparse import coo_array
+
+from tilewright.compiler.assignment.problem import LATENCY, Problem
+
+Row = dict[int, float]
+"""Column of a variable -> coefficient."""
+ROUNDING = 1e-9
+"""By which part a budget may be exceeded: sums in floating point."""
+
+
+def solve(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
+    """Layer -> target; None if no choice keeps the budgets."""
+    choice = _Program(problem, [minimise, *budgets]).run(minimise, budgets)
+    return None if choice is None else _polished(problem, choice, minimise, budgets)
+
+
+def closest(problem: Problem, budgets: Mapping[str, float]) -> dict[str, str]:
+    """The choice whose worst excess over a budget, in parts of it, is smallest."""
+    choice = _Program(problem, list(budgets)).run(None, budgets)
+    assert choice is not None  # any excess is allowed
+    return choice
+
+
+def keeps(figures: Mapping[str, float], budgets: Mapping[str, float]) -> bool:
+    """Whether no budget is exceeded."""
+    return all(figures[name] <= budget + ROUNDING * abs(budget) for name, budget in budgets.items())
+
+
+class _Program:
+    """Variables: one of 0 or 1 an option, then the end of each call, then the worst excess."""
+
+    def __init__(self, problem: Problem, used: list[str]) -> None:
+        self.problem = problem
+        self.options = [option for options in problem.options.values() for option in options]
+        self.place = {(option.layer, option.target): number for number, option in enumerate(self.options)}
+        self.timed = LATENCY in used
+        self.ends = {call.node: len(self.options) + n for n, call in enumerate(problem.calls)} if self.timed else {}
+        self.total = len(self.options) + len(self.ends)  # the end of all
+        self.excess = self.total + 1
+        self.rows: list[tuple[Row, float, float]] = []
+
+    def run(self, minimise: str | None, budgets: Mapping[str, float]) -> dict[str, str] | None:
+        """minimise: a figure, or the worst excess over the budgets if None."""
+        for options in self.problem.options.values():
+            self.rows.append(({self.place[o.layer, o.target]: 1.0 for o in options}, 1.0, 1.0))
+        if self.timed:
+            self._times()
+        for name, budget in budgets.items():
+            row, fixed = self._figure(name)
+            scale = max(abs(budget), max(map(abs, row.values()), default=0.0), 1e-300)
+            if minimise is None:
+                row[self.excess] = -(abs(budget) or scale)
+            room = (budget + ROUNDING * abs(budget) - fixed) / scale
+            self.rows.append(({column: value / scale for column, value in row.items()}, -math.inf, room))
+        costs = self._figure(minimise)[0] if minimise is not None else {self.excess: 1.0}
+        result = self._solve(costs)
+        if result.x is None:
+            return None
+        return {
+            layer: max(options, key=lambda option: result.x[self.place[option.layer, option.target]]).target
+            for layer, options in self.problem.options.items()
+        }
+
+    def _figure(self, name: str) -> tuple[Row, float]:
+        """A figure as a sum over variables, and its constant part."""
+        if name == LATENCY:
+            return {self.total: 1.0}, 0.0
+        row = {number: option.figures[name] for number, option in enumerate(self.options)}
+        return row, self.problem.fixed.get(name, 0.0)
+
+    def _times(self) -> None:
+        """A call ends its own time after what it waits for, and all ends after each call."""
+        for call in self.problem.calls:
+            own: Row = {}
+            constant = call.share if call.layer is None else 0.0
+            if call.layer is not None:
+                for option in self.problem.options[call.layer]:
+                    own[self.place[option.layer, option.target]] = -call.share * option.figures[LATENCY]
+            row = {self.ends[call.node]: 1.0, **own}
+            self.rows.append((row, constant, math.inf))
+            for earlier in self.problem.order.before[call.node]:
+                self.rows.append(({**row, self.ends[earlier]: -1.0}, constant, math.inf))
+            self.rows.append(({self.total: 1.0, self.ends[call.node]: -1.0}, 0.0, math.inf))
+
+    def _solve(self, costs: Row) -> OptimizeResult:
+        count = self.excess + 1
+        objective = np.zeros(count)
+        for column, value in costs.items():
+            objective[column] = value
+        objective /= np.abs(objective).max() or 1.0
+        cells = [(r, column, value) for r, (row, _, _) in enumerate(self.rows) for column, value in row.items()]
+        rows, columns, values = zip(*cells, strict=True)
+        matrix = coo_array((values, (rows, columns)), shape=(len(self.rows), count)).tocsr()
+        lower, upper = [low for _, low, _ in self.rows], [high for _, _, high in self.rows]
+        whole = np.zeros(count)
+        whole[: len(self.options)] = 1
+        upper_bounds = np.full(count, np.inf)
+        upper_bounds[: len(self.options)] = 1
+        with _silent_stdout():
+            return milp(
+                objective,
+                integrality=whole,
+                bounds=Bounds(np.zeros(count), upper_bounds),
+                constraints=LinearConstraint(matrix, lower, upper),
+                options={"mip_rel_gap": 0.0},
+            )
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """HiGHS writes some notes past Python to the standard output, where they would stand in the middle of JSON."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _polished(problem: Problem, choice: dict[str, str], minimise: str, budgets: Mapping[str, float]) -> dict[str, str]:
+    """The same with single layers moved where that helps: the solver does not see what is 1e-7 of the largest."""
+    best = problem.figures(choice)[minimise]
+    for layer, options in problem.options.items():
+        for option in options:
+            other = {**choice, layer: option.target}
+            figures = problem.figures(other)
+            if figures[minimise] < best and keeps(figures, budgets):
+                choice, best = other, figures[minimise]
+    return choice

@@ -1,0 +1,58 @@
+"""Greedy assignments, to compare the exact one with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tilewright.compiler.assignment.exact import keeps
+from tilewright.compiler.assignment.problem import ENERGY, LOSS, TILES, Option, Problem
+
+Greedy = Callable[[Problem, str, Mapping[str, float]], dict[str, str] | None]
+
+
+def by_macs(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
+    """Layers with most MACs go on the cheapest target first, as LionHeart does (Lammie 2024).
+
+    Where the loss has a budget, as long as it is kept; else until all other budgets are.
+    """
+    order = sorted(problem.options, key=lambda layer: -problem.macs[layer])
+    choice = {layer: _most_precise(options).target for layer, options in problem.options.items()}
+    for layer in order:
+        moved = {**choice, layer: _cheapest(problem.options[layer], minimise).target}
+        if LOSS in budgets:
+            if keeps(problem.figures(moved), {LOSS: budgets[LOSS]}):
+                choice = moved
+        elif not keeps(problem.figures(choice), budgets):
+            choice = moved
+    return choice if keeps(problem.figures(choice), budgets) else None
+
+
+def by_rank(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
+    """The most sensitive layers are exempted first: moved from the cheapest to the most precise target (FTJ thesis).
+
+    Where the loss has a budget, until it is kept; else each as far as the other budgets allow.
+    """
+    choice = {layer: _cheapest(options, minimise).target for layer, options in problem.options.items()}
+    order = sorted(choice, key=lambda layer: -problem.option(layer, choice[layer]).figures[LOSS])
+    for layer in order:
+        moved = {**choice, layer: _most_precise(problem.options[layer]).target}
+        if LOSS in budgets:
+            if not keeps(problem.figures(choice), {LOSS: budgets[LOSS]}):
+                choice = moved
+        elif keeps(problem.figures(moved), budgets):
+            choice = moved
+    return choice if keeps(problem.figures(choice), budgets) else None
+
+
+GREEDY: dict[str, Greedy] = {"macs": by_macs, "rank": by_rank}
+
+
+def _most_precise(options: list[Option]) -> Option:
+    return min(options, key=lambda option: option.figures[LOSS])
+
+
+def _cheapest(options: list[Option], minimise: str) -> Option:
+    """By what is minimised; where that is the loss, by energy, or by the fewest digital MACs where none is known."""
+    if minimise != LOSS:
+        return min(options, key=lambda option: option.figures[minimise])
+    return min(options, key=lambda option: (option.figures[ENERGY], -option.figures[TILES]))

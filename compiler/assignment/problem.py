@@ -1,0 +1,134 @@
+"""What there is to choose from: each layer's targets with their figures, and what a whole choice comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
+from tilewright.compiler.cost.estimate import preset_of
+from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.runtime.operations import count_operations
+from tilewright.runtime.plan import Plan
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import AnalogTarget, Cost
+
+LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", "tiles", "digital-macs", "area"
+UNITS = {LOSS: "1", ENERGY: "nJ", LATENCY: "ns", TILES: "tile", DIGITAL_MACS: "MAC", AREA: "mm2"}
+"""What is minimised or has a budget, and in which unit. All but latency add up over layers."""
+
+Choice = Mapping[str, str]
+"""Layer -> target."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One layer on one target. figures: by the keys of ``UNITS``; latency is that of all calls one after another."""
+
+    layer: str
+    target: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer, or of a product of activations, which takes its own time whatever is chosen."""
+
+    node: str
+    layer: str | None
+    share: float
+    """Of the layer's latency, or the time itself in ns."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All options, what the network costs beside its layers, and which call waits for which."""
+
+    options: dict[str, list[Option]]
+    macs: dict[str, int]
+    """Of each layer."""
+    fixed: dict[str, float] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    order: Schedule = field(default_factory=lambda: Schedule({}))
+
+    def option(self, layer: str, target: str) -> Option:
+        """One of a layer's options."""
+        return next(option for option in self.options[layer] if option.target == target)
+
+    def figures(self, choice: Choice) -> dict[str, float]:
+        """What a choice comes to."""
+        chosen = [self.option(layer, target) for layer, target in choice.items()]
+        sums = {key: self.fixed.get(key, 0.0) + sum(option.figures[key] for option in chosen) for key in UNITS}
+        sums[LATENCY] = self.latency({option.layer: option.figures[LATENCY] for option in chosen})
+        return sums
+
+    def latency(self, layers: Mapping[str, float]) -> float:
+        """The longest path, from each layer's latency."""
+        durations = {
+            call.node: call.share if call.layer is None else call.share * layers[call.layer] for call in self.calls
+        }
+        return self.order.longest_path(durations)
+
+
+def check_measures(names: Iterable[str]) -> None:
+    """Raise ``InputError`` for what cannot be minimised or have a budget."""
+    for name in names:
+        if name not in UNITS:
+            raise InputError(f"there is no figure {name!r} to minimise or limit; {nearest(name, UNITS)}")
+
+
+def problem_of(
+    plan: Plan, losses: Mapping[tuple[str, str], float], sizes: Mapping[str, int] | None, preset: Cost | None
+) -> Problem:
+    """The problem of a plan. losses: (layer, target) -> figure of a sensitivity criterion.
+
+    preset: as of ``estimate_cost``; without one energy, latency and area are zero and cannot have budgets.
+    """
+    document, operations = plan.document, count_operations(plan, sizes)
+    chip = document.chip
+    options: dict[str, list[Option]] = {}
+    for layer in document.layers:
+        shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
+        options[layer.name] = []
+        for name in [option.target for option in layer.options] or [layer.target]:
+            target = chip.target(name)
+            cost = cost_of_layer(layer.name, shape, vectors, target, chip, preset or EMPTY)
+            figures = {
+                LOSS: losses[layer.name, name],
+                ENERGY: cost.total_nj,
+                LATENCY: cost.latency_ns,
+                TILES: float(cost.tiles),
+                DIGITAL_MACS: 0.0 if isinstance(target, AnalogTarget) else float(cost.macs),
+                AREA: cost.area_mm2,
+            }
+            options[layer.name].append(Option(layer.name, name, figures))
+    whole = estimate_cost(plan, sizes, preset) if preset is not None else None
+    attention = {product.name: product.latency_ns for product in whole.attention} if whole else {}
+    calls = []
+    for call in operations.calls:
+        if call.name in options:
+            total = operations.layers[call.name]
+            calls.append(Call(call.node, call.name, call.macs / total if total else 0.0))
+        else:
+            calls.append(Call(call.node, None, attention.get(call.name, 0.0)))
+    return Problem(options, dict(operations.layers), _fixed(whole), calls, schedule(plan))
+
+
+def _fixed(whole: CostEstimate | None) -> dict[str, float]:
+    """What is spent whatever is chosen: attention, and what lies between layers."""
+    if whole is None:
+        return {}
+    return {ENERGY: whole.energy_nj - sum(layer.total_nj for layer in whole.layers)}
+
+
+def known_preset(plan: Plan, preset: str | Cost | None, needed: bool) -> Cost | None:
+    """The cost preset; None where there is none and nothing asks for one. Raises ``InputError`` where one is needed."""
+    if preset is None and plan.document.chip.cost is None and not needed:
+        return None
+    return preset_of(plan, preset)
+
+
+EMPTY = Cost(
+    schema_version=2, kind="cost", name="nothing-known", summary="Nothing is known.", status="projected", tiles=[],
+    macs=[], unit_throughput=None, scale_and_sum=None, softmax_and_norms=None, data_movement=None,
+)  # fmt: skip

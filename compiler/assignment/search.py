@@ -1,0 +1,208 @@
+"""The cheapest assignment whose measured accuracy passes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from scipy.stats import t as student
+
+from tilewright.compiler.assignment.assign import METHODS, Assigned, apply, chosen_criterion, make_problem, run_method
+from tilewright.compiler.assignment.exact import solve
+from tilewright.compiler.assignment.problem import ENERGY, LOSS, Choice
+from tilewright.compiler.sensitivity import Sensitivity
+from tilewright.runtime.evaluate import data_sha256, make_task, plan_sha256
+from tilewright.runtime.measurements import MeasurementLog
+from tilewright.runtime.plan import AccuracyRecord, Plan
+from tilewright.runtime.session import Session
+from tilewright.runtime.spread import standard_error
+from tilewright.runtime.times import parse_time
+from tilewright.targets.errors import InputError
+from tilewright.targets.spec import Cost
+
+STEPS = 8
+"""Assignments that are measured between the cheapest and the most precise, at most."""
+ALIKE = 1.02
+"""Bounds of the loss with a ratio below this are one."""
+BATCH_SIZE = 64
+CACHE_FILE = "accuracy.jsonl"
+OnTrial = Callable[["Trial"], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One assignment, measured. normalised: A*, mean over chips; lower: its confidence bound."""
+
+    choice: dict[str, str]
+    predicted: dict[str, float]
+    seed: int
+    value: float
+    error: float
+    normalised: float
+    lower: float
+    passes: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """What ``assign_for_accuracy`` found, and all it tried on the way; the last trial is the confirmation."""
+
+    assigned: Assigned
+    trials: list[Trial]
+
+
+def assign_for_accuracy(
+    plan: Plan,
+    sensitivity: Sensitivity,
+    wanted: float,
+    *,
+    task: str,
+    data: str | Path,
+    limit: int | None = None,
+    minimise: str = ENERGY,
+    criterion: str | None = None,
+    confidence: float = 0.95,
+    time: str | float = "1mo",
+    repeats: int = 5,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    preset: str | Cost | None = None,
+    on_trial: OnTrial | None = None,
+) -> Search:
+    """Search for the least cost whose normalised accuracy A* is at least ``wanted`` with ``confidence``.
+
+    A plan passes if the one-sided lower bound of its mean over chips (Student's t) is ``wanted`` or more. Bounds of
+    the predicted loss are halved on a logarithmic scale; the cheapest that passes is measured again on chips of
+    another seed, and only then taken; the next one if that fails. Measurements are kept in the plan's folder. Raises
+    ``InputError`` if even the most precise assignment does not pass, with its figures.
+    """
+    if not 0 < wanted <= 1 or not 0.5 <= confidence < 1:
+        raise InputError(f"accuracy is {wanted:g} with confidence {confidence:g}; allowed are 0 to 1 and 0.5 to 1")
+    if repeats < 2:
+        raise InputError(f"repeats is {repeats}; a confidence bound needs at least 2 chips")
+    if minimise == LOSS:
+        raise InputError("the loss is what the accuracy limits; minimise energy, latency, tiles, digital-macs or area")
+    criterion = chosen_criterion(sensitivity, criterion)
+    problem = make_problem(plan, sensitivity, criterion, minimise, {}, sizes, preset)
+
+    def built(choice: Choice) -> Assigned:
+        figures = problem.figures(choice)
+        limits = {LOSS: figures[LOSS]}
+        choices = {name: run_method(name, problem, minimise, limits) for name in METHODS}
+        return apply(plan, problem, choice, choices, sensitivity, criterion, minimise, limits, "exact")
+
+    trials: list[Trial] = []
+    measure = _Measure(plan, make_task(plan, task, data, limit), data_sha256(Path(data), limit), wanted, confidence,
+                       parse_time(time), repeats)  # fmt: skip
+
+    def tried(choice: dict[str, str], on_seed: int) -> Trial:
+        trials.append(measure(built(choice).plan, choice, problem.figures(choice), on_seed))
+        if on_trial:
+            on_trial(trials[-1])
+        return trials[-1]
+
+    cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
+    assert cheapest is not None and precise is not None  # without budgets there is always a choice
+    passing = [tried(cheapest, seed)]
+    if not passing[0].passes:
+        passing = [tried(precise, seed)]
+        if not passing[0].passes:
+            raise InputError(_fails(passing[0], wanted, confidence))
+        _halve(lambda loss: solve(problem, minimise, {LOSS: loss}), tried, passing, trials[0], seed)
+    for number, candidate in enumerate(sorted(passing, key=lambda trial: trial.predicted[minimise]), start=1):
+        confirmed = tried(candidate.choice, seed + number)
+        if confirmed.passes:
+            assigned = built(candidate.choice)
+            assigned.record.accuracy = _record(measure, confirmed, wanted, confidence, repeats)
+            return Search(assigned, trials)
+    raise InputError(_fails(trials[-1], wanted, confidence))
+
+
+def _halve(
+    cheapest_within: Callable[[float], dict[str, str] | None],
+    tried: Callable[[dict[str, str], int], Trial],
+    passing: list[Trial],
+    failed: Trial,
+    seed: int,
+) -> None:
+    """Add what passes between the most precise assignment, which is in ``passing``, and one that failed."""
+    low, high = passing[0].predicted[LOSS], failed.predicted[LOSS]
+    low = max(low, high * 1e-9)
+    for _ in range(4 * STEPS):
+        if high <= low * ALIKE or len(passing) > STEPS:
+            return
+        middle = math.sqrt(low * high)
+        choice = cheapest_within(middle)
+        if choice is None or any(choice == trial.choice for trial in passing):
+            low = middle
+            continue
+        trial = tried(choice, seed)
+        if trial.passes:
+            passing.append(trial)
+            low = middle
+        else:
+            high = trial.predicted[LOSS]
+
+
+class _Measure:
+    """Measures assignments on chips, each once."""
+
+    def __init__(self, plan: Plan, task: object, data: str, wanted: float, confidence: float, seconds: float,
+                 repeats: int) -> None:  # fmt: skip
+        from tilewright.runtime.tasks import Task
+
+        assert isinstance(task, Task)
+        self.task, self.wanted, self.confidence = task, wanted, confidence
+        self.seconds, self.repeats = seconds, repeats
+        folder = plan.folder
+        path = folder / CACHE_FILE if folder is not None and os.access(folder, os.W_OK) else None
+        self.log = MeasurementLog(path, {"data": data, "seconds": seconds})
+        key = {"plan": plan_sha256(plan), "digital": True}
+        self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
+
+    def __call__(self, plan: Plan, choice: dict[str, str], predicted: dict[str, float], seed: int) -> Trial:
+        targets = {layer: choice[layer] for layer in sorted(choice)}
+        values = [self._chip(plan, targets, seed, repeat) for repeat in range(self.repeats)]
+        normalised = [self.task.normalised(value, self.digital) for value in values]
+        error = standard_error(normalised) or 0.0
+        lower = mean(normalised) - float(student.ppf(self.confidence, self.repeats - 1)) * error
+        return Trial(
+            choice, predicted, seed, mean(values), standard_error(values) or 0.0, mean(normalised), lower,
+            lower >= self.wanted,
+        )  # fmt: skip
+
+    def _chip(self, plan: Plan, targets: dict[str, str], seed: int, repeat: int) -> float:
+        content = plan.document.model_copy(update={"assignment": None, "decisions": []})
+        key = {"plan": plan_sha256(Plan(content, plan.tensors)), "seed": seed, "repeat": repeat}
+        return self.log.measure(
+            key, lambda: self.task.measure(Session(plan, seed, repeat=repeat).advance_to(self.seconds), BATCH_SIZE)
+        )
+
+
+def _record(measure: _Measure, trial: Trial, wanted: float, confidence: float, repeats: int) -> AccuracyRecord:
+    return AccuracyRecord(
+        metric=measure.task.metric,
+        examples=measure.task.size,
+        digital=measure.digital,
+        mean=trial.value,
+        standard_error=trial.error,
+        normalised=trial.normalised,
+        lower_bound=trial.lower,
+        wanted=wanted,
+        confidence=confidence,
+        seconds=measure.seconds,
+        repeats=repeats,
+        seed=trial.seed,
+    )
+
+
+def _fails(trial: Trial, wanted: float, confidence: float) -> str:
+    return (
+        f"no assignment was found with A* of {wanted:.2%} or more at {confidence:.0%} confidence; the closest has "
+        f"{trial.normalised:.2%}, at least {trial.lower:.2%}, with energy {trial.predicted['energy']:.4g} nJ, "
+        f"{trial.predicted['tiles']:g} tiles and {trial.predicted['digital-macs']:.4g} digital MACs"
+    )

@@ -1,0 +1,32 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+At = Annotated[
+    list[str] | None,
+    typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="A cost preset by name (see: tilewright targets --kind cost) or YAML file; the chip's own."),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(help="Sample inputs: .npz of input arrays, or .txt with a text a line; else tilewright's sentences."),
+]
+SampleCount = Annotated[int, typer.Option(help="How many samples count, at most.")]
+CountedOutputs = Annotated[
+    list[str] | None,
+    typer.Option("--counted-output", help="An output that counts. May be repeated; all if none is named."),
+]
+TaskName = Annotated[str | None, typer.Option(help="A task with labelled data: stsb.")]
+Data = Annotated[Path | None, typer.Option(help="The task's data.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
+Time = Annotated[str, typer.Option(help="Time since programming.")]
+Seed = Annotated[int, typer.Option(help="Names the chips.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,0 +1,97 @@
+"""tilewright sensitivity"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from tilewright.compiler.cli import options
+from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.inputs import read_samples
+
+if TYPE_CHECKING:
+    from tilewright.compiler.sensitivity import Sensitivity
+
+
+def sensitivity_command(
+    plan: Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")],
+    criterion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="divergence, task, output-noise, gradient or weight-error. May be repeated; divergence and gradient "
+            "if none is named."
+        ),
+    ] = None,
+    inputs: options.Inputs = None,
+    samples: options.SampleCount = 32,
+    outputs: options.CountedOutputs = None,
+    task: options.TaskName = None,
+    data: options.Data = None,
+    limit: options.Limit = None,
+    time: options.Time = "1mo",
+    repeats: Annotated[int, typer.Option(help="Freshly programmed chips.")] = 3,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure how much the outputs suffer from each layer, on each target that it may run on."""
+    from tilewright.compiler.sensitivity import measure_sensitivity
+    from tilewright.compiler.sensitivity.measure import DEFAULT
+    from tilewright.runtime.plan import load
+
+    loaded = load(plan)
+    with progress_bar("sensitivity") as advance:
+        found = measure_sensitivity(
+            loaded,
+            criterion or DEFAULT,
+            inputs=read_samples(inputs, "inputs"),
+            samples=samples,
+            outputs=outputs,
+            task=task,
+            data=data,
+            limit=limit,
+            time=time,
+            repeats=repeats,
+            seed=seed,
+            on_figure=advance,
+        )
+    if as_json:
+        print_json(found.to_json())
+        return
+    for name, meaning in found.criteria.items():
+        output.print(f"[bold]{name}[/]: {escape(meaning)}", soft_wrap=True)
+    output.print(f"{found.repeats} chips of seed {found.seed}; {found.samples} samples, {escape(found.source)}")
+    output.print(_table(found))
+    if found.correlations():
+        output.print(_correlations(found))
+
+
+def _table(found: Sensitivity) -> Table:
+    """A line a layer, a column a criterion and target, the layer that suffers most first."""
+    columns = list(dict.fromkeys((figure.criterion, figure.target) for figure in found.figures))
+    values = {(figure.layer, figure.criterion, figure.target): figure.value for figure in found.figures}
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold")
+    for criterion, target in columns:
+        table.add_column(f"{criterion}\n{target}", justify="right", no_wrap=True)
+    layers = dict.fromkeys(figure.layer for figure in found.figures)
+    first = columns[0]
+    for layer in sorted(layers, key=lambda name: -values.get((name, *first), 0.0)):
+        cells = [values.get((layer, *column)) for column in columns]
+        table.add_row(escape(layer), *("" if value is None else f"{value:.3g}" for value in cells))
+    return table
+
+
+def _correlations(found: Sensitivity) -> Table:
+    table = Table(title="rank correlation over layers", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("target", "criterion", "and"):
+        table.add_column(heading)
+    for heading in ("Spearman", "layers"):
+        table.add_column(heading, justify="right")
+    for line in found.correlations():
+        table.add_row(line.target, line.one, line.other, f"{line.correlation:.3f}", str(line.layers))
+    return table

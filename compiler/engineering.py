@@ -1,0 +1,19 @@
+"""Numbers as engineers read them: 1.23 mJ."""
+
+from __future__ import annotations
+
+PREFIXES = (
+    (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
+)  # fmt: skip
+NANO = 1e-9
+"""nJ in J, ns in s."""
+
+
+def engineering(value: float | None, unit: str, digits: int = 3) -> str:
+    """A number with so many digits and the prefix that fits; "unknown" for None."""
+    if value is None:
+        return "unknown"
+    if not value:
+        return f"0 {unit}".strip()
+    size, prefix = next((pair for pair in PREFIXES if abs(value) >= pair[0]), PREFIXES[-1])
+    return f"{value / size:.{digits}g} {prefix}{unit}".strip()

@@ -1,0 +1,225 @@
+"""All criteria for all layers and targets, kept as they are measured, and how alike they rank."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import spearmanr
+
+from tilewright.compiler.sensitivity.criteria import (
+    Criterion,
+    MeasuredDivergence,
+    MeasuredTask,
+    OutputNoise,
+    Setting,
+    WeightError,
+    check_task,
+)
+from tilewright.compiler.sensitivity.propagated import PropagatedError
+from tilewright.compiler.sensitivity.samples import Samples, samples_of
+from tilewright.runtime.evaluate import data_sha256, make_task
+from tilewright.runtime.measurements import MeasurementLog
+from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.runtime.plan_io import readable_json
+from tilewright.runtime.times import parse_time
+from tilewright.targets.errors import InputError, nearest
+
+ALL: tuple[type[Criterion], ...] = (MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, WeightError)
+CRITERIA = {criterion.name: criterion for criterion in ALL}
+DEFAULT = ("divergence", "gradient")
+CACHE_FILE = "sensitivity.jsonl"
+FEWEST_LAYERS = 3
+"""That a rank correlation can be given of."""
+OnFigure = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class LayerFigure:
+    """What one criterion says of one layer on one target."""
+
+    layer: str
+    target: str
+    criterion: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation over layers between two criteria, on one target."""
+
+    target: str
+    one: str
+    other: str
+    layers: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What ``measure_sensitivity`` found. ``to_json`` keeps these names."""
+
+    seconds: float
+    repeats: int
+    seed: int
+    samples: int
+    source: str
+    criteria: dict[str, str]
+    """By name, what its figures mean."""
+    figures: list[LayerFigure]
+
+    def of(self, criterion: str) -> dict[tuple[str, str], float]:
+        """(layer, target) -> figure."""
+        return {(f.layer, f.target): f.value for f in self.figures if f.criterion == criterion}
+
+    def correlations(self) -> list[Correlation]:
+        """How alike the criteria rank the layers, on each target where a figure is not the same for all."""
+        found = []
+        names = list(self.criteria)
+        for target in dict.fromkeys(figure.target for figure in self.figures):
+            for place, one in enumerate(names):
+                for other in names[place + 1 :]:
+                    correlation = self._correlation(target, one, other)
+                    if correlation is not None:
+                        found.append(correlation)
+        return found
+
+    def _correlation(self, target: str, one: str, other: str) -> Correlation | None:
+        figures = [
+            {layer: value for (layer, on), value in self.of(name).items() if on == target and math.isfinite(value)}
+            for name in (one, other)
+        ]
+        both = [layer for layer in figures[0] if layer in figures[1]]
+        columns = [[values[layer] for layer in both] for values in figures]
+        if len(both) < FEWEST_LAYERS or any(len(set(column)) == 1 for column in columns):
+            return None
+        return Correlation(target, one, other, len(both), float(spearmanr(*columns).statistic))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return {**asdict(self), "correlations": [asdict(correlation) for correlation in self.correlations()]}
+
+
+def measure_sensitivity(
+    plan: Plan,
+    criteria: Sequence[str] = DEFAULT,
+    *,
+    inputs: Sequence[str] | Mapping[str, Any] | None = None,
+    samples: int = 32,
+    outputs: Sequence[str] | None = None,
+    task: str | None = None,
+    data: str | Path | None = None,
+    limit: int | None = None,
+    time: str | float = "1mo",
+    repeats: int = 3,
+    seed: int = 0,
+    on_figure: OnFigure | None = None,
+) -> Sensitivity:
+    """How much the plan's outputs suffer from each layer on each target that it may run on.
+
+    criteria: names of ``CRITERIA``. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's
+    own sentences if None. outputs: those that count; all. task, data, limit: as of ``evaluate``, for the criterion
+    "task". time: after programming. repeats, seed: chips; all layers and targets are measured on chips of the same
+    names. Figures are kept in the plan's folder, if it has one that can be written, and those that are there are not
+    measured again. on_figure: called with (done, of how many, what). Raises ``InputError`` for what does not fit.
+    """
+    if not criteria:
+        raise InputError(f"no criterion was given; known: {', '.join(CRITERIA)}")
+    for name in criteria:
+        if name not in CRITERIA:
+            raise InputError(f"there is no criterion {name!r}; {nearest(name, CRITERIA)}")
+    for what, number in (("repeats", repeats), ("samples", samples)):
+        if number < 1:
+            raise InputError(f"{what} is {number}, allowed is 1 or more")
+    prepared = make_task(plan, task, data, limit) if task is not None else None
+    taken: list[Samples] = []
+
+    def take() -> Samples:
+        if not taken:
+            taken.append(samples_of(plan, inputs, samples))
+        return taken[0]
+
+    setting = Setting(plan, take, parse_time(time), repeats, seed, list(outputs) if outputs else None, prepared)
+    made: list[Criterion] = []
+    for name in dict.fromkeys(criteria):
+        check_task(CRITERIA[name], prepared)
+        made.append(CRITERIA[name](setting))
+    log = MeasurementLog(cache_path(plan), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed})
+    figures = list(_figures(plan, made, setting, log, data_sha256(Path(data), limit) if data else "", on_figure))
+    source = taken[0].source if taken else "the task's data" if prepared else "none"
+    return Sensitivity(
+        seconds=setting.seconds,
+        repeats=repeats,
+        seed=seed,
+        samples=taken[0].size if taken else 0,
+        source=source,
+        criteria={criterion.name: f"{criterion.meaning}, {criterion.unit}" for criterion in made},
+        figures=figures,
+    )
+
+
+def _figures(
+    plan: Plan,
+    criteria: list[Criterion],
+    setting: Setting,
+    log: MeasurementLog,
+    labels: str,
+    on_figure: OnFigure | None,
+) -> list[LayerFigure]:
+    wanted = [
+        (criterion, layer, target)
+        for criterion in criteria
+        for layer in plan.document.layers
+        for target in targets_of(layer)
+    ]
+    found = []
+    for done, (criterion, layer, target) in enumerate(wanted, start=1):
+        name: dict[str, Any] = {"criterion": criterion.name, "layer": layer.name, "target": target}
+        name["repeats"] = len(setting.chips(target))
+        if criterion.needs_task:
+            name["data"] = labels
+        elif criterion.name != WeightError.name:
+            name |= {"samples": setting.samples().sha256, "outputs": setting.outputs}
+        value = log.measure(name, lambda c=criterion, la=layer, t=target: c.figure(la, t))  # type: ignore[misc]
+        found.append(LayerFigure(layer.name, target, criterion.name, value))
+        if on_figure:
+            on_figure(done, len(wanted), f"{criterion.name} of {layer.name} on {target}")
+    return found
+
+
+def targets_of(layer: LayerRecord) -> list[str]:
+    """The targets that a layer may run on."""
+    return [option.target for option in layer.options] or [layer.target]
+
+
+def options_sha256(plan: Plan) -> str:
+    """What sensitivities depend on, as a hash: network, chip and options, not where layers are at present."""
+    document = plan.document
+    content = {
+        "weights": {name: record.model_dump(mode="json") for name, record in document.tensors.items()},
+        "file": document.weights.sha256,
+        "graph": [node.model_dump(mode="json") for node in document.graph],
+        "chip": document.chip.model_dump(mode="json"),
+        "programming": [method.model_dump(mode="json") for method in document.programming],
+        "layers": [
+            [
+                layer.name,
+                [use.model_dump(mode="json")["sample_axis"] for use in layer.uses],
+                [option.model_dump(mode="json", exclude={"decisions"}) for option in layer.options]
+                or [layer.target, layer.programming, layer.clip_deviations, [use.input_range for use in layer.uses]],
+            ]
+            for layer in document.layers
+        ],
+    }
+    return hashlib.sha256(readable_json(content).encode()).hexdigest()
+
+
+def cache_path(plan: Plan) -> Path | None:
+    """Where a plan's figures are kept; None if it has no folder that can be written."""
+    folder = plan.folder
+    return folder / CACHE_FILE if folder is not None and os.access(folder, os.W_OK) else None

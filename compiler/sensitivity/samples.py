@@ -1,0 +1,100 @@
+"""What sensitivities are measured on: texts, arrays, or the sentences that come with tilewright."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.inputs import prepare_inputs
+from tilewright.runtime.plan import Plan
+from tilewright.runtime.text import TextEncoder, batches
+from tilewright.targets.errors import InputError
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs of several samples, and the samples' numbers."""
+
+    inputs: dict[str, Tensor]
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All of them, in batches of one shape each."""
+
+    batches: list[Batch]
+    source: str
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return sum(len(batch.numbers) for batch in self.batches)
+
+    @property
+    def sha256(self) -> str:
+        """Of all inputs."""
+        digest = hashlib.sha256()
+        for batch in self.batches:
+            for name, value in batch.inputs.items():
+                digest.update(f"{name} {list(value.shape)} {value.dtype} {batch.numbers}".encode())
+                digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def singles(self, plan: Plan) -> Iterator[Batch]:
+        """The samples one by one, as far as the plan counts them."""
+        batched = {record.name for record in plan.document.inputs if record.shape and record.shape[0] == "batch"}
+        for batch in self.batches:
+            if not batched:
+                yield batch
+                continue
+            for place, number in enumerate(batch.numbers):
+                one = {name: v[place : place + 1] if name in batched else v for name, v in batch.inputs.items()}
+                yield Batch(one, [number])
+
+
+def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, count: int) -> Samples:
+    """At most ``count`` samples: texts, arrays by input name, or tilewright's own sentences if None.
+
+    Raises ``InputError`` for inputs that do not fit the plan, and where a plan that takes no text is given none.
+    """
+    if isinstance(given, Mapping):
+        return _from_arrays(plan, given, count)
+    source = "given texts"
+    if given is None:
+        if "tokenizer.json" not in plan.tokenizer_files:
+            names = ", ".join(record.name for record in plan.document.inputs)
+            raise InputError(f"the plan takes no text, so sensitivities need sample inputs: arrays of {names}")
+        text = files("tilewright.compiler.samples").joinpath("calibration.txt").read_text(encoding="utf-8")
+        given, source = text.splitlines(), "the English sentences that come with tilewright"
+    texts = [text for text in given if text.strip()][:count]
+    if not texts:
+        raise InputError("there are no texts to measure sensitivities on")
+    encoded = TextEncoder(plan).encode(texts)
+    made = []
+    for numbers in batches(encoded, BATCH):
+        inputs = {name: torch.stack([encoded[n][name] for n in numbers]) for name in encoded[numbers[0]]}
+        made.append(Batch(prepare_inputs(plan.document, inputs), numbers))
+    return Samples(made, source)
+
+
+def _from_arrays(plan: Plan, given: Mapping[str, Any], count: int) -> Samples:
+    prepared = prepare_inputs(plan.document, given)
+    batched = [record.name for record in plan.document.inputs if record.shape and record.shape[0] == "batch"]
+    if not batched:
+        return Samples([Batch(prepared, [0])], "given arrays")
+    size = min(count, len(prepared[batched[0]]))
+    made = []
+    for start in range(0, size, BATCH):
+        stop = min(start + BATCH, size)
+        part = {name: value[start:stop] if name in batched else value for name, value in prepared.items()}
+        made.append(Batch(part, list(range(start, stop))))
+    return Samples(made, "given arrays")

@@ -1,0 +1,57 @@
+"""Measurements that are kept as they are made, so that a run can be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tilewright.targets.errors import InputError
+
+
+class MeasurementLog:
+    """Measurements by their name, kept in a file so that a run can be resumed."""
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+        """Raises ``InputError`` if the file cannot hold measurements."""
+        self.path, self.settings = path, settings
+        self._known: dict[str, float] = {}
+        if path is None:
+            return
+        if not path.absolute().parent.is_dir() or path.is_dir():
+            raise InputError(f"cannot write measurements to {path}: its folder does not exist or it is a folder itself")
+        if path.exists():
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                name, value = self._name(entry), float(entry.pop("value"))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                if number == len(lines) > 1 and not line.endswith("\n"):  # a run was cut off while it wrote this
+                    path.write_text("".join(lines[:-1]), encoding="utf-8")  # what is added must not join it
+                    return
+                raise InputError(f"{path} line {number} is not a measurement of tilewright") from error
+            self._known[name] = value
+
+    @staticmethod
+    def _name(entry: dict[str, Any]) -> str:
+        return json.dumps({key: entry[key] for key in sorted(entry) if key != "value"})
+
+    def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
+        """The value of that measurement, made now if it is not known."""
+        entry = {**self.settings, **measurement}
+        name = self._name(entry)
+        if name not in self._known:
+            self._known[name] = make()
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**entry, "value": self._known[name]}) + "\n")
+        return self._known[name]
+
+    def knows(self, measurement: dict[str, Any]) -> bool:
+        """Whether the measurement was made before."""
+        return self._name({**self.settings, **measurement}) in self._known
