@@ -24,6 +24,8 @@ NORMS = {aten.layer_norm.default, aten.rms_norm.default}
 PROPORTIONAL = {aten.relu.default, aten.neg.default, aten.alias.default, aten.clone.default}
 """f(x / s) = f(x) / s for s above zero, value by value."""
 
+STAYS_DIGITAL = "a digital multiplication a channel"
+
 Fold = Callable[[], None]
 """Divides one thing by the scale."""
 
@@ -35,7 +37,7 @@ def fold_channel_scales(compilation: Compilation) -> None:
         layer = compilation.layers[name]
         found = Folding(compilation, layer).find()
         if isinstance(found, str):
-            _decide(compilation, layer, "a digital multiplication a channel", found)
+            _decide(compilation, layer, STAYS_DIGITAL, found)
             continue
         for fold in found:
             fold()

@@ -7,6 +7,8 @@ from typing import Any
 
 from tilewright.compiler.cost import estimate_cost
 from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.passes.fold_channel_scales import STAYS_DIGITAL
+from tilewright.compiler.passes.offer_targets import is_about
 from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
 from tilewright.targets.errors import InputError, nearest
 
@@ -47,14 +49,20 @@ def explain(plan: Plan, name: str) -> Explanation:
     """
     record = _find(plan, name)
     opening = _layer_opening(record) if isinstance(record, LayerRecord) else _matmul_opening(record)
-    about = [
-        d for d in plan.document.decisions if d.subject == record.name or d.subject.startswith(f"{record.name} use ")
-    ]
+    about = _holding(record, [decision for decision in plan.document.decisions if is_about(decision, record.name)])
     sentences = [opening, *map(_sentence, about)]
     if isinstance(record, LayerRecord) and record.blocks:
         sentences.append(_places(record))
     sentences += _cost(plan, record.name)
     return Explanation(record.name, sentences, [decision.model_dump(mode="json") for decision in about])
+
+
+def _holding(record: LayerRecord | MatmulRecord, about: list[Decision]) -> list[Decision]:
+    """Without what was decided for tiles alone and is not in force on the digital unit that a layer was moved to."""
+    digital = isinstance(record, LayerRecord) and not record.blocks
+    if digital and any(d.made_by == "fold_channel_scales" and d.choice == STAYS_DIGITAL for d in about):
+        return [d for d in about if d.made_by not in ("rescale_channels", "fold_channel_scales")]
+    return about
 
 
 def _find(plan: Plan, name: str) -> LayerRecord | MatmulRecord:
