@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -95,7 +96,7 @@ def attention_unit(wanted: AttentionBits, own: AttentionUnit) -> AttentionUnit:
         return own
     if isinstance(wanted, int) and not isinstance(wanted, bool) and 2 <= wanted <= 16:
         return own.model_copy(update={"operands": f"int{wanted}"})
-    if isinstance(wanted, str) and wanted in FLOATING_POINT:
+    if isinstance(wanted, str) and (wanted in FLOATING_POINT or re.fullmatch(r"int([2-9]|1[0-6])", wanted)):
         return own.model_copy(update={"operands": wanted})
     units = target_names("attention")
     if isinstance(wanted, str) and (wanted in units or Path(wanted).is_file()):

@@ -136,7 +136,11 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
             for record in document.inputs
         ]  # fmt: skip
         counter = _Counter(build_module(graph, modules, tensors), layers, matmuls)
-        counter.run(*inputs)
+        try:
+            counter.run(*inputs)
+        except RuntimeError as error:  # a convolution's window, say, that is larger than the input
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {reason}") from error
     return _sums(document, chosen, counter)
 
 

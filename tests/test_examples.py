@@ -19,7 +19,7 @@ def run(name, *arguments):
 
 
 def test_none_is_forgotten():
-    tested = {"demo.py", "first_plan.py", "onnx_model.py", "own_target.py", "which_effect_hurts.py"}
+    tested = {"cost_of_bert.py", "demo.py", "first_plan.py", "onnx_model.py", "own_target.py", "which_effect_hurts.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -38,6 +38,13 @@ def test_first_plan():
     lines = run("first_plan.py").splitlines()
     errors = [float(line.split()[-1]) for line in lines]
     assert len(errors) == 3 and 0 < errors[0] < errors[2] < 1
+
+
+def test_cost_of_bert():
+    output = run("cost_of_bert.py", "--layers", 1, "--hidden", 64, "--heads", 2, "--lengths", "16,32")
+    assert "11.3x less than BF16 in energy, 4.7x in area" in output and "all weights on tiles (Burr 2023)" in output
+    shares = [float(line.split()[1].rstrip("%")) for line in output.splitlines()[1:3]]
+    assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06) and shares[0] < shares[1]
 
 
 def test_onnx_model():

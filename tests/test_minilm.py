@@ -85,3 +85,29 @@ def test_threads_and_batches_do_not_change_a_bit(plan):
         torch.set_num_threads(threads)
     for name, value in whole.items():
         assert torch.equal(value, torch.cat([part[name] for part in parts])), name
+
+
+def test_an_accuracy_is_kept_by_the_cheapest_mix(minilm_folder, tmp_path):
+    """99 % of the digital accuracy a month after programming, at 95 % confidence over chips, with other chips again."""
+    plan = tilewright.compile(minilm_folder, "pcm-512-mixed", name="all-MiniLM-L6-v2")
+    plan = tilewright.load(plan.save(tmp_path / "plan"))
+    options = {"outputs": ["last_hidden_state"], "samples": 16, "repeats": 2}
+    sensitivity = tilewright.measure_sensitivity(plan, ["divergence", "gradient"], **options)
+    for line in sensitivity.correlations():
+        assert line.correlation > 0.9, line
+    found = tilewright.assign_for_accuracy(plan, sensitivity, 0.99, criterion="gradient", task="stsb", data=PAIRS)
+    accuracy = found.assigned.record.accuracy
+    assert accuracy.lower_bound >= 0.99 and accuracy.seed != 0
+    predicted = found.assigned.predicted
+    all_digital, all_analog = (found.assigned.compared[f"all on {target}"] for target in ("digital-int8", "pcm-512"))
+    assert all_analog["energy"] < predicted["energy"] < all_digital["energy"]
+    assert all(
+        predicted["energy"] <= found.assigned.compared[name]["energy"] for name in ("macs", "rank")
+        if found.assigned.compared[name] is not None
+    )  # fmt: skip
+    fresh = tilewright.evaluate(found.assigned.plan, "stsb", PAIRS, times=["1mo"], repeats=5, seed=1000).points[0]
+    assert fresh.mean / fresh_digital(found.assigned.plan) > 0.985
+
+
+def fresh_digital(plan):
+    return tilewright.evaluate(plan, "stsb", PAIRS, times=["1s"], repeats=1).digital

@@ -22,12 +22,18 @@ Row = dict[int, float]
 """Column of a variable -> coefficient."""
 ROUNDING = 1e-9
 """By which part a budget may be exceeded: sums in floating point."""
+TOLERANCE = 1e-5
+"""More than the part of a budget that the solver takes for nothing."""
 
 
 def solve(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
     """Layer -> target; None if no choice keeps the budgets."""
-    choice = _Program(problem, [minimise, *budgets]).run(minimise, budgets)
-    return None if choice is None else _polished(problem, choice, minimise, budgets)
+    for share in (1.0, 1 - TOLERANCE):  # the solver may exceed a budget by its tolerance
+        narrowed = {name: share * budget for name, budget in budgets.items()}
+        choice = _Program(problem, [minimise, *budgets]).run(minimise, narrowed)
+        if choice is None or keeps(problem.figures(choice), budgets):
+            return None if choice is None else _polished(problem, choice, minimise, budgets)
+    return None
 
 
 def closest(problem: Problem, budgets: Mapping[str, float]) -> dict[str, str]:
@@ -54,6 +60,8 @@ class _Program:
         self.total = len(self.options) + len(self.ends)  # the end of all
         self.excess = self.total + 1
         self.rows: list[tuple[Row, float, float]] = []
+        self.forbidden: list[int] = []
+        """Options that are over a budget by themselves."""
 
     def run(self, minimise: str | None, budgets: Mapping[str, float]) -> dict[str, str] | None:
         """minimise: a figure, or the worst excess over the budgets if None."""
@@ -62,12 +70,7 @@ class _Program:
         if self.timed:
             self._times()
         for name, budget in budgets.items():
-            row, fixed = self._figure(name)
-            scale = max(abs(budget), max(map(abs, row.values()), default=0.0), 1e-300)
-            if minimise is None:
-                row[self.excess] = -(abs(budget) or scale)
-            room = (budget + ROUNDING * abs(budget) - fixed) / scale
-            self.rows.append(({column: value / scale for column, value in row.items()}, -math.inf, room))
+            self._limit(name, budget, excess=minimise is None)
         costs = self._figure(minimise)[0] if minimise is not None else {self.excess: 1.0}
         result = self._solve(costs)
         if result.x is None:
@@ -76,6 +79,21 @@ class _Program:
             layer: max(options, key=lambda option: result.x[self.place[option.layer, option.target]]).target
             for layer, options in self.problem.options.items()
         }
+
+    def _limit(self, name: str, budget: float, *, excess: bool) -> None:
+        """A row that keeps a figure within its budget, in parts of the room that it leaves; or counts the excess."""
+        row, fixed = self._figure(name)
+        room = budget * (1 + ROUNDING) - fixed
+        if excess:
+            scale = budget or max(row.values(), default=0.0) or 1.0
+            row = {column: value / scale for column, value in row.items()}
+            self.rows.append(({**row, self.excess: -1.0}, -math.inf, room / scale))
+            return
+        if name != LATENCY:
+            self.forbidden += [column for column, value in row.items() if value > room]
+            row = {column: value for column, value in row.items() if value <= room}
+        scale = room if room > 0 else 1.0
+        self.rows.append(({column: value / scale for column, value in row.items()}, -math.inf, room / scale))
 
     def _figure(self, name: str) -> tuple[Row, float]:
         """A figure as a sum over variables, and its constant part."""
@@ -112,6 +130,7 @@ class _Program:
         whole[: len(self.options)] = 1
         upper_bounds = np.full(count, np.inf)
         upper_bounds[: len(self.options)] = 1
+        upper_bounds[self.forbidden] = 0
         with _silent_stdout():
             return milp(
                 objective,

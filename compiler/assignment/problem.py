@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
 from tilewright.compiler.cost.estimate import preset_of
 from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.compiler.sensitivity.measure import targets_of
 from tilewright.runtime.operations import count_operations
 from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError, nearest
@@ -90,11 +92,13 @@ def problem_of(
     for layer in document.layers:
         shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
         options[layer.name] = []
-        for name in [option.target for option in layer.options] or [layer.target]:
-            target = chip.target(name)
+        for name in targets_of(layer):
+            loss, target = losses[layer.name, name], chip.target(name)
+            if not math.isfinite(loss):
+                continue
             cost = cost_of_layer(layer.name, shape, vectors, target, chip, preset or EMPTY)
             figures = {
-                LOSS: losses[layer.name, name],
+                LOSS: max(loss, 0.0),  # noise that helped was luck
                 ENERGY: cost.total_nj,
                 LATENCY: cost.latency_ns,
                 TILES: float(cost.tiles),
@@ -102,6 +106,8 @@ def problem_of(
                 AREA: cost.area_mm2,
             }
             options[layer.name].append(Option(layer.name, name, figures))
+        if not options[layer.name]:
+            raise InputError(f"layer {layer.name!r} has no finite loss on any of its targets: {targets_of(layer)}")
     whole = estimate_cost(plan, sizes, preset) if preset is not None else None
     attention = {product.name: product.latency_ns for product in whole.attention} if whole else {}
     calls = []

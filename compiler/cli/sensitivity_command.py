@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,25 +66,26 @@ def sensitivity_command(
     for name, meaning in found.criteria.items():
         output.print(f"[bold]{name}[/]: {escape(meaning)}", soft_wrap=True)
     output.print(f"{found.repeats} chips of seed {found.seed}; {found.samples} samples, {escape(found.source)}")
-    output.print(_table(found))
+    for table in _tables(found):
+        output.print(table)
     if found.correlations():
         output.print(_correlations(found))
 
 
-def _table(found: Sensitivity) -> Table:
-    """A line a layer, a column a criterion and target, the layer that suffers most first."""
-    columns = list(dict.fromkeys((figure.criterion, figure.target) for figure in found.figures))
+def _tables(found: Sensitivity) -> Iterator[Table]:
+    """A table a target: a line a layer, a column a criterion, the layer that suffers most first."""
     values = {(figure.layer, figure.criterion, figure.target): figure.value for figure in found.figures}
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold")
-    for criterion, target in columns:
-        table.add_column(f"{criterion}\n{target}", justify="right", no_wrap=True)
-    layers = dict.fromkeys(figure.layer for figure in found.figures)
-    first = columns[0]
-    for layer in sorted(layers, key=lambda name: -values.get((name, *first), 0.0)):
-        cells = [values.get((layer, *column)) for column in columns]
-        table.add_row(escape(layer), *("" if value is None else f"{value:.3g}" for value in cells))
-    return table
+    first = next(iter(found.criteria))
+    for target in dict.fromkeys(figure.target for figure in found.figures):
+        title = f"on {target}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("layer", overflow="fold")
+        for criterion in found.criteria:
+            table.add_column(criterion, justify="right", no_wrap=True)
+        layers = dict.fromkeys(figure.layer for figure in found.figures if figure.target == target)
+        for layer in sorted(layers, key=lambda name: -values[name, first, target]):
+            table.add_row(escape(layer), *(f"{values[layer, name, target]:.3g}" for name in found.criteria))
+        yield table
 
 
 def _correlations(found: Sensitivity) -> Table:

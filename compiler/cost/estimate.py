@@ -145,6 +145,16 @@ def estimate_cost(
     )
 
 
+def cost_of_usual_run(plan: Plan) -> tuple[CostEstimate | None, list[str]]:
+    """The cost at the usual sizes, by the chip's own preset; without one None, or with a warning why there is none."""
+    if plan.document.chip.cost is None:
+        return None, []
+    try:
+        return estimate_cost(plan), []
+    except InputError as error:
+        return None, [f"the cost of a usual run is not known: {error}"]
+
+
 def preset_of(plan: Plan, preset: str | Path | Cost | None) -> Cost:
     """The figures to use. Raises ``InputError`` if none is named and the plan's chip has none."""
     figures = load_cost(preset) if preset is not None else plan.document.chip.cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.compiler.cost import estimate_cost
+from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import NANO, engineering
 from tilewright.compiler.passes.fold_channel_scales import STAYS_DIGITAL
 from tilewright.compiler.passes.offer_targets import is_about
@@ -128,9 +128,9 @@ def _places(layer: LayerRecord) -> str:
 
 def _cost(plan: Plan, name: str) -> list[str]:
     """What it takes of a run, where the chip names a cost preset."""
-    if plan.document.chip.cost is None:
+    run, _ = cost_of_usual_run(plan)
+    if run is None:
         return []
-    run = estimate_cost(plan)
     costs = {layer.name: (layer.total_nj, layer.latency_ns) for layer in run.layers}
     costs |= {product.name: (product.energy_nj, product.latency_ns) for product in run.attention}
     energy, latency = costs[name]

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.compiler.cost import CostEstimate, LayerCost, estimate_cost
+from tilewright.compiler.cost import CostEstimate, LayerCost, cost_of_usual_run
 from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
 
@@ -147,7 +147,7 @@ def summarise(plan: Plan) -> Report:
         for place in ("analog", "look-up", "digital")
     }
     mesh = document.placement.mesh
-    cost = estimate_cost(plan) if document.chip.cost is not None else None
+    cost, no_cost = cost_of_usual_run(plan)
     costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
     return Report(
         model=document.model.name,
@@ -197,7 +197,7 @@ def summarise(plan: Plan) -> Report:
         checked_against=document.check.against if document.check else None,
         checked_relative_error=document.check.largest_relative_error if document.check else None,
         notes=document.notes,
-        warnings=_warnings(plan),
+        warnings=[*_warnings(plan), *no_cost],
     )
 
 

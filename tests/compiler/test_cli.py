@@ -309,12 +309,24 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("evaluate", small_plan_folder, "--data", "missing"): "no data file",
         ("evaluate", small_plan_folder, "--data", "missing", "--task", "sstb"): "did you mean 'stsb'",
         ("evaluate", small_plan_folder, "--data", "missing", "--times", "never"): "one of the units",
-        ("compile", small_bert_folder, "-o", "p", "--assign", "pooler"): "not PATTERN=NAME",
+        ("compile", small_bert_folder, "-o", "p", "--assign", "pooler"): "has not the form of 'encoder.layer.0.*=NAME'",
         ("compile", small_bert_folder, "-o", "p", "--assign", "poler.*=pcm-512"): "matches no layer",
         ("compile", small_bert_folder, "-o", "p", "--programming", "pears"): "no programming method 'pears'",
         ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bits"): "not KEY=VALUE",
         ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bitz=8"): "did you mean 'bits'",
         ("compile", small_bert_folder, "-o", "p", "--set", "tile.adc.bits=[8"): "not a number, a word or null",
+        ("compile", small_bert_folder, "-o", "p", "--attention-bits", "*.layer.9.*=8"): "matches no product",
+        ("cost", small_plan_folder, "--preset", "projected-14"): "did you mean 'projected-14nm'",
+        ("cost", small_plan_folder, "--at", "sequence"): "not NAME=SIZE",
+        ("cost", small_plan_folder, "--at", "sequence=9999"): "allowed is 1 to 64",
+        ("sensitivity", small_plan_folder, "--criterion", "divergance"): "did you mean 'divergence'",
+        ("sensitivity", small_plan_folder, "--inputs", "missing.txt"): "no inputs file",
+        ("sensitivity", small_plan_folder, "--inputs", "names.npz"): "did you mean 'input_ids'",
+        ("sensitivity", small_plan_folder): "sensitivities need sample inputs",
+        ("assign", small_plan_folder, "-o", "no/such/place"): "does not exist",
+        ("assign", small_plan_folder, "-o", "p", "--at-most", "energy"): "has not the form of energy=60uJ",
+        ("assign", small_plan_folder, "-o", "p", "--accuracy", "99%"): "name them with --task and --data",
+        ("assign", small_plan_folder, "-o", "p", "--accuracy", "most"): "not a share such as 99%",
         ("targets", "pcm"): "did you mean 'pcm-512'",
         ("targets", "--kind", "analogue"): "did you mean 'analog'",
         ("targets", "--set", "tile.adc.bits=8"): "name it",
@@ -358,3 +370,51 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
     monkeypatch.setattr(targets_command, "load_document", broken)
     with pytest.raises(ZeroDivisionError):
         run("targets", "pcm-512")
+
+
+@pytest.fixture
+def mixed(small_bert_folder, run):
+    """A plan with several targets a layer, in the working folder."""
+    assert run("compile", small_bert_folder, "-o", "mixed", "--target", "pcm-512-mixed")[0] == 0
+    return "mixed"
+
+
+def test_sensitivity_and_assign(run, mixed, inputs_file):
+    code, out, _ = run("sensitivity", mixed, "--inputs", inputs_file, "--repeats", 2)
+    assert code == 0 and "rank correlation" in out and "on digital-int8" in out
+    common = ("--inputs", inputs_file, "--repeats", 2, "--json")
+    found = json.loads(run("sensitivity", mixed, *common)[1])
+    assert {figure["criterion"] for figure in found["figures"]} == {"divergence", "gradient"}
+    code, out, err = run("assign", mixed, "-o", "new", "--minimise", "tiles", "--at-most", "loss=0.001", *common)
+    assert code == 0, err
+    made = json.loads(out)
+    assert made["assignment"]["criterion"] == "gradient"
+    measured = {figure["name"]: figure["value"] for figure in made["assignment"]["measured"]}
+    assert measured["chips"] == 2 and measured["seed"] == 1
+    report = json.loads(run("report", "new", "--json")[1])
+    assert {line["name"]: line["target"] for line in report["layers"]} == made["targets"]
+    assert report["assignment"]["predicted"]["loss"] <= 0.001
+    assert report["assignment"]["predicted"]["tiles"] == report["tiles"]
+    assert "least tiles with loss at most 0.001" in " ".join(run("report", "new")[1].split())
+    code, out, _ = run("diff", mixed, "new")
+    assert code == 0 and "digital-" in out and "cost of a run" in out
+    code, out, err = run("assign", mixed, "-o", "other", "--inputs", inputs_file, "--repeats", 2)
+    assert code == 0 and "exact (this plan)" in out and "all on pcm-512" in out, err
+    assert "impossible" not in out
+
+
+def test_an_impossible_budget_leaves_nothing_behind(run, mixed, inputs_file, tmp_path):
+    done = run("assign", mixed, "-o", "new", "--inputs", inputs_file, "--repeats", 2, "--at-most", "energy=1nJ")
+    assert "no assignment has energy at most 1 nJ; the closest has energy" in sentence(*done)
+    assert not (tmp_path / "new").exists()
+
+
+def test_cost(run, small_plan_folder):
+    code, out, _ = run("cost", small_plan_folder, "--at", "sequence=8", "--at", "sequence=64", "--layers")
+    assert code == 0 and "projected figures" in out and "array+dac+adc" in out and "pooler.dense" in out
+    assert "not modelled: softmax_and_norms" in out and "assumed: " in out and "of BF16's energy" in out
+    first, second = json.loads(run("cost", small_plan_folder, "--at", "sequence=8", "--at", "sequence=64", "--json")[1])
+    assert first["energy_nj"] < second["energy_nj"] and first["tokens"] == 8
+    assert first["energy_nj"] == pytest.approx(sum(first["components"].values()))
+    (other,) = json.loads(run("cost", small_plan_folder, "--preset", "nature-2023-measured", "--json")[1])
+    assert other["status"] == "measured"

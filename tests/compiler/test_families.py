@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 import tilewright
-from tests.families import FAMILIES, build, largest_difference
+from tests.families import FAMILIES, build, inputs_of, largest_difference
+from tilewright.compiler.sensitivity import measure_sensitivity
 from tilewright.runtime.plan import SAMPLES_FIRST
 
 TOLERANCE = 1e-4
@@ -47,6 +48,22 @@ def test_no_matrix_is_left_digital_without_a_reason(family):
 def test_samples_come_first(family):
     uses = [use for layer in family[2].document.layers for use in layer.uses]
     assert uses and all(use.sample_axis == SAMPLES_FIRST for use in uses)
+
+
+def test_what_a_run_costs_and_which_layers_matter(family):
+    """Every call is in the schedule and in the sums; gradients reach every layer that a measurement says matters."""
+    name, _, plan = family
+    sizes = {"sequence": 4800} if name == "Wav2Vec2" else {}
+    cost = tilewright.estimate_cost(plan, sizes)
+    assert {layer.name for layer in cost.layers} == {layer.name for layer in plan.document.layers}
+    longest = max(layer.latency_ns / len(plan.layer(layer.name).uses) for layer in cost.layers)
+    work = sum(part.latency_ns for part in [*cost.layers, *cost.attention])
+    assert 0 < longest <= cost.latency_ns <= work * (1 + 1e-9) and cost.interval_ns <= work
+    inputs = inputs_of(plan.document, 3, 13)
+    found = measure_sensitivity(plan, ["divergence", "gradient"], inputs=inputs, samples=3, repeats=1, time="1s")
+    gradient = found.of("gradient")
+    for key, value in found.of("divergence").items():
+        assert (value > 1e-12) == (gradient[key] > 1e-12), key
 
 
 def test_albert_is_one_set_of_devices_used_twelve_times(tmp_path):
