@@ -65,18 +65,19 @@ def assign(
     method: str = "exact",
     sizes: Mapping[str, int] | None = None,
     preset: str | Cost | None = None,
+    fixed: Mapping[str, str] | None = None,
 ) -> Assigned:
     """Choose a target for every layer, among those that the plan has options for.
 
     sensitivity: figures of ``criterion`` (its first if None); their sum over layers is the predicted loss. minimise:
     loss, energy, latency, tiles, digital-macs or area; budgets: by the same names, numbers in nJ, ns, mm2, or text
     with a unit ("60uJ"). method: "exact", or a greedy one to compare with. sizes, preset: of what energy and latency
-    are, see ``estimate_cost``. Raises ``InputError`` for budgets that no choice keeps, with what the closest one
-    comes to.
+    are, see ``estimate_cost``. fixed: patterns of layer names -> the target they must be on. Raises ``InputError`` for
+    budgets that no choice keeps, with what the closest one comes to.
     """
     criterion = chosen_criterion(sensitivity, criterion)
     limits = parse_budgets(budgets or {})
-    problem = make_problem(plan, sensitivity, criterion, minimise, limits, sizes, preset)
+    problem = make_problem(plan, sensitivity, criterion, minimise, limits, sizes, preset, fixed)
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}; {nearest(method, METHODS)}")
     choices = {name: run_method(name, problem, minimise, limits) for name in METHODS}
@@ -94,11 +95,12 @@ def make_problem(
     limits: Mapping[str, float],
     sizes: Mapping[str, int] | None,
     preset: str | Cost | None,
+    fixed: Mapping[str, str] | None = None,
 ) -> Problem:
     """The problem, with checks of what is asked for."""
     check_measures([minimise, *limits])
     needed = any(name in COSTLY for name in (minimise, *limits))
-    return problem_of(plan, sensitivity.of(criterion), sizes, known_preset(plan, preset, needed))
+    return problem_of(plan, sensitivity.of(criterion), sizes, known_preset(plan, preset, needed), fixed)
 
 
 def chosen_criterion(sensitivity: Sensitivity, criterion: str | None) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
 from tilewright.compiler.cost.estimate import preset_of
 from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.compiler.overrides import chosen_for, names_of_layers
+from tilewright.compiler.retarget import option_of
 from tilewright.compiler.sensitivity.measure import targets_of
 from tilewright.runtime.operations import count_operations
 from tilewright.runtime.plan import Plan
@@ -80,19 +82,27 @@ def check_measures(names: Iterable[str]) -> None:
 
 
 def problem_of(
-    plan: Plan, losses: Mapping[tuple[str, str], float], sizes: Mapping[str, int] | None, preset: Cost | None
+    plan: Plan,
+    losses: Mapping[tuple[str, str], float],
+    sizes: Mapping[str, int] | None = None,
+    preset: Cost | None = None,
+    fixed: Mapping[str, str] | None = None,
 ) -> Problem:
     """The problem of a plan. losses: (layer, target) -> figure of a sensitivity criterion.
 
-    preset: as of ``estimate_cost``; without one energy, latency and area are zero and cannot have budgets.
+    preset: as of ``estimate_cost``; without one energy, latency and area are zero and cannot have budgets. fixed:
+    patterns of layer names -> target, which leave no choice. Raises ``InputError`` for patterns and targets that are
+    not there.
     """
     document, operations = plan.document, count_operations(plan, sizes)
     chip = document.chip
+    asked_for = chosen_for(names_of_layers(document.layers), fixed or {}, "target")
     options: dict[str, list[Option]] = {}
     for layer in document.layers:
         shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
         options[layer.name] = []
-        for name in targets_of(layer):
+        wanted = asked_for.get(layer.name)
+        for name in targets_of(layer) if wanted is None else [option_of(layer, wanted[0]).target]:
             loss, target = losses[layer.name, name], chip.target(name)
             if not math.isfinite(loss):
                 continue

@@ -71,6 +71,7 @@ def assign_for_accuracy(
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
     preset: str | Cost | None = None,
+    fixed: Mapping[str, str] | None = None,
     on_trial: OnTrial | None = None,
 ) -> Search:
     """Search for the least cost whose normalised accuracy A* is at least ``wanted`` with ``confidence``.
@@ -87,7 +88,7 @@ def assign_for_accuracy(
     if minimise == LOSS:
         raise InputError("the loss is what the accuracy limits; minimise energy, latency, tiles, digital-macs or area")
     criterion = chosen_criterion(sensitivity, criterion)
-    problem = make_problem(plan, sensitivity, criterion, minimise, {}, sizes, preset)
+    problem = make_problem(plan, sensitivity, criterion, minimise, {}, sizes, preset, fixed)
 
     def built(choice: Choice) -> Assigned:
         figures = problem.figures(choice)

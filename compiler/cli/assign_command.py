@@ -42,6 +42,10 @@ def assign_command(
         str | None, typer.Option(help="Search for the least cost that keeps this much of the accuracy, such as 99%.")
     ] = None,
     confidence: Annotated[float, typer.Option(help="With which the accuracy must be kept, over chips.")] = 0.95,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--assign", help="PATTERN=TARGET: layers that have no choice. May be repeated; the last counts."),
+    ] = None,
     criterion: Annotated[
         str, typer.Option(help="Whose figures are losses: divergence, task, output-noise, gradient or weight-error.")
     ] = "gradient",
@@ -73,6 +77,7 @@ def assign_command(
     budgets = parse_assignments(at_most, "at-most", example="energy=60uJ")
     share = None if accuracy is None else parse_share(accuracy, "accuracy")
     _check(share, budgets, task, data)
+    overrides = parse_assignments(fixed, "assign")
     loaded, given, sizes = load(plan), read_samples(inputs, "inputs"), parse_sizes(at)
     with progress_bar("sensitivity") as advance:
         sensitivity = measure_sensitivity(
@@ -85,13 +90,14 @@ def assign_command(
         search = assign_for_accuracy(
             loaded, sensitivity, share, task=task, data=data, limit=limit, minimise=minimise or "energy",
             confidence=confidence, time=time, repeats=repeats, seed=seed, sizes=sizes, preset=preset,
-            on_trial=_say_trial,
+            fixed=overrides, on_trial=_say_trial,
         )  # fmt: skip
         assigned = search.assigned
     else:
         assigned = assign(
-            loaded, sensitivity, minimise=minimise or "loss", budgets=budgets, method=method, sizes=sizes, preset=preset
-        )
+            loaded, sensitivity, minimise=minimise or "loss", budgets=budgets, method=method, sizes=sizes,
+            preset=preset, fixed=overrides,
+        )  # fmt: skip
     with progress_bar("validate") as advance:
         taken = samples_of(loaded, given, samples)
         validate(assigned, taken, outputs=counted, time=time, repeats=repeats, seed=seed + 1, on_chip=advance)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.overrides import chosen_for, names_of_layers
+from tilewright.compiler.passes.fuse_shared_inputs import tiles_needed
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.spec import DigitalTarget
+from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
 
 def assign_targets(compilation: Compilation) -> None:
@@ -31,10 +32,19 @@ def assign_targets(compilation: Compilation) -> None:
                 subject=layer.name,
                 choice=layer.target,
                 reason=why,
-                figures=[Figure(name="targets offered", value=len(targets), unit="target")],
-                rejected=[Alternative(choice=name, figures=[]) for name in targets if name != layer.target],
+                figures=[_tiles(layer, compilation.target_of(layer))],
+                rejected=[
+                    Alternative(choice=target.name, figures=[_tiles(layer, target)])
+                    for target in compilation.chip.targets
+                    if target.name != layer.target
+                ],
             )
         )
+
+
+def _tiles(layer: LayerRecord, target: AnalogTarget | DigitalTarget) -> Figure:
+    needed = tiles_needed(layer, target.tile) if isinstance(target, AnalogTarget) else 0
+    return Figure(name="tiles", value=needed, unit="tile")
 
 
 def _reason(compilation: Compilation, layer: LayerRecord, why: str) -> str:

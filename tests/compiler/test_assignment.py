@@ -158,6 +158,17 @@ def test_more_budget_never_hurts_and_exact_beats_greedy(plan, sensitivity):
     assert losses[0] == pytest.approx(cheapest["loss"]) and losses[-1] == pytest.approx(precise["loss"])
 
 
+def test_layers_that_are_fixed_stay(plan, sensitivity):
+    made = assign(plan, sensitivity, fixed={"*": "pcm-512", "4": "digital-int8"}, sizes={"batch": 4})
+    assert made.choice == {"0": "pcm-512", "2": "pcm-512", "4": "digital-int8"}
+    free = assign(plan, sensitivity, fixed={"2": "pcm-512"}, sizes={"batch": 4})
+    assert free.choice["2"] == "pcm-512" and free.predicted["loss"] < made.predicted["loss"]
+    with pytest.raises(InputError, match="matches no layer"):
+        assign(plan, sensitivity, fixed={"7": "pcm-512"})
+    with pytest.raises(InputError, match="layer '2' cannot run on 'pcm-51'; did you mean 'pcm-512'"):
+        assign(plan, sensitivity, fixed={"2": "pcm-51"})
+
+
 def test_greedy_methods_can_be_had(plan, sensitivity):
     for method in GREEDY:
         made = assign(plan, sensitivity, minimise="energy", budgets={"loss": 0.01}, method=method, sizes={"batch": 4})

@@ -35,7 +35,8 @@ def test_every_decision_about_a_layer_is_told(small_plan):
     story = " ".join(found.sentences)
     for decision in about:
         assert decision.choice in story and decision.reason in story
-    assert "fused" in story and "pcm-512" in story and "rejected: " in story and "tile" in found.sentences[-1]
+    assert "fused" in story and "pcm-512" in story and "rejected: " in story and "tile" in found.sentences[-2]
+    assert "projected-14nm" in found.sentences[-1] and "of the whole" in found.sentences[-1]
     assert json.loads(json.dumps(found.to_json()))["name"] == layer.name
 
 
