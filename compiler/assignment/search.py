@@ -20,6 +20,7 @@ from tilewright.runtime.measurements import MeasurementLog
 from tilewright.runtime.plan import AccuracyRecord, Plan
 from tilewright.runtime.session import Session
 from tilewright.runtime.spread import standard_error
+from tilewright.runtime.tasks import Task
 from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import Cost
@@ -106,20 +107,29 @@ def assign_for_accuracy(
             on_trial(trials[-1])
         return trials[-1]
 
+    def confirmed(candidate: Trial) -> Search | None:
+        """Measured again, on chips of a seed that nothing was measured on before."""
+        trial = tried(candidate.choice, max(trial.seed for trial in trials) + 1)
+        if not trial.passes:
+            return None
+        assigned = built(candidate.choice)
+        assigned.record.accuracy = _record(measure, trial, wanted, confidence, repeats)
+        return Search(assigned, trials)
+
     cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
     assert cheapest is not None and precise is not None  # without budgets there is always a choice
-    passing = [tried(cheapest, seed)]
+    first = tried(cheapest, seed)
+    found = confirmed(first) if first.passes else None
+    if found is not None:
+        return found
+    passing = [tried(precise, seed)]
     if not passing[0].passes:
-        passing = [tried(precise, seed)]
-        if not passing[0].passes:
-            raise InputError(_fails(passing[0], wanted, confidence))
-        _halve(lambda loss: solve(problem, minimise, {LOSS: loss}), tried, passing, trials[0], seed)
-    for number, candidate in enumerate(sorted(passing, key=lambda trial: trial.predicted[minimise]), start=1):
-        confirmed = tried(candidate.choice, seed + number)
-        if confirmed.passes:
-            assigned = built(candidate.choice)
-            assigned.record.accuracy = _record(measure, confirmed, wanted, confidence, repeats)
-            return Search(assigned, trials)
+        raise InputError(_fails(passing[0], wanted, confidence))
+    _halve(lambda loss: solve(problem, minimise, {LOSS: loss}), tried, passing, first, seed)
+    for candidate in sorted(passing, key=lambda trial: trial.predicted[minimise]):
+        found = confirmed(candidate)
+        if found is not None:
+            return found
     raise InputError(_fails(trials[-1], wanted, confidence))
 
 
@@ -152,11 +162,9 @@ def _halve(
 class _Measure:
     """Measures assignments on chips, each once."""
 
-    def __init__(self, plan: Plan, task: object, data: str, wanted: float, confidence: float, seconds: float,
-                 repeats: int) -> None:  # fmt: skip
-        from tilewright.runtime.tasks import Task
-
-        assert isinstance(task, Task)
+    def __init__(
+        self, plan: Plan, task: Task, data: str, wanted: float, confidence: float, seconds: float, repeats: int
+    ) -> None:
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
         folder = plan.folder
@@ -166,8 +174,9 @@ class _Measure:
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 
     def __call__(self, plan: Plan, choice: dict[str, str], predicted: dict[str, float], seed: int) -> Trial:
-        targets = {layer: choice[layer] for layer in sorted(choice)}
-        values = [self._chip(plan, targets, seed, repeat) for repeat in range(self.repeats)]
+        """Measure a plan on its chips. Without tiles all chips are alike, and one is enough."""
+        alike = not plan.document.placement.tiles
+        values = [self._chip(plan, seed, 0 if alike else repeat) for repeat in range(self.repeats)]
         normalised = [self.task.normalised(value, self.digital) for value in values]
         error = standard_error(normalised) or 0.0
         lower = mean(normalised) - float(student.ppf(self.confidence, self.repeats - 1)) * error
@@ -176,7 +185,7 @@ class _Measure:
             lower >= self.wanted,
         )  # fmt: skip
 
-    def _chip(self, plan: Plan, targets: dict[str, str], seed: int, repeat: int) -> float:
+    def _chip(self, plan: Plan, seed: int, repeat: int) -> float:
         content = plan.document.model_copy(update={"assignment": None, "decisions": []})
         key = {"plan": plan_sha256(Plan(content, plan.tensors)), "seed": seed, "repeat": repeat}
         return self.log.measure(

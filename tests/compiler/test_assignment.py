@@ -263,6 +263,21 @@ def test_the_search_finds_the_least_cost_that_passes(plan, sensitivity, agreemen
     assert Agreement(plan, None, None).measure(fresh, 8) > 100 * (1 - 2 * (1 - wanted))
 
 
+def test_what_fails_on_fresh_chips_is_not_taken(plan, sensitivity, agreement, monkeypatch):
+    """The cheapest assignment passes by the luck of its first chips alone: the search goes on to more precise ones."""
+    lucky = Agreement.measure
+
+    def measure(self, session, batch_size):
+        all_tiles = all(layer.target == "pcm-512" for layer in session.plan.document.layers)
+        return lucky(self, session, batch_size) - (50 if all_tiles and session.seed else 0)
+
+    monkeypatch.setattr(Agreement, "measure", measure)
+    found = assign_for_accuracy(plan, sensitivity, 0.9, minimise="digital-macs", **agreement)
+    assert [trial.passes for trial in found.trials[:2]] == [True, False]
+    assert found.trials[-1].passes and found.trials[-1].seed > found.trials[1].seed
+    assert set(found.assigned.choice.values()) != {"pcm-512"}
+
+
 def test_less_accuracy_costs_less(plan, sensitivity, agreement):
     energies = [
         assign_for_accuracy(plan, sensitivity, wanted, **agreement).assigned.predicted["energy"]
