@@ -19,6 +19,7 @@ from tilewright.runtime.programming import normalise, weight_scale
 from tilewright.runtime.splitting import split_columns, split_rows
 from tilewright.runtime.tile import TileRow
 from tilewright.runtime.units import rounded
+from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, bits_of
 from tilewright.targets.spec.tile import PercentileRange, StaticRange
 
@@ -37,13 +38,23 @@ def calibrate(compilation: Compilation) -> None:
     for layer in compilation.layers.values():
         seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
         target = compilation.target_of(layer)
+        for observed in seen:
+            _require_finite(layer.name, observed)
         if isinstance(target, DigitalTarget):
             _choose_unit_ranges(compilation, layer, target, seen)
         else:
             _choose_tile_ranges(compilation, layer, target, seen)
     for matmul in compilation.matmuls.values():
         left, right = (compilation.matmul_operands.pop((matmul.name, side)) for side in (0, 1))
+        for observed in (left, right):
+            _require_finite(matmul.name, observed)
         _choose_operand_ranges(compilation, matmul, left, right)
+
+
+def _require_finite(name: str, seen: Observed) -> None:
+    """Raise ``InputError`` for inputs that no range can hold."""
+    if not math.isfinite(seen.largest):
+        raise InputError(f"the inputs of {name!r} reach {seen.largest} on the calibration inputs: no range holds them")
 
 
 def range_candidates(seen: Observed) -> dict[str, float]:

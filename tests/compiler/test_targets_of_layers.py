@@ -209,3 +209,13 @@ def test_attention_formats(small_bert_folder, bits, operands):
     assert {matmul.operands for matmul in plan.document.matmuls} == {operands}
     ids = torch.tensor([[5, 6, 7]])
     assert tilewright.Session(plan)(input_ids=ids)["last_hidden_state"].isfinite().all()
+
+
+@pytest.mark.parametrize("target", ["pcm-512", "digital-int8", "pcm-512-mixed"])
+def test_inputs_that_are_not_numbers_are_refused_by_the_layers_name(target):
+    """log of a negative number: the network runs, and no range holds what the second layer sees."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.LogSigmoid(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[0].bias.fill_(float("nan"))
+    with pytest.raises(InputError, match="the inputs of '2' reach nan on the calibration inputs"):
+        tilewright.compile(model, target, example_inputs=torch.randn(8, 4))
