@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 DEMO_PLAN := demo-plan
 
-.PHONY: demo test test-slow test-peers lint format types schema operators families clean
+.PHONY: demo test test-slow test-peers test-browser lint format types schema operators families command-line clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +38,12 @@ test-peers: $(READY)
 		aihwkit aihwkit-lightning
 	$(BIN)/python -m pytest -rs tests/peers
 
+# The report's page in a real browser: needs Debian's package chromium, or another Chromium on the path.
+test-browser: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[browser]' --no-build-isolation
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation --no-deps -e .
+	$(BIN)/python -m pytest -rs tests/browser
+
 lint types: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -53,6 +59,10 @@ schema: $(READY)
 # The page of supported operators; a test compares it with the code.
 operators: $(READY)
 	$(BIN)/python docs/write_operators.py
+
+# The page of the command line; a test compares it with the code.
+command-line: $(READY)
+	$(BIN)/python docs/write_command_line.py
 
 # The table of transformer families: compiles each of them.
 families: $(READY)

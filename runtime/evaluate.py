@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tilewright.runtime.kept_evaluations import keep_evaluation
 from tilewright.runtime.measurements import MeasurementLog
 from tilewright.runtime.plan import Plan
-from tilewright.runtime.plan_io import file_sha256, readable_json
+from tilewright.runtime.plan_io import file_sha256, plan_sha256
 from tilewright.runtime.session import Session
 from tilewright.runtime.spread import standard_error
 from tilewright.runtime.tasks import TASKS, Task
@@ -81,7 +81,8 @@ def evaluate(
     """Measure a task on the digital reference and on ``repeats`` chips at each time.
 
     limit: only the first so many examples. results: a file of measurements, one JSON object a line, that is added to
-    as they are made; those already in it, of the same plan, data and settings, are not made again.
+    as they are made; those already in it, of the same plan, data and settings, are not made again. What is found is
+    kept in the plan's folder, if it has one that can be written, for reports to show.
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
     for name, number in (("repeats", repeats), ("batch size", batch_size)):
@@ -102,7 +103,9 @@ def evaluate(
         for time, value in run.chip(repeat, seconds).items():
             values[time].append(value)
     points = [TimePoint(time, seconds[time], values[time]) for time in seconds]
-    return Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
+    found = Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
+    keep_evaluation(plan, found.to_json())
+    return found
 
 
 def make_task(plan: Plan, task: str, data: str | Path | None, limit: int | None) -> Task:
@@ -154,12 +157,6 @@ class _Run:
         self.done += 1
         if self.on_measurement:
             self.on_measurement(self.done, self.count, what)
-
-
-def plan_sha256(plan: Plan) -> str:
-    """What a plan does, as a hash: its document without the version that wrote it, which names its weights' hash."""
-    content = plan.document.model_dump(mode="json", exclude={"tilewright_version"})
-    return hashlib.sha256(readable_json(content).encode()).hexdigest()
 
 
 def data_sha256(data: Path, limit: int | None) -> str:

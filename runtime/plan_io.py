@@ -159,3 +159,9 @@ def readable_json(value: Any, indent: str = "") -> str:
         items = [readable_json(item, deeper) for item in value]
         opening, closing = "[", "]"
     return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing
+
+
+def plan_sha256(plan: Plan) -> str:
+    """What a plan does, as a hash: its document without the version that wrote it, which names its weights' hash."""
+    content = plan.document.model_dump(mode="json", exclude={"tilewright_version"})
+    return hashlib.sha256(readable_json(content).encode()).hexdigest()

@@ -17,6 +17,19 @@ def test_the_page_of_operators_is_current():
     assert (DOCS / "operators.md").read_text() == write_operators.page(), "run `make operators`"
 
 
+def test_the_page_of_the_command_line_is_current():
+    spec = importlib.util.spec_from_file_location("write_command_line", DOCS / "write_command_line.py")
+    write_command_line = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(write_command_line)
+    assert (DOCS / "command_line.md").read_text() == write_command_line.page(), "run `make command-line`"
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
+
+
 def test_the_page_of_families_has_each_with_its_difference():
     lines = (DOCS / "families.md").read_text().splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]

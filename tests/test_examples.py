@@ -19,7 +19,10 @@ def run(name, *arguments):
 
 
 def test_none_is_forgotten():
-    tested = {"cost_of_bert.py", "demo.py", "first_plan.py", "onnx_model.py", "own_target.py", "which_effect_hurts.py"}
+    tested = {
+        "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
+        "own_target.py", "which_effect_hurts.py",
+    }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -45,6 +48,24 @@ def test_cost_of_bert():
     assert "11.3x less than BF16 in energy, 4.7x in area" in output and "all weights on tiles (Burr 2023)" in output
     shares = [float(line.split()[1].rstrip("%")) for line in output.splitlines()[1:3]]
     assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06) and shares[0] < shares[1]
+
+
+def test_mixed_precision():
+    lines = run("mixed_precision.py").splitlines()
+    losses = [float(line.split()[-3].rstrip(",")) for line in lines if " nJ: " in line]
+    measured = [float(line.split()[-1]) for line in lines if " nJ: " in line]
+    assert losses == sorted(losses, reverse=True) and measured == sorted(measured, reverse=True)
+    assert measured[0] == pytest.approx(losses[0], rel=0.5)
+    (correlation,) = [float(line.split()[-1]) for line in lines if line.startswith("rank")]
+    assert correlation > 0.8
+
+
+def test_drift_study():
+    lines = run("drift_study.py").splitlines()[2:]
+    rows = {line.split()[0]: [float(cell) for cell in line.split()[1::3]] for line in lines}
+    assert set(rows) == {"none", "global", "per_column", "affine"}
+    assert all(errors == sorted(errors) for errors in rows.values()), "errors grow with time"
+    assert rows["affine"][-1] < rows["global"][-1] < 0.6 * rows["none"][-1]
 
 
 def test_onnx_model():

@@ -15,9 +15,10 @@ from tilewright.compiler.assignment.assign import METHODS, Assigned, apply, chos
 from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import ENERGY, LOSS, Choice
 from tilewright.compiler.sensitivity import Sensitivity
-from tilewright.runtime.evaluate import data_sha256, make_task, plan_sha256
+from tilewright.runtime.evaluate import data_sha256, make_task
 from tilewright.runtime.measurements import MeasurementLog
 from tilewright.runtime.plan import AccuracyRecord, Plan
+from tilewright.runtime.plan_io import plan_sha256
 from tilewright.runtime.session import Session
 from tilewright.runtime.spread import standard_error
 from tilewright.runtime.tasks import Task

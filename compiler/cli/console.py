@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tilewright.compiler.finite_json import finite
 
 PIPED_WIDTH = 132
 """Columns where there is no terminal to ask."""
@@ -23,15 +24,7 @@ Advance = Callable[[int, int, str], None]
 
 def print_json(value: Any) -> None:
     """A result for machines. JSON has no NaN: what is not a finite number becomes null."""
-    print(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+    print(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -27,7 +27,7 @@ def diff_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what changed from one plan to another: hardware, layers, ranges, and the sums."""
-    from tilewright.compiler.report.difference import difference
+    from tilewright.compiler.report.difference import as_text, difference
     from tilewright.runtime.plan import load
 
     found = difference(load(before), load(after))
@@ -43,7 +43,7 @@ def diff_command(
     for subjects, change in _grouped(found.changes):
         many = len(subjects) > MOST_APART
         for what in [f"{len(subjects)} layers or products"] if many else subjects:
-            table.add_row(escape(what), change.key, _text(change.before), _text(change.after))
+            table.add_row(escape(what), change.key, escape(as_text(change.before)), escape(as_text(change.after)))
     for name in found.removed:
         table.add_row(escape(name), "", "there", "gone")
     for name in found.added:
@@ -59,13 +59,3 @@ def _grouped(changes: list[Change]) -> list[tuple[list[str], Change]]:
         key = repr((shown.key, shown.before, shown.after, shown.subject in ("plan", "hardware")))
         groups.setdefault(key, ([], shown))[0].append(change.subject)
     return list(groups.values())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
-    return "none" if value is None else escape(str(value))

@@ -34,6 +34,17 @@ class AttentionCost:
 
 
 @dataclass(frozen=True)
+class TimedCall:
+    """One call of a layer or product, and when it runs in the run."""
+
+    node: str
+    name: str
+    use: int
+    start_ns: float
+    end_ns: float
+
+
+@dataclass(frozen=True)
 class CostEstimate:
     """What one run costs. ``to_json`` keeps these names.
 
@@ -52,6 +63,7 @@ class CostEstimate:
     layers: list[LayerCost]
     attention: list[AttentionCost]
     components: dict[str, float]
+    calls: list[TimedCall]
     latency_ns: float
     interval_ns: float
     area_mm2: float
@@ -125,7 +137,7 @@ def estimate_cost(
     if any(product.energy_nj for product in attention):
         components["attention"] = sum(product.energy_nj for product in attention)
     _add_beside(plan, operations, figures, components, missing, assumptions)
-    durations = _durations(operations, layers, attention)
+    calls = _timeline(schedule(plan), _durations(operations, layers, attention))
     return CostEstimate(
         preset=figures.name,
         status=figures.status,
@@ -136,7 +148,8 @@ def estimate_cost(
         layers=layers,
         attention=attention,
         components=components,
-        latency_ns=schedule(plan).longest_path(durations),
+        calls=calls,
+        latency_ns=max((call.end_ns for call in calls), default=0.0),
         interval_ns=_interval(plan, layers, attention),
         area_mm2=sum(layer.area_mm2 for layer in layers),
         attention_share_of_macs=operations.attention_share,
@@ -248,6 +261,12 @@ def _durations(
         call.node: whole[call.name] * call.macs / macs[call.name] if macs[call.name] else 0.0
         for call in operations.calls
     }
+
+
+def _timeline(order: Schedule, durations: Mapping[str, float]) -> list[TimedCall]:
+    """Each call starts when the last of those that it waits for has ended."""
+    ends = order.finish_times(durations)
+    return [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
 
 
 def _interval(plan: Plan, layers: list[LayerCost], attention: list[AttentionCost]) -> float:

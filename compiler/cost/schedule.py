@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import fx
 
@@ -17,6 +17,8 @@ class Schedule:
     """before: node of each call -> the nodes of the calls it waits for directly, all in running order."""
 
     before: dict[str, tuple[str, ...]]
+    called: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Node -> the layer or product that it calls, and the number of the use."""
 
     def finish_times(self, durations: Mapping[str, float]) -> dict[str, float]:
         """When each call is done if each starts as soon as all it waits for are. durations: by node."""
@@ -33,10 +35,16 @@ class Schedule:
 def schedule(plan: Plan) -> Schedule:
     """The calls of a plan's graph. Operators between calls take no time of their own here."""
     document = plan.document
-    paths = {layer_path(layer.name) for layer in document.layers}
-    paths |= {matmul_path(matmul.name) for matmul in document.matmuls}
-    graph = decode_graph(document.graph, paths, set(plan.tensors))
-    return Schedule(_direct(graph))
+    names = {layer_path(layer.name): layer.name for layer in document.layers}
+    names |= {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
+    graph = decode_graph(document.graph, set(names), set(plan.tensors))
+    layers = {layer.name for layer in document.layers}
+    called = {
+        node.name: (names[str(node.target)], node.args[1] if names[str(node.target)] in layers else 0)
+        for node in graph.nodes
+        if node.op == "call_module"
+    }
+    return Schedule(_direct(graph), called)
 
 
 def _direct(graph: fx.Graph) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tilewright.compiler.assignment import assign_for_accuracy as assign_for_accuracy
     from tilewright.compiler.cost import estimate_cost as estimate_cost
     from tilewright.compiler.driver import compile as compile
+    from tilewright.compiler.report import summarise as summarise
     from tilewright.compiler.report.difference import difference as difference
     from tilewright.compiler.report.explanation import explain as explain
     from tilewright.compiler.sensitivity import measure_sensitivity as measure_sensitivity
@@ -47,6 +48,7 @@ _HOMES = {
     "evaluate": "tilewright.runtime.evaluate",
     "Plan": "tilewright.runtime.plan",
     "measure_sensitivity": "tilewright.compiler.sensitivity",
+    "summarise": "tilewright.compiler.report",
     "load": "tilewright.runtime.plan",
     "Session": "tilewright.runtime.session",
     "InputError": "tilewright.targets",
@@ -75,6 +77,7 @@ __all__ = [
     "load_programming",
     "load_target",
     "measure_sensitivity",
+    "summarise",
 ]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.compiler.report.summary import LayerLine, MatmulLine, Report, summarise
+from tilewright.compiler.report.lines import LayerLine, MatmulLine, Report
+from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan import Plan
 from tilewright.targets.quantity import is_number, leaves
 
@@ -123,3 +124,14 @@ def _value(leaf: Any) -> Any:
     if not is_number(leaf):
         return leaf
     return f"{leaf['value']:g}" + (f" {leaf['unit']}" if leaf["unit"] != "1" else "")
+
+
+def as_text(value: Any) -> str:
+    """A value of a change, as people read it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(as_text(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items())
+    return "none" if value is None else str(value)

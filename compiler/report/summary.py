@@ -1,139 +1,26 @@
-"""The figures of a plan, as one object that every format prints."""
+"""The report of a plan: its figures, from nothing but the plan and what was measured of it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
 
-from tilewright.compiler.cost import CostEstimate, LayerCost, cost_of_usual_run
+from tilewright.compiler.cost import CostEstimate, cost_of_usual_run
+from tilewright.compiler.cost.schedule import schedule
+from tilewright.compiler.report.lines import (
+    AssignmentLine,
+    BlockLine,
+    CallLine,
+    CostLine,
+    LayerLine,
+    MatmulLine,
+    Report,
+    WeightLine,
+)
+from tilewright.compiler.report.warnings import range_errors, warnings_of
+from tilewright.runtime.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
-
-POOR = 0.25
-"""A simulated error of a layer's outputs, from converters alone, that is worth a warning."""
-
-
-@dataclass(frozen=True)
-class LayerLine:
-    """One layer. Shapes are inputs x outputs, in weights; ranges in units of the input, None where vectors have their
-    own. On digital units there are no tiles, no programming and no drift compensation. Energy and latency are those of
-    the run that the report's cost is of; None where the chip names no cost preset.
-    """
-
-    name: str
-    parts: list[str]
-    inputs: int
-    outputs: int
-    block_rows: int
-    block_columns: int
-    tiles: int
-    utilisation: float
-    target: str
-    programming: str | None
-    devices_per_weight: int
-    drift_compensation: str | None
-    clip_deviations: float | None
-    uses: int
-    input_ranges: list[float | None]
-    channel_scale: bool
-    first_tile: dict[str, int] | None
-    energy_nj: float | None
-    latency_ns: float | None
-    reason: str
-    decisions: list[str]
-
-
-@dataclass(frozen=True)
-class CostLine:
-    """What one run costs, at ``sizes``; see ``estimate_cost``."""
-
-    preset: str
-    status: str
-    sizes: dict[str, int]
-    energy_nj: float
-    latency_ns: float
-    area_mm2: float
-    samples_per_second: float | None
-    components: dict[str, float]
-    not_modelled: list[str]
-    assumptions: list[str]
-
-
-@dataclass(frozen=True)
-class AssignmentLine:
-    """How targets were chosen together. predicted, measured: figures by name; compared: other ways to choose, with
-    what was predicted of them (nothing where they find none); accuracy: what was measured on labelled data.
-    """
-
-    method: str
-    criterion: str
-    minimise: str
-    budgets: dict[str, float]
-    predicted: dict[str, float]
-    measured: dict[str, float]
-    compared: dict[str, dict[str, float]]
-    accuracy: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class MatmulLine:
-    """One product of two activations."""
-
-    name: str
-    kind: str
-    unit: str
-    left_ranges: list[float]
-    right_ranges: list[float]
-    left_signed: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class WeightLine:
-    """One parameter of the model. place: analog, digital or look-up."""
-
-    name: str
-    shape: list[int]
-    parameters: int
-    place: str
-    reason: str
-    layers: list[str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a person wants to know of a plan. ``to_json`` keeps these names."""
-
-    model: str
-    architecture: str
-    model_sha256: str
-    target: str
-    target_summary: str
-    tiles: int
-    chips: int
-    tiles_per_chip: int
-    utilisation: float
-    parameters: int
-    parameters_on_tiles: int
-    parameters_look_up: int
-    parameters_digital: int
-    layers: list[LayerLine]
-    matmuls: list[MatmulLine]
-    weights: list[WeightLine]
-    calibration: str
-    calibration_samples: int
-    cost: CostLine | None
-    assignment: AssignmentLine | None
-    largest_relative_error: float
-    checked_against: str | None
-    checked_relative_error: float | None
-    notes: list[str]
-    warnings: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``."""
-        return asdict(self)
 
 
 def summarise(plan: Plan) -> Report:
@@ -148,7 +35,7 @@ def summarise(plan: Plan) -> Report:
     }
     mesh = document.placement.mesh
     cost, no_cost = cost_of_usual_run(plan)
-    costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
+    lines = _LayerLines(plan, decisions, cost)
     return Report(
         model=document.model.name,
         architecture=document.model.architecture,
@@ -163,9 +50,8 @@ def summarise(plan: Plan) -> Report:
         parameters_on_tiles=parameters["analog"],
         parameters_look_up=parameters["look-up"],
         parameters_digital=parameters["digital"],
-        layers=[
-            _layer_line(plan, layer, decisions.get(layer.name, []), costs.get(layer.name)) for layer in document.layers
-        ],
+        mesh=list(mesh),
+        layers=[lines.line(layer) for layer in document.layers],
         matmuls=[
             MatmulLine(
                 name=matmul.name,
@@ -178,6 +64,9 @@ def summarise(plan: Plan) -> Report:
             )
             for matmul in document.matmuls
         ],
+        blocks=[line for layer in document.layers for line in _block_lines(plan, layer)],
+        calls=_call_lines(plan, cost),
+        decisions=[decision.model_dump(mode="json") for decision in document.decisions],
         weights=[
             WeightLine(
                 name=weight.name,
@@ -193,11 +82,12 @@ def summarise(plan: Plan) -> Report:
         calibration_samples=document.calibration.samples,
         cost=_cost_line(cost) if cost is not None else None,
         assignment=_assignment_line(document.assignment) if document.assignment is not None else None,
+        evaluations=kept_evaluations(plan),
         largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),
         checked_against=document.check.against if document.check else None,
         checked_relative_error=document.check.largest_relative_error if document.check else None,
         notes=document.notes,
-        warnings=[*_warnings(plan), *no_cost],
+        warnings=[*warnings_of(plan), *no_cost],
     )
 
 
@@ -211,6 +101,9 @@ def _cost_line(cost: CostEstimate) -> CostLine:
         area_mm2=cost.area_mm2,
         samples_per_second=cost.samples_per_second,
         components=cost.components,
+        attention_nj=cost.attention_nj,
+        attention_share_of_macs=cost.attention_share_of_macs,
+        with_cheaper_tiles=cost.with_cheaper_tiles(),
         not_modelled=cost.not_modelled,
         assumptions=cost.assumptions,
     )
@@ -232,70 +125,73 @@ def _assignment_line(record: AssignmentRecord) -> AssignmentLine:
     )
 
 
-def _layer_line(plan: Plan, layer: LayerRecord, decisions: list[str], cost: LayerCost | None) -> LayerLine:
-    document = plan.document
-    target = document.chip.target(layer.target)
-    tile = target.tile if isinstance(target, AnalogTarget) else None
-    offered = len(layer.blocks) * tile.rows * tile.columns if tile is not None else 0
-    first = layer.blocks[0].tile if layer.blocks else None
-    methods = {method.name: method for method in document.programming}
-    return LayerLine(
-        name=layer.name,
-        parts=[part.weight for part in layer.parts],
-        inputs=layer.inputs,
-        outputs=layer.outputs,
-        block_rows=len(layer.row_splits),
-        block_columns=len(layer.column_splits),
-        tiles=len(layer.blocks),
-        utilisation=layer.inputs * layer.outputs / offered if offered else 0.0,
-        target=layer.target,
-        programming=layer.programming,
-        devices_per_weight=2 * methods[layer.programming].pairs if layer.programming else 0,
-        drift_compensation=target.drift_compensation if isinstance(target, AnalogTarget) else None,
-        clip_deviations=layer.clip_deviations,
-        uses=len(layer.uses),
-        input_ranges=[use.input_range for use in layer.uses],
-        channel_scale=layer.has_channel_scale,
-        first_tile={"chip": first.chip, "row": first.row, "column": first.column} if first else None,
-        energy_nj=cost.total_nj if cost is not None else None,
-        latency_ns=cost.latency_ns if cost is not None else None,
-        reason=layer.reason,
-        decisions=decisions,
-    )
+def _block_lines(plan: Plan, layer: LayerRecord) -> Iterator[BlockLine]:
+    target = plan.document.chip.target(layer.target)
+    if not isinstance(target, AnalogTarget):
+        return
+    cells = int(target.tile.rows) * int(target.tile.columns)
+    for block in layer.blocks:
+        used = (block.rows[1] - block.rows[0]) * (block.columns[1] - block.columns[0]) / cells
+        place = block.tile
+        yield BlockLine(layer.name, place.chip, place.row, place.column, list(block.rows), list(block.columns), used)
 
 
-def _poor_ranges(plan: Plan) -> dict[str, float]:
-    """Layers on tiles that converters alone disturb a lot at the best range there is -> their simulated error."""
-    on_tiles = {layer.name for layer in plan.document.layers if layer.blocks}
-    found: dict[str, float] = {}
-    for decision in plan.document.decisions:
-        layer = decision.subject.split(" use ")[0]
-        if decision.made_by == "calibrate" and layer in on_tiles:
-            errors = [figure.value for figure in decision.figures if figure.name == "simulated error"]
-            if errors and errors[0] > POOR:
-                found[layer] = max(errors[0], found.get(layer, 0.0))
-    return found
+def _call_lines(plan: Plan, cost: CostEstimate | None) -> list[CallLine]:
+    order = schedule(plan)
+    times = {call.node: (call.start_ns, call.end_ns) for call in cost.calls} if cost is not None else {}
+    return [
+        CallLine(node, *order.called[node], list(before), *times.get(node, (0.0, 0.0)))
+        for node, before in order.before.items()
+    ]
 
 
-def _range_warning(layer: str, error: float) -> str:
-    return (
-        f"no input range suits all inputs of {layer}: converters alone disturb its outputs by {error:.0%}; a range for "
-        "each vector (as on pcm-512-dynamic) or a digital unit would help"
-    )
+class _LayerLines:
+    """Makes the lines of layers, from what is known of all of them."""
 
+    def __init__(self, plan: Plan, decisions: dict[str, list[str]], cost: CostEstimate | None) -> None:
+        self.plan, self.decisions = plan, decisions
+        self.whole = cost.energy_nj if cost is not None else 0.0
+        self.costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
+        self.methods = {method.name: method for method in plan.document.programming}
+        self.range_errors = range_errors(plan)
+        self.losses = {
+            decision.subject: figure.value
+            for decision in plan.document.decisions
+            if decision.made_by == "assign_targets"
+            for figure in decision.figures
+            if figure.name == "loss"
+        }
 
-def _warnings(plan: Plan) -> list[str]:
-    document = plan.document
-    warnings = []
-    if document.calibration.automatic:
-        warnings.append(f"calibrated on an automatic set ({document.calibration.source}); your own data may differ")
-    warnings += [_range_warning(layer, error) for layer, error in _poor_ranges(plan).items()]
-    if document.placement.chips > 1:
-        warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
-    if not document.weights_of_model and document.model.parameters:
-        warnings.append(
-            "the plan is of an older version, which did not say where each parameter went; compile it again"
+    def line(self, layer: LayerRecord) -> LayerLine:
+        """One layer's."""
+        target = self.plan.document.chip.target(layer.target)
+        tile = target.tile if isinstance(target, AnalogTarget) else None
+        offered = len(layer.blocks) * tile.rows * tile.columns if tile is not None else 0
+        first = layer.blocks[0].tile if layer.blocks else None
+        cost = self.costs.get(layer.name)
+        return LayerLine(
+            name=layer.name,
+            parts=[part.weight for part in layer.parts],
+            inputs=layer.inputs,
+            outputs=layer.outputs,
+            block_rows=len(layer.row_splits),
+            block_columns=len(layer.column_splits),
+            tiles=len(layer.blocks),
+            utilisation=layer.inputs * layer.outputs / offered if offered else 0.0,
+            target=layer.target,
+            programming=layer.programming,
+            devices_per_weight=2 * self.methods[layer.programming].pairs if layer.programming else 0,
+            drift_compensation=target.drift_compensation if isinstance(target, AnalogTarget) else None,
+            clip_deviations=layer.clip_deviations,
+            uses=len(layer.uses),
+            input_ranges=[use.input_range for use in layer.uses],
+            channel_scale=layer.has_channel_scale,
+            first_tile={"chip": first.chip, "row": first.row, "column": first.column} if first else None,
+            energy_nj=cost.total_nj if cost is not None else None,
+            energy_share=cost.total_nj / self.whole if cost is not None and self.whole else None,
+            latency_ns=cost.latency_ns if cost is not None else None,
+            predicted_loss=self.losses.get(layer.name),
+            range_error=self.range_errors.get(layer.name),
+            reason=layer.reason,
+            decisions=self.decisions.get(layer.name, []),
         )
-    if not document.layers:
-        warnings.append("no layer was found: nothing runs on tiles")
-    return warnings

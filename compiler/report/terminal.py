@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tilewright.compiler.engineering import NANO, engineering
-from tilewright.compiler.report.summary import LayerLine, Report
+from tilewright.compiler.report.lines import LayerLine, Report
 
 
 def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:

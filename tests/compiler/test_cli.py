@@ -297,6 +297,11 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("report", "missing"): "no plan folder",
         ("report", "empty"): "plan.json",
         ("report", small_plan_folder, "--format", "jsn"): "did you mean 'json'",
+        ("report", small_plan_folder, small_plan_folder, "--format", "csv"): "format csv is of one plan, 2 were given",
+        ("report", *[small_plan_folder] * 3, "--format", "html"): "html compares two plans, 3 were given",
+        ("report", small_plan_folder, "--format", "onnx"): "name a file to write it to with -o",
+        ("report", small_plan_folder, "-o", "no/such/report.html"): "does not exist",
+        ("report", small_plan_folder, "-o", "names.npz", "--format", "html"): "exists already",
         (*run_on, "missing.npz"): "no file",
         (*run_on, "bad.npz"): "not a readable .npz",
         (*run_on, "objects.npz"): "not a readable .npz",
@@ -418,3 +423,16 @@ def test_cost(run, small_plan_folder):
     assert first["energy_nj"] == pytest.approx(sum(first["components"].values()))
     (other,) = json.loads(run("cost", small_plan_folder, "--preset", "nature-2023-measured", "--json")[1])
     assert other["status"] == "measured"
+
+
+def test_reports_are_written_by_their_ending(run, small_plan_folder, tmp_path):
+    for ending, words in (("html", "<!doctype html>"), ("csv", "model,chip,name"), ("md", "### "), ("json", '"model"')):
+        code, _, err = run("report", small_plan_folder, "-o", f"report.{ending}")
+        assert code == 0 and words in (tmp_path / f"report.{ending}").read_text() and "written to" in err
+    assert run("report", small_plan_folder, "-o", "placed.onnx")[0] == 0
+    assert run("report", small_plan_folder, "--format", "trace", "-o", "trace.json")[0] == 0
+    assert json.loads((tmp_path / "trace.json").read_text())["displayTimeUnit"] == "ns"
+    code, out, _ = run("report", small_plan_folder, small_plan_folder, "--format", "csv-summary")
+    assert code == 0 and len(out.splitlines()) == 3
+    code, out, _ = run("report", small_plan_folder, small_plan_folder, "--format", "html")
+    assert code == 0 and "Two plans" in out

@@ -1,0 +1,101 @@
+"""The network with its placement as an ONNX file, for viewers such as Netron. It is for looking at, not for running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tilewright.runtime.names import layer_path, matmul_path
+from tilewright.runtime.plan import InputRecord, LayerRecord, MatmulRecord, NodeRecord, OutputRecord, Plan
+from tilewright.targets.errors import InputError
+
+DOMAIN = "tilewright"
+OPSET = 1
+
+
+def placed_onnx(plan: Plan) -> bytes:
+    """The graph's nodes, layers and products with their target, tiles and ranges as attributes, without weights.
+
+    Raises ``InputError`` where the package onnx is missing.
+    """
+    try:
+        from onnx import TensorProto, helper
+    except ImportError as error:
+        raise InputError(f"writing ONNX needs the package onnx: pip install 'tilewright[onnx]' ({error})") from error
+    document = plan.document
+    layers = {layer_path(layer.name): layer for layer in document.layers}
+    matmuls = {matmul_path(matmul.name): matmul for matmul in document.matmuls}
+    nodes, outputs = [], []
+    for record in document.graph:
+        if record.op == "placeholder":
+            continue
+        if record.op == "output":
+            outputs = list(_operands(record.args))
+            continue
+        kind, attributes = _described(record, layers, matmuls)
+        nodes.append(
+            helper.make_node(
+                kind, list(_operands([record.args, record.kwargs])), [record.name], name=record.name, domain=DOMAIN,
+                **attributes,
+            )
+        )  # fmt: skip
+    placeholders = [record.name for record in document.graph if record.op == "placeholder"]
+
+    def values(names: list[str], known: Sequence[InputRecord | OutputRecord]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(
+                name, getattr(TensorProto, TYPES.get(one.dtype, "UNDEFINED")), list(one.shape)
+            )
+            for name, one in zip(names, known, strict=True)
+        ]
+
+    inputs, ends = values(placeholders, document.inputs), values(outputs, document.outputs)
+    graph = helper.make_graph(nodes, document.model.name, inputs, ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(DOMAIN, OPSET)], producer_name="tilewright")
+    for key, value in (("target", document.chip.name), ("tiles", str(document.placement.tiles))):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    return bytes(model.SerializeToString())
+
+
+TYPES = {
+    "float32": "FLOAT", "float16": "FLOAT16", "bfloat16": "BFLOAT16", "float64": "DOUBLE", "int64": "INT64",
+    "int32": "INT32", "int16": "INT16", "int8": "INT8", "uint8": "UINT8", "bool": "BOOL",
+}  # fmt: skip
+
+
+def _described(
+    record: NodeRecord, layers: dict[str, LayerRecord], matmuls: dict[str, MatmulRecord]
+) -> tuple[str, dict[str, Any]]:
+    """What a viewer shows as a node's kind, and its attributes."""
+    if record.op == "get_attr":
+        return "Constant", {"tensor": record.target}
+    if record.op == "call_function":
+        literals = [item for item in record.args if isinstance(item, bool | int | float | str)]
+        return record.target.split(".")[1], {
+            "function": record.target,
+            **({"literals": str(literals)} if literals else {}),
+        }
+    if record.target in layers:
+        layer = layers[record.target]
+        about: dict[str, Any] = {
+            "layer": layer.name, "target": layer.target, "shape": [layer.inputs, layer.outputs],
+            "tiles": [f"{b.tile.chip}:{b.tile.row},{b.tile.column}" for b in layer.blocks] or ["none"],
+            "reason": layer.reason,
+        }  # fmt: skip
+        return "AnalogLayer" if layer.blocks else "DigitalLayer", about
+    matmul = matmuls[record.target]
+    return "AttentionProduct", {"product": matmul.name, "unit": matmul.operands, "reason": matmul.reason}
+
+
+def _operands(value: Any) -> Iterator[str]:
+    """Names of the nodes that arguments speak of."""
+    if isinstance(value, dict):
+        if set(value) == {"node"}:
+            yield str(value["node"])
+        else:
+            for item in value.values():
+                yield from _operands(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _operands(item)

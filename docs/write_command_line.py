@@ -1,0 +1,31 @@
+"""Write docs/command_line.md from the program's own help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from tilewright.compiler.cli.app import app
+
+PATH = Path(__file__).with_name("command_line.md")
+HEAD = """# The command line
+
+Generated from the code by `make command-line`; a test compares them. Results go to standard output, all else to
+standard error. Wrong input ends in one sentence and exit code 2, an interrupt in code 130; every command takes
+`--json`.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    command = get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="tilewright"), name="tilewright")
+    return HEAD + "\n" + text.partition("\n")[2].strip() + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(page(), encoding="utf-8")
+    print(f"wrote {PATH}")
