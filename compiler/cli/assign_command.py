@@ -47,7 +47,10 @@ def assign_command(
         typer.Option("--assign", help="PATTERN=TARGET: layers that have no choice. May be repeated; the last counts."),
     ] = None,
     criterion: Annotated[
-        str, typer.Option(help="Whose figures are losses: divergence, task, output-noise, gradient or weight-error.")
+        str,
+        typer.Option(
+            help="Whose figures are losses: divergence, task, output-noise, gradient, product-error or weight-error."
+        ),
     ] = "gradient",
     method: Annotated[str, typer.Option(help="exact; or macs or rank, which are greedy.")] = "exact",
     at: Annotated[str, typer.Option(help="Sizes of the inputs that energy and latency are of.")] = "",

@@ -24,8 +24,8 @@ def sensitivity_command(
     criterion: Annotated[
         list[str] | None,
         typer.Option(
-            help="divergence, task, output-noise, gradient or weight-error. May be repeated; divergence and gradient "
-            "if none is named."
+            help="divergence, task, output-noise, gradient, product-error or weight-error. May be repeated; "
+            "divergence and gradient if none is named."
         ),
     ] = None,
     inputs: options.Inputs = None,

@@ -61,6 +61,7 @@ COLUMNS = (
     Column("utilisation", "used", lambda layer: layer.utilisation if layer.tiles else None, _share, number=True),
     Column("uses", "uses", lambda layer: layer.uses, number=True),
     Column("largest_range", "range", _largest_range, _figure, number=True),
+    Column("clip_deviations", "clipped at", lambda layer: layer.clip_deviations, _figure, number=True),
     Column("range_error", "range error", lambda layer: layer.range_error, _figure, number=True),
     Column("predicted_loss", "loss", lambda layer: layer.predicted_loss, _figure, number=True),
     Column("energy_nj", "energy", lambda layer: layer.energy_nj, _energy, number=True),

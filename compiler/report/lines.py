@@ -35,6 +35,8 @@ class LayerLine:
     latency_ns: float | None
     predicted_loss: float | None
     """By the assignment's criterion, where targets were chosen together."""
+    sensitivities: dict[str, float]
+    """By criterion, what ``tilewright sensitivity`` found for it on its target, as far as that is kept."""
     range_error: float | None
     """Of its outputs, from converters alone, at the worst use's range; None where no range was chosen by it."""
     reason: str

@@ -18,6 +18,7 @@ from tilewright.compiler.report.lines import (
     WeightLine,
 )
 from tilewright.compiler.report.warnings import range_errors, warnings_of
+from tilewright.compiler.sensitivity.measure import kept_figures
 from tilewright.runtime.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
@@ -154,6 +155,7 @@ class _LayerLines:
         self.costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
         self.methods = {method.name: method for method in plan.document.programming}
         self.range_errors = range_errors(plan)
+        self.kept = kept_figures(plan)
         self.losses = {
             decision.subject: figure.value
             for decision in plan.document.decisions
@@ -191,6 +193,7 @@ class _LayerLines:
             energy_share=cost.total_nj / self.whole if cost is not None and self.whole else None,
             latency_ns=cost.latency_ns if cost is not None else None,
             predicted_loss=self.losses.get(layer.name),
+            sensitivities={name: values[layer.name] for name, values in self.kept.items() if layer.name in values},
             range_error=self.range_errors.get(layer.name),
             reason=layer.reason,
             decisions=self.decisions.get(layer.name, []),

@@ -21,16 +21,19 @@ from tilewright.compiler.sensitivity.criteria import (
     WeightError,
     check_task,
 )
+from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import Samples, samples_of
 from tilewright.runtime.evaluate import data_sha256, make_task
-from tilewright.runtime.measurements import MeasurementLog
+from tilewright.runtime.measurements import MeasurementLog, read_measurements
 from tilewright.runtime.plan import LayerRecord, Plan
 from tilewright.runtime.plan_io import readable_json
 from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError, nearest
 
-ALL: tuple[type[Criterion], ...] = (MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, WeightError)
+ALL: tuple[type[Criterion], ...] = (
+    MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, ProductError, WeightError,
+)  # fmt: skip
 CRITERIA = {criterion.name: criterion for criterion in ALL}
 DEFAULT = ("divergence", "gradient")
 CACHE_FILE = "sensitivity.jsonl"
@@ -195,6 +198,20 @@ def _figures(
 def targets_of(layer: LayerRecord) -> list[str]:
     """The targets that a layer may run on."""
     return [option.target for option in layer.options] or [layer.target]
+
+
+def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
+    """Criterion -> layer -> the last figure that is kept of the target that it is on; nothing is measured."""
+    path = plan.folder / CACHE_FILE if plan.folder is not None else None
+    if path is None or not path.is_file():
+        return {}
+    on, sha256 = {layer.name: layer.target for layer in plan.document.layers}, options_sha256(plan)
+    found: dict[str, dict[str, float]] = {}
+    for entry in read_measurements(path):
+        criterion, layer = entry.get("criterion"), entry.get("layer")
+        if entry.get("plan") == sha256 and criterion in CRITERIA and entry.get("target") == on.get(str(layer)):
+            found.setdefault(str(criterion), {})[str(layer)] = entry["value"]
+    return found
 
 
 def options_sha256(plan: Plan) -> str:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from tilewright.compiler.retarget import on_target
 from tilewright.compiler.sensitivity.criteria import Criterion
+from tilewright.compiler.sensitivity.product import exact_layer
 from tilewright.compiler.sensitivity.samples import Batch
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.layers import DigitalLinear
 from tilewright.runtime.names import layer_path
 from tilewright.runtime.plan import LayerRecord
 from tilewright.runtime.session import Session
@@ -103,9 +103,7 @@ class PropagatedError(Criterion):
     def _projected(self, layer: LayerRecord, repeat: int) -> float:
         session = self.setting.session(self.setting.plan, layer, repeat)
         module = session.module.get_submodule(layer_path(layer.name))
-        weight = self.setting.plan.tensors
-        exact = DigitalLinear(weight[f"{layer_path(layer.name)}.weight"].float(), None)
-        exact.bias = weight[f"{layer_path(layer.name)}.bias"].float() if layer.has_bias else None
+        exact = exact_layer(self.setting.plan, layer)
         projections = torch.zeros(PROBES, SAMPLES, dtype=torch.float64)
         for use in range(len(layer.uses)):
             gradients = self.seen.get((layer.name, use))

@@ -225,3 +225,15 @@ def test_reports_need_neither_the_model_nor_what_compiles_it(plans, tmp_path):
         )
         assert done.returncode == 0, done.stderr
         assert file.stat().st_size > 500
+
+
+def test_kept_sensitivities_are_shown_of_the_target_that_a_layer_is_on(plans, tmp_path):
+    plan = tilewright.load(plans[1].save(tmp_path / "plan"))
+    found = tilewright.measure_sensitivity(plan, ["product-error"], inputs=padded_batch(4, 12), repeats=1)
+    report = summarise(tilewright.load(tmp_path / "plan"))
+    for layer in report.layers:
+        assert layer.sensitivities == {"product-error": found.of("product-error")[layer.name, layer.target]}
+    page = report_page(report)
+    assert "product-error" in page and "gradient, by which targets were chosen" in page
+    (tmp_path / "plan" / "sensitivity.jsonl").write_text('nonsense\n[]\n{"value": "x"}\n{"value": 1, "plan": []}\n')
+    assert not any(layer.sensitivities for layer in summarise(tilewright.load(tmp_path / "plan")).layers)

@@ -84,6 +84,22 @@ def test_of_one_layer_all_that_matters_is_its_weights():
     assert divergence == pytest.approx(weights, rel=0.1)
 
 
+def test_the_product_error_is_that_of_the_layer_on_its_chip(plan):
+    """By hand: the layer's inputs from the digital reference, through the same chip."""
+    found = measured(plan, "product-error", repeats=1).of("product-error")
+    reference = tilewright.Session(plan, ideal=True)
+    seen = {}
+    module = reference.module.get_submodule("on_tiles.layers.2")
+    module.register_forward_hook(lambda _, arguments, y: seen.update(x=arguments[0], y=y))
+    reference(x=X[:32])
+    layer = plan.layer("layers.2")
+    chip = tilewright.Session(plan, 0, alone=layer).advance_to("1d").module.get_submodule("on_tiles.layers.2")
+    noisy = chip(seen["x"], 0)
+    expected = float((noisy - seen["y"]).norm() / seen["y"].norm())
+    assert found["layers.2", "pcm-512"] == pytest.approx(expected, rel=0.2), "other reads, the same weights"
+    assert found["layers.2", "digital-int8"] < 0.02 < found["layers.2", "pcm-512"]
+
+
 def test_output_noise_is_that_of_the_ftj_protocol():
     """Each row-block adds γ α N(0, 1) to each column: Σ γ² α² over ‖y‖²."""
     torch.manual_seed(0)

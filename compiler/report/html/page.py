@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from importlib.resources import files
 from typing import Any
 
@@ -32,8 +33,8 @@ LEGEND = (("tile", "on tiles"), ("digital", "on digital units"), ("attention", "
 
 def report_page(report: Report) -> str:
     """One self-contained HTML file."""
-    sensitivity = _sensitivity(report)
-    missing = {"map": not report.blocks, "sensitivity": sensitivity is None}
+    sensitivities = _sensitivities(report)
+    missing = {"map": not report.blocks, "sensitivity": not sensitivities}
     kinds = {layer.name: "tile" if layer.tiles else "digital" for layer in report.layers}
     kinds |= {matmul.name: "attention" for matmul in report.matmuls}
     targets = {layer.name: layer.target for layer in report.layers}
@@ -59,7 +60,7 @@ def report_page(report: Report) -> str:
         components=component_chart(report.cost) if report.cost else None,
         amdahl=amdahl_chart(report.cost) if report.cost else None,
         layer_costs=_layer_costs(report),
-        sensitivity=sensitivity,
+        sensitivities=sensitivities,
         assignment_keys=keys,
         assignment_rows=rows,
         accuracy=[(evaluation, accuracy_chart(evaluation)) for evaluation in report.evaluations],
@@ -155,26 +156,37 @@ def _layer_costs(report: Report) -> Markup | None:
     return bar_chart("Energy of a run by layer", bars)
 
 
-def _sensitivity(report: Report) -> Markup | None:
-    known = [layer for layer in report.layers if layer.predicted_loss is not None]
-    if not known or report.assignment is None:
-        return None
-    known.sort(key=lambda layer: -(layer.predicted_loss or 0.0))
+def _sensitivities(report: Report) -> list[tuple[str, Markup]]:
+    """A chart for each criterion: the assignment's, and what is kept of others."""
+    charts: dict[str, dict[str, float]] = {}
+    if report.assignment is not None:
+        losses = {layer.name: layer.predicted_loss for layer in report.layers if layer.predicted_loss is not None}
+        charts[f"{report.assignment.criterion}, by which targets were chosen"] = losses
+    for layer in report.layers:
+        for criterion, value in layer.sensitivities.items():
+            if report.assignment is None or criterion != report.assignment.criterion:
+                charts.setdefault(criterion, {})[layer.name] = value
+    return [(title, _layer_bars(report, title, values)) for title, values in charts.items() if values]
+
+
+def _layer_bars(report: Report, title: str, values: dict[str, float]) -> Markup:
+    """One bar a layer, the largest first."""
+    layers = {layer.name: layer for layer in report.layers}
     bars = [
-        Bar(layer.name, [(layer.predicted_loss or 0.0, "tile" if layer.tiles else "digital")],
-            f"{layer.predicted_loss:.3g} on {layer.target}")
-        for layer in known
-    ]  # fmt: skip
-    return bar_chart(f"Sensitivity by layer: {report.assignment.criterion}", bars)
+        Bar(
+            name,
+            [(max(value, 0.0), "tile" if layers[name].tiles else "digital")],
+            f"{value:.3g} on {layers[name].target}",
+        )
+        for name, value in sorted(values.items(), key=lambda item: -item[1])
+        if math.isfinite(value)
+    ]
+    return bar_chart(f"{title}, by layer", bars)
 
 
 def _ranges(report: Report) -> Markup | None:
-    known = [layer for layer in report.layers if layer.range_error is not None]
-    bars = [
-        Bar(layer.name, [(layer.range_error or 0.0, "tile" if layer.tiles else "digital")], f"{layer.range_error:.3g}")
-        for layer in known
-    ]
-    return bar_chart("Simulated error of each layer at its range", bars) if bars else None
+    known = {layer.name: layer.range_error for layer in report.layers if layer.range_error is not None}
+    return _layer_bars(report, "Simulated error at its range", known) if known else None
 
 
 def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -48,7 +48,7 @@ if (table) {
 const canvas = byId("map-canvas");
 if (canvas) {
   const [meshRows, meshColumns] = data.mesh;
-  const size = Math.max(6, Math.min(28, Math.floor(900 / meshColumns)));
+  const size = Math.max(6, Math.min(28, Math.floor((canvas.parentElement.clientWidth - 16) / meshColumns)));
   const context = canvas.getContext("2d");
   let chip = 0, selected = null;
   const tiles = new Map(); // chip -> (row * columns + column -> block)
@@ -62,6 +62,7 @@ if (canvas) {
     const dark = root.dataset.theme === "dark";
     const kind = byId("map-colour").value;
     if (kind === "utilisation") return `hsl(210 70% ${dark ? 20 + 45 * block[6] : 90 - 55 * block[6]}%)`;
+    if (kind === "block") return `hsl(${hue(block[4][0] / 64 + 7 * (block[5][0] / 64))} 55% ${dark ? 55 : 50}%)`;
     const number = kind === "target" ? targets.indexOf(data.layers[block[0]].target) : block[0];
     return `hsl(${hue(number)} 55% ${dark ? 55 : 50}%)`;
   };

@@ -1,0 +1,68 @@
+"""The error of a layer's own product on its target, with the inputs that it really has: the MVM error."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.passes.observe import watching
+from tilewright.compiler.retarget import on_target
+from tilewright.compiler.sensitivity.criteria import Criterion
+from tilewright.runtime.layers import DigitalLinear
+from tilewright.runtime.names import bias_key, layer_path, weight_key
+from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.runtime.session import Session
+
+
+def exact_layer(plan: Plan, layer: LayerRecord) -> DigitalLinear:
+    """The layer in full precision."""
+    bias = plan.tensors[bias_key(layer.name)].float() if layer.has_bias else None
+    return DigitalLinear(plan.tensors[weight_key(layer.name)].float(), bias)
+
+
+class ProductError(Criterion):
+    """‖ŷ - y‖ / ‖y‖ of the layer's products, padding and all; the rest of the network is not asked."""
+
+    name, unit = "product-error", "‖ŷ-y‖/‖y‖"
+    meaning = "error of the layer's own products on its target (MVM error), with the network's inputs"
+
+    @cached_property
+    def seen(self) -> dict[tuple[str, int], list[Tensor]]:
+        """The inputs of every use [rows, in], from one run of the digital reference."""
+        found: dict[tuple[str, int], list[Tensor]] = {}
+        reference = Session(self.setting.plan, ideal=True)
+
+        def watcher(name: str) -> Any:
+            def see(arguments: tuple[Any, ...]) -> None:
+                x, use = arguments[0], arguments[1] if len(arguments) > 1 else 0
+                found.setdefault((name, use), []).append(x.reshape(-1, x.shape[-1]))
+
+            return see
+
+        watchers = {layer_path(layer.name): watcher(layer.name) for layer in self.setting.plan.document.layers}
+        with watching(reference.module, watchers):
+            for batch in self.setting.samples().batches:
+                reference.run(batch.inputs, samples=batch.numbers)
+        return found
+
+    @torch.inference_mode()
+    def figure(self, layer: LayerRecord, target: str) -> float:
+        """Mean over chips."""
+        setting = self.setting
+        moved, exact = on_target(layer, target, setting.plan.document.chip), exact_layer(setting.plan, layer)
+        errors = []
+        for repeat in setting.chips(target):
+            session = setting.session(setting.plan, moved, repeat)
+            module = session.module.get_submodule(layer_path(layer.name))
+            wrong = size = 0.0
+            for use in range(len(layer.uses)):
+                x = torch.cat(self.seen.get((layer.name, use), [torch.zeros(0, layer.inputs)]))
+                y = exact(x)
+                wrong += float((module(x, use) - y).double().square().sum())
+                size += float(y.double().square().sum())
+            errors.append((wrong / size) ** 0.5 if size else 0.0)
+        return mean(errors)
