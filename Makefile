@@ -40,8 +40,7 @@ test-peers: $(READY)
 
 # The report's page in a real browser: needs Debian's package chromium, or another Chromium on the path.
 test-browser: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[browser]' --no-build-isolation
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation --no-deps -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
 
 lint types: $(READY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -365,8 +366,20 @@ class Plan:
                 return layer
         raise InputError(f"the plan has no layer {name!r}; {nearest(name, [x.name for x in self.document.layers])}")
 
+    def _repr_html_(self) -> str:
+        """A small table for a notebook; ``tilewright.summarise`` says more."""
+        placement = self.document.placement
+        rows = {
+            "model": self.document.model.name,
+            "chip": self.document.chip.name,
+            "layers": len(self.document.layers),
+            "tiles": f"{placement.tiles} on {placement.chips} chip(s), {placement.utilisation:.1%} used",
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
+
     def __repr__(self) -> str:
-        """A line for a notebook."""
+        """A line for a terminal."""
         placement = self.document.placement
         return (
             f"Plan({self.document.model.name!r} on {self.document.chip.name}: {len(self.document.layers)} layers, "

@@ -50,6 +50,13 @@ def _largest_range(layer: LayerLine) -> float | None:
     return max((value for value in layer.input_ranges if value is not None), default=None)
 
 
+def _sensitivity(layer: LayerLine) -> float | None:
+    """The loss that its target was chosen by, or what is kept of the criteria of the outputs' divergence."""
+    kept = (layer.sensitivities.get(criterion) for criterion in ("divergence", "gradient"))
+    known = [layer.predicted_loss, *kept]
+    return next((value for value in known if value is not None), None)
+
+
 COLUMNS = (
     Column("name", "layer", lambda layer: layer.name),
     Column("inputs", "inputs", lambda layer: layer.inputs, number=True),
@@ -63,7 +70,7 @@ COLUMNS = (
     Column("largest_range", "range", _largest_range, _figure, number=True),
     Column("clip_deviations", "clipped at", lambda layer: layer.clip_deviations, _figure, number=True),
     Column("range_error", "range error", lambda layer: layer.range_error, _figure, number=True),
-    Column("predicted_loss", "loss", lambda layer: layer.predicted_loss, _figure, number=True),
+    Column("sensitivity", "sensitivity", _sensitivity, _figure, number=True),
     Column("energy_nj", "energy", lambda layer: layer.energy_nj, _energy, number=True),
     Column("energy_share", "of all", lambda layer: layer.energy_share, _share, number=True),
     Column("latency_ns", "latency", lambda layer: layer.latency_ns, _time, number=True),

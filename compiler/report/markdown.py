@@ -14,7 +14,7 @@ LAYER_COLUMNS = (
     "target",
     "tiles",
     "utilisation",
-    "predicted_loss",
+    "sensitivity",
     "energy_nj",
     "latency_ns",
 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tilewright.runtime.plan import Plan
 
+SATURATING = 1.2
+"""The largest input in parts of the range, from which a reader is told that inputs saturate."""
+SHOWN = 3
+"""Names that a warning gives."""
 POOR = 0.25
 """A simulated error of a layer's outputs, from converters alone, that is worth a warning."""
 
@@ -27,6 +33,52 @@ def _range_warning(layer: str, error: float) -> str:
     )
 
 
+def _cuts(plan: Plan) -> list[str]:
+    """Inputs and weights that saturate, because cutting them was found to be better or was asked for."""
+    layers = {layer.name for layer in plan.document.layers}
+    cut: dict[str, float] = {}
+    for decision in plan.document.decisions:
+        name = decision.subject.split(" use ")[0]
+        if decision.made_by == "calibrate" and name in layers:
+            largest = [option.figures[0].value for option in decision.rejected if option.choice == "abs-max"]
+            chosen = [figure.value for figure in decision.figures if figure.name == "range"]
+            if largest and chosen and largest[0] > SATURATING * chosen[0]:
+                cut[name] = max(cut.get(name, 0.0), largest[0] / chosen[0])
+    warnings = []
+    if cut:
+        worst = max(cut, key=lambda name: cut[name])
+        warnings.append(
+            f"the largest inputs saturate in {_layers(cut)}: their ranges are cut where that lowers the error, most in "
+            f"{worst}, to 1/{cut[worst]:.3g} of the largest input"
+        )
+    clipped = [layer.name for layer in plan.document.layers if layer.clip_deviations is not None]
+    if clipped:
+        why = "as the target asks or where it lowers the error"
+        warnings.append(f"the largest weights are cut in {_layers(clipped)}, {why}")
+    return warnings
+
+
+def _matrices_left(plan: Plan) -> list[str]:
+    """Matrices that no layer holds, though they multiply activations."""
+    left = [
+        weight
+        for weight in plan.document.weights_of_model
+        if weight.place == "digital" and not weight.layers and len(weight.shape) > 1
+        and not weight.reason.startswith(("added to", "scale or offset", "stored again", "no output"))
+    ]  # fmt: skip
+    if not left:
+        return []
+    reasons = "; ".join(dict.fromkeys(weight.reason for weight in left))
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    shown = ", ".join(weight.name for weight in left[:SHOWN]) + more
+    return [f"{len(left)} matrices are on no target ({shown}): {reasons}"]
+
+
+def _layers(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:SHOWN])
+    return f"{len(names)} layer{'s' if len(names) != 1 else ''} ({shown}{', ...' if len(names) > SHOWN else ''})"
+
+
 def warnings_of(plan: Plan) -> list[str]:
     """All of them, in sentences."""
     document = plan.document
@@ -39,6 +91,7 @@ def warnings_of(plan: Plan) -> list[str]:
         for layer, error in range_errors(plan).items()
         if layer in on_tiles and error > POOR
     ]
+    warnings += _cuts(plan) + _matrices_left(plan)
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
     if not document.weights_of_model and document.model.parameters:

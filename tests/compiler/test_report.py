@@ -74,3 +74,23 @@ def test_a_layer_that_no_range_suits_is_named():
     target = tilewright.load_target("pcm-512", {"tile.input_range": own})
     dynamic = summarise(tilewright.compile(layer, target, example_inputs=x))
     assert not any("no input range" in warning for warning in dynamic.warnings)
+
+
+def test_what_saturates_is_told():
+    """One input a hundred times the others: the range is cut. And weights, where the target asks for it."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 32)
+    x[0, 0] = 1000
+    model = nn.Sequential(nn.Linear(32, 8))
+    warnings = " ".join(summarise(tilewright.compile(model, "pcm-512", example_inputs=x)).warnings)
+    assert "the largest inputs saturate in 1 layer (0)" in warnings and "most in 0, to 1/" in warnings
+    rule = {"rule": "deviations", "deviations": {"value": 2, "unit": "1", "source": "test"}}
+    target = tilewright.load_target("pcm-512", {"tile.weight_clipping": rule})
+    warnings = " ".join(summarise(tilewright.compile(model, target, example_inputs=torch.randn(64, 32))).warnings)
+    assert "the largest weights are cut in 1 layer (0)" in warnings
+
+
+def test_matrices_on_no_target_are_told():
+    plan = tilewright.compile(nn.Conv2d(8, 8, 3, groups=8), example_inputs=torch.randn(4, 8, 9, 9))
+    assert any("1 matrices are on no target (weight): " in warning and "depthwise" in warning
+               for warning in summarise(plan).warnings)  # fmt: skip

@@ -168,6 +168,11 @@ def test_the_onnx_file_shows_where_everything_is(plans):
     assert all(name in made for node in model.graph.node for name in node.input), "every edge has two ends"
 
 
+def test_notebooks_show_plans(plans):
+    html = plans[0]._repr_html_()
+    assert html.startswith("<table>") and "&lt;script&gt;" in html and "pcm-512-mixed" in html
+
+
 def test_notebooks_show_the_sums(report):
     html = report._repr_html_()
     assert html.startswith("<table>") and "&lt;script&gt;" in html and f"<td>{report.tiles}</td>" in html
