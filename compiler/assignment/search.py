@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
 from scipy.stats import t as student
 
-from tilewright.compiler.assignment.assign import METHODS, Assigned, apply, chosen_criterion, make_problem, run_method
+from tilewright.compiler.assignment.assign import chosen_criterion, make_problem, run_methods
 from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import ENERGY, LOSS, Choice
+from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
 from tilewright.runtime.evaluate import data_sha256, make_task
 from tilewright.runtime.measurements import MeasurementLog
@@ -90,13 +91,12 @@ def assign_for_accuracy(
     if minimise == LOSS:
         raise InputError("the loss is what the accuracy limits; minimise energy, latency, tiles, digital-macs or area")
     criterion = chosen_criterion(sensitivity, criterion)
-    problem = make_problem(plan, sensitivity, criterion, minimise, {}, sizes, preset, fixed)
+    request = Request(minimise, {}, criterion, "exact", sensitivity.seconds)
+    problem = make_problem(plan, sensitivity, request, sizes, preset, fixed)
 
     def built(choice: Choice) -> Assigned:
-        figures = problem.figures(choice)
-        limits = {LOSS: figures[LOSS]}
-        choices = {name: run_method(name, problem, minimise, limits) for name in METHODS}
-        return apply(plan, problem, choice, choices, sensitivity, criterion, minimise, limits, "exact")
+        within = replace(request, limits={LOSS: problem.figures(choice)[LOSS]})
+        return written(plan, problem, choice, run_methods(problem, within), within)
 
     trials: list[Trial] = []
     measure = _Measure(plan, make_task(plan, task, data, limit), data_sha256(Path(data), limit), wanted, confidence,

@@ -69,7 +69,7 @@ def assign_command(
 ) -> None:
     """Choose every layer's target: the least loss under budgets, the least cost under a loss, or under an accuracy."""
     from tilewright.compiler.assignment import assign, assign_for_accuracy
-    from tilewright.compiler.assignment.assign import validate
+    from tilewright.compiler.assignment.validation import validate
     from tilewright.compiler.sensitivity import measure_sensitivity
     from tilewright.compiler.sensitivity.samples import samples_of
     from tilewright.runtime.atomic_folder import check_destination

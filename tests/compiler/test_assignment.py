@@ -11,11 +11,12 @@ from torch import nn
 
 import tilewright
 from tilewright.compiler.assignment.amounts import parse_budgets, readable
-from tilewright.compiler.assignment.assign import assign, validate
+from tilewright.compiler.assignment.assign import assign
 from tilewright.compiler.assignment.exact import closest, keeps, solve
 from tilewright.compiler.assignment.greedy import GREEDY
 from tilewright.compiler.assignment.problem import LATENCY, LOSS, UNITS, Call, Option, Problem
 from tilewright.compiler.assignment.search import assign_for_accuracy
+from tilewright.compiler.assignment.validation import validate
 from tilewright.compiler.cost import estimate_cost
 from tilewright.compiler.cost.schedule import Schedule
 from tilewright.compiler.sensitivity import measure_sensitivity

@@ -1,0 +1,46 @@
+"""Does an assigned plan do what was predicted? It is run, on chips that had no part in the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import mean
+
+from tilewright.compiler.assignment.written import Assigned
+from tilewright.compiler.sensitivity.divergence import Divergence
+from tilewright.compiler.sensitivity.samples import Samples
+from tilewright.runtime.plan import Figure
+from tilewright.runtime.session import Session
+from tilewright.runtime.spread import standard_error
+from tilewright.runtime.times import parse_time
+
+
+def validate(
+    assigned: Assigned,
+    samples: Samples,
+    *,
+    outputs: list[str] | None = None,
+    time: str | float = "1mo",
+    repeats: int = 3,
+    seed: int = 1,
+    on_chip: Callable[[int, int, str], None] | None = None,
+) -> dict[str, float]:
+    """Run the assigned plan, attention units and all, on fresh chips; what comes out goes into its record.
+
+    seed: should be another than the one that sensitivities were measured with. Returns the divergence's mean and, of
+    several chips, its standard error.
+    """
+    plan = assigned.plan
+    divergence = Divergence(plan, samples, outputs)
+    seconds, values = parse_time(time), []
+    for repeat in range(repeats):
+        values.append(divergence.of(Session(plan, seed, repeat=repeat).advance_to(seconds)))
+        if on_chip:
+            on_chip(repeat + 1, repeats, f"chip {repeat} of seed {seed}")
+    error = standard_error(values)
+    found = {"divergence": mean(values), **({} if error is None else {"standard error": error})}
+    assigned.record.measured = [
+        *(Figure(name=name, value=value, unit="1") for name, value in found.items()),
+        Figure(name="chips", value=repeats, unit="chip"),
+        Figure(name="seed", value=seed, unit="1"),
+    ]
+    return found
