@@ -32,6 +32,18 @@ def integer_product(vectors: Tensor, matrix: Tensor) -> Tensor:
     return torch._int_mm(vectors, matrix.T)
 
 
+def two_digit_product(high: tuple[Tensor, Tensor], low: tuple[Tensor, Tensor], base: int) -> Tensor:
+    """``base · (high vectors @ matrix.T) + (low vectors @ matrix.T)`` as float32, rounded once.
+
+    high, low: (vectors, matrix) as of ``integer_product``; base: a power of two. The sum is made of whole numbers where
+    32 bits hold it, which gives the same float32 and is faster.
+    """
+    upper, lower = integer_product(*high), integer_product(*low)
+    if upper.dtype == torch.int32 and high[0].shape[1] * 128 * 128 * (base + 1) < 2**31:
+        return upper.mul_(base).add_(lower).to(torch.float32)
+    return upper.to(torch.float32).mul_(base).add_(lower)
+
+
 @cache
 def eight_bit_products_are_exact() -> bool:
     """Whether this processor's int8 product keeps extreme sums; some instruction sets saturate at 16 bits."""

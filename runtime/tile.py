@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tilewright.runtime.converters import FINE, bent_levels, read_out, to_levels
-from tilewright.runtime.integer_product import integer_product
+from tilewright.runtime.integer_product import integer_product, two_digit_product
 from tilewright.targets.spec import AnalogTarget, Tile
 
 HIGH, LOW = 64, 128
@@ -23,8 +23,8 @@ HIGH, LOW = 64, 128
 LARGEST = 127 / HIGH
 """The largest weight on the grid; where a larger one appears the grid is made coarser by a power of two."""
 
-SQUARE_DIGIT = 128
-"""x² of an 8-bit input is split into two digits of this base, each an int8."""
+DIGIT_BITS = 7
+"""x² of an 8-bit input is split into two digits of so many bits, each an int8."""
 
 
 class GridMatrix:
@@ -43,8 +43,8 @@ class GridMatrix:
 
     def multiply(self, levels: Tensor, unit: float) -> Tensor:
         """``levels @ matrix.T · unit`` as float32. levels: [M, rows] whole numbers."""
-        product = integer_product(levels, self.high).to(torch.float32).mul_(LOW)
-        return product.add_(integer_product(levels, self.low)).mul_(unit * self.coarser / (HIGH * LOW))
+        product = two_digit_product((levels, self.high), (levels, self.low), LOW)
+        return product.mul_(unit * self.coarser / (HIGH * LOW))
 
 
 class Magnitudes:
@@ -146,16 +146,16 @@ class TileRow:
         power = (self.tile.short_term_read_noise * step) ** 2
         if not power:
             return torch.tensor(self.output_variance)
-        squares = levels.to(torch.int32).square_()
+        wide = levels.to(torch.int16 if levels.dtype == torch.int8 else torch.int32)
+        squares = wide * wide  # as whole numbers: square() goes through a power
         if not self.noise_follows_weights:
             energy = squares.to(torch.float64).sum(dim=1, keepdim=True).to(torch.float32)
             return energy.mul_(power * self.significance_power).add_(self.output_variance)
         magnitudes = self.magnitudes.steps
         if levels.dtype == torch.int8:
-            digits = squares // SQUARE_DIGIT
-            rest = squares.sub_(digits, alpha=SQUARE_DIGIT)
-            variance = integer_product(digits.to(torch.int8), magnitudes).to(torch.float32).mul_(SQUARE_DIGIT)
-            variance.add_(integer_product(rest.to(torch.int8), magnitudes))
+            digits, rest = squares >> DIGIT_BITS, squares & (2**DIGIT_BITS - 1)
+            high, low = digits.to(torch.int8), rest.to(torch.int8)
+            variance = two_digit_product((high, magnitudes), (low, magnitudes), 2**DIGIT_BITS)
         else:
             variance = integer_product(squares, magnitudes).to(torch.float32)
         return variance.mul_(power * self.magnitudes.unit).add_(self.output_variance)
