@@ -1,6 +1,8 @@
 """What full noise costs: time of a noisy pass over that of the same plan's digital reference, interleaved.
 
-python benchmarks/noise_ratio.py PLAN [--batch 8] [--length 128] [--runs 10]
+    OMP_WAIT_POLICY=passive python benchmarks/noise_ratio.py PLAN [--batch 8] [--length 128] [--runs 10]
+
+The command line sets the variable by itself; without it OpenMP's idle threads spin and take the processor from draws.
 """
 
 from __future__ import annotations

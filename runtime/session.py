@@ -21,6 +21,7 @@ from tilewright.runtime.names import (
     matmul_path,
     weight_key,
 )
+from tilewright.runtime.parallel import in_parallel
 from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
 from tilewright.runtime.times import parse_time
 from tilewright.runtime.units import DigitalMatmul, DigitalUnitLinear, UnitMatmul
@@ -69,14 +70,17 @@ class Session:
         }
         self._methods = {method.name: method for method in plan.document.programming}
         self._next_sample = 0
-        self._analog: list[AnalogLinear] = []
-        modules: dict[str, nn.Module] = {}
-        for layer in plan.document.layers:
+
+        def build(layer: LayerRecord) -> nn.Module:
             full_precision = ideal or (alone is not None and alone.name != layer.name)
-            record = layer if alone is None or full_precision else alone
-            modules[layer_path(layer.name)] = self._layer(record, full_precision)
+            return self._layer(layer if alone is None or full_precision else alone, full_precision)
+
+        modules: dict[str, nn.Module] = {}
+        for layer, module in zip(plan.document.layers, in_parallel(build, plan.document.layers), strict=True):
+            modules[layer_path(layer.name)] = module
             if on_layer:
                 on_layer(layer.name)
+        self._analog = [module for module in modules.values() if isinstance(module, AnalogLinear)]
         for matmul in plan.document.matmuls:
             modules[matmul_path(matmul.name)] = self._matmul(matmul, full_precision=ideal or alone is not None)
         graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
@@ -92,7 +96,7 @@ class Session:
         target = self.plan.document.chip.target(layer.target)
         if isinstance(target, DigitalTarget):
             return DigitalUnitLinear(weight, bias, target, [use.input_range or 1.0 for use in layer.uses])
-        module = AnalogLinear(
+        return AnalogLinear(
             layer.name,
             weight,
             bias,
@@ -106,8 +110,6 @@ class Session:
             if layer.has_calibration
             else None,
         )
-        self._analog.append(module)
-        return module
 
     def _matmul(self, matmul: MatmulRecord, full_precision: bool) -> nn.Module:
         if full_precision or matmul.operands == "fp32":
@@ -123,8 +125,8 @@ class Session:
         """
         self.seconds = parse_time(time)
         self._next_sample = 0
-        for layer in self._analog:
-            layer.advance_to(self.seconds)
+        advanced = in_parallel(lambda layer: layer.advance_to(self.seconds), self._analog)
+        for layer, _ in zip(self._analog, advanced, strict=True):
             if on_layer:
                 on_layer(layer.name)
         return self

@@ -1,4 +1,10 @@
-"""The command line: tilewright compile, report, run, evaluate, targets."""
+"""The command line: one file a command."""
+
+import os
+
+# Idle threads of OpenMP spin while others draw random numbers, and take the processor from them; asleep they cost
+# nothing (docs/performance.md). It must be said before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from tilewright.compiler.cli.app import main
 
