@@ -52,6 +52,8 @@ def _example(name: str) -> str:
 def readable(name: str, value: float) -> str:
     """A figure with four digits and its unit, in the prefix that fits."""
     unit = UNITS[name]
+    if math.isnan(value):
+        return "unknown"
     if unit in ("nJ", "ns"):
         return engineering(value * NANO, unit[1:], digits=4)
     return f"{value:.4g}" + (f" {unit}" if unit not in ("1", "tile", "MAC") else "")

@@ -13,6 +13,7 @@ from tilewright.compiler.assignment.problem import (
     LATENCY,
     LOSS,
     Problem,
+    check_known,
     check_measures,
     known_preset,
     problem_of,
@@ -73,7 +74,10 @@ def make_problem(
     """The problem, with checks of what is asked for."""
     check_measures([request.minimise, *request.limits])
     needed = any(name in COSTLY for name in (request.minimise, *request.limits))
-    return problem_of(plan, sensitivity.of(request.criterion), sizes, known_preset(plan, preset, needed), fixed)
+    figures = known_preset(plan, preset, needed)
+    problem = problem_of(plan, sensitivity.of(request.criterion), sizes, figures, fixed)
+    check_known(problem, [request.minimise, *request.limits], figures)
+    return problem
 
 
 def chosen_criterion(sensitivity: Sensitivity, criterion: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from tilewright.compiler.assignment.exact import keeps
@@ -55,4 +56,9 @@ def _cheapest(options: list[Option], minimise: str) -> Option:
     """By what is minimised; where that is the loss, by energy, or by the fewest digital MACs where none is known."""
     if minimise != LOSS:
         return min(options, key=lambda option: option.figures[minimise])
-    return min(options, key=lambda option: (option.figures[ENERGY], -option.figures[TILES]))
+    return min(options, key=lambda option: (_or_zero(option.figures[ENERGY]), -option.figures[TILES]))
+
+
+def _or_zero(figure: float) -> float:
+    """Zero for what is not known."""
+    return 0.0 if math.isnan(figure) else figure

@@ -15,6 +15,7 @@ from tilewright.compiler.sensitivity.measure import targets_of
 from tilewright.runtime.operations import count_operations
 from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.loading import target_names
 from tilewright.targets.spec import AnalogTarget, Cost
 
 LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", "tiles", "digital-macs", "area"
@@ -90,9 +91,9 @@ def problem_of(
 ) -> Problem:
     """The problem of a plan. losses: (layer, target) -> figure of a sensitivity criterion.
 
-    preset: as of ``estimate_cost``; without one energy, latency and area are zero and cannot have budgets. fixed:
-    patterns of layer names -> target, which leave no choice. Raises ``InputError`` for patterns and targets that are
-    not there.
+    preset: as of ``estimate_cost``. Energy and latency of what it says nothing of are NaN, and cannot have budgets.
+    fixed: patterns of layer names -> target, which leave no choice. Raises ``InputError`` for patterns and targets that
+    are not there.
     """
     document, operations = plan.document, count_operations(plan, sizes)
     chip = document.chip
@@ -109,8 +110,8 @@ def problem_of(
             cost = cost_of_layer(layer.name, shape, vectors, target, chip, preset or EMPTY)
             figures = {
                 LOSS: max(loss, 0.0),  # noise that helped was luck
-                ENERGY: cost.total_nj,
-                LATENCY: cost.latency_ns,
+                ENERGY: cost.known_energy_nj,
+                LATENCY: cost.known_latency_ns,
                 TILES: float(cost.tiles),
                 DIGITAL_MACS: 0.0 if isinstance(target, AnalogTarget) else float(cost.macs),
                 AREA: cost.area_mm2,
@@ -135,6 +136,19 @@ def _fixed(whole: CostEstimate | None) -> dict[str, float]:
     if whole is None:
         return {}
     return {ENERGY: whole.energy_nj - sum(layer.total_nj for layer in whole.layers)}
+
+
+def check_known(problem: Problem, names: Iterable[str], preset: Cost | None) -> None:
+    """Raise ``InputError`` where a figure is asked for that the preset does not know of some target."""
+    for name in names:
+        for options in problem.options.values():
+            for option in options:
+                if math.isnan(option.figures[name]):
+                    known = f"the cost preset {preset.name} says nothing" if preset is not None else "nothing is known"
+                    raise InputError(
+                        f"{known} of the {name} of {option.target}, so it can be neither minimised nor limited; name "
+                        f"another preset, one of: {', '.join(target_names('cost'))}"
+                    )
 
 
 def known_preset(plan: Plan, preset: str | Cost | None, needed: bool) -> Cost | None:

@@ -11,9 +11,10 @@ from statistics import mean
 
 from scipy.stats import t as student
 
+from tilewright.compiler.assignment.amounts import readable
 from tilewright.compiler.assignment.assign import chosen_criterion, make_problem, run_methods
 from tilewright.compiler.assignment.exact import solve
-from tilewright.compiler.assignment.problem import ENERGY, LOSS, Choice
+from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
 from tilewright.runtime.evaluate import data_sha256, make_task
@@ -214,6 +215,6 @@ def _record(measure: _Measure, trial: Trial, wanted: float, confidence: float, r
 def _fails(trial: Trial, wanted: float, confidence: float) -> str:
     return (
         f"no assignment was found with A* of {wanted:.2%} or more at {confidence:.0%} confidence; the closest has "
-        f"{trial.normalised:.2%}, at least {trial.lower:.2%}, with energy {trial.predicted['energy']:.4g} nJ, "
-        f"{trial.predicted['tiles']:g} tiles and {trial.predicted['digital-macs']:.4g} digital MACs"
+        f"{trial.normalised:.2%}, at least {trial.lower:.2%}, with energy {readable(ENERGY, trial.predicted[ENERGY])}, "
+        f"{trial.predicted[TILES]:g} tiles and {trial.predicted[DIGITAL_MACS]:.4g} digital MACs"
     )

@@ -41,10 +41,12 @@ def cost_command(
     first = found[0]
     output.print(f"[bold]{escape(first.preset)}[/], {first.status} figures", soft_wrap=True)
     output.print(_totals(found))
-    output.print(_components(found))
+    if any(one.components for one in found):
+        output.print(_components(found))
     if layers:
         output.print(_layers(first))
-    output.print(_cheaper(found))
+    if any(layer.tiles for layer in first.layers) and first.energy_nj:
+        output.print(_cheaper(found))
     for line in _attention(first):
         output.print(line, markup=False, soft_wrap=True)
     for line in first.assumptions:
@@ -68,9 +70,9 @@ def _table(title: str, first: str, headings: list[str]) -> Table:
 def _totals(found: list[CostEstimate]) -> Table:
     table = _table("one run", "", [_size(one) for one in found])
     rows = {
-        "energy": [engineering(one.energy_nj * NANO, "J") for one in found],
-        "energy a token": [engineering(one.energy_nj * NANO / one.tokens, "J") for one in found],
-        "latency": [engineering(one.latency_ns * NANO, "s") for one in found],
+        "energy": [engineering(one.energy_nj * NANO or None, "J") for one in found],
+        "energy a token": [engineering(one.energy_nj * NANO / one.tokens or None, "J") for one in found],
+        "latency": [engineering(one.latency_ns * NANO or None, "s") for one in found],
         "pipelined, samples a second": [engineering(one.samples_per_second, "") for one in found],
         "operations a joule": [engineering(one.operations_per_joule, "") for one in found],
         "area of tiles in use": [f"{one.area_mm2:.4g} mm2" for one in found],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from tilewright.runtime.splitting import split_columns, split_rows
@@ -32,8 +33,18 @@ class LayerCost:
 
     @property
     def total_nj(self) -> float:
-        """The sum over components."""
+        """The sum over components that are modelled."""
         return sum(self.energy_nj.values())
+
+    @property
+    def known_energy_nj(self) -> float:
+        """The same; NaN for work of which no energy is modelled at all."""
+        return self.total_nj if self.energy_nj or not self.macs else math.nan
+
+    @property
+    def known_latency_ns(self) -> float:
+        """The latency; NaN for work of which no time is modelled."""
+        return self.latency_ns if self.latency_ns or not self.macs else math.nan
 
 
 def cost_of_layer(

@@ -103,8 +103,8 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
     if report.cost is not None:
         cost, size = report.cost, sizes_text(report.cost.sizes)
         rows += [
-            ("energy", _energy(cost.energy_nj), f"a run of {size}"),
-            ("latency", _time(cost.latency_ns), f"{cost.preset}, {cost.status}"),
+            ("energy", engineering(cost.energy_nj * NANO or None, "J"), f"a run of {size}"),
+            ("latency", engineering(cost.latency_ns * NANO or None, "s"), f"{cost.preset}, {cost.status}"),
             ("pipelined", engineering(cost.samples_per_second, "") + " samples/s", "every tile busy"),
             ("area", f"{cost.area_mm2:.4g} mm2", "of the tiles in use"),
         ]

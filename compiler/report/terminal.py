@@ -66,7 +66,7 @@ def _cost_lines(report: Report) -> list[str]:
     if cost is None:
         return ["  cost         nothing is known of this hardware's cost"]
     size = ", ".join(f"{name} {size}" for name, size in cost.sizes.items())
-    figures = f"{engineering(cost.energy_nj * NANO, 'J')}, {engineering(cost.latency_ns * NANO, 's')}"
+    figures = f"{engineering(cost.energy_nj * NANO or None, 'J')}, {engineering(cost.latency_ns * NANO or None, 's')}"
     area = f", {cost.area_mm2:.4g} mm2 of tiles" if cost.area_mm2 else ""
     gaps = f"; {len(cost.not_modelled)} things are not modelled, see: tilewright cost" if cost.not_modelled else ""
     return [f"  cost         {figures}{area} a run ({escape(size)}; {escape(cost.preset)}, {cost.status}{gaps})"]

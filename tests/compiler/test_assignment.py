@@ -210,10 +210,27 @@ def test_without_cost_figures_tiles_and_losses_can_still_be_limited(plan, sensit
     bare = tilewright.Plan(plan.document.model_copy(update={"chip": load_chip("pcm-512-mixed").model_copy(
         update={"cost": None})}), plan.tensors)  # fmt: skip
     made = assign(bare, sensitivity, budgets={"tiles": 2})
-    assert made.predicted["tiles"] <= 2 and made.predicted["energy"] == 0
+    assert made.predicted["tiles"] <= 2 and math.isnan(made.predicted["energy"])
     with pytest.raises(InputError, match="name a preset"):
         assign(bare, sensitivity, budgets={"energy": "1uJ"})
     assert assign(bare, sensitivity, budgets={"energy": "1uJ"}, preset=load_cost("projected-14nm")).predicted["energy"]
+
+
+def test_what_a_preset_does_not_know_is_not_taken_for_free(plan, sensitivity):
+    """The HERMES core's figures say nothing of digital units: these must not win for costing nothing."""
+    hermes = load_cost("hermes-measured")
+    with pytest.raises(InputError, match="hermes-measured says nothing of the energy of pcm-512, so it can be neither"):
+        assign(plan, sensitivity, minimise="energy", preset=hermes)
+    torch.manual_seed(0)
+    small = tilewright.compile(nn.Linear(40, 8), "hermes-64", example_inputs=X)
+    figures = measure_sensitivity(small, ["gradient"], inputs={"input": X})
+    for options in ({"minimise": "energy"}, {"budgets": {"latency": "1us"}}):
+        with pytest.raises(InputError, match=r"hermes-measured says nothing of the (energy|latency) of digital-int8"):
+            assign(small, figures, **options)
+    made = assign(small, figures, minimise="tiles")
+    assert made.predicted["tiles"] == 0 and math.isnan(made.predicted["energy"])
+    assert "energy" not in {figure.name for figure in made.record.predicted}
+    assert readable("energy", made.predicted["energy"]) == "unknown"
 
 
 @pytest.mark.parametrize(

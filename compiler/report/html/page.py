@@ -194,9 +194,11 @@ def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]
     found = report.assignment
     if found is None:
         return [], []
-    keys = list(found.predicted)
     rows = {f"{found.method} (this plan)": found.predicted, **found.compared}
-    return keys, [
-        (name, [f"{figures[key]:.4g}" if key in figures else "none found" for key in keys])
-        for name, figures in rows.items()
-    ]
+    keys = list(dict.fromkeys(key for figures in rows.values() for key in figures))
+
+    def cells(figures: dict[str, float]) -> list[str]:
+        missing = "unknown" if figures else "none found"
+        return [f"{figures[key]:.4g}" if key in figures else missing for key in keys]
+
+    return keys, [(name, cells(figures)) for name, figures in rows.items()]
