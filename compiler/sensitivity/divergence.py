@@ -8,6 +8,7 @@ from torch import Tensor
 from tilewright.compiler.sensitivity.samples import Batch, Samples
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.session import Session
+from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
 MASK = "attention_mask"
@@ -21,7 +22,10 @@ class Divergence:
     """
 
     def __init__(self, plan: Plan, samples: Samples, outputs: list[str] | None = None) -> None:
-        """Run the digital reference. outputs: the plan's outputs that count; all with fractions if None."""
+        """Run the digital reference. outputs: the plan's outputs that count; all with fractions if None.
+
+        Raises ``InputError`` for outputs that are not there or hold no fractions.
+        """
         self.samples = samples
         known = [record.name for record in plan.document.outputs]
         for name in outputs or []:
@@ -33,6 +37,11 @@ class Divergence:
         for batch in samples.batches:
             found = reference.run(batch.inputs, samples=batch.numbers)
             wanted = outputs or [name for name, value in found.items() if value.is_floating_point()]
+            for name in wanted:
+                if not found[name].is_floating_point():
+                    raise InputError(
+                        f"output {name!r} holds {dtype_name(found[name].dtype)}: only fractions can diverge"
+                    )
             self.exact.append({name: self.masked(found[name], batch) for name in wanted})
         self.outputs = list(self.exact[0])
         if not self.outputs:

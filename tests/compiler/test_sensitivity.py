@@ -228,3 +228,19 @@ def test_correlations_need_three_layers_and_finite_figures():
                               example_inputs=torch.randn(16, 8))  # fmt: skip
     found = measure_sensitivity(plan, ["divergence", "gradient"], inputs={"input": torch.randn(16, 8)})
     assert found.correlations() == [] and all(math.isfinite(figure.value) for figure in found.figures)
+
+
+def test_whole_numbers_do_not_diverge():
+    class Classes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(40, 5)
+
+        def forward(self, x):
+            return {"logits": self.head(x), "class": self.head(x).argmax(-1)}
+
+    plan = tilewright.compile(Classes().eval(), "pcm-512", example_inputs=X)
+    found = measured(plan, "divergence", "gradient", repeats=1)
+    assert all(figure.value > 0 for figure in found.figures), "of all outputs, those with fractions count"
+    with pytest.raises(InputError, match="output 'class' holds int64: only fractions can diverge"):
+        measured(plan, "divergence", outputs=["class"])
