@@ -6,6 +6,9 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 DEMO_PLAN := demo-plan
 
+# Idle threads of OpenMP sleep instead of spinning beside those that draw random numbers (docs/performance.md).
+export OMP_WAIT_POLICY ?= passive
+
 .PHONY: demo test test-slow test-peers test-browser lint format types schema operators families command-line clean
 
 $(READY): pyproject.toml constraints.txt
