@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 PREFIXES = (
     (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
 )  # fmt: skip
@@ -17,3 +19,8 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
         return f"0 {unit}".strip()
     size, prefix = next((pair for pair in PREFIXES if abs(value) >= pair[0]), PREFIXES[-1])
     return f"{value / size:.{digits}g} {prefix}{unit}".strip()
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """Sizes of a run in words, as in: batch 1, sequence 128."""
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())

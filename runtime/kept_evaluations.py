@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
+from tilewright.runtime.atomic_file import write_whole
+from tilewright.runtime.measurements import json_lines, place_beside
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.plan_io import plan_sha256
 
@@ -19,15 +20,12 @@ def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
 
     Nothing is kept of a plan without a folder, or whose folder cannot be written.
     """
-    folder = plan.folder
-    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK):
+    path = place_beside(plan, FILE)
+    if path is None:
         return
-    sha256 = plan_sha256(plan)
-    others = [one for one in _read(plan) if _identity(one) != _identity({**evaluation, "plan": sha256})]
-    lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in [*others, {"plan": sha256, **evaluation}]]
-    beside = folder / f".{FILE}"
-    beside.write_text("".join(lines), encoding="utf-8")
-    beside.replace(folder / FILE)
+    new = {"plan": plan_sha256(plan), **evaluation}
+    lines = [one for one in _read(plan) if _identity(one) != _identity(new)] + [new]
+    write_whole(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines).encode())
 
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
@@ -45,17 +43,7 @@ def _identity(one: dict[str, Any]) -> str:
 def _read(plan: Plan) -> list[dict[str, Any]]:
     """The entries that are whole: the file is of a stranger as the plan is."""
     path = plan.folder / FILE if plan.folder is not None else None
-    if path is None or not path.is_file() or path.stat().st_size > LARGEST_FILE:
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        if _is_evaluation(one):
-            found.append(one)
-    return found
+    return [one for one in json_lines(path, LARGEST_FILE) if _is_evaluation(one)]
 
 
 def _is_evaluation(one: Any) -> bool:

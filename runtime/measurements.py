@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError
 
 LARGEST_FILE = 2**26  # bytes that are read of a stranger's file
@@ -59,15 +62,24 @@ class MeasurementLog:
         return self._name({**self.settings, **measurement}) in self._known
 
 
-def read_measurements(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a file that are whole, for reading alone: what else is in it is passed by."""
-    if path.stat().st_size > LARGEST_FILE:
+def place_beside(plan: Plan, file: str) -> Path | None:
+    """Where measurements of a plan are kept: in its folder; None if it has none that can be written."""
+    folder = plan.folder
+    return folder / file if folder is not None and folder.is_dir() and os.access(folder, os.W_OK) else None
+
+
+def json_lines(path: Path | None, largest: int = LARGEST_FILE) -> Iterator[Any]:
+    """The lines that are whole of a file that may be a stranger's; none if there is none, or of more bytes."""
+    if path is None or not path.is_file() or path.stat().st_size > largest:
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
+    """The measurements in a file, for reading alone: what else is in it is passed by."""
+    for entry in json_lines(path):
         value = entry.get("value") if isinstance(entry, dict) else None
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield entry

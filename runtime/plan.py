@@ -104,6 +104,11 @@ class Decision(Record):
     rejected: list[Alternative] = []
 
 
+def without_use(subject: str) -> str:
+    """What a decision is about: of "NAME use 2", which is one use of a layer, the layer."""
+    return subject.split(" use ")[0]
+
+
 class TilePosition(Record):
     """A physical crossbar."""
 

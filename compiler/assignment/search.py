@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, T
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
 from tilewright.runtime.evaluate import data_sha256, make_task
-from tilewright.runtime.measurements import MeasurementLog
+from tilewright.runtime.measurements import MeasurementLog, place_beside
 from tilewright.runtime.plan import AccuracyRecord, Plan
 from tilewright.runtime.plan_io import plan_sha256
 from tilewright.runtime.session import Session
@@ -169,9 +168,7 @@ class _Measure:
     ) -> None:
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
-        folder = plan.folder
-        path = folder / CACHE_FILE if folder is not None and os.access(folder, os.W_OK) else None
-        self.log = MeasurementLog(path, {"data": data, "seconds": seconds})
+        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
         key = {"plan": plan_sha256(plan), "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tilewright.compiler.finite_json import finite
+from tilewright.compiler.finite_json import json_text
 
 PIPED_WIDTH = 132
 """Columns where there is no terminal to ask."""
@@ -24,7 +23,7 @@ Advance = Callable[[int, int, str], None]
 
 def print_json(value: Any) -> None:
     """A result for machines. JSON has no NaN: what is not a finite number becomes null."""
-    print(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+    print(json_text(value))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.table import Table
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 
 if TYPE_CHECKING:
     from tilewright.compiler.cost import CostEstimate
@@ -55,10 +55,6 @@ def cost_command(
         output.print(f"not modelled: {line}", markup=False, soft_wrap=True)
 
 
-def _size(one: CostEstimate) -> str:
-    return ", ".join(f"{name} {size}" for name, size in one.sizes.items())
-
-
 def _table(title: str, first: str, headings: list[str]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold")
@@ -68,7 +64,7 @@ def _table(title: str, first: str, headings: list[str]) -> Table:
 
 
 def _totals(found: list[CostEstimate]) -> Table:
-    table = _table("one run", "", [_size(one) for one in found])
+    table = _table("one run", "", [sizes_text(one.sizes) for one in found])
     rows = {
         "energy": [engineering(one.energy_nj * NANO or None, "J") for one in found],
         "energy a token": [engineering(one.energy_nj * NANO / one.tokens or None, "J") for one in found],
@@ -84,7 +80,7 @@ def _totals(found: list[CostEstimate]) -> Table:
 
 
 def _components(found: list[CostEstimate]) -> Table:
-    table = _table("energy by component", "component", [_size(one) for one in found])
+    table = _table("energy by component", "component", [sizes_text(one.sizes) for one in found])
     for component in dict.fromkeys(name for one in found for name in one.components):
         cells = []
         for one in found:
@@ -97,7 +93,9 @@ def _components(found: list[CostEstimate]) -> Table:
 
 def _layers(one: CostEstimate) -> Table:
     table = _table(
-        f"by layer, {_size(one)}", "layer", ["target", "tiles", "reads", "energy", "share", "latency", "area"]
+        f"by layer, {sizes_text(one.sizes)}",
+        "layer",
+        ["target", "tiles", "reads", "energy", "share", "latency", "area"],
     )
     for layer in one.layers:
         share = f"{layer.total_nj / one.energy_nj:.1%}" if one.energy_nj else ""
@@ -123,7 +121,9 @@ def _attention(one: CostEstimate) -> list[str]:
 
 
 def _cheaper(found: list[CostEstimate]) -> Table:
-    table = _table("if tiles got cheaper: energy, attention's share of it", "by", [_size(one) for one in found])
+    table = _table(
+        "if tiles got cheaper: energy, attention's share of it", "by", [sizes_text(one.sizes) for one in found]
+    )
     columns = [one.with_cheaper_tiles() for one in found]
     for place, row in enumerate(columns[0]):
         cells = [

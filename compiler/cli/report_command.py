@@ -11,7 +11,7 @@ import typer
 
 from tilewright.compiler.cli.arrays import check_output_file
 from tilewright.compiler.cli.console import errors, output
-from tilewright.compiler.finite_json import finite
+from tilewright.compiler.finite_json import json_text
 from tilewright.runtime.atomic_file import write_whole
 from tilewright.targets.errors import InputError, nearest
 
@@ -85,7 +85,7 @@ def _print(plan: Plan, weights: bool) -> None:
 def _json(plans: list[Plan]) -> str:
     from tilewright.compiler.report import summarise
 
-    return json.dumps(finite(summarise(plans[0]).to_json()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(summarise(plans[0]).to_json()) + "\n"
 
 
 def _html(plans: list[Plan]) -> str:

@@ -136,8 +136,9 @@ def estimate_cost(
             components[component] = components.get(component, 0.0) + energy
     if any(product.energy_nj for product in attention):
         components["attention"] = sum(product.energy_nj for product in attention)
-    _add_beside(plan, operations, figures, components, missing, assumptions)
-    calls = _timeline(schedule(plan), _durations(operations, layers, attention))
+    order = schedule(plan)
+    _add_beside(plan, operations, order, figures, components, missing, assumptions)
+    calls = _timeline(order, _durations(operations, layers, attention))
     return CostEstimate(
         preset=figures.name,
         status=figures.status,
@@ -190,7 +191,7 @@ def _attention(plan: Plan, operations: Operations, preset: Cost) -> tuple[list[A
     units = int(plan.document.chip.attention.count)
     for matmul in plan.document.matmuls:
         macs, mac = operations.matmuls[matmul.name], preset.mac(matmul.operands)
-        energy, latency, _, gaps, guesses = cost_of_macs("attention", macs, matmul.operands, units, preset)
+        energy, latency, gaps, guesses = cost_of_macs("attention", macs, matmul.operands, units, preset)
         missing += gaps
         assumptions += guesses
         relative = (None, None) if mac is None else (_of_bf16(mac, preset), float(mac.relative_area))
@@ -207,6 +208,7 @@ def _of_bf16(mac: MacCost, preset: Cost) -> float | None:
 def _add_beside(
     plan: Plan,
     operations: Operations,
+    order: Schedule,
     preset: Cost,
     components: dict[str, float],
     missing: list[str],
@@ -221,7 +223,7 @@ def _add_beside(
         missing.append(f"softmax_and_norms: energy of {values:,} values of softmax, norms and activation functions")
     if any("data_movement" in component for component in components):
         return
-    hops = _value_hops(plan, operations, schedule(plan))
+    hops = _value_hops(plan, operations, order)
     if preset.data_movement is not None:
         components["data_movement"] = hops * float(preset.data_movement) * PICO
         assumptions += assumed("data movement", preset.data_movement)

@@ -100,14 +100,16 @@ def _on_tiles(name: str, shape: tuple[int, int], vectors: int, target: AnalogTar
 
 def _on_unit(name: str, macs: int, unit: DigitalTarget, chip: Chip, preset: Cost) -> LayerCost:
     count = next(int(units.count) for units in chip.digital if units.unit.name == unit.name)
-    products = cost_of_macs("digital_layers", macs, wider(unit.weights, unit.inputs), count, preset)
-    return LayerCost(name, unit.name, 0, 0, macs, *products)
+    energy, latency, missing, assumptions = cost_of_macs(
+        "digital_layers", macs, wider(unit.weights, unit.inputs), count, preset
+    )
+    return LayerCost(name, unit.name, 0, 0, macs, energy, latency, not_modelled=missing, assumptions=assumptions)
 
 
 def cost_of_macs(
     component: str, macs: int, number_format: str, units: int, preset: Cost
-) -> tuple[dict[str, float], float, float, tuple[str, ...], tuple[str, ...]]:
-    """Energy by component, time if all ``units`` share the work, area, what is not modelled, what is assumed."""
+) -> tuple[dict[str, float], float, tuple[str, ...], tuple[str, ...]]:
+    """Energy by component, time if all ``units`` share the work, what is not modelled, what is assumed."""
     missing, assumptions = [f"{component}: area"], []
     energy, latency = {}, 0.0
     mac = preset.mac(number_format)
@@ -121,7 +123,7 @@ def cost_of_macs(
     else:
         latency = macs / (float(preset.unit_throughput) * units)
         assumptions += assumed("products of a unit in a nanosecond", preset.unit_throughput)
-    return energy, latency, 0.0, tuple(missing), tuple(assumptions)
+    return energy, latency, tuple(missing), tuple(assumptions)
 
 
 def wider(one: str, other: str) -> str:

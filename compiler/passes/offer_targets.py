@@ -9,7 +9,7 @@ from tilewright.compiler.overrides import chosen_for, names_of_layers
 from tilewright.compiler.passes.calibrate import calibrate
 from tilewright.compiler.passes.choose_programming import choose_programming
 from tilewright.compiler.passes.clip_weights import clip_weights
-from tilewright.runtime.plan import Decision, LayerRecord, TargetOption
+from tilewright.runtime.plan import Decision, LayerRecord, TargetOption, without_use
 from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
 FIXED_A_TARGET = ("choose_programming", "clip_weights", "calibrate")
@@ -67,4 +67,4 @@ def _option(layer: LayerRecord, decisions: list[Decision]) -> TargetOption:
 
 def is_about(decision: Decision, layer: str) -> bool:
     """Whether a decision is about a layer, or one of its uses."""
-    return decision.subject == layer or decision.subject.startswith(f"{layer} use ")
+    return without_use(decision.subject) == layer

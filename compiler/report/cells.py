@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.report.lines import LayerLine, Report
 
 
@@ -118,8 +118,3 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         rows.append(("checked", f"{report.checked_relative_error:.1e}", f"from {report.checked_against}"))
     rows.append(("calibrated on", str(report.calibration_samples), f"samples, {report.calibration}"))
     return rows
-
-
-def sizes_text(sizes: dict[str, int]) -> str:
-    """Batch 1, sequence 128."""
-    return ", ".join(f"{name} {size}" for name, size in sizes.items())

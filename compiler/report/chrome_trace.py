@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tilewright.compiler.report.cells import sizes_text
+from tilewright.compiler.engineering import sizes_text
 from tilewright.compiler.report.lines import Report
 from tilewright.targets.errors import InputError
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.passes.fold_channel_scales import STAYS_DIGITAL
 from tilewright.compiler.passes.offer_targets import is_about
 from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
@@ -135,8 +135,7 @@ def _cost(plan: Plan, name: str) -> list[str]:
     costs |= {product.name: (product.energy_nj, product.latency_ns) for product in run.attention}
     energy, latency = costs[name]
     share = f", {energy / run.energy_nj:.1%} of the whole" if run.energy_nj else ""
-    size = ", ".join(f"{dimension} {length}" for dimension, length in run.sizes.items())
     return [
-        f"In a run of {size} it takes {engineering(energy * NANO, 'J')}{share}, and {engineering(latency * NANO, 's')} "
-        f"({run.preset}, {run.status})."
+        f"In a run of {sizes_text(run.sizes)} it takes {engineering(energy * NANO, 'J')}{share}, and "
+        f"{engineering(latency * NANO, 's')} ({run.preset}, {run.status})."
     ]

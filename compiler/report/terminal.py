@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.report.lines import LayerLine, Report
 
 
@@ -65,11 +65,11 @@ def _cost_lines(report: Report) -> list[str]:
     cost = report.cost
     if cost is None:
         return ["  cost         nothing is known of this hardware's cost"]
-    size = ", ".join(f"{name} {size}" for name, size in cost.sizes.items())
     figures = f"{engineering(cost.energy_nj * NANO or None, 'J')}, {engineering(cost.latency_ns * NANO or None, 's')}"
     area = f", {cost.area_mm2:.4g} mm2 of tiles" if cost.area_mm2 else ""
     gaps = f"; {len(cost.not_modelled)} things are not modelled, see: tilewright cost" if cost.not_modelled else ""
-    return [f"  cost         {figures}{area} a run ({escape(size)}; {escape(cost.preset)}, {cost.status}{gaps})"]
+    run = f"{escape(sizes_text(cost.sizes))}; {escape(cost.preset)}, {cost.status}"
+    return [f"  cost         {figures}{area} a run ({run}{gaps})"]
 
 
 def _assignment_lines(report: Report) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tilewright.runtime.plan import Plan
+from tilewright.runtime.plan import Plan, without_use
 
 SATURATING = 1.2
 """The largest input in parts of the range, from which a reader is told that inputs saturate."""
@@ -18,7 +18,7 @@ def range_errors(plan: Plan) -> dict[str, float]:
     """Layers -> what converters alone do to their outputs at the best range there is, of the worst use."""
     found: dict[str, float] = {}
     for decision in plan.document.decisions:
-        layer = decision.subject.split(" use ")[0]
+        layer = without_use(decision.subject)
         if decision.made_by == "calibrate":
             errors = [figure.value for figure in decision.figures if figure.name == "simulated error"]
             if errors:
@@ -38,7 +38,7 @@ def _cuts(plan: Plan) -> list[str]:
     layers = {layer.name for layer in plan.document.layers}
     cut: dict[str, float] = {}
     for decision in plan.document.decisions:
-        name = decision.subject.split(" use ")[0]
+        name = without_use(decision.subject)
         if decision.made_by == "calibrate" and name in layers:
             largest = [option.figures[0].value for option in decision.rejected if option.choice == "abs-max"]
             chosen = [figure.value for figure in decision.figures if figure.name == "range"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import Samples, samples_of
 from tilewright.runtime.evaluate import data_sha256, make_task
-from tilewright.runtime.measurements import MeasurementLog, read_measurements
+from tilewright.runtime.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan import LayerRecord, Plan
 from tilewright.runtime.plan_io import readable_json
 from tilewright.runtime.times import parse_time
@@ -152,7 +151,9 @@ def measure_sensitivity(
     for name in dict.fromkeys(criteria):
         check_task(CRITERIA[name], prepared)
         made.append(CRITERIA[name](setting))
-    log = MeasurementLog(cache_path(plan), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed})
+    log = MeasurementLog(
+        place_beside(plan, CACHE_FILE), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed}
+    )
     figures = list(_figures(plan, made, setting, log, data_sha256(Path(data), limit) if data else "", on_figure))
     source = taken[0].source if taken else "the task's data" if prepared else "none"
     return Sensitivity(
@@ -203,8 +204,6 @@ def targets_of(layer: LayerRecord) -> list[str]:
 def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
     """Criterion -> layer -> the last figure that is kept of the target that it is on; nothing is measured."""
     path = plan.folder / CACHE_FILE if plan.folder is not None else None
-    if path is None or not path.is_file():
-        return {}
     on, sha256 = {layer.name: layer.target for layer in plan.document.layers}, options_sha256(plan)
     found: dict[str, dict[str, float]] = {}
     for entry in read_measurements(path):
@@ -234,9 +233,3 @@ def options_sha256(plan: Plan) -> str:
         ],
     }
     return hashlib.sha256(readable_json(content).encode()).hexdigest()
-
-
-def cache_path(plan: Plan) -> Path | None:
-    """Where a plan's figures are kept; None if it has no folder that can be written."""
-    folder = plan.folder
-    return folder / CACHE_FILE if folder is not None and os.access(folder, os.W_OK) else None

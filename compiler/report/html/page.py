@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.finite_json import finite
-from tilewright.compiler.report.cells import COLUMNS, Cell, layer_cells, sizes_text, totals
+from tilewright.compiler.report.cells import COLUMNS, Cell, layer_cells, totals
 from tilewright.compiler.report.difference import Difference, as_text
 from tilewright.compiler.report.html.charts import (
     Bar,
@@ -23,6 +23,7 @@ from tilewright.compiler.report.html.charts import (
     network_chart,
 )
 from tilewright.compiler.report.lines import Report
+from tilewright.runtime.plan import without_use
 
 SECTIONS = {
     "summary": "Summary", "map": "Chip map", "layers": "Layers", "network": "Network", "cost": "Cost",
@@ -140,7 +141,7 @@ def _by_subject(report: Report) -> dict[str, list[dict[str, Any]]]:
     """Decisions about a layer, its uses with it, or about a product or all."""
     subjects: dict[str, list[dict[str, Any]]] = {}
     for decision in report.decisions:
-        subject = decision["subject"].split(" use ")[0]
+        subject = without_use(decision["subject"])
         subjects.setdefault(subject, []).append({key: value for key, value in decision.items() if key != "subject"})
     return subjects
 
