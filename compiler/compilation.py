@@ -54,7 +54,7 @@ class Traced:
     outputs: list[OutputRecord]
     dimensions: dict[str, DimensionRecord]
     examples: list[Inputs]
-    """Inputs of several sizes to compare the graph with the model on."""
+    """Inputs of several sizes to compare the graph with the model on; none without weights."""
     expected: list[list[Tensor]]
     """The model's own outputs for them."""
     original: Original | None
@@ -65,6 +65,8 @@ class Traced:
     copies: dict[str, str] = field(default_factory=dict)
     """Parameters that are stored again under another name -> the one that the graph reads."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
+    has_weights: bool = True
+    """Whether tensors have numbers. Those of a model's config alone are on the meta device."""
     notes: list[str] = field(default_factory=list)
     """What the frontend changed on the way, for the plan."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tilewright.compiler.check import compare_with_original
 from tilewright.compiler.compilation import Compilation, Traced
 from tilewright.compiler.overrides import EVERY_LAYER
-from tilewright.compiler.passes import PASSES
+from tilewright.compiler.passes import passes_for
 from tilewright.compiler.pipeline import OnPass, run_passes
 from tilewright.runtime.graph_io import encode_graph
 from tilewright.runtime.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
@@ -44,6 +44,7 @@ def compile(
     name: str | None = None,
     dynamic_shapes: Any = None,
     check: bool = False,
+    config_only: bool = False,
     on_pass: OnPass | None = None,
 ) -> Plan:
     """Compile a network for a target.
@@ -56,14 +57,20 @@ def compile(
     -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input name with samples along
     the first dimension; an automatic set if None, and the plan says so. check: run the original network beside the
     plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan; ``PassError`` if it is
-    too large. on_pass: called after each pass with (name, number, count, seconds).
+    too large. config_only: map a HuggingFace model from its config alone (a folder, a config.json or a hub name), of
+    any size: no weights are read, no range is calibrated, and the plan has tiles, cost and report but cannot be run; a
+    ``Module`` on the meta device is compiled in this way too. on_pass: called after each pass with (name, number,
+    count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
     """
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
-    traced = trace(model, example_inputs, calibration, name, dynamic_shapes)
+    if config_only and (calibration is not None or check):
+        what = "calibration" if calibration is not None else "check"
+        raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
+    traced = trace(model, example_inputs, calibration, name, dynamic_shapes, config_only=config_only)
     original = traced.original if check else None
     traced.original = None  # it holds the model, which may be as large as all that the passes work on
     compilation = Compilation(
@@ -74,7 +81,7 @@ def compile(
         wanted_targets=dict(assign or {}),
         wanted_programming=methods,
     )
-    run_passes(compilation, PASSES, on_pass)
+    run_passes(compilation, passes_for(traced), on_pass)
     plan = build_plan(compilation)
     check_plan(plan)
     if original is not None:
@@ -122,8 +129,16 @@ def trace(
     calibration: Calibrating,
     name: str | None,
     dynamic_shapes: Any,
+    *,
+    config_only: bool = False,
 ) -> Traced:
     """The graph of the model, by the frontend that fits it."""
+    if config_only and not (isinstance(model, str | Path) and not is_onnx(model)):
+        what = "an ONNX model" if is_onnx(model) else f"a {type(model).__name__}"
+        raise InputError(
+            f"config_only maps a HuggingFace folder, config.json or hub name, not {what}; a torch.nn.Module that was "
+            "built under torch.device('meta') is compiled without weights by itself"
+        )
     if isinstance(model, nn.Module):
         from tilewright.compiler.frontends.torch_module import trace_module
 
@@ -134,7 +149,7 @@ def trace(
     elif isinstance(model, str | Path):
         from tilewright.compiler.frontends.huggingface import trace_huggingface
 
-        traced = trace_huggingface(model, calibration)
+        traced = trace_huggingface(model, calibration, config_only=config_only)
     else:
         raise InputError(
             f"model is a {type(model).__name__}; it must be a folder, a hub name, an .onnx file, an onnx.ModelProto or "
@@ -187,7 +202,7 @@ def build_plan(compilation: Compilation) -> Plan:
         programming=list(compilation.methods.values()),
         graph=encode_graph(compilation.graph.graph),
         tensors={},
-        weights=UNSAVED,
+        weights=UNSAVED if traced.has_weights else None,
         tokenizer=[],
     )
     return Plan(document, _tensors(compilation), traced.tokenizer_files)

@@ -82,7 +82,8 @@ def _move(layer: LayerRecord, option: TargetOption, chip: Chip) -> list[Decision
     layer.has_channel_scale, layer.has_calibration = option.has_channel_scale, option.has_calibration
     for use, input_range in zip(layer.uses, option.input_ranges, strict=True):
         use.input_range = input_range
-    layer.blocks, target = [], chip.target(option.target)
+    layer.row_splits, layer.column_splits, layer.tiles = [], [], []
+    target = chip.target(option.target)
     return (
         [*option.decisions, split_layer(layer, target.tile)] if isinstance(target, AnalogTarget) else option.decisions
     )

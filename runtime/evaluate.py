@@ -85,6 +85,7 @@ def evaluate(
     kept in the plan's folder, if it has one that can be written, for reports to show.
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
+    plan.require_weights()
     for name, number in (("repeats", repeats), ("batch size", batch_size)):
         if number < 1:
             raise InputError(f"{name} is {number}, allowed is 1 or more")

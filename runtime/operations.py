@@ -126,9 +126,11 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
     matmuls = {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
     modules = {path: nn.Module() for path in [*layers, *matmuls]}
     graph = decode_graph(document.graph, set(modules), set(plan.tensors))
-    with FakeTensorMode() as mode, torch.inference_mode():
+    with FakeTensorMode(), torch.inference_mode():
         tensors: dict[str, Tensor] = {
-            key: mode.from_tensor(value) for key, value in plan.tensors.items() if not key.startswith(LAYER_PREFIX)
+            key: torch.empty(value.shape, dtype=value.dtype)
+            for key, value in plan.tensors.items()
+            if not key.startswith(LAYER_PREFIX)
         }
         inputs = [
             torch.zeros([chosen[size] if isinstance(size, str) else size for size in record.shape],

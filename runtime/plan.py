@@ -19,7 +19,7 @@ from torch import Tensor
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Dimension = int | str
 PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
@@ -43,7 +43,7 @@ class ModelIdentity(Record):
     name: str
     architecture: str
     source: str = Field(description="huggingface, onnx or torch")
-    sha256: Sha256 = Field(description="of the weights: names, types, shapes and bytes")
+    sha256: Sha256 = Field(description="of the weights: names, types, shapes, and bytes where there are weights")
     parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
     pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
 
@@ -109,22 +109,6 @@ def without_use(subject: str) -> str:
     return subject.split(" use ")[0]
 
 
-class TilePosition(Record):
-    """A physical crossbar."""
-
-    chip: Natural
-    row: Natural
-    column: Natural
-
-
-class Block(Record):
-    """A sub-matrix on one tile: half-open ranges of the layer's inputs (rows) and outputs (columns)."""
-
-    rows: tuple[Natural, Natural]
-    columns: tuple[Natural, Natural]
-    tile: TilePosition
-
-
 class LayerPart(Record):
     """One matrix of the source model inside a layer, and the columns of the layer that are its outputs."""
 
@@ -186,20 +170,20 @@ class LayerRecord(Record):
     )
     reason: str
     uses: list[UseRecord]
-    blocks: list[Block] = Field(description="none on digital units")
+    row_splits: list[Positive] = Field(description="rows of each row-block; none on digital units")
+    column_splits: list[Positive] = Field(description="columns of each column-block; none on digital units")
+    tiles: list[tuple[Natural, Positive]] = Field(
+        description="runs (first, count) of the tiles that hold the blocks, row-block by row-block: tiles of one kind "
+        "are numbered chip by chip, along even rows of their mesh to the right and along odd ones to the left"
+    )
     options: list[TargetOption] = Field(
         description="the chip's targets that it may run on, its own too; none in plans of versions before 4"
     )
 
     @property
-    def row_splits(self) -> list[int]:
-        """Rows of each row-block, in order."""
-        return [stop - start for start, stop in sorted({block.rows for block in self.blocks})]
-
-    @property
-    def column_splits(self) -> list[int]:
-        """Columns of each column-block, in order."""
-        return [stop - start for start, stop in sorted({block.columns for block in self.blocks})]
+    def tile_count(self) -> int:
+        """Tiles that it is on; zero on digital units."""
+        return sum(count for _, count in self.tiles)
 
 
 class WeightRecord(Record):
@@ -322,7 +306,7 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[4]
+    schema_version: Literal[5]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement
@@ -342,7 +326,7 @@ class PlanDocument(Record):
     programming: list[Programming] = Field(description="the methods by which layers are programmed")
     graph: list[NodeRecord]
     tensors: dict[Path_, TensorRecord]
-    weights: FileRecord
+    weights: FileRecord | None = Field(description="null in a plan of a model's config alone, which cannot be run")
     tokenizer: list[FileRecord]
 
 
@@ -357,6 +341,19 @@ class Plan:
     """File name -> content."""
     folder: Path | None = None
     """Where the plan was loaded from or saved to."""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can be run: a plan of a model's config alone has tensors on the meta device, without numbers."""
+        return self.document.weights is not None
+
+    def require_weights(self) -> None:
+        """Raise ``InputError`` if it has no weights."""
+        if not self.has_weights:
+            raise InputError(
+                f"the plan of {self.document.model.name!r} was made from a config alone and has no weights to run; "
+                "compile the model with its weights"
+            )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the plan as a folder, whole or not at all. Raises ``InputError`` if it cannot be written there."""

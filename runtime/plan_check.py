@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from tilewright.runtime.blocks import tile_position, tiles_of
 from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument, TargetOption
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
+from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
 
 
 def check_plan(plan: Plan) -> None:
     """Raise ``InputError`` with the first thing that does not fit."""
     document = plan.document
     check_names(document)
-    check_targets(document)
+    check_targets(document, calibrated=plan.has_weights)
     check_placement(document.layers, document.placement, document.chip)
     for name in plan.tensors:
         if re.fullmatch(PATH_PATTERN, name) is None:
@@ -40,28 +41,36 @@ def check_names(document: PlanDocument) -> None:
             raise InputError(f"two {kind}s are named {twice[0]!r}")
 
 
-def check_targets(document: PlanDocument) -> None:
-    """Layers run on targets of the chip, by programming methods of the plan, and fit together with these."""
+def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
+    """Layers run on targets of the chip, by programming methods of the plan, and fit together with these.
+
+    calibrated: whether input ranges are known, which tiles need that do not find their own.
+    """
     targets = {target.name: target for target in document.chip.targets}
     methods = [method.name for method in document.programming]
     for layer in document.layers:
         for option in layer.options:
-            _check_option(layer, option, targets, methods)
+            _check_option(layer, option, targets, methods, calibrated=calibrated)
         target = targets.get(layer.target)
         if target is None:
             raise InputError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
         if isinstance(target, DigitalTarget):
-            if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.blocks:
+            if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.tiles:
                 raise InputError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
             continue
         if layer.programming is None or layer.programming not in methods:
             raise InputError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
-        if target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
+        if calibrated and target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
             raise InputError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
 
 
 def _check_option(
-    layer: LayerRecord, option: TargetOption, targets: Mapping[str, AnalogTarget | DigitalTarget], methods: list[str]
+    layer: LayerRecord,
+    option: TargetOption,
+    targets: Mapping[str, AnalogTarget | DigitalTarget],
+    methods: list[str],
+    *,
+    calibrated: bool,
 ) -> None:
     where = f"layer {layer.name!r}: its option {option.target!r}"
     target = targets.get(option.target)
@@ -74,54 +83,61 @@ def _check_option(
             raise InputError(f"{where} is a digital unit, but has parts of tiles")
     elif option.programming not in methods:
         raise InputError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
-    elif target.tile.doublings is None and None in option.input_ranges:
+    elif calibrated and target.tile.doublings is None and None in option.input_ranges:
         raise InputError(f"{where} has no input range, and {option.target} has no ranges of its own")
 
 
 def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
-    """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the mesh."""
-    taken: dict[tuple[int, int, int], str] = {}
-    cells = offered = 0
+    """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the plan's chips."""
+    if placement.mesh != chip.mesh:
+        raise InputError(f"the plan is laid on a mesh of {placement.mesh}, its chip has {chip.mesh}")
+    runs: dict[str, list[tuple[int, int, str]]] = {}
+    used = cells = offered = 0
     for layer in layers:
         target = chip.target(layer.target)
         if isinstance(target, DigitalTarget):
             continue
         rows, columns = int(target.tile.rows), int(target.tile.columns)
-        offered += len(layer.blocks) * rows * columns
+        used += layer.tile_count
+        offered += layer.tile_count * rows * columns
         _check_blocks(layer, rows, columns)
-        for block in layer.blocks:
-            tile = (block.tile.chip, block.tile.row, block.tile.column)
-            if tile in taken:
-                raise InputError(f"tile {tile} holds blocks of both {taken[tile]!r} and {layer.name!r}")
-            taken[tile] = layer.name
-            if tile[0] >= placement.chips or tile[1] >= placement.mesh[0] or tile[2] >= placement.mesh[1]:
-                raise InputError(f"layer {layer.name!r} is on tile {tile}, which is not on the plan's chips")
+        runs.setdefault(layer.target, []).extend((first, count, layer.name) for first, count in layer.tiles)
         cells += layer.inputs * layer.outputs
-    if len(taken) != placement.tiles:
-        raise InputError(f"the plan says {placement.tiles} tiles, its blocks use {len(taken)}")
+    for name, placed in runs.items():
+        _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips)
+    if used != placement.tiles:
+        raise InputError(f"the plan says {placement.tiles} tiles, its blocks use {used}")
     utilisation = cells / offered if offered else 0.0
     if abs(utilisation - placement.utilisation) > 1e-6:
         raise InputError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
 
 
 def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
-    """The blocks are the full grid of consecutive row ranges and column ranges, each within one tile."""
-    row_ranges = sorted({block.rows for block in layer.blocks})
-    column_ranges = sorted({block.columns for block in layer.blocks})
-    for ranges, size, limit, what in (
-        (row_ranges, layer.inputs, rows, "rows"),
-        (column_ranges, layer.outputs, columns, "columns"),
+    """Row-blocks and column-blocks split the layer, each within one tile, and there is a tile for each."""
+    for splits, size, limit, what in (
+        (layer.row_splits, layer.inputs, rows, "rows"),
+        (layer.column_splits, layer.outputs, columns, "columns"),
     ):
-        place = 0
-        for start, stop in ranges:
-            if start != place or not start < stop <= start + limit:
-                raise InputError(f"layer {layer.name!r}: the {what} of its blocks do not split {size} into tiles")
-            place = stop
-        if place != size:
-            raise InputError(f"layer {layer.name!r}: the {what} of its blocks cover {place} of {size}")
-    grid = {(block.rows, block.columns) for block in layer.blocks}
-    if len(grid) != len(layer.blocks) or len(grid) != len(row_ranges) * len(column_ranges):
-        raise InputError(f"layer {layer.name!r}: a weight is on no tile or on two")
+        if max(splits, default=0) > limit:
+            raise InputError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
+        if sum(splits) != size:
+            raise InputError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
+    needed = len(layer.row_splits) * len(layer.column_splits)
+    if layer.tile_count != needed:
+        raise InputError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
+
+
+def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> None:
+    """Runs (first, count, layer) of tiles of one kind, in order: none overlap, and all are on the chips."""
+    free, holder = 0, ""
+    for first, count, layer in runs:
+        if first < free:
+            tile = tuple(tile_position(first, tiles, first_column))
+            raise InputError(f"tile {tile} holds blocks of both {holder!r} and {layer!r}")
+        free, holder = first + count, layer
+    if free > chips * tiles.count:
+        tile = tuple(tile_position(free - 1, tiles, first_column))
+        raise InputError(f"layer {holder!r} is on tile {tile}, which is not on the plan's chips")
 
 
 def _check_tensors(plan: Plan, layer: LayerRecord) -> None:

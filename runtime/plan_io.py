@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from tilewright.runtime.atomic_folder import atomic_folder
+from tilewright.runtime.memory_place import memory_place
 from tilewright.runtime.plan import FileRecord, Plan, PlanDocument, TensorRecord
 from tilewright.runtime.plan_check import check_plan
 from tilewright.runtime.plan_migration import READABLE, migrated
-from tilewright.runtime.weights_file import WeightsFile, dtype_name, write_weights
-from tilewright.targets.errors import InputError, first_problem
+from tilewright.runtime.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
+from tilewright.targets.errors import InputError, first_problem, nearest
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -29,7 +31,10 @@ def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:
     folder = Path(folder)
     with atomic_folder(folder, overwrite=overwrite, marker=PLAN_FILE) as new:
         stored, records = _stored_once(plan.tensors)
-        digest, size = write_weights(new / WEIGHTS_FILE, stored)
+        weights = None
+        if plan.has_weights:
+            digest, size = write_weights(new / WEIGHTS_FILE, stored)
+            weights = FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size)
         if plan.tokenizer_files:
             (new / TOKENIZER_FOLDER).mkdir()
         tokenizer = []
@@ -39,7 +44,7 @@ def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:
         document = plan.document.model_copy(
             update={
                 "tensors": records,
-                "weights": FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size),
+                "weights": weights,
                 "tokenizer": tokenizer,
             }
         )
@@ -54,12 +59,17 @@ def load(folder: str | Path) -> Plan:
     if not folder.is_dir():
         raise InputError(f"there is no plan folder {str(folder)!r}")
     document = _read_document(folder)
-    _check_file(folder, document.weights)
+    if document.weights is not None:
+        _check_file(folder, document.weights)
     tokenizer_files = {}
     for record in document.tokenizer:
         _check_file(folder / TOKENIZER_FOLDER, record)
         tokenizer_files[record.file] = (folder / TOKENIZER_FOLDER / record.file).read_bytes()
-    tensors = _read_tensors(folder / document.weights.file, document.tensors)
+    tensors = (
+        _read_tensors(folder / document.weights.file, document.tensors)
+        if document.weights is not None
+        else _without_numbers(document.tensors)
+    )
     plan = Plan(document, tensors, tokenizer_files, folder)
     try:
         check_plan(plan)
@@ -132,13 +142,24 @@ def _read_tensors(path: Path, records: Mapping[str, TensorRecord]) -> dict[str, 
     return tensors
 
 
+def _without_numbers(records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
+    """Tensors of these types and shapes on the meta device, which takes no memory."""
+    known = {dtype_name(dtype): dtype for dtype in DTYPES}
+    tensors = {}
+    for name, record in records.items():
+        if record.dtype not in known:
+            raise InputError(f"tensor {name!r} is {record.dtype}; {nearest(record.dtype, known)}")
+        tensors[name] = torch.empty(record.shape, dtype=known[record.dtype], device="meta")
+    return tensors
+
+
 def _stored_once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, TensorRecord]]:
     """Tensors that share their memory (tied weights) are written once."""
     stored: dict[str, Tensor] = {}
     seen: dict[tuple[Any, ...], str] = {}
     records = {}
     for name, tensor in tensors.items():
-        identity = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        identity = (memory_place(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride())
         key = seen.setdefault(identity, name) if tensor.numel() else name
         if key == name:
             stored[name] = tensor

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
+from tilewright.runtime.blocks import TilePosition, ranges, tile_number, tiles_of
 from tilewright.runtime.names import LAYER_PREFIX, calibration_key
 from tilewright.runtime.plan import SCHEMA_VERSION
 from tilewright.targets.loading import chip_of, load_programming, parse_target
+from tilewright.targets.spec import Chip
 
-READABLE = (1, 2, 3, SCHEMA_VERSION)
+READABLE = (1, 2, 3, 4, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
-    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3}
+    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4}
     while content["schema_version"] in steps:
         content = steps[content["schema_version"]](content)
     return content
@@ -80,6 +84,39 @@ def _ranges(matmul: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in matmul.items() if key not in ("left_range", "right_range")}
     ranges = {f"{side}_ranges": [matmul.get(f"{side}_range")] for side in ("left", "right")}
     return {**rest, **ranges, "left_signed": True}
+
+
+def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
+    """Every block had its ranges and its place on the mesh written out."""
+    new, layers = {**content, "schema_version": 5}, content.get("layers")
+    try:
+        chip = Chip.model_validate(content.get("chip"))
+        new["layers"] = [_runs(layer, chip) for layer in layers] if isinstance(layers, list) else layers
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+        pass  # what is wrong with it is said by the check of the version that it was not made into
+    return new
+
+
+def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:
+    """Splits and runs of tiles in place of blocks; the blocks as they are if they are no grid."""
+    blocks = layer["blocks"]
+    rest = {key: value for key, value in layer.items() if key != "blocks"}
+    splits = {
+        side: [stop - start for start, stop in sorted({(int(block[side][0]), int(block[side][1])) for block in blocks})]
+        for side in ("rows", "columns")
+    }
+    ordered = sorted(blocks, key=lambda block: (block["rows"], block["columns"]))
+    grid = [(list(rows), list(columns)) for rows in ranges(splits["rows"]) for columns in ranges(splits["columns"])]
+    if [(block["rows"], block["columns"]) for block in ordered] != grid:
+        return layer
+    numbers = [tile_number(TilePosition(**block["tile"]), *tiles_of(chip, layer["target"])) for block in ordered]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == sum(runs[-1]):
+            runs[-1][1] += 1
+        else:
+            runs.append([number, 1])
+    return {**rest, "row_splits": splits["rows"], "column_splits": splits["columns"], "tiles": runs}
 
 
 def _calibrations(layers: list[Any], tensors: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Session:
         target, which is all that runs on the chip; the rest is in full precision. on_layer: called with each layer's
         name once it is programmed.
         """
+        plan.require_weights()
         self.plan, self.seed, self.repeat, self.ideal = plan, seed, repeat, ideal
         draws, self._reading = Draws(seed, repeat), Reading()
         self._chips = {

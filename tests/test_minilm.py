@@ -33,7 +33,7 @@ def test_the_plan_is_the_expected_mapping(plan):
 def test_a_dropped_calibration_sentence_changes_nothing_but_ranges(plan, minilm_folder):
     other = tilewright.compile(minilm_folder, calibration=["A short text.", "Another one, a little longer."])
     assert other.document.calibration.source == "given texts"
-    assert [layer.blocks for layer in other.document.layers] == [layer.blocks for layer in plan.document.layers]
+    assert [layer.tiles for layer in other.document.layers] == [layer.tiles for layer in plan.document.layers]
     assert other.document.model.sha256 == plan.document.model.sha256
 
 

@@ -24,7 +24,7 @@ def test_plans_follow_the_schema(small_plan_folder):
     schema = json.loads((DOCS / "plan.schema.json").read_text())
     plan = json.loads((small_plan_folder / "plan.json").read_text())
     jsonschema.validate(plan, schema)
-    del plan["layers"][0]["blocks"]
+    del plan["layers"][0]["tiles"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(plan, schema)
 

@@ -50,6 +50,13 @@ def compile_command(
             "--check", help="Run the original beside the plan (ONNX: by onnxruntime) and note the difference."
         ),
     ] = False,
+    config_only: Annotated[
+        bool,
+        typer.Option(
+            "--config-only",
+            help="Map a HuggingFace model of any size from its config alone: tiles, cost and report; it cannot be run.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -81,6 +88,7 @@ def compile_command(
             programming=parse_assignments(programming, "programming", EVERY_LAYER),
             name=name,
             check=check,
+            config_only=config_only,
             on_pass=on_pass,
         )
         made.save(plan, overwrite=force)

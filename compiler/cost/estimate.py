@@ -9,11 +9,12 @@ from typing import Any
 
 from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
 from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.runtime.blocks import positions_of
 from tilewright.runtime.operations import Operations, count_operations
 from tilewright.runtime.plan import LayerRecord, Plan
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
-from tilewright.targets.spec import Cost, MacCost
+from tilewright.targets.spec import Chip, Cost, MacCost
 
 CHEAPER = (1, 2, 5, 10, 100)
 """By how much tiles might get cheaper, for the view after Amdahl."""
@@ -233,7 +234,7 @@ def _add_beside(
 
 def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
     """Values that layers on tiles take in, times the way from the middle of the tiles that they wait for."""
-    middles = {layer.name: _middle(layer) for layer in plan.document.layers if layer.blocks}
+    middles = {layer.name: _middle(layer, plan.document.chip) for layer in plan.document.layers if layer.tiles}
     name_of = {call.node: call.name for call in operations.calls}
     inputs = {layer.name: layer.inputs for layer in plan.document.layers}
     total = 0.0
@@ -246,9 +247,8 @@ def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
     return total
 
 
-def _middle(layer: LayerRecord) -> tuple[float, float]:
-    rows = [block.tile.row for block in layer.blocks]
-    columns = [block.tile.column for block in layer.blocks]
+def _middle(layer: LayerRecord, chip: Chip) -> tuple[float, float]:
+    _, rows, columns = zip(*positions_of(layer, chip), strict=True)
     return sum(rows) / len(rows), sum(columns) / len(columns)
 
 

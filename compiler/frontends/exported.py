@@ -44,10 +44,15 @@ class ExportedGraph:
     Of the model's outputs it gives the tensors; constants and sizes among them are left out.
     """
 
-    def __init__(self, program: ExportedProgram, input_names: list[str] | None = None) -> None:
-        """input_names: where the traced function's parameters have other names than the model's inputs."""
+    def __init__(
+        self, program: ExportedProgram, input_names: list[str] | None = None, *, as_traced: bool = False
+    ) -> None:
+        """input_names: where the traced function's parameters have other names than the model's inputs. as_traced:
+        leave out the second tracing where nothing is written in place and nothing is to be taken apart.
+        """
         with quiet_tracing():
-            program = program.run_decompositions(DECOMPOSITIONS)
+            if not as_traced or any(map(_needs_work, program.graph.nodes)):
+                program = program.run_decompositions(DECOMPOSITIONS)
             module = program.module(check_guards=False)
         assert isinstance(module, fx.GraphModule)
         self.graph = fx.GraphModule(module, module.graph)  # the same without torch.export's input hooks
@@ -129,6 +134,12 @@ class ExportedGraph:
         """The model's own outputs as the graph gives them: flat, and only tensors."""
         leaves = pytree.tree_leaves(structure)
         return [leaves[place] for place in self._kept]
+
+
+def _needs_work(node: fx.Node) -> bool:
+    """Whether it is to be taken apart, or writes to one of its operands."""
+    function = node.target
+    return function in DECOMPOSITIONS or (isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable)
 
 
 def fixed_size(size: int | torch.SymInt) -> int | None:

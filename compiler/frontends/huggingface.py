@@ -18,6 +18,7 @@ from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
+from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -27,28 +28,23 @@ DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 
 
-def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
+def trace_huggingface(source: str | Path, calibration: Any = None, *, config_only: bool = False) -> Traced:
     """Load and export a model as its config names it, with its tokenizer if there is one.
 
-    calibration: None for an automatic set, a list of texts, or a mapping of input arrays (samples first).
+    calibration: None for an automatic set, a list of texts, or a mapping of input arrays (samples first). config_only:
+    trace a model without weights; ``source`` may be a config.json then.
     Raises ``InputError`` if there is no such model, or it cannot be traced.
     """
     transformers = _transformers()
-    config = _load_config(transformers, source)
-    model = _load_model(transformers, source, config)
+    config = _load_config(transformers, source, config_only)
+    architecture = _architecture(transformers, source, config)
+    if config_only:
+        return _trace_config(_without_weights(architecture, source, config), source)
+    model = _load_model(architecture, source)
     tokenizer = _load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
-    for record in exported.inputs:
-        record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
     names = [record.name for record in exported.inputs]
-    fixed = wanted.fixed_sizes(exported.inputs)
-    if fixed:
-        name = next(iter(fixed))
-        raise InputError(
-            f"{type(model).__name__} can be traced for one size of {name!r} alone: load it in Python and call "
-            "tilewright.compile(model, example_inputs=...) with inputs of the size that you want"
-        )
 
     def in_order(inputs: Inputs) -> Inputs:
         return {name: inputs[name] for name in names}
@@ -75,6 +71,26 @@ def trace_huggingface(source: str | Path, calibration: Any = None) -> Traced:
     )
 
 
+def _trace_config(model: Any, source: str | Path) -> Traced:
+    """A model on the meta device: nothing of it is run."""
+    exported = _export(model, model_inputs(model, None))
+    speak_of_cpu(exported.graph.graph)
+    return Traced(
+        graph=exported.graph,
+        model=_identity(model, source),
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        dimensions=exported.dimensions,
+        examples=[],
+        expected=[],
+        original=None,
+        calibration_inputs=[],
+        calibration=UNCALIBRATED,
+        parameters=dict(model.named_parameters()),
+        has_weights=False,
+    )
+
+
 def _transformers() -> Any:
     try:
         import transformers
@@ -90,9 +106,11 @@ def _transformers() -> Any:
     return transformers
 
 
-def _load_config(transformers: Any, source: str | Path) -> Any:
+def _load_config(transformers: Any, source: str | Path, config_only: bool) -> Any:
     folder = Path(source)
-    if folder.is_dir():
+    if config_only and folder.is_file():
+        pass
+    elif folder.is_dir():
         if not (folder / "config.json").is_file():
             raise InputError(f"folder {str(source)!r} holds no config.json, so it is not a HuggingFace model")
     elif folder.is_file() or not HUB_NAME.fullmatch(str(source)):
@@ -101,8 +119,8 @@ def _load_config(transformers: Any, source: str | Path) -> Any:
         _check_hub(str(source))
     try:
         return transformers.AutoConfig.from_pretrained(str(source), trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = "folder" if folder.is_dir() else "folder or hub model"
+    except Exception as error:  # each family checks its config in its own way
+        what = "folder" if folder.is_dir() else "file" if folder.is_file() else "folder or hub model"
         raise InputError(f"{what} {str(source)!r} is not a model that transformers can read: {_line(error)}") from error
 
 
@@ -123,11 +141,29 @@ def _check_hub(name: str) -> None:
         ) from error
 
 
-def _load_model(transformers: Any, source: str | Path, config: Any) -> Any:
+def _architecture(transformers: Any, source: str | Path, config: Any) -> Any:
+    """The class of the model that a config names."""
     names = getattr(config, "architectures", None) or []
     architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
         raise InputError(f"model {str(source)!r} has architecture {names[0]!r}, which this transformers does not have")
+    return architecture
+
+
+def _without_weights(architecture: Any, source: str | Path, config: Any) -> Any:
+    """The model on the meta device."""
+    make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
+    try:
+        # attention written out: to take it apart would take a second tracing, which is longer than the first
+        config._attn_implementation = "eager"
+        with META:
+            model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
+    except Exception as error:  # a config may hold any numbers
+        raise InputError(f"the config of {str(source)!r} does not make a model: {_line(error)}") from error
+    return _to_run(model)
+
+
+def _load_model(architecture: Any, source: str | Path) -> Any:
     try:
         model = architecture.from_pretrained(str(source), dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # damaged weights surface as many types
@@ -137,6 +173,11 @@ def _load_model(transformers: Any, source: str | Path, config: Any) -> Any:
                 f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
             ) from error
         raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
+    return _to_run(model)
+
+
+def _to_run(model: Any) -> Any:
+    """In eval mode, without gradients and without caches of keys and values."""
     for module in model.modules():  # decoders have configs of their own
         if getattr(getattr(module, "config", None), "use_cache", False):
             module.config.use_cache = False
@@ -185,6 +226,8 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     from transformers.exporters.exporter_dynamo import get_auto_dynamic_shapes
 
     example = wanted.example(wanted.example_sizes[0], padded=False)
+    if is_without_weights(model):
+        example = to_meta(example)
     shapes = get_auto_dynamic_shapes(example)
     for spec in wanted.specs:
         if spec.name in shapes:
@@ -195,23 +238,40 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     try:
         with quiet_tracing(), naming_the_module(model) as running:
             exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
-        return ExportedGraph(exported.program)
+        graph = ExportedGraph(exported.program, as_traced=is_without_weights(model))
     except InputError:
         raise
     except Exception as error:  # whatever tracing meets in foreign code
         raise tracing_error(model, error, running) from error
+    for record in graph.inputs:
+        record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
+    fixed = wanted.fixed_sizes(graph.inputs)
+    if fixed:
+        name = next(iter(fixed))
+        raise InputError(
+            f"{type(model).__name__} can be traced for one size of {name!r} alone: load it in Python and call "
+            "tilewright.compile(model, example_inputs=...) with inputs of the size that you want"
+        )
+    return graph
 
 
 def _identity(model: Any, source: str | Path) -> ModelIdentity:
     folder = Path(source)
     return ModelIdentity(
-        name=folder.resolve().name if folder.is_dir() else str(source),
+        name=_name(folder, str(source)),
         architecture=type(model).__name__,
         source="huggingface",
         sha256=weights_sha256(model),
         parameters=count_parameters(model),
         pooling=_pooling(folder),
     )
+
+
+def _name(path: Path, source: str) -> str:
+    """A folder's name, or that of the folder that a config lies in."""
+    if path.is_file():
+        return path.resolve().parent.name if path.stem == "config" else path.stem
+    return path.resolve().name if path.is_dir() else source
 
 
 def _pooling(folder: Path) -> Any:

@@ -10,11 +10,15 @@ from tilewright.runtime.weights_file import dtype_name, tensor_bytes
 
 
 def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, in the order of their names."""
+    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, in the order of their names.
+
+    Those on the meta device have no bytes.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}\0{dtype_name(tensor.dtype)}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor_bytes(tensor.detach().cpu()))
+        if not tensor.is_meta:
+            digest.update(tensor_bytes(tensor.detach().cpu()))
     return digest.hexdigest()
 
 

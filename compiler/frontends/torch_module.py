@@ -16,6 +16,7 @@ from tilewright.compiler.frontends.automatic_inputs import split_samples
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing, torch_dynamic_shapes
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
+from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import Calibration, ModelIdentity
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -34,13 +35,15 @@ def trace_module(
     """Export a module. ``example_inputs`` is one tensor, several in the order of ``forward``, or a mapping by name.
 
     Sizes may vary wherever the model lets them (``dynamic_shapes`` is handed to torch.export if you know better). The
-    module is used in eval mode and left as it was. Raises ``InputError`` with torch.export's reason if it cannot be
-    traced.
+    module is used in eval mode and left as it was; one on the meta device is traced without weights. Raises
+    ``InputError`` with torch.export's reason if it cannot be traced.
     """
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
     _check_precision(module)
     inputs = name_inputs(module, example_inputs)
+    if is_without_weights(module):
+        inputs = to_meta(inputs)
     with in_eval_mode(module):
         exported = _export(module, inputs, dynamic_shapes)
 
@@ -49,7 +52,12 @@ def trace_module(
         with in_eval_mode(module):
             return exported.select_outputs(module(**{key: value.clone() for key, value in given.items()}))
 
-    calibration_inputs, described = _calibration_set(inputs, calibration)
+    has_weights = not is_without_weights(module)
+    if has_weights:
+        calibration_inputs, described = _calibration_set(inputs, calibration)
+    else:
+        speak_of_cpu(exported.graph.graph)
+        calibration_inputs, described = [], UNCALIBRATED
     shown = name or type(module).__name__
     return Traced(
         graph=exported.graph,
@@ -64,12 +72,13 @@ def trace_module(
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions=exported.dimensions,
-        examples=[inputs],
-        expected=[original(inputs)],
-        original=Original(f"torch {torch.__version__}", original),
+        examples=[inputs] if has_weights else [],
+        expected=[original(inputs)] if has_weights else [],
+        original=Original(f"torch {torch.__version__}", original) if has_weights else None,
         calibration_inputs=calibration_inputs,
         calibration=described,
         parameters=dict(module.named_parameters()),
+        has_weights=has_weights,
     )
 
 

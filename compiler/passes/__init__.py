@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilewright.compiler.compilation import Traced
 from tilewright.compiler.passes.account_for_weights import account_for_weights
 from tilewright.compiler.passes.assign_targets import assign_targets
 from tilewright.compiler.passes.calibrate import calibrate
@@ -46,3 +47,11 @@ PASSES: list[tuple[str, Pass]] = [
     ("account_for_weights", account_for_weights),
     ("verify", verify),
 ]
+
+NEEDING_WEIGHTS = {locate_samples, observe, rescale_channels, fold_channel_scales, clip_weights, calibrate}
+"""Passes that run the network or look at numbers; a config alone goes without them."""
+
+
+def passes_for(traced: Traced) -> list[tuple[str, Pass]]:
+    """The passes that such a network takes."""
+    return [(name, run) for name, run in PASSES if traced.has_weights or run not in NEEDING_WEIGHTS]

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from tilewright.compiler.compilation import Compilation
+from tilewright.runtime.memory_place import memory_place
 
 aten = torch.ops.aten
 
@@ -45,13 +46,13 @@ def canonicalize(compilation: Compilation) -> None:
 
 def _find_origins(compilation: Compilation) -> None:
     """Which parameter each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
-    parameters: dict[tuple[int, int], str] = {}
+    parameters: dict[tuple[object, int], str] = {}
     for name, tensor in compilation.traced.parameters.items():
-        parameters.setdefault((tensor.data_ptr(), tensor.numel()), name)
+        parameters.setdefault((memory_place(tensor), tensor.numel()), name)
     for node in compilation.graph.graph.nodes:
         constant = compilation.tensor(node)
         if constant is not None:
-            found = parameters.get((constant.data_ptr(), constant.numel())) if constant.numel() else None
+            found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
             compilation.origins[str(node.target)] = () if found is None else (found,)
             _give_plain_name(compilation, node, constant)
     shapes = {name: tensor.to("meta") for name, tensor in compilation.traced.parameters.items()}
@@ -107,6 +108,8 @@ def _fold_constants(compilation: Compilation) -> None:
         if node.target is not aten.item.default and not all(
             isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED) for result in results
         ):
+            continue
+        if node.target is aten.item.default and not compilation.traced.has_weights:
             continue
         with torch.no_grad():
             folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from tilewright.compiler.compilation import Compilation, LayerOrigins
 from tilewright.compiler.rewriting import arguments_of
 from tilewright.runtime.layers import DigitalLinear
+from tilewright.runtime.memory_place import memory_place
 from tilewright.runtime.names import layer_path
 from tilewright.runtime.plan import Decision, Figure, LayerPart, LayerRecord, UseRecord
 
@@ -32,8 +33,8 @@ class WeightMatmul:
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for uses of the same weights: where they lie in memory (tied parameters lie in one place)."""
-        bias = self.bias.data_ptr() if self.bias is not None else None
-        return self.weight.data_ptr(), tuple(self.weight.shape), self.weight.stride(), bias
+        bias = memory_place(self.bias) if self.bias is not None else None
+        return memory_place(self.weight), tuple(self.weight.shape), self.weight.stride(), bias
 
 
 def find_layers(compilation: Compilation) -> None:
@@ -90,7 +91,9 @@ def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
         clip_deviations=None,
         reason="",
         uses=[],
-        blocks=[],
+        row_splits=[],
+        column_splits=[],
+        tiles=[],
         options=[],
     )
     compilation.graph.add_submodule(layer_path(name), DigitalLinear(found.weight, found.bias))
@@ -109,7 +112,7 @@ def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
 def _replace(compilation: Compilation, found: WeightMatmul, layer: LayerRecord) -> None:
     graph = compilation.graph.graph
     use = len(layer.uses)
-    layer.uses.append(UseRecord(input_range=1.0, sample_axis=None))
+    layer.uses.append(UseRecord(input_range=None, sample_axis=None))
     with graph.inserting_before(found.node):
         call = graph.call_module(layer_path(layer.name), (found.x, use))
     call.meta = dict(found.node.meta)

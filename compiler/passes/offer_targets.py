@@ -47,8 +47,9 @@ def _trial(compilation: Compilation, target: AnalogTarget | DigitalTarget) -> Co
     methods = {} if digital else compilation.wanted_programming
     trial = replace(compilation, layers=layers, wanted_programming=methods, decisions=[], matmuls={}, calibrations={})
     choose_programming(trial)
-    clip_weights(trial)
-    calibrate(trial)
+    if compilation.traced.has_weights:
+        clip_weights(trial)
+        calibrate(trial)
     return trial
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.runtime.plan import Alternative, Block, Decision, Figure, LayerRecord, TilePosition
+from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
 from tilewright.runtime.splitting import split_columns, split_evenly, split_greedily, split_rows
 from tilewright.targets.spec import Tile
-
-UNPLACED = TilePosition(chip=0, row=0, column=0)
 
 
 def partition(compilation: Compilation) -> None:
@@ -19,18 +17,8 @@ def partition(compilation: Compilation) -> None:
 def split_layer(layer: LayerRecord, tile: Tile) -> Decision:
     """Fill a layer's blocks, none of them placed yet."""
     rows, columns = split_rows(layer.inputs, tile), split_columns(layer.outputs, tile)
-    layer.blocks = [
-        Block(rows=row_range, columns=column_range, tile=UNPLACED)
-        for row_range in ranges(rows)
-        for column_range in ranges(columns)
-    ]
+    layer.row_splits, layer.column_splits, layer.tiles = rows, columns, [(0, len(rows) * len(columns))]
     return _decision(layer, rows, columns, tile)
-
-
-def ranges(sizes: list[int]) -> list[tuple[int, int]]:
-    """Half-open ranges of consecutive sizes."""
-    stops = [sum(sizes[: place + 1]) for place in range(len(sizes))]
-    return [(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
 
 
 def _decision(layer: LayerRecord, rows: list[int], columns: list[int], tile: Tile) -> Decision:

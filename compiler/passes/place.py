@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, Placement, TilePosition
+from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, Placement
 from tilewright.targets.spec import Chip, Tiles
 
 
@@ -24,14 +24,13 @@ def lay_out(layers: Iterable[LayerRecord], chip: Chip) -> tuple[Placement, list[
     side: each kind has its own columns of the mesh.
     """
     layers, decisions = list(layers), []
-    chips = used = cells = offered = first_column = 0
+    chips = used = cells = offered = 0
     for tiles in chip.tiles:
         here = [layer for layer in layers if layer.target == tiles.target.name]
-        laid = _lay(here, tiles, first_column)
+        laid = _lay(here, tiles)
         chips, used = max(chips, laid.chips), used + laid.used
         cells += sum(layer.inputs * layer.outputs for layer in here)
         offered += laid.used * tiles.target.tile.rows * tiles.target.tile.columns
-        first_column += int(tiles.mesh_columns)
         decisions.append(_decision(laid, tiles, alone=len(chip.tiles) == 1))
     utilisation = cells / offered if offered else 0.0
     return Placement(chips=chips, mesh=chip.mesh, tiles=used, utilisation=utilisation), decisions
@@ -46,27 +45,18 @@ class Laid:
     skipped: int
 
 
-def _lay(layers: list[LayerRecord], tiles: Tiles, first_column: int) -> Laid:
+def _lay(layers: list[LayerRecord], tiles: Tiles) -> Laid:
     next_tile = used = skipped = 0
     for layer in layers:
         left = -next_tile % tiles.count or tiles.count
-        if left < len(layer.blocks) <= tiles.count:
+        needed = layer.tile_count
+        if left < needed <= tiles.count:
             skipped += left
             next_tile += left
-        for block in layer.blocks:
-            block.tile = position(next_tile, tiles, first_column)
-            next_tile += 1
-        used += len(layer.blocks)
+        layer.tiles = [(next_tile, needed)]
+        next_tile += needed
+        used += needed
     return Laid(-(-next_tile // tiles.count), used, skipped)
-
-
-def position(number: int, tiles: Tiles, first_column: int = 0) -> TilePosition:
-    """The place of the ``number``-th tile on a path that goes right on even rows and left on odd ones."""
-    on_chip = number % tiles.count
-    row, column = divmod(on_chip, int(tiles.mesh_columns))
-    if row % 2:
-        column = int(tiles.mesh_columns) - 1 - column
-    return TilePosition(chip=number // tiles.count, row=row, column=first_column + column)
 
 
 def _decision(laid: Laid, tiles: Tiles, alone: bool) -> Decision:

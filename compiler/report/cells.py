@@ -113,7 +113,8 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         if last is not None:
             note = f"{evaluation['metric']} after {last['time']}; digital {evaluation['digital']:.2f}"
             rows.append(("accuracy", f"{last['mean']:.2f}", note))
-    rows.append(("verified", f"{report.largest_relative_error:.1e}", "largest relative error on the ideal target"))
+    if report.has_weights:
+        rows.append(("verified", f"{report.largest_relative_error:.1e}", "largest relative error on the ideal target"))
     if report.checked_relative_error is not None:
         rows.append(("checked", f"{report.checked_relative_error:.1e}", f"from {report.checked_against}"))
     rows.append(("calibrated on", str(report.calibration_samples), f"samples, {report.calibration}"))

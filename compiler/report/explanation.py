@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.passes.fold_channel_scales import STAYS_DIGITAL
 from tilewright.compiler.passes.offer_targets import is_about
+from tilewright.runtime.blocks import positions_of
 from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import Chip
 
 HEADINGS = {
     "find_layers": "It is {}",
@@ -51,15 +54,15 @@ def explain(plan: Plan, name: str) -> Explanation:
     opening = _layer_opening(record) if isinstance(record, LayerRecord) else _matmul_opening(record)
     about = _holding(record, [decision for decision in plan.document.decisions if is_about(decision, record.name)])
     sentences = [opening, *map(_sentence, about)]
-    if isinstance(record, LayerRecord) and record.blocks:
-        sentences.append(_places(record))
+    if isinstance(record, LayerRecord) and record.tiles:
+        sentences.append(_places(record, plan.document.chip))
     sentences += _cost(plan, record.name)
     return Explanation(record.name, sentences, [decision.model_dump(mode="json") for decision in about])
 
 
 def _holding(record: LayerRecord | MatmulRecord, about: list[Decision]) -> list[Decision]:
     """Without what was decided for tiles alone and is not in force on the digital unit that a layer was moved to."""
-    digital = isinstance(record, LayerRecord) and not record.blocks
+    digital = isinstance(record, LayerRecord) and not record.tiles
     if digital and any(d.made_by == "fold_channel_scales" and d.choice == STAYS_DIGITAL for d in about):
         return [d for d in about if d.made_by not in ("rescale_channels", "fold_channel_scales")]
     return about
@@ -120,10 +123,10 @@ def _unit(figure: Figure) -> str:
     return f" {unit}" if unit and unit not in figure.name else ""
 
 
-def _places(layer: LayerRecord) -> str:
-    tiles = [f"{block.tile.chip}:{block.tile.row},{block.tile.column}" for block in layer.blocks]
-    shown = ", ".join(tiles[:6]) + (f" and {len(tiles) - 6} more" if len(tiles) > 6 else "")
-    return f"Its blocks are on tile{'s' if len(tiles) > 1 else ''} {shown} (chip:row,column)."
+def _places(layer: LayerRecord, chip: Chip) -> str:
+    count = layer.tile_count
+    shown = ", ".join(map(str, islice(positions_of(layer, chip), 6))) + (f" and {count - 6} more" if count > 6 else "")
+    return f"Its blocks are on tile{'s' if count > 1 else ''} {shown} (chip:row,column)."
 
 
 def _cost(plan: Plan, name: str) -> list[str]:

@@ -163,6 +163,8 @@ class Report:
     assignment: AssignmentLine | None
     evaluations: list[dict[str, Any]]
     """What ``tilewright evaluate`` found of this plan, kept in its folder."""
+    has_weights: bool
+    """Whether it can be run; a plan of a config alone has no ranges and was not compared with anything."""
     largest_relative_error: float
     checked_against: str | None
     checked_relative_error: float | None

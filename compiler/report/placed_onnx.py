@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tilewright.runtime.blocks import positions_of
 from tilewright.runtime.names import layer_path, matmul_path
 from tilewright.runtime.plan import InputRecord, LayerRecord, MatmulRecord, NodeRecord, OutputRecord, Plan
 from tilewright.targets.errors import InputError
+from tilewright.targets.spec import Chip
 
 DOMAIN = "tilewright"
 OPSET = 1
@@ -32,7 +34,7 @@ def placed_onnx(plan: Plan) -> bytes:
         if record.op == "output":
             outputs = list(_operands(record.args))
             continue
-        kind, attributes = _described(record, layers, matmuls)
+        kind, attributes = _described(record, layers, matmuls, plan.document.chip)
         nodes.append(
             helper.make_node(
                 kind, list(_operands([record.args, record.kwargs])), [record.name], name=record.name, domain=DOMAIN,
@@ -65,7 +67,7 @@ TYPES = {
 
 
 def _described(
-    record: NodeRecord, layers: dict[str, LayerRecord], matmuls: dict[str, MatmulRecord]
+    record: NodeRecord, layers: dict[str, LayerRecord], matmuls: dict[str, MatmulRecord], chip: Chip
 ) -> tuple[str, dict[str, Any]]:
     """What a viewer shows as a node's kind, and its attributes."""
     if record.op == "get_attr":
@@ -80,10 +82,10 @@ def _described(
         layer = layers[record.target]
         about: dict[str, Any] = {
             "layer": layer.name, "target": layer.target, "shape": [layer.inputs, layer.outputs],
-            "tiles": [f"{b.tile.chip}:{b.tile.row},{b.tile.column}" for b in layer.blocks] or ["none"],
+            "tiles": list(map(str, positions_of(layer, chip))) or ["none"],
             "reason": layer.reason,
         }  # fmt: skip
-        return "AnalogLayer" if layer.blocks else "DigitalLayer", about
+        return "AnalogLayer" if layer.tiles else "DigitalLayer", about
     matmul = matmuls[record.target]
     return "AttentionProduct", {"product": matmul.name, "unit": matmul.operands, "reason": matmul.reason}
 

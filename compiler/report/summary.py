@@ -19,9 +19,13 @@ from tilewright.compiler.report.lines import (
 )
 from tilewright.compiler.report.warnings import range_errors, warnings_of
 from tilewright.compiler.sensitivity.measure import kept_figures
+from tilewright.runtime.blocks import blocks_of, positions_of
 from tilewright.runtime.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
 from tilewright.targets.spec import AnalogTarget
+
+MOST_SHOWN = 200_000
+"""Tiles of which a report lists every one. A larger plan's map is a grey area, and its list larger than its weights."""
 
 
 def summarise(plan: Plan) -> Report:
@@ -65,7 +69,9 @@ def summarise(plan: Plan) -> Report:
             )
             for matmul in document.matmuls
         ],
-        blocks=[line for layer in document.layers for line in _block_lines(plan, layer)],
+        blocks=[line for layer in document.layers for line in _block_lines(plan, layer)]
+        if document.placement.tiles <= MOST_SHOWN
+        else [],
         calls=_call_lines(plan, cost),
         decisions=[decision.model_dump(mode="json") for decision in document.decisions],
         weights=[
@@ -84,6 +90,7 @@ def summarise(plan: Plan) -> Report:
         cost=_cost_line(cost) if cost is not None else None,
         assignment=_assignment_line(document.assignment) if document.assignment is not None else None,
         evaluations=kept_evaluations(plan),
+        has_weights=plan.has_weights,
         largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),
         checked_against=document.check.against if document.check else None,
         checked_relative_error=document.check.largest_relative_error if document.check else None,
@@ -131,10 +138,9 @@ def _block_lines(plan: Plan, layer: LayerRecord) -> Iterator[BlockLine]:
     if not isinstance(target, AnalogTarget):
         return
     cells = int(target.tile.rows) * int(target.tile.columns)
-    for block in layer.blocks:
+    for block in blocks_of(layer, plan.document.chip):
         used = (block.rows[1] - block.rows[0]) * (block.columns[1] - block.columns[0]) / cells
-        place = block.tile
-        yield BlockLine(layer.name, place.chip, place.row, place.column, list(block.rows), list(block.columns), used)
+        yield BlockLine(layer.name, *block.tile, list(block.rows), list(block.columns), used)
 
 
 def _call_lines(plan: Plan, cost: CostEstimate | None) -> list[CallLine]:
@@ -168,8 +174,8 @@ class _LayerLines:
         """One layer's."""
         target = self.plan.document.chip.target(layer.target)
         tile = target.tile if isinstance(target, AnalogTarget) else None
-        offered = len(layer.blocks) * tile.rows * tile.columns if tile is not None else 0
-        first = layer.blocks[0].tile if layer.blocks else None
+        offered = layer.tile_count * tile.rows * tile.columns if tile is not None else 0
+        first = next(positions_of(layer, self.plan.document.chip), None)
         cost = self.costs.get(layer.name)
         return LayerLine(
             name=layer.name,
@@ -178,7 +184,7 @@ class _LayerLines:
             outputs=layer.outputs,
             block_rows=len(layer.row_splits),
             block_columns=len(layer.column_splits),
-            tiles=len(layer.blocks),
+            tiles=layer.tile_count,
             utilisation=layer.inputs * layer.outputs / offered if offered else 0.0,
             target=layer.target,
             programming=layer.programming,
@@ -188,7 +194,7 @@ class _LayerLines:
             uses=len(layer.uses),
             input_ranges=[use.input_range for use in layer.uses],
             channel_scale=layer.has_channel_scale,
-            first_tile={"chip": first.chip, "row": first.row, "column": first.column} if first else None,
+            first_tile=first._asdict() if first else None,
             energy_nj=cost.total_nj if cost is not None else None,
             energy_share=cost.total_nj / self.whole if cost is not None and self.whole else None,
             latency_ns=cost.latency_ns if cost is not None else None,

@@ -26,7 +26,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
     console.print(f"               {report.parameters_look_up:,} in look-up tables")
     console.print(f"               {report.parameters_digital:,} digital")
     console.print(f"  calibration  {report.calibration_samples} samples, {escape(report.calibration)}", soft_wrap=True)
-    console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
+    if report.has_weights:
+        console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
     if report.checked_against is not None:
         console.print(f"  checked      {report.checked_relative_error:.1e} from {escape(report.checked_against)}")
     for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
@@ -111,7 +112,7 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
             f"{layer.inputs}x{layer.outputs}",
             *([blocks, str(layer.tiles), f"{layer.utilisation:.0%}"] if tile else ["", "", ""]),
             str(layer.uses),
-            _ranges(layer),
+            _ranges(layer, "own" if report.has_weights else ""),
             "yes" if layer.channel_scale else "",
             f"{tile['chip']}:{tile['row']},{tile['column']}" if tile else "",
             escape(layer.target),
@@ -149,10 +150,10 @@ def _digital_table(report: Report) -> Table:
     return table
 
 
-def _ranges(layer: LayerLine) -> str:
+def _ranges(layer: LayerLine, without: str) -> str:
     known = [input_range for input_range in layer.input_ranges if input_range is not None]
     if not known:
-        return "own"
+        return without
     low, high = f"{min(known):.3g}", f"{max(known):.3g}"
     return low if low == high else f"{low}..{high}"
 

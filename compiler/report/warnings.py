@@ -85,7 +85,11 @@ def warnings_of(plan: Plan) -> list[str]:
     warnings = []
     if document.calibration.automatic:
         warnings.append(f"calibrated on an automatic set ({document.calibration.source}); your own data may differ")
-    on_tiles = {layer.name for layer in document.layers if layer.blocks}
+    if not plan.has_weights:
+        warnings.append(
+            "made from the model's config alone: no weights were read and no range was calibrated, so it cannot be run"
+        )
+    on_tiles = {layer.name for layer in document.layers if layer.tiles}
     warnings += [
         _range_warning(layer, error)
         for layer, error in range_errors(plan).items()

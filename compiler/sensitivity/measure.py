@@ -130,6 +130,7 @@ def measure_sensitivity(
     names. Figures are kept in the plan's folder, if it has one that can be written, and those that are there are not
     measured again. on_figure: called with (done, of how many, what). Raises ``InputError`` for what does not fit.
     """
+    plan.require_weights()
     if not criteria:
         raise InputError(f"no criterion was given; known: {', '.join(CRITERIA)}")
     for name in criteria:
@@ -218,7 +219,7 @@ def options_sha256(plan: Plan) -> str:
     document = plan.document
     content = {
         "weights": {name: record.model_dump(mode="json") for name, record in document.tensors.items()},
-        "file": document.weights.sha256,
+        "file": document.weights.sha256 if document.weights is not None else None,
         "graph": [node.model_dump(mode="json") for node in document.graph],
         "chip": document.chip.model_dump(mode="json"),
         "programming": [method.model_dump(mode="json") for method in document.programming],

@@ -99,7 +99,7 @@ def test_the_map_tells_what_tiles_hold(open_page, page_file, plans):
     page = open_page(page_file)
     canvas = page.locator("#map-canvas")
     canvas.hover(position={"x": 3, "y": 3})
-    first = next(layer for layer in plans[1].document.layers if layer.blocks)
+    first = next(layer for layer in plans[1].document.layers if layer.tiles)
     assert f"Tile 0, 0 of chip 1: {first.name} on pcm-512" in page.text_content("#map-detail")
     canvas.focus()
     for _ in range(30):

@@ -130,7 +130,7 @@ def test_the_plan_says_what_was_chosen_why_and_instead_of_what(plan, sensitivity
     cost = estimate_cost(saved, {"batch": 4})
     assert cost.energy_nj == pytest.approx(made.predicted["energy"])
     assert cost.latency_ns == pytest.approx(made.predicted["latency"])
-    assert sum(len(layer.blocks) for layer in saved.document.layers) == made.predicted["tiles"]
+    assert sum(layer.tile_count for layer in saved.document.layers) == made.predicted["tiles"]
     assert {"macs", "rank", "all on pcm-512", "all on digital-int8"} <= {other.choice for other in record.compared}
     for layer in saved.document.layers:
         (decision,) = [d for d in saved.document.decisions if d.made_by == "assign_targets" and d.subject == layer.name]

@@ -70,6 +70,14 @@ def test_compile_then_report(run, small_bert_folder, tmp_path):
     assert "int8" in out and "automatic" in out and "only target offered" in out
 
 
+def test_a_config_alone_is_mapped(run, small_bert_folder, tmp_path):
+    code, out, _ = run("compile", small_bert_folder / "config.json", "-o", tmp_path / "plan", "--config-only")
+    assert code == 0 and "layers on" in out
+    code, out, _ = run("report", tmp_path / "plan")
+    assert code == 0 and "tiles" in out
+    assert "no weights to run" in sentence(*run("sensitivity", tmp_path / "plan"))
+
+
 def test_an_onnx_file_is_compiled_checked_and_run(run, tmp_path):
     onnx.save(tensorflow_style(), tmp_path / "model.onnx")
     code, out, _ = run("compile", "model.onnx", "-o", "plan", "--check", "--json")

@@ -66,6 +66,23 @@ def test_what_a_run_costs_and_which_layers_matter(family):
         assert (value > 1e-12) == (gradient[key] > 1e-12), key
 
 
+def test_the_config_alone_gives_the_same_places_and_costs(family, tmp_path):
+    name, _, plan = family
+    config = plan.folder.parent / "model" / "config.json"
+    mapped = tilewright.load(tilewright.compile(config, config_only=True).save(tmp_path / "plan"))
+    assert not mapped.has_weights
+    for layer, expected in zip(mapped.document.layers, plan.document.layers, strict=True):
+        assert (layer.name, layer.inputs, layer.outputs) == (expected.name, expected.inputs, expected.outputs)
+        assert (layer.parts, layer.tiles, len(layer.uses)) == (expected.parts, expected.tiles, len(expected.uses))
+    assert [m.kind for m in mapped.document.matmuls] == [m.kind for m in plan.document.matmuls]
+    assert mapped.document.placement == plan.document.placement
+    assert [(w.name, w.place) for w in mapped.document.weights_of_model] == [
+        (w.name, w.place) for w in plan.document.weights_of_model
+    ]
+    sizes = {"sequence": 4800} if name == "Wav2Vec2" else {}
+    assert tilewright.estimate_cost(mapped, sizes).energy_nj == tilewright.estimate_cost(plan, sizes).energy_nj
+
+
 def test_albert_is_one_set_of_devices_used_twelve_times(tmp_path):
     build("ALBERT").save_pretrained(tmp_path)
     plan = tilewright.compile(tmp_path)

@@ -19,10 +19,9 @@ from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes import PASSES
 from tilewright.compiler.passes.calibrate import range_candidates
 from tilewright.compiler.passes.fuse_shared_inputs import joint_name
-from tilewright.compiler.passes.partition import ranges
-from tilewright.compiler.passes.place import position
 from tilewright.compiler.passes.rescale_channels import UNSCALED, scale_candidates
 from tilewright.compiler.pipeline import PassError, relative_error, run_passes
+from tilewright.runtime.blocks import positions_of, ranges, tile_number, tile_position
 from tilewright.runtime.splitting import split_evenly
 from tilewright.targets import load_chip
 
@@ -39,8 +38,9 @@ def test_splits_are_fewest_equal_and_complete(size, limit):
 
 def test_neighbours_follow_one_another():
     chip = load_chip("pcm-512").tiles[0]
-    places = [position(number, chip) for number in range(2 * chip.count)]
+    places = [tile_position(number, chip) for number in range(2 * chip.count)]
     assert len({(p.chip, p.row, p.column) for p in places}) == len(places)
+    assert [tile_number(place, chip) for place in places] == list(range(2 * chip.count))
     for one, two in pairwise(places):
         if one.chip == two.chip:
             assert abs(one.row - two.row) + abs(one.column - two.column) == 1
@@ -64,7 +64,7 @@ def test_bert_base_needs_the_published_number_of_tiles():
     per_layer = [0] * 12
     for layer in document.layers:
         if ".layer." in layer.name:
-            per_layer[int(layer.name.split(".layer.")[1].split(".")[0])] += len(layer.blocks)
+            per_layer[int(layer.name.split(".layer.")[1].split(".")[0])] += layer.tile_count
     assert per_layer == [38] * 12
     assert document.placement.tiles == 12 * 38 + 4 + 2 and document.placement.chips == 1
     fusions = [decision for decision in document.decisions if decision.made_by == "fuse_shared_inputs"]
@@ -87,7 +87,11 @@ def test_what_does_not_fit_takes_more_chips_and_layers_stay_whole():
     model = stack(600, 600, 600, 600)  # 4 tiles each
     plan = tilewright.compile(model, small_chip(6), example_inputs=torch.randn(2, 600))
     assert plan.document.placement.chips == 3
-    assert [{block.tile.chip for block in layer.blocks} for layer in plan.document.layers] == [{0}, {1}, {2}]
+    assert [{place.chip for place in positions_of(layer, plan.document.chip)} for layer in plan.document.layers] == [
+        {0},
+        {1},
+        {2},
+    ]
     decision = next(d for d in plan.document.decisions if d.made_by == "place")
     assert decision.rejected[0].figures[0].value == 2
     plan = tilewright.compile(model, small_chip(3), example_inputs=torch.randn(2, 600))
@@ -164,16 +168,18 @@ def test_verify_notices_a_weight_on_no_tile_and_one_on_two():
     names = [name for name, _ in PASSES]
 
     def lose(state):
-        state.layers["0"].blocks.pop()
+        state.layers["0"].row_splits.pop()
+
+    def leave_out(state):
+        state.layers["0"].tiles = [(0, 3)]
 
     def share(state):
-        blocks = state.layers["0"].blocks
-        blocks[1].tile = blocks[0].tile
+        state.layers["0"].tiles = [(0, 2), (1, 2)]
 
-    for damage in (lose, share):
+    for damage in (lose, leave_out, share):
         state = compilation(stack(600, 600), torch.randn(2, 600))
         passes = [*PASSES[: names.index("verify")], ("damage", damage), PASSES[-1]]
-        with pytest.raises(ValueError, match=r"weight is on no tile|cover|holds blocks of both"):
+        with pytest.raises(ValueError, match=r"4 blocks on 3 tiles|cover|holds blocks of both"):
             run_passes(state, passes)
 
 

@@ -23,6 +23,7 @@ from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.placed_onnx import placed_onnx
+from tilewright.runtime.blocks import positions_of
 from tilewright.targets import InputError, load_chip, load_target
 
 SNEAKY = "<script>alert(1)</script> </script> {{ 7*7 }} | `x` =cmd() [a](b) \u2028 ü"
@@ -162,8 +163,8 @@ def test_the_onnx_file_shows_where_everything_is(plans):
     assert {name: target for name, (target, _) in shown.items()} == {
         layer.name: layer.target for layer in plan.document.layers
     }
-    first = next(layer for layer in plan.document.layers if layer.blocks)
-    assert shown[first.name][1][0].decode() == f"0:{first.blocks[0].tile.row},{first.blocks[0].tile.column}"
+    first = next(layer for layer in plan.document.layers if layer.tiles)
+    assert shown[first.name][1][0].decode() == str(next(positions_of(first, plan.document.chip)))
     made = {output for node in model.graph.node for output in node.output} | {i.name for i in model.graph.input}
     assert all(name in made for node in model.graph.node for name in node.input), "every edge has two ends"
 

@@ -6,6 +6,7 @@ from torch import nn
 
 import tilewright
 from tilewright.compiler.report import summarise
+from tilewright.runtime.blocks import positions_of
 from tilewright.runtime.plan_check import check_plan
 from tilewright.targets import Chip, InputError, load_chip, load_programming, load_target
 
@@ -46,7 +47,7 @@ def test_layers_by_pattern_on_a_mixed_chip(tmp_path):
     plan = round_trip(plan, tmp_path / "plan")
     assert [layer.target for layer in plan.document.layers] == ["pcm-512", "digital-int8", "digital-fp16"]
     analog, int8, fp16 = plan.document.layers
-    assert analog.programming == "direct" and analog.blocks and int8.programming is None and not int8.blocks
+    assert analog.programming == "direct" and analog.tiles and int8.programming is None and not int8.tiles
     assert int8.uses[0].input_range > 0 and fp16.uses[0].input_range is None
     assert "asked for by '2'" in decision(plan, "assign_targets", "2").reason
     assert {a.choice for a in decision(plan, "assign_targets", "2").rejected} == {"pcm-512", "digital-fp16"}
@@ -77,7 +78,7 @@ def test_tiles_of_two_targets_lie_side_by_side():
     chip["tiles"] += other["tiles"]
     plan = compiled(Chip.model_validate(chip), assign={"4": "pcm-512-low-noise"})
     assert plan.document.placement.mesh == (24, 48)
-    assert [layer.blocks[0].tile.column for layer in plan.document.layers] == [0, 1, 24]
+    assert [next(positions_of(layer, plan.document.chip)).column for layer in plan.document.layers] == [0, 1, 24]
 
 
 def test_programming_for_all_and_by_pattern(tmp_path):

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 import tilewright
 from tilewright.runtime import plan_io
 from tilewright.runtime.atomic_folder import atomic_folder
+from tilewright.runtime.blocks import blocks_of
+from tilewright.runtime.plan import LayerRecord
 from tilewright.runtime.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
+from tilewright.targets.spec import Chip
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 4,'
+    assert lines[1] == ' "schema_version": 5,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -123,12 +126,24 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=5))
-    assert "schema version 5; this tilewright reads versions 1, 2, 3, 4" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=6))
+    assert "schema version 6; this tilewright reads versions 1, 2, 3, 4, 5" in refusal(folder)
+
+
+def as_version_4(content):
+    """Every block with its ranges and its place on a mesh."""
+    content["schema_version"] = 4
+    chip = Chip.model_validate(content["chip"])
+    for layer in content["layers"]:
+        blocks = blocks_of(LayerRecord.model_validate(layer), chip)
+        layer["blocks"] = [
+            {"rows": list(block.rows), "columns": list(block.columns), "tile": block.tile._asdict()} for block in blocks
+        ]
+        del layer["row_splits"], layer["column_splits"], layer["tiles"]
 
 
 def as_version_3(content):
-    """As the release before wrote it."""
+    as_version_4(content)
     content["schema_version"] = 3
     del content["assignment"]
     for layer in content["layers"]:
@@ -159,6 +174,22 @@ def outputs_agree(folder, plan):
         tilewright.Session(plan, 3).advance_to("1h")(inputs) for plan in (tilewright.load(folder), plan)
     )
     return all(torch.equal(outputs[name], expected[name]) for name in expected)
+
+
+def test_version_4_is_read(folder, small_plan):
+    edit(folder, as_version_4)
+    old = tilewright.load(folder)
+    assert [layer.tiles for layer in old.document.layers] == [layer.tiles for layer in small_plan.document.layers]
+    assert outputs_agree(folder, small_plan)
+    whole = json.loads((folder / "plan.json").read_text())
+    for change in (
+        lambda content: content["layers"][0]["blocks"].pop(),
+        lambda content: content["layers"][0]["blocks"][0]["tile"].update(column=99),
+        lambda content: content["layers"][0]["blocks"][0].update(rows="x"),
+    ):
+        edit(folder, lambda content: content.update(json.loads(json.dumps(whole))))
+        edit(folder, change)
+        assert refusal(folder)
 
 
 def test_version_3_is_read(folder, small_plan):
@@ -240,13 +271,13 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["layers"][0]["blocks"][0].update(rows=[0, 1]), "do not split|is on no tile|cover"),
-        (lambda c: c["layers"][0]["blocks"].pop(), "cover|on no tile|blocks"),
-        (
-            lambda c: c["layers"][1]["blocks"][0].update(tile=c["layers"][0]["blocks"][0]["tile"]),
-            "holds blocks of both",
-        ),
-        (lambda c: c["layers"][0]["blocks"][0]["tile"].update(column=99), "not on the plan's chips"),
+        (lambda c: c["layers"][0].update(row_splits=[1]), "cover 1 of"),
+        (lambda c: c["layers"][0].update(row_splits=[64000]), "a tile has 512"),
+        (lambda c: c["layers"][0]["column_splits"].append(0), "column_splits"),
+        (lambda c: c["layers"][0].update(tiles=[]), "1 blocks on 0 tiles"),
+        (lambda c: c["layers"][1].update(tiles=c["layers"][0]["tiles"]), "holds blocks of both"),
+        (lambda c: c["layers"][0]["tiles"][0].__setitem__(0, 9999), "not on the plan's chips"),
+        (lambda c: c["placement"].update(mesh=[3, 3]), "its chip has"),
         (lambda c: c["placement"].update(tiles=1), "the plan says 1 tiles"),
         (lambda c: c["placement"].update(utilisation=0.5), "utilisation"),
         (lambda c: c["layers"][0].update(outputs=191), "cover|shape"),
