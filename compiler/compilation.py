@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from tilewright.compiler.observation import Observed
+from tilewright.compiler.scratch import Scratch
 from tilewright.runtime.graph_io import set_tensor
 from tilewright.runtime.layers import DigitalLinear
+from tilewright.runtime.memory_map import used
 from tilewright.runtime.names import layer_path
 from tilewright.runtime.plan import (
     Calibration,
@@ -116,6 +118,8 @@ class Compilation:
     matmuls: dict[str, MatmulRecord] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     """By matmul, how many heads have ranges of their own, where its unit has and the graph says how many there are."""
+    scratch: Scratch = field(default_factory=Scratch)
+    """Where large tensors that passes make are kept."""
     placement: Placement | None = None
     decisions: list[Decision] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)
@@ -144,6 +148,7 @@ class Compilation:
         """The full-precision module of a layer."""
         module = self.graph.get_submodule(layer_path(name))
         assert isinstance(module, DigitalLinear)
+        used(module.weight)
         return module
 
     def tensor(self, node: object) -> Tensor | None:
@@ -164,7 +169,7 @@ class Compilation:
         path, number = FOLDED + wanted, 2
         while not self._is_free(path):  # one word below the top: a tensor may stand in the way of a longer path
             path, number = f"{FOLDED}{wanted.replace('.', '_')}_{number}", number + 1
-        set_tensor(self.graph, path, tensor)
+        set_tensor(self.graph, path, self.scratch.keep(tensor))
         parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
         sizes = self.traced.parameters
         self.origins[path] = tuple(sorted(parameters, key=lambda name: -sizes[name].numel()))

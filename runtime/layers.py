@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tilewright.runtime.draws import Draws
+from tilewright.runtime.memory_map import used
 from tilewright.runtime.plan import SampleAxis
 from tilewright.runtime.row_block import RowBlock, TileSettings
 from tilewright.targets.spec import AnalogTarget, Programming
@@ -64,6 +65,11 @@ class SimulatedChip:
         return self.target.drift_compensation if self.compensate else "none"
 
 
+def _scaled(weight: Tensor, channel_scale: Tensor | None) -> Tensor:
+    """The weights on one row-block [out, rows], with the channel scale in them."""
+    return used(weight) if channel_scale is None else used(weight) * channel_scale
+
+
 class DigitalLinear(nn.Module):
     """A layer in full precision: what the compiler's stages and the digital reference run."""
 
@@ -77,7 +83,7 @@ class DigitalLinear(nn.Module):
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
         """x: [..., in] -> [..., out]. The use does not matter without noise or ranges."""
-        return functional.linear(x, self.weight, self.bias)
+        return functional.linear(x, used(self.weight), self.bias)
 
 
 class AnalogLinear(nn.Module):
@@ -107,7 +113,7 @@ class AnalogLinear(nn.Module):
         super().__init__()
         self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
-        self.source_weight, self.bias, self.channel_scale = weight, bias, channel_scale
+        self.bias, self.channel_scale = bias, channel_scale
         self.calibration = calibration
         target, compensation = chip.target, chip.compensation
         if compensation == "affine" and calibration is None:
@@ -115,16 +121,13 @@ class AnalogLinear(nn.Module):
         settings = TileSettings(
             target, programming or target.programming, self.column_splits, clip_deviations, compensation
         )
+        parts = weight.split(self.row_splits, dim=1)
+        scales = [None] * len(parts) if channel_scale is None else channel_scale.split(self.row_splits)
         self.row_blocks = [
-            RowBlock(partial(self._row_part, index), settings, chip.draws, (name, index))
-            for index in range(len(self.row_splits))
+            RowBlock(partial(_scaled, part, scale), settings, chip.draws, (name, index))
+            for index, (part, scale) in enumerate(zip(parts, scales, strict=True))
         ]
         self.advance_to(0.0)
-
-    def _row_part(self, index: int) -> Tensor:
-        """The weights on one row-block [out, rows], with the channel scale in them."""
-        part: Tensor = self.source_weight.split(self.row_splits, dim=1)[index]
-        return part if self.channel_scale is None else part * self.channel_scale.split(self.row_splits)[index]
 
     def advance_to(self, seconds: float) -> None:
         """Let the devices drift to ``seconds`` after programming, and compensate."""

@@ -1,7 +1,8 @@
 """The weights of a plan as one safetensors file: written tensor by tensor, read through a memory map.
 
-safetensors' own ``save_file`` first copies every tensor into memory; a plan may be larger than that, so the writing
-(a length, a JSON header, the bytes) is done here. Reading is the library's.
+safetensors' own ``save_file`` first copies every tensor into memory, and its reader keeps every page that was touched.
+A plan may be larger than memory, so the writing (a length, a JSON header, the bytes) and the mapping are done here.
+What a file holds, and whether it is whole, the library says.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from tilewright.runtime.memory_map import MappedFile, used
 from tilewright.targets.errors import InputError
 
 DTYPES = {
@@ -31,6 +33,7 @@ DTYPES = {
     torch.bool: "BOOL",
 }
 """The types that a plan may hold, and their names in the file."""
+_TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -65,7 +68,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
         put(len(text).to_bytes(8, "little"))
         put(text)
         for tensor in tensors.values():
-            put(tensor_bytes(tensor))
+            put(tensor_bytes(used(tensor)))
     return digest.hexdigest(), written
 
 
@@ -80,15 +83,20 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
 
 
 class WeightsFile:
-    """A weights file, memory-mapped: tensors are read when they are asked for."""
+    """A safetensors file, memory-mapped: tensors are read when they are used."""
 
     def __init__(self, path: Path) -> None:
         """Raises ``InputError`` if the file is missing or not whole."""
         try:
             self._file = safe_open(str(path), framework="pt")
             self.names = set(self._file.keys())
-        except (SafetensorError, OSError) as error:
+            self._bytes = MappedFile(path)
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                self._header: dict[str, Any] = json.loads(file.read(length))
+        except (SafetensorError, OSError, ValueError) as error:
             raise InputError(f"weights file {path} is damaged or missing: {error}") from error
+        self._first_byte = 8 + length
 
     def shape(self, name: str) -> list[int]:
         """The shape, from the header alone."""
@@ -96,5 +104,9 @@ class WeightsFile:
 
     def read(self, name: str) -> Tensor:
         """The tensor, backed by the file."""
-        tensor: Tensor = self._file.get_tensor(name)
-        return tensor
+        record = self._header[name]
+        dtype = _TYPES.get(record["dtype"])
+        if dtype is None:  # of fewer than eight bits, say
+            tensor: Tensor = self._file.get_tensor(name)
+            return tensor
+        return self._bytes.tensor(dtype, record["shape"], self._first_byte + record["data_offsets"][0])

@@ -17,8 +17,10 @@ from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibrat
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.stored_weights import stored_weights
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
+from tilewright.runtime.memory_map import used
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -40,7 +42,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     architecture = _architecture(transformers, source, config)
     if config_only:
         return _trace_config(_without_weights(architecture, source, config), source)
-    model = _load_model(architecture, source)
+    model = _load_model(architecture, source, config)
     tokenizer = _load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
@@ -163,9 +165,14 @@ def _without_weights(architecture: Any, source: str | Path, config: Any) -> Any:
     return _to_run(model)
 
 
-def _load_model(architecture: Any, source: str | Path) -> Any:
+def _load_model(architecture: Any, source: str | Path, config: Any) -> Any:
+    """The model with its weights: mapped from its files where these are safetensors."""
+    weights = stored_weights(source)
+    place: dict[str, Any] = {} if weights is None else {"config": config, "state_dict": weights}
     try:
-        model = architecture.from_pretrained(str(source), dtype=torch.float32, trust_remote_code=False)
+        model = architecture.from_pretrained(
+            str(source) if weights is None else None, dtype=torch.float32, trust_remote_code=False, **place
+        )
     except Exception as error:  # damaged weights surface as many types
         onnx_files = sorted(Path(source).glob("**/*.onnx")) if Path(source).is_dir() else []
         if onnx_files:
@@ -173,6 +180,8 @@ def _load_model(architecture: Any, source: str | Path) -> Any:
                 f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
             ) from error
         raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
+    for module in model.modules():
+        module.register_forward_hook(_note_use)
     return _to_run(model)
 
 
@@ -182,6 +191,12 @@ def _to_run(model: Any) -> Any:
         if getattr(getattr(module, "config", None), "use_cache", False):
             module.config.use_cache = False
     return model.eval().requires_grad_(False)
+
+
+def _note_use(module: Any, arguments: Any, result: Any) -> None:
+    for parameter in module._parameters.values():
+        if parameter is not None:
+            used(parameter)
 
 
 def _class_named(transformers: Any, name: str, config: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 
 from torch import nn
 
+from tilewright.runtime.memory_map import used
 from tilewright.runtime.weights_file import dtype_name, tensor_bytes
 
 
@@ -18,7 +19,7 @@ def weights_sha256(module: nn.Module) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}\0{dtype_name(tensor.dtype)}\0{list(tensor.shape)}\0".encode())
         if not tensor.is_meta:
-            digest.update(tensor_bytes(tensor.detach().cpu()))
+            digest.update(tensor_bytes(used(tensor.detach()).cpu()))
     return digest.hexdigest()
 
 

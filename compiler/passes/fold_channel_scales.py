@@ -163,17 +163,16 @@ class Folding:
         stop = first + len(self.scale)
 
         def fold() -> None:
-            module.weight = _divided(module.weight, first, stop, self.scale.unsqueeze(1))
+            module.weight = self._divided(module.weight, first, stop, self.scale.unsqueeze(1))
             if module.bias is not None:
-                module.bias = _divided(module.bias, first, stop, self.scale)
+                module.bias = self._divided(module.bias, first, stop, self.scale)
 
         return [fold]
 
-
-def _divided(tensor: Tensor, first: int, stop: int, scale: Tensor) -> Tensor:
-    changed = tensor.clone()
-    changed[first:stop] /= scale
-    return changed
+    def _divided(self, tensor: Tensor, first: int, stop: int, scale: Tensor) -> Tensor:
+        changed = self.compilation.scratch.empty(tensor.shape, tensor).copy_(tensor)
+        changed[first:stop] /= scale
+        return changed
 
 
 def _part_of_split(node: fx.Node) -> tuple[fx.Node, int] | None:
@@ -199,7 +198,8 @@ def _scale_weights(compilation: Compilation, layer: LayerRecord) -> None:
     """The layer's matrix takes the scale, and its inputs are seen as they now are."""
     scale = compilation.channel_scales.pop(layer.name)
     module = compilation.layer_module(layer.name)
-    module.weight = module.weight * scale
+    weight = module.weight
+    module.weight = torch.mul(weight, scale, out=compilation.scratch.empty(weight.shape, weight))
     layer.has_channel_scale = False
     for use in range(len(layer.uses)):
         compilation.layer_inputs[layer.name, use] = compilation.layer_inputs[layer.name, use].divided_by(scale)

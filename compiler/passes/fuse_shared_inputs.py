@@ -36,7 +36,8 @@ def _fuse(compilation: Compilation, group: list[LayerRecord]) -> None:
         bias=tuple(dict.fromkeys(name for part in parts for name in part.bias)),
     )
     modules = [compilation.layer_module(layer.name) for layer in group]
-    weight = torch.cat([module.weight for module in modules])
+    weight = compilation.scratch.empty((fused.outputs, fused.inputs), modules[0].weight)
+    torch.cat([module.weight for module in modules], out=weight)
     bias = torch.cat([_bias(module) for module in modules]) if fused.has_bias else None
     compilation.graph.add_submodule(layer_path(fused.name), DigitalLinear(weight, bias))
     calls = zip(*(list(compilation.uses_of(layer_path(layer.name))) for layer in group), strict=True)

@@ -1,0 +1,45 @@
+"""Tensors that the compiler makes of a model's own: in memory while they are few, on disk when they are many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from tilewright.runtime.memory_map import ScratchFile
+
+IN_MEMORY = 2**28
+"""Bytes of made tensors that stay in memory."""
+SMALL = 2**16
+"""Bytes of a tensor that is not worth a page of a file."""
+FILE = 2**30
+"""Bytes of a scratch file, or those of a tensor that is larger. It takes the disk space of what is in it."""
+
+
+@dataclass
+class Scratch:
+    """Counts what is kept, and puts what is too much into files without names, in the system's temporary folder."""
+
+    files: list[ScratchFile] = field(default_factory=list)
+    in_memory: int = 0
+
+    def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """A tensor to be filled, of the type of another; on the meta device if that is."""
+        size = math.prod(shape) * like.element_size()
+        if size < SMALL or like.is_meta or self.in_memory + size <= IN_MEMORY:
+            self.in_memory += size
+            return like.new_empty(shape)
+        if not self.files or self.files[-1].free < size:
+            self.files.append(ScratchFile(max(FILE, size)))
+        return self.files[-1].empty(shape, like.dtype)
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """The same numbers, where tensors are kept. Views are kept as they are: what they look at is."""
+        if tensor.nbytes < SMALL or tensor.is_meta or tensor._is_view():
+            return tensor
+        if self.in_memory + tensor.nbytes <= IN_MEMORY:
+            self.in_memory += tensor.nbytes
+            return tensor
+        return self.empty(tensor.shape, tensor).copy_(tensor)
