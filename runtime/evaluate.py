@@ -76,13 +76,14 @@ def evaluate(
     batch_size: int = 64,
     drift_compensation: bool = True,
     results: str | Path | None = None,
+    layer_by_layer: bool = False,
     on_measurement: OnMeasurement | None = None,
 ) -> Evaluation:
     """Measure a task on the digital reference and on ``repeats`` chips at each time.
 
     limit: only the first so many examples. results: a file of measurements, one JSON object a line, that is added to
     as they are made; those already in it, of the same plan, data and settings, are not made again. What is found is
-    kept in the plan's folder, if it has one that can be written, for reports to show.
+    kept in the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see ``Session``.
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
     plan.require_weights()
@@ -97,7 +98,8 @@ def evaluate(
     compensates = drift_compensation and bool(compensations - {"none"})
     settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": data_sha256(Path(data), limit)}
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan_sha256(plan), **settings})
-    run = _Run(plan, prepared, seed, compensates, batch_size, log, on_measurement, 1 + repeats * len(seconds))
+    count = 1 + repeats * len(seconds)
+    run = _Run(plan, prepared, seed, compensates, batch_size, layer_by_layer, log, on_measurement, count)
     digital = run.digital()
     values: dict[str, list[float]] = {time: [] for time in seconds}
     for repeat in range(repeats):
@@ -127,6 +129,7 @@ class _Run:
     seed: int
     compensates: bool
     batch_size: int
+    layer_by_layer: bool
     log: MeasurementLog
     on_measurement: OnMeasurement | None
     count: int
@@ -146,7 +149,13 @@ class _Run:
         for time, at in seconds.items():
             measurement = {"repeat": repeat, "seconds": at}
             if session is None and not self.log.knows(measurement):
-                session = Session(self.plan, self.seed, repeat=repeat, drift_compensation=self.compensates)
+                session = Session(
+                    self.plan,
+                    self.seed,
+                    repeat=repeat,
+                    drift_compensation=self.compensates,
+                    layer_by_layer=self.layer_by_layer,
+                )
             values[time] = self.log.measure(measurement, lambda at=at, s=session: self._at(s, at))  # type: ignore[misc]
             self._report(f"chip {repeat} at {time}")
         return values

@@ -58,6 +58,8 @@ class SimulatedChip:
     reading: Reading = field(default_factory=Reading)
     compensate: bool = True
     """Whether drift is compensated, if the target has a way to."""
+    kept_as: torch.dtype = torch.float32
+    """What programmed conductances are kept in."""
 
     @property
     def compensation(self) -> str:
@@ -119,7 +121,7 @@ class AnalogLinear(nn.Module):
         if compensation == "affine" and calibration is None:
             compensation = "global"  # there is nothing to fit to
         settings = TileSettings(
-            target, programming or target.programming, self.column_splits, clip_deviations, compensation
+            target, programming or target.programming, self.column_splits, clip_deviations, compensation, chip.kept_as
         )
         parts = weight.split(self.row_splits, dim=1)
         scales = [None] * len(parts) if channel_scale is None else channel_scale.split(self.row_splits)

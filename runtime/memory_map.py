@@ -6,10 +6,12 @@ are handed back once more than ``RESIDENT`` bytes were used since the last time;
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from weakref import WeakSet
 
@@ -71,16 +73,26 @@ def used(tensor: Tensor) -> Tensor:
     """Note that a tensor's numbers are used, mapped or not; hand mapped pages back if many were. Returns the tensor."""
     global _used
     _used += tensor.nbytes
-    if _used > RESIDENT:
+    if _used > RESIDENT and sum(map(len, _maps)) > RESIDENT:
         hand_back()
     return tensor
 
 
 def hand_back() -> None:
-    """Let the system have the pages of all mapped weights, if these are too many to stay."""
+    """Let the system have the pages of all mapped weights, and what was freed: a C library keeps it for later."""
     global _used
     _used = 0
-    maps = list(_maps)
-    if hasattr(mmap, "MADV_DONTNEED") and sum(map(len, maps)) > RESIDENT:
-        for mapped in maps:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for mapped in list(_maps):
             mapped.madvise(mmap.MADV_DONTNEED)
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # not on Windows
+        return None

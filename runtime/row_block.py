@@ -29,6 +29,8 @@ class TileSettings:
     clip_deviations: float | None
     compensation: str
     """none, global, per_column or affine."""
+    kept_as: torch.dtype = torch.float32
+    """What programmed conductances are kept in."""
 
 
 class RowBlock:
@@ -47,7 +49,7 @@ class RowBlock:
         self.scale = weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations)
         self._programmer = Programmer(settings.target, settings.method, settings.column_splits, draws, name)
         programmed = program(self._normalised(), self._programmer)
-        self.programmed = programmed.conductances
+        self.programmed = programmed.conductances.to(settings.kept_as)
         derivable = settings.target.stuck_devices is None and not isinstance(settings.method.coding, MostLeast)
         self._kept_cells = None if derivable else programmed.cells
         self._offsets = self._draw_offsets()
@@ -89,7 +91,8 @@ class RowBlock:
 
     def _conductances_at(self, seconds: float, cells: Cells) -> Tensor:
         statistics = self._programmer.statistics
-        return conductances_at(seconds, self.programmed, cells, statistics, self.draws, *self.name)
+        programmed = self.programmed.to(torch.float32)
+        return conductances_at(seconds, programmed, cells, statistics, self.draws, *self.name)
 
     def held_weights(self, seconds: float) -> Tensor:
         """The weights that devices hold at a time [columns, rows], in the model's units, corrected by the factor."""

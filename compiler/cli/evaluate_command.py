@@ -27,6 +27,7 @@ def evaluate_command(
     results: Annotated[
         Path | None, typer.Option(help="A file of measurements to add to; those in it are not made again.")
     ] = None,
+    layer_by_layer: options.LayerByLayer = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time."""
@@ -48,6 +49,7 @@ def evaluate_command(
             batch_size=batch_size,
             drift_compensation=not no_drift_compensation,
             results=results,
+            layer_by_layer=layer_by_layer,
             on_measurement=advance,
         )
     if as_json:

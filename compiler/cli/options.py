@@ -29,4 +29,11 @@ Data = Annotated[Path | None, typer.Option(help="The task's data.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming.")]
 Seed = Annotated[int, typer.Option(help="Names the chips.")]
+LayerByLayer = Annotated[
+    bool,
+    typer.Option(
+        "--layer-by-layer",
+        help="For plans larger than memory: program each layer when it is called, and drop it. The same results.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

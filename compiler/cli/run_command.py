@@ -26,6 +26,10 @@ def run_command(
     no_drift_compensation: Annotated[
         bool, typer.Option("--no-drift-compensation", help="Leave the drift as it is.")
     ] = False,
+    layer_by_layer: options.LayerByLayer = False,
+    conductances: Annotated[
+        str, typer.Option(help="What programmed ones are kept in: float32, or bfloat16 in half the memory.")
+    ] = "float32",
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there already.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -53,7 +57,14 @@ def run_command(
     with progress_bar("run") as advance:
         for repeat in range(0 if ideal else repeats):
             advance(repeat, repeats, f"chip {repeat}")
-            session = Session(loaded, seed, repeat=repeat, drift_compensation=not no_drift_compensation)
+            session = Session(
+                loaded,
+                seed,
+                repeat=repeat,
+                drift_compensation=not no_drift_compensation,
+                conductances=conductances,  # type: ignore[arg-type]
+                layer_by_layer=layer_by_layer,
+            )
             results.append(run_in_batches(session.advance_to(seconds), prepared, batch_size))
     stacked = {name: np.stack([result[name].numpy() for result in results]) for name in reference}
     write_arrays(out, stacked if repeats > 1 else {name: value[0] for name, value in stacked.items()})
