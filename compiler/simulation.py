@@ -33,8 +33,7 @@ def simulated_error(
     weight: [outputs, inputs]. Closed loops are replaced by one write: they take time, and what they improve they
     improve for all candidates.
     """
-    places = torch.linspace(0, weight.shape[0] - 1, min(SIMULATED_COLUMNS, weight.shape[0])).round().long()
-    weight = weight[places]
+    weight = some_columns(weight, SIMULATED_COLUMNS)
     splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
     scaled = seen if channel_scale is None else [observed.divided_by(channel_scale) for observed in seen]
     ranges = [1.0 if target.tile.doublings is not None else observed.largest or 1.0 for observed in scaled]
@@ -53,6 +52,13 @@ def simulated_error(
     tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
     return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+
+
+def some_columns(weight: Tensor, most: int) -> Tensor:
+    """At most so many columns [columns, inputs] of a layer, evenly spaced; all of them as they are if they are few."""
+    if weight.shape[0] <= most:
+        return weight
+    return weight[torch.linspace(0, weight.shape[0] - 1, most).round().long()]
 
 
 def with_one_write(method: Programming) -> Programming:

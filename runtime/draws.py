@@ -8,9 +8,7 @@ it can be made again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
 
 import torch
@@ -18,9 +16,6 @@ from torch import Tensor
 
 GROUP = 16
 """torch fills normals in groups of 16: only whole groups have a prefix that does not depend on the length."""
-
-WORTH_THREADS = 2**17
-"""Numbers from which several threads are faster than one: a third of a millisecond's work."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +38,10 @@ class Draws:
     def normal_per_sample(self, samples: Sequence[int], rows: int, columns: int, *name: object) -> Tensor:
         """Standard normal numbers [len(samples), rows, columns], each sample's named by its number.
 
-        A sample's first rows are the same numbers however many rows follow, so padding does not change them. Samples
-        are drawn side by side on torch's number of threads: torch itself draws on one.
+        A sample's first rows are the same numbers however many rows follow, so padding does not change them.
         """
         whole = -(-columns // GROUP) * GROUP
         numbers = torch.empty(len(samples), rows, whole)
-
-        @torch.inference_mode()  # which a thread does not inherit
-        def fill(places: Sequence[int]) -> None:
-            for place in places:
-                numbers[place].normal_(generator=self.generator(*name, samples[place]))
-
-        workers = min(torch.get_num_threads(), len(samples)) if numbers.numel() >= WORTH_THREADS else 1
-        if workers > 1:
-            list(_threads(workers).map(fill, [range(first, len(samples), workers) for first in range(workers)]))
-        else:
-            fill(range(len(samples)))
+        for place, sample in enumerate(samples):
+            numbers[place].normal_(generator=self.generator(*name, sample))
         return numbers[..., :columns]
-
-
-@cache
-def _threads(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="draws")

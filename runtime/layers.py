@@ -13,9 +13,13 @@ from torch.nn import functional
 
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.memory_map import used
+from tilewright.runtime.parallel import in_parallel, workers
 from tilewright.runtime.plan import SampleAxis
 from tilewright.runtime.row_block import RowBlock, TileSettings
 from tilewright.targets.spec import AnalogTarget, Programming
+
+IN_CACHE = 2**19
+"""Outputs of a row-block that are made at once: two megabytes in float32, about what a core's cache holds."""
 
 
 @dataclass
@@ -144,28 +148,59 @@ class AnalogLinear(nn.Module):
         return held if self.channel_scale is None else held.div_(self.channel_scale)
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias."""
-        this_use = self.uses[use]
+        """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias.
+
+        Samples are read side by side, few at once, so that what is made of them on the way stays in the cache.
+        """
         values = x.reshape(-1, x.shape[-1])
+        samples: Sequence[int] = self.chip.reading.samples
+        layout = self.uses[use].layout(x.shape[:-1], len(samples))
+        if layout is None:  # what does not depend on the batch is read once for all of it
+            samples, layout = [-1], (1, len(values))
+        groups = self._groups(len(samples), layout)
+        if len(groups) == 1:
+            outputs = self._read(values, use, samples, layout)
+        else:
+            outputs = values.new_empty(len(values), sum(self.column_splits))
+            _, after = layout
+
+            def read(group: range) -> None:
+                rows = slice(group.start * after, group.stop * after)
+                outputs[rows] = self._read(values[rows], use, samples[group.start : group.stop], layout)
+
+            for _ in in_parallel(read, groups):
+                pass
+        return outputs.view(*x.shape[:-1], outputs.shape[-1])
+
+    def _groups(self, samples: int, layout: tuple[int, int]) -> list[range]:
+        """Numbers of samples that are read at once; all where their rows do not lie together."""
+        before, after = layout
+        if before != 1 or workers() == 1:
+            return [range(samples)]
+        fitting = IN_CACHE // max(1, after * sum(self.column_splits))
+        size = max(1, min(fitting, -(-samples // workers())))
+        return [range(first, min(first + size, samples)) for first in range(0, samples, size)] or [range(0)]
+
+    def _read(self, values: Tensor, use: int, samples: Sequence[int], layout: tuple[int, int]) -> Tensor:
+        """values: [M, in] of these samples -> [M, out]."""
+        input_range = self.uses[use].input_range
         if self.channel_scale is not None:
             values = values / self.channel_scale
         total: Tensor | None = None
         for index, (block, part) in enumerate(zip(self.row_blocks, values.split(self.row_splits, dim=1), strict=True)):
-            outputs = block.read(part, this_use.input_range, partial(self._noise, x.shape[:-1], use, index))
+            outputs = block.read(part, input_range, partial(self._noise, use, index, samples, layout))
             total = outputs if total is None else total.add_(outputs)
         assert total is not None
         if self.bias is not None:
             total.add_(self.bias)
-        return total.view(*x.shape[:-1], total.shape[-1])
+        return total
 
-    def _noise(self, sizes: Sequence[int], use: int, index: int, reading: int) -> Tensor | None:
+    def _noise(
+        self, use: int, index: int, samples: Sequence[int], layout: tuple[int, int], reading: int
+    ) -> Tensor | None:
         """Standard normal numbers [rows, columns], those of each sample named by its number."""
         if not self.row_blocks[index].tiles.is_noisy:
             return None
-        samples: Sequence[int] = self.chip.reading.samples
-        layout = self.uses[use].layout(sizes, len(samples))
-        if layout is None:  # what does not depend on the batch is read once for all of it
-            samples, layout = [-1], (1, math.prod(sizes))
         before, after = layout
         columns = sum(self.column_splits)
         name = (self.name, index, "read" if reading == 0 else f"read again {reading}", use, self.seconds)

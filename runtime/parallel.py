@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -11,15 +13,24 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_here = threading.local()
+"""Whether this thread is one of the workers."""
+
+
+def workers() -> int:
+    """How many things can be done at once: torch's number of threads; one inside a worker."""
+    return 1 if getattr(_here, "works", False) else torch.get_num_threads()
+
 
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """The results in order, as many calls at once as torch has threads.
+    """The results in order, ``workers()`` calls at once, each on one thread.
 
-    It pays where calls are made of serial work, as drawing random numbers is, and results do not depend on what runs
-    beside them. Calls see the caller's inference and gradient modes, which threads do not inherit.
+    Several threads in one operator wait for each other at its end; here they meet when all is done. Results must
+    not depend on what runs beside them. Calls see the caller's inference and gradient modes, which threads do not
+    inherit.
     """
-    workers = min(torch.get_num_threads(), len(items))
-    if workers <= 1:
+    count = min(workers(), len(items))
+    if count <= 1:
         yield from map(function, items)
         return
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
@@ -28,8 +39,27 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return function(item)
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="tilewright")
+    futures = [_pool(workers()).submit(call, item) for item in items]
     try:
-        yield from pool.map(call, items)
+        for future in futures:
+            yield future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in futures:
+            future.cancel()
+
+
+@cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    """Threads in which torch's operators use one thread each."""
+    all_started = threading.Barrier(size + 1)
+
+    def start() -> None:
+        _here.works = True
+        torch.set_num_threads(1)  # for this thread, and for those that begin after it
+
+    pool = ThreadPoolExecutor(size, thread_name_prefix="tilewright", initializer=start)
+    for _ in range(size):
+        pool.submit(all_started.wait)
+    all_started.wait()
+    torch.set_num_threads(size)
+    return pool

@@ -13,6 +13,7 @@ from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
 from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes.observe import KEPT_ROWS
+from tilewright.compiler.simulation import some_columns
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, MatmulRecord
 from tilewright.runtime.programming import normalise, weight_scale
@@ -28,6 +29,8 @@ PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
 """Times the maximum, for tiles. A narrower range clips outliers and lifts all else above the noise of the converters; a
 wider one drives the rows less, so that large sums clip less in the ADC."""
+MOST_COLUMNS = 2048
+"""Columns of a layer that ranges are tried on, evenly spaced; columns are alike in law."""
 OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")
 """Of attention units, what a decision compares its own with."""
 
@@ -155,6 +158,7 @@ class RangeSimulation:
 
     def __init__(self, weight: Tensor, target: AnalogTarget, clip_deviations: float | None) -> None:
         """weight: [outputs, inputs]."""
+        weight = some_columns(weight, MOST_COLUMNS)
         self.row_splits = split_rows(weight.shape[1], target.tile)
         column_splits = split_columns(weight.shape[0], target.tile)
         self.weight = weight
