@@ -21,6 +21,9 @@ from tilewright.targets.spec import AnalogTarget, Programming
 IN_CACHE = 2**19
 """Outputs of a row-block that are made at once: two megabytes in float32, about what a core's cache holds."""
 
+WORTH_A_THREAD = 2**15
+"""Outputs of a row-block that are worth handing to another thread: a tenth of a millisecond's work."""
+
 
 @dataclass
 class Reading:
@@ -177,8 +180,8 @@ class AnalogLinear(nn.Module):
         before, after = layout
         if before != 1 or workers() == 1:
             return [range(samples)]
-        fitting = IN_CACHE // max(1, after * sum(self.column_splits))
-        size = max(1, min(fitting, -(-samples // workers())))
+        outputs = max(1, after * sum(self.column_splits))
+        size = max(1, -(-WORTH_A_THREAD // outputs), min(IN_CACHE // outputs, -(-samples // workers())))
         return [range(first, min(first + size, samples)) for first in range(0, samples, size)] or [range(0)]
 
     def _read(self, values: Tensor, use: int, samples: Sequence[int], layout: tuple[int, int]) -> Tensor:

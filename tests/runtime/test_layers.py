@@ -121,3 +121,22 @@ def test_more_bits_are_closer():
     left, right = torch.randn(20, 30), torch.randn(30, 20)
     errors = [(UnitMatmul(f"int{bits}", [4.0], [4.0])(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
     assert errors == sorted(errors, reverse=True)
+
+
+def test_samples_are_read_side_by_side_where_it_is_worth_a_thread():
+    """Groups cover the samples once and in order; small work, one thread, or rows that lie apart stay together."""
+    layer = make(torch.randn(512, 64), load_target("pcm-512"))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for samples, after in ((1, 128), (2, 128), (7, 128), (8, 500), (300, 1), (3, 5000)):
+            groups = layer._groups(samples, (1, after))
+            assert [sample for group in groups for sample in group] == list(range(samples))
+            if len(groups) > 1:
+                assert min(map(len, groups[:-1])) * after * 512 >= 2**15
+        assert len(layer._groups(8, (1, 128))) == 2 and len(layer._groups(8, (1, 1000))) == 8
+        assert len(layer._groups(8, (128, 1))) == 1 and len(layer._groups(30, (1, 2))) == 1
+        torch.set_num_threads(1)
+        assert len(layer._groups(8, (1, 128))) == 1
+    finally:
+        torch.set_num_threads(before)

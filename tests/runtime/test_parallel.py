@@ -1,6 +1,7 @@
 """The same work for many things at once: in order, in the caller's modes, and stopped when the caller stops."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -38,6 +39,7 @@ def test_an_error_is_the_callers_and_ends_the_rest(threads):
     def fail(number):
         with lock:
             begun.append(number)
+        time.sleep(0.001)
         raise ValueError(f"number {number}")
 
     with pytest.raises(ValueError, match="number 0"):
