@@ -9,7 +9,7 @@ DEMO_PLAN := demo-plan
 # Idle threads of OpenMP sleep instead of spinning beside those that draw random numbers (docs/performance.md).
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow test-peers test-browser lint format types schema operators families command-line clean
+.PHONY: demo test test-slow test-peers test-browser benchmarks lint format types schema operators families command-line clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -45,6 +45,12 @@ test-peers: $(READY)
 test-browser: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
+
+# All benchmarks, their JSON, and the tables of docs/performance.md: half an hour on two cores.
+benchmarks: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
+		aihwkit aihwkit-lightning
+	$(BIN)/python benchmarks/everything.py
 
 lint types: $(READY)
 	$(BIN)/ruff check .

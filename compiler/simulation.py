@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
@@ -19,6 +22,20 @@ SIMULATED_COLUMNS = 256
 """Columns of a layer that are simulated, evenly spaced; columns are alike in law."""
 
 
+@dataclass(frozen=True)
+class RememberedDraws(Draws):
+    """Keeps what was drawn, for trials of one layer on one chip: drawing takes as long as all the rest."""
+
+    drawn: dict[tuple[object, ...], Tensor] = field(default_factory=dict, compare=False)
+
+    def normal(self, shape: Sequence[int] | torch.Size, *name: object) -> Tensor:
+        """Standard normal float32 numbers of that shape; a copy, since they are worked on in place."""
+        key = (tuple(shape), *name)
+        if key not in self.drawn:
+            self.drawn[key] = super().normal(shape, *name)
+        return self.drawn[key].clone()
+
+
 def simulated_error(
     target: AnalogTarget,
     method: Programming,
@@ -27,11 +44,12 @@ def simulated_error(
     *,
     channel_scale: Tensor | None = None,
     clip_deviations: float | None = None,
+    draws: Draws | None = None,
 ) -> float:
     """The output error over all uses a day after programming, with each use's largest |x| as its range.
 
-    weight: [outputs, inputs]. Closed loops are replaced by one write: they take time, and what they improve they
-    improve for all candidates.
+    weight: [outputs, inputs]. draws: of the chip, the same for all candidates. Closed loops are replaced by one
+    write: they take time, and what they improve they improve for all candidates.
     """
     weight = some_columns(weight, SIMULATED_COLUMNS)
     splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
@@ -43,7 +61,7 @@ def simulated_error(
         None,
         [Use(input_range, None) for input_range in ranges],
         splits,
-        SimulatedChip(target, Draws(0, 0)),
+        SimulatedChip(target, draws or Draws(0, 0)),
         channel_scale,
         programming=with_one_write(method),
         clip_deviations=clip_deviations,

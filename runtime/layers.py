@@ -189,9 +189,15 @@ class AnalogLinear(nn.Module):
         input_range = self.uses[use].input_range
         if self.channel_scale is not None:
             values = values / self.channel_scale
+        parts = values.split(self.row_splits, dim=1)
+
+        def read(index: int) -> Tensor:
+            noise = partial(self._noise, use, index, samples, layout)
+            return self.row_blocks[index].read(parts[index], input_range, noise)
+
+        worth_it = len(values) * sum(self.column_splits) >= WORTH_A_THREAD
         total: Tensor | None = None
-        for index, (block, part) in enumerate(zip(self.row_blocks, values.split(self.row_splits, dim=1), strict=True)):
-            outputs = block.read(part, input_range, partial(self._noise, use, index, samples, layout))
+        for outputs in (in_parallel if worth_it else map)(read, range(len(parts))):
             total = outputs if total is None else total.add_(outputs)
         assert total is not None
         if self.bias is not None:

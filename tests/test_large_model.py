@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "compile_memory.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "compiling.py"
 
 
 @pytest.mark.slow

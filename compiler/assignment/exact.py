@@ -22,23 +22,35 @@ Row = dict[int, float]
 """Column of a variable -> coefficient."""
 ROUNDING = 1e-9
 """By which part a budget may be exceeded: sums in floating point."""
+SCALE = 1e4
+"""What a budget's room counts as: the solver's tolerance is absolute, and so a ten-thousandth of what it would be."""
+MOST_REFUSED = 100
+"""Choices that are over a budget by less than the solver's tolerance, and are left out one by one."""
 TOLERANCE = 1e-5
 """More than the part of a budget that the solver takes for nothing."""
 
 
 def solve(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
     """Layer -> target; None if no choice keeps the budgets."""
-    for share in (1.0, 1 - TOLERANCE):  # the solver may exceed a budget by its tolerance
-        narrowed = {name: share * budget for name, budget in budgets.items()}
-        choice = _Program(problem, [minimise, *budgets]).run(minimise, narrowed)
+    program = _Program(problem, [minimise, *budgets])
+    program.state(minimise, budgets)
+    for _ in range(MOST_REFUSED):
+        choice = program.run()
         if choice is None or keeps(problem.figures(choice), budgets):
             return None if choice is None else _polished(problem, choice, minimise, budgets)
-    return None
+        program.refuse(choice)  # it exceeds a budget by less than what the solver takes for nothing
+    narrowed = {name: (1 - TOLERANCE) * budget for name, budget in budgets.items()}
+    program = _Program(problem, [minimise, *budgets])
+    program.state(minimise, narrowed)
+    choice = program.run()
+    return None if choice is None else _polished(problem, choice, minimise, budgets)
 
 
 def closest(problem: Problem, budgets: Mapping[str, float]) -> dict[str, str]:
     """The choice whose worst excess over a budget, in parts of it, is smallest."""
-    choice = _Program(problem, list(budgets)).run(None, budgets)
+    program = _Program(problem, list(budgets))
+    program.state(None, budgets)
+    choice = program.run()
     assert choice is not None  # any excess is allowed
     return choice
 
@@ -63,7 +75,7 @@ class _Program:
         self.forbidden: list[int] = []
         """Options that are over a budget by themselves."""
 
-    def run(self, minimise: str | None, budgets: Mapping[str, float]) -> dict[str, str] | None:
+    def state(self, minimise: str | None, budgets: Mapping[str, float]) -> None:
         """minimise: a figure, or the worst excess over the budgets if None."""
         for options in self.problem.options.values():
             self.rows.append(({self.place[o.layer, o.target]: 1.0 for o in options}, 1.0, 1.0))
@@ -71,8 +83,16 @@ class _Program:
             self._times()
         for name, budget in budgets.items():
             self._limit(name, budget, excess=minimise is None)
-        costs = self._figure(minimise)[0] if minimise is not None else {self.excess: 1.0}
-        result = self._solve(costs)
+        self.costs = self._figure(minimise)[0] if minimise is not None else {self.excess: 1.0}
+
+    def refuse(self, choice: Mapping[str, str]) -> None:
+        """Leave this one choice out."""
+        row = {self.place[layer, target]: 1.0 for layer, target in choice.items()}
+        self.rows.append((row, -math.inf, len(choice) - 1.0))
+
+    def run(self) -> dict[str, str] | None:
+        """Layer -> target; None if nothing is possible."""
+        result = self._solve(self.costs)
         if result.x is None:
             return None
         return {
@@ -92,7 +112,7 @@ class _Program:
         if name != LATENCY:
             self.forbidden += [column for column, value in row.items() if value > room]
             row = {column: value for column, value in row.items() if value <= room}
-        scale = room if room > 0 else 1.0
+        scale = room / SCALE if room > 0 else 1.0
         self.rows.append(({column: value / scale for column, value in row.items()}, -math.inf, room / scale))
 
     def _figure(self, name: str) -> tuple[Row, float]:

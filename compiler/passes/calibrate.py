@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from tilewright.compiler.output_error import output_error
 from tilewright.compiler.passes.observe import KEPT_ROWS
 from tilewright.compiler.simulation import some_columns
 from tilewright.runtime.draws import Draws
+from tilewright.runtime.parallel import in_parallel
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord, MatmulRecord
 from tilewright.runtime.programming import normalise, weight_scale
 from tilewright.runtime.splitting import split_columns, split_rows
@@ -38,20 +40,24 @@ OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")
 @torch.inference_mode()
 def calibrate(compilation: Compilation) -> None:
     """Fix every range. What chose it, and what was rejected, goes into the decisions."""
-    for layer in compilation.layers.values():
-        seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
-        target = compilation.target_of(layer)
-        for observed in seen:
-            _require_finite(layer.name, observed)
-        if isinstance(target, DigitalTarget):
-            _choose_unit_ranges(compilation, layer, target, seen)
-        else:
-            _choose_tile_ranges(compilation, layer, target, seen)
+    for decisions in in_parallel(partial(_choose_ranges, compilation), list(compilation.layers.values())):
+        compilation.decisions += decisions
     for matmul in compilation.matmuls.values():
         left, right = (compilation.matmul_operands.pop((matmul.name, side)) for side in (0, 1))
         for observed in (left, right):
             _require_finite(matmul.name, observed)
         _choose_operand_ranges(compilation, matmul, left, right)
+
+
+def _choose_ranges(compilation: Compilation, layer: LayerRecord) -> list[Decision]:
+    """Fix the ranges of one layer's uses."""
+    seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
+    target = compilation.target_of(layer)
+    for observed in seen:
+        _require_finite(layer.name, observed)
+    if isinstance(target, DigitalTarget):
+        return _choose_unit_ranges(layer, target, seen)
+    return _choose_tile_ranges(compilation, layer, target, seen)
 
 
 def _require_finite(name: str, seen: Observed) -> None:
@@ -77,30 +83,32 @@ def range_candidates(seen: Observed) -> dict[str, float]:
 
 def _choose_tile_ranges(
     compilation: Compilation, layer: LayerRecord, target: AnalogTarget, observed: list[Observed]
-) -> None:
+) -> list[Decision]:
     weight = compilation.layer_module(layer.name).weight
     if layer.has_channel_scale:
         scale = compilation.channel_scales[layer.name]
         weight, observed = weight * scale, [seen.divided_by(scale) for seen in observed]
     rule = target.tile.input_range
     simulation = RangeSimulation(weight, target, layer.clip_deviations) if rule.rule == "least_error" else None
+    decisions = []
     for use, seen in enumerate(observed):
         subject = _subject(layer, use)
         if isinstance(rule, DynamicRange):
             layer.uses[use].input_range = None
-            compilation.decisions.append(_own_range(subject, target))
+            decisions.append(_own_range(subject, target))
             continue
         candidates = range_candidates(seen)
         if simulation is not None:
             candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
-            errors = {name: simulation.error(seen.kept, value) for name, value in candidates.items()}
+            errors = dict(zip(candidates, simulation.errors(seen.kept, list(candidates.values())), strict=True))
             best = min(errors, key=lambda name: errors[name])
         else:
             candidates, best, errors = _by_rule(rule, seen), rule.rule, {}
         layer.uses[use].input_range = candidates[best]
-        compilation.decisions.append(_decision(subject, "input range", best, candidates, errors))
+        decisions.append(_decision(subject, "input range", best, candidates, errors))
     if target.drift_compensation == "affine":
         _keep_calibration(compilation, layer, observed)
+    return decisions
 
 
 def _subject(layer: LayerRecord, use: int) -> str:
@@ -136,21 +144,20 @@ def _keep_calibration(compilation: Compilation, layer: LayerRecord, observed: li
         compilation.calibrations[layer.name, layer.target] = torch.cat(parts)
 
 
-def _choose_unit_ranges(
-    compilation: Compilation, layer: LayerRecord, unit: DigitalTarget, observed: list[Observed]
-) -> None:
+def _choose_unit_ranges(layer: LayerRecord, unit: DigitalTarget, observed: list[Observed]) -> list[Decision]:
     """Ranges of a digital unit's inputs, by least rounding error; floating point has none."""
     if bits_of(unit.inputs) is None:
         for record in layer.uses:
             record.input_range = None
-        return
+        return []
+    decisions = []
     for use, seen in enumerate(observed):
         candidates = range_candidates(seen)
         errors = {name: _rounding_error(seen.kept, value, unit.inputs) for name, value in candidates.items()}
         best = min(errors, key=lambda name: errors[name])
         layer.uses[use].input_range = candidates[best]
-        subject = _subject(layer, use)
-        compilation.decisions.append(_decision(subject, "input range", best, candidates, errors))
+        decisions.append(_decision(_subject(layer, use), "input range", best, candidates, errors))
+    return decisions
 
 
 class RangeSimulation:
@@ -167,16 +174,16 @@ class RangeSimulation:
             self.scales.append(weight_scale(part, column_splits, target.tile.weight_scale, clip_deviations))
             self.rows.append(TileRow(normalise(part, self.scales[-1]), target))
 
-    def error(self, x: Tensor, input_range: float) -> float:
-        """The output error of the products with ``x`` [samples, inputs]; the noise has a fixed name."""
+    def errors(self, x: Tensor, input_ranges: list[float]) -> list[float]:
+        """The output error of the products with ``x`` [samples, inputs] at each range; the noise is the same at all."""
         exact = x @ self.weight.T
-        draws = Draws(0, 0)
-        outputs = torch.zeros_like(exact)
+        sums = [torch.zeros_like(exact) for _ in input_ranges]
         parts = x.split(self.row_splits, dim=1)
         for index, (row, scale, part) in enumerate(zip(self.rows, self.scales, parts, strict=True)):
-            normal = draws.normal(exact.shape, "calibrate", index) if row.is_noisy else None
-            outputs += row.multiply(part, input_range, normal) * (scale * input_range)
-        return output_error(outputs, exact)
+            normal = Draws(0, 0).normal(exact.shape, "calibrate", index) if row.is_noisy else None
+            for total, input_range in zip(sums, input_ranges, strict=True):
+                total.add_(row.multiply(part, input_range, normal) * (scale * input_range))
+        return [output_error(outputs, exact) for outputs in sums]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from tilewright.compiler.compilation import Compilation
-from tilewright.compiler.simulation import simulated_error
+from tilewright.compiler.simulation import RememberedDraws, simulated_error
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
 from tilewright.targets.spec import AnalogTarget
 from tilewright.targets.spec.tile import ClippedAtDeviations
@@ -36,9 +36,9 @@ def clip_weights(compilation: Compilation) -> None:
 def _by_error(compilation: Compilation, layer: LayerRecord, target: AnalogTarget) -> None:
     seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
     weight, scale = compilation.layer_module(layer.name).weight, compilation.channel_scales.get(layer.name)
-    method = compilation.method_of(layer)
+    method, draws = compilation.method_of(layer), RememberedDraws(0, 0)
     errors = {
-        cut: simulated_error(target, method, weight, seen, channel_scale=scale, clip_deviations=cut)
+        cut: simulated_error(target, method, weight, seen, channel_scale=scale, clip_deviations=cut, draws=draws)
         for cut in (None, *DEVIATIONS)
     }
     best = min(errors, key=lambda cut: errors[cut])

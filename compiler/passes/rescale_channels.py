@@ -10,13 +10,17 @@ channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is deci
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.observation import Observed
-from tilewright.compiler.simulation import simulated_error
+from tilewright.compiler.simulation import RememberedDraws, simulated_error
+from tilewright.runtime.parallel import in_parallel
 from tilewright.runtime.plan import Alternative, Decision, Figure, LayerRecord
+from tilewright.targets.spec import AnalogTarget
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 """s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
@@ -30,15 +34,8 @@ LEAST_GAIN = 0.05
 @torch.inference_mode()
 def rescale_channels(compilation: Compilation) -> None:
     """Choose the scale of every layer on tiles. Nothing to do where inputs are not converted."""
-    for layer, target in compilation.layers_on_tiles():
-        if target.tile.dac is None:
-            continue
-        seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
-        weight, method = compilation.layer_module(layer.name).weight, compilation.method_of(layer)
-        scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
-        errors = {
-            name: simulated_error(target, method, weight, seen, channel_scale=scale) for name, scale in scales.items()
-        }
+    converted = [layer for layer, target in compilation.layers_on_tiles() if target.tile.dac is not None]
+    for layer, (scales, errors) in zip(converted, in_parallel(partial(_try, compilation), converted), strict=True):
         best = min(errors, key=lambda name: errors[name])
         if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
             best = UNSCALED
@@ -47,6 +44,20 @@ def rescale_channels(compilation: Compilation) -> None:
             layer.has_channel_scale = True
             compilation.channel_scales[layer.name] = scale
         compilation.decisions.append(_decision(layer, best, errors))
+
+
+def _try(compilation: Compilation, layer: LayerRecord) -> tuple[dict[str, Tensor | None], dict[str, float]]:
+    """The scales to choose from, and the simulated error with each."""
+    target = compilation.target_of(layer)
+    assert isinstance(target, AnalogTarget)
+    seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
+    weight, method = compilation.layer_module(layer.name).weight, compilation.method_of(layer)
+    scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
+    draws = RememberedDraws(0, 0)
+    return scales, {
+        name: simulated_error(target, method, weight, seen, channel_scale=scale, draws=draws)
+        for name, scale in scales.items()
+    }
 
 
 def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:

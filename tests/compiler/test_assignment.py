@@ -334,3 +334,20 @@ def test_a_search_that_was_cut_off_goes_on(plan, sensitivity, agreement, tmp_pat
     whole = assign_for_accuracy(saved, sensitivity, 0.999, **agreement)
     monkeypatch.setattr(Agreement, "measure", lambda *_: 1 / 0)
     assert assign_for_accuracy(saved, sensitivity, 0.999, **agreement).trials == whole.trials
+
+
+def test_a_millionth_of_a_budget_counts():
+    """The solver takes 1e-6 for nothing: a choice that is over the budget by .001 of 1000 must not be taken."""
+
+    def option(layer, target, **figures):
+        return Option(layer, target, dict.fromkeys(UNITS, 0.0) | figures)
+
+    options = {
+        "l0": [option("l0", "a"), option("l0", "b", area=2.0), option("l0", "c", area=0.001)],
+        "l1": [option("l1", "a", latency=1.0), option("l1", "b", area=685.0)],
+        "l2": [option("l2", "a", latency=1.0), option("l2", "b", area=315.0), option("l2", "c", energy=1.0)],
+    }
+    calls = [Call(layer, layer, 1.0) for layer in options]
+    problem = Problem(options, dict.fromkeys(options, 1), {}, calls, Schedule({call.node: () for call in calls}))
+    choice = solve(problem, "energy", {"latency": 0.8, "area": 1000.0})
+    assert choice == {"l0": "a", "l1": "b", "l2": "b"}
