@@ -44,7 +44,9 @@ def run(arguments: list[str]) -> Any:
         env=environment,
         check=False,
     )
-    return json.loads(done.stdout) if not done.returncode else {"failed": done.stderr.strip().splitlines()[-1]}
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
+    return json.loads(done.stdout[done.stdout.index("{") :])  # some packages greet first
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

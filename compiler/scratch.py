@@ -14,8 +14,10 @@ IN_MEMORY = 2**28
 """Bytes of made tensors that stay in memory."""
 SMALL = 2**16
 """Bytes of a tensor that is not worth a page of a file."""
-FILE = 2**30
-"""Bytes of a scratch file, or those of a tensor that is larger. It takes the disk space of what is in it."""
+FILE = 2**28
+"""Bytes of the first scratch file, or those of a tensor that is larger."""
+DOUBLINGS = 4
+"""Later files are larger, up to so many times: a process may have only so many open."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Scratch:
             self.in_memory += size
             return like.new_empty(shape)
         if not self.files or self.files[-1].free < size:
-            self.files.append(ScratchFile(max(FILE, size)))
+            self.files.append(ScratchFile(max(FILE << min(len(self.files), DOUBLINGS), size)))
         return self.files[-1].empty(shape, like.dtype)
 
     def keep(self, tensor: Tensor) -> Tensor:

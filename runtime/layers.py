@@ -178,7 +178,7 @@ class AnalogLinear(nn.Module):
     def _groups(self, samples: int, layout: tuple[int, int]) -> list[range]:
         """Numbers of samples that are read at once; all where their rows do not lie together."""
         before, after = layout
-        if before != 1 or workers() == 1:
+        if before != 1:
             return [range(samples)]
         outputs = max(1, after * sum(self.column_splits))
         size = max(1, -(-WORTH_A_THREAD // outputs), min(IN_CACHE // outputs, -(-samples // workers())))

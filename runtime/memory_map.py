@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import os
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,8 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor
+
+from tilewright.targets.errors import InputError
 
 RESIDENT = 2**29
 """Bytes of mapped weights that may be used before their pages are handed back. Smaller models keep theirs."""
@@ -43,9 +46,9 @@ class ScratchFile:
     """A file without a name for tensors that were computed and are larger than memory should hold."""
 
     def __init__(self, size: int) -> None:
-        """size: in bytes."""
+        """size: in bytes. Raises ``InputError`` if the temporary folder has no room for it."""
         with tempfile.TemporaryFile(prefix="tilewright-") as file:
-            file.truncate(size)
+            _reserve(file.fileno(), size)
             self._map = mmap.mmap(file.fileno(), size)
         _maps.add(self._map)
         self.free, self._filled = size, 0
@@ -56,6 +59,20 @@ class ScratchFile:
         self._filled += -(-tensor.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
         self.free = len(self._map) - self._filled
         return used(tensor)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the room now: a write to a mapped page that finds none ends the program without a word."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+        else:
+            os.truncate(file, size)
+    except OSError as error:
+        raise InputError(
+            f"the temporary folder {tempfile.gettempdir()} has no room for {size:,} bytes of weights "
+            f"({error.strerror}); set TMPDIR to a folder that has"
+        ) from error
 
 
 def tensor_in(buffer: mmap.mmap, dtype: torch.dtype, shape: list[int], offset: int) -> Tensor:

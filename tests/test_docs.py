@@ -1,6 +1,7 @@
 """Pages that are generated from the code are those of the code."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -44,3 +45,14 @@ def test_the_page_of_targets_names_all_and_its_example_loads(tmp_path):
     (tmp_path / "my-pcm.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL).group(1))
     mine = load_target(tmp_path / "my-pcm.yaml")
     assert mine.tile.adc.bits == 8 and mine.programming.name == "pairs-2"
+
+
+def test_the_tables_of_performance_are_those_of_the_results():
+    spec = importlib.util.spec_from_file_location("everything", DOCS.parent / "benchmarks" / "everything.py")
+    everything = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(everything)
+    results = json.loads(everything.RESULTS.read_text())
+    assert set(results) == set(everything.PARTS)
+    page = everything.PAGE.read_text()
+    assert "".join(everything.written(page, results)) == page, "run `make benchmarks`"
+    assert page.count("<!-- table") == len(everything.TABLES)

@@ -57,18 +57,15 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
 
     examples = [in_order(inputs) for inputs in wanted.examples()]
     calibration_inputs, described = calibration_set(wanted, calibration)
-    return Traced(
-        graph=exported.graph,
-        model=_identity(model, source),
-        inputs=exported.inputs,
-        outputs=exported.outputs,
-        dimensions=exported.dimensions,
+    return _traced(
+        exported,
+        model,
+        source,
         examples=examples,
         expected=[original(inputs) for inputs in examples],
         original=Original(f"transformers {transformers.__version__}", original),
         calibration_inputs=[in_order(inputs) for inputs in calibration_inputs],
         calibration=described,
-        parameters=dict(model.named_parameters()),
         tokenizer_files=_tokenizer_files(tokenizer),
     )
 
@@ -77,19 +74,20 @@ def _trace_config(model: Any, source: str | Path) -> Traced:
     """A model on the meta device: nothing of it is run."""
     exported = _export(model, model_inputs(model, None))
     speak_of_cpu(exported.graph.graph)
+    nothing_run: dict[str, Any] = {"examples": [], "expected": [], "original": None, "calibration_inputs": []}
+    return _traced(exported, model, source, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
+
+
+def _traced(exported: ExportedGraph, model: Any, source: str | Path, **how: Any) -> Traced:
+    """What is known of a traced model. how: what was run of it."""
     return Traced(
         graph=exported.graph,
         model=_identity(model, source),
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions=exported.dimensions,
-        examples=[],
-        expected=[],
-        original=None,
-        calibration_inputs=[],
-        calibration=UNCALIBRATED,
         parameters=dict(model.named_parameters()),
-        has_weights=False,
+        **how,
     )
 
 

@@ -84,7 +84,7 @@ def range_candidates(seen: Observed) -> dict[str, float]:
 def _choose_tile_ranges(
     compilation: Compilation, layer: LayerRecord, target: AnalogTarget, observed: list[Observed]
 ) -> list[Decision]:
-    weight = compilation.layer_module(layer.name).weight
+    weight = some_columns(compilation.layer_module(layer.name).weight, MOST_COLUMNS)
     if layer.has_channel_scale:
         scale = compilation.channel_scales[layer.name]
         weight, observed = weight * scale, [seen.divided_by(scale) for seen in observed]
@@ -165,7 +165,6 @@ class RangeSimulation:
 
     def __init__(self, weight: Tensor, target: AnalogTarget, clip_deviations: float | None) -> None:
         """weight: [outputs, inputs]."""
-        weight = some_columns(weight, MOST_COLUMNS)
         self.row_splits = split_rows(weight.shape[1], target.tile)
         column_splits = split_columns(weight.shape[0], target.tile)
         self.weight = weight

@@ -1,5 +1,6 @@
 """Weights in files: mapped, handed back, and the same numbers again."""
 
+import errno
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 from tilewright.runtime import memory_map
 from tilewright.runtime.memory_map import MappedFile, ScratchFile, hand_back, used
 from tilewright.runtime.weights_file import WeightsFile, write_weights
+from tilewright.targets import InputError
 
 
 def test_a_mapped_file_is_the_same_after_handing_back(tmp_path):
@@ -34,6 +36,15 @@ def test_what_is_written_to_a_scratch_file_stays():
     assert torch.equal(tensors[0], values[0] * 2)
     with pytest.raises(ValueError, match="must"):
         file.empty([2**20], torch.float32)
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    def full(file, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory_map.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(InputError, match=r"no room for 1,000 bytes of weights .*set TMPDIR"):
+        ScratchFile(1000)
 
 
 def test_weights_of_every_type_and_place(tmp_path):
