@@ -21,7 +21,7 @@ def run(name, *arguments):
 def test_none_is_forgotten():
     tested = {
         "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
-        "own_target.py", "which_effect_hurts.py",
+        "own_target.py", "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -48,6 +48,14 @@ def test_cost_of_bert():
     assert "11.3x less than BF16 in energy, 4.7x in area" in output and "all weights on tiles (Burr 2023)" in output
     shares = [float(line.split()[1].rstrip("%")) for line in output.splitlines()[1:3]]
     assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06) and shares[0] < shares[1]
+
+
+def test_size_of_a_llama():
+    lines = run("size_of_a_llama.py", "--hidden", 256, "--layers", "1,2", "--at", "16,64").splitlines()
+    tiles = [int(line.split(": ")[1].split()[0].replace(",", "")) for line in lines if "parameters" in line]
+    assert tiles[0] < tiles[1] and len(lines) == 6
+    shares = [float(line.split(", ")[1].split("%")[0]) for line in lines if "tokens" in line]
+    assert shares[0] < shares[1] and shares[2] < shares[3], "attention grows with the square of the length"
 
 
 def test_mixed_precision():

@@ -150,6 +150,19 @@ def test_run_gives_what_the_session_gives(run, small_plan_folder, inputs_file, t
     assert all(line["relative_error"] > 0 for line in result["outputs"])
 
 
+def test_run_layer_by_layer_is_the_same_chip(run, small_plan_folder, inputs_file, tmp_path):
+    options = ("run", small_plan_folder, "--inputs", inputs_file, "--time", "1d")
+    assert run(*options, "-o", tmp_path / "whole.npz")[0] == 0
+    assert run(*options, "-o", tmp_path / "by_layer.npz", "--layer-by-layer")[0] == 0
+    assert run(*options, "-o", tmp_path / "halved.npz", "--conductances", "bfloat16")[0] == 0
+    whole, by_layer, halved = (np.load(tmp_path / f"{name}.npz") for name in ("whole", "by_layer", "halved"))
+    for name in whole:
+        assert np.array_equal(whole[name], by_layer[name])
+        assert not np.array_equal(whole[name], halved[name])
+    wrong = run(*options, "-o", tmp_path / "x.npz", "--conductances", "int8")
+    assert "conductances are kept as 'int8'" in sentence(*wrong)
+
+
 def test_run_ideal_is_the_model(run, small_plan_folder, small_bert, inputs_file, tmp_path):
     code, out, _ = run("run", small_plan_folder, "--inputs", inputs_file, "--ideal", "-o", "out.npz")
     assert code == 0 and "digital reference" in out
