@@ -46,7 +46,7 @@ test-browser: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
 
-# All benchmarks, their JSON, and the tables of docs/performance.md: half an hour on two cores.
+# All benchmarks, their JSON, and the tables of docs/performance.md: twenty minutes on two cores, 35 GB of disk.
 benchmarks: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
 		aihwkit aihwkit-lightning
