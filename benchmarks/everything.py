@@ -2,7 +2,7 @@
 
     python benchmarks/everything.py [--only inference compiling growth peers] [--tables-only]
 
-Each is a process of its own. It takes twenty minutes, 35 GB of disk in the system's temporary folder, and 5 GB of memory.
+Each is a process of its own. It takes twenty minutes, 5 GB of memory and 35 GB of the system's temporary folder.
 What could not be run is said so in the table.
 """
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +13,23 @@ from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
+from tilewright.compiler.frontends.huggingface_model import (
+    architecture_of,
+    import_transformers,
+    load_config,
+    load_model,
+    load_tokenizer,
+    model_without_weights,
+    tokenizer_files,
+)
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
-from tilewright.compiler.frontends.stored_weights import stored_weights
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
-from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
-from tilewright.runtime.memory_map import used
+from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}
 """What transformers itself takes for an input that is not given."""
-LARGEST_TOKENIZER_FILE = 2**28  # bytes
 
 
 def trace_huggingface(source: str | Path, calibration: Any = None, *, config_only: bool = False) -> Traced:
@@ -37,13 +39,13 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     trace a model without weights; ``source`` may be a config.json then.
     Raises ``InputError`` if there is no such model, or it cannot be traced.
     """
-    transformers = _transformers()
-    config = _load_config(transformers, source, config_only)
-    architecture = _architecture(transformers, source, config)
+    transformers = import_transformers()
+    config = load_config(transformers, source, config_only=config_only)
+    architecture = architecture_of(transformers, source, config)
     if config_only:
-        return _trace_config(_without_weights(architecture, source, config), source)
-    model = _load_model(architecture, source, config)
-    tokenizer = _load_tokenizer(transformers, source)
+        return _trace_config(model_without_weights(architecture, source, config), source)
+    model = load_model(architecture, source, config)
+    tokenizer = load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
     names = [record.name for record in exported.inputs]
@@ -66,7 +68,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         original=Original(f"transformers {transformers.__version__}", original),
         calibration_inputs=[in_order(inputs) for inputs in calibration_inputs],
         calibration=described,
-        tokenizer_files=_tokenizer_files(tokenizer),
+        tokenizer_files=tokenizer_files(tokenizer),
     )
 
 
@@ -89,148 +91,6 @@ def _traced(exported: ExportedGraph, model: Any, source: str | Path, **how: Any)
         parameters=dict(model.named_parameters()),
         **how,
     )
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-        from transformers import exporters
-    except ImportError as error:
-        raise InputError(
-            f"compiling a HuggingFace model needs transformers with its exporters ({error}); "
-            "install it with: pip install 'tilewright[huggingface]'"
-        ) from error
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    del exporters
-    return transformers
-
-
-def _load_config(transformers: Any, source: str | Path, config_only: bool) -> Any:
-    folder = Path(source)
-    if config_only and folder.is_file():
-        pass
-    elif folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise InputError(f"folder {str(source)!r} holds no config.json, so it is not a HuggingFace model")
-    elif folder.is_file() or not HUB_NAME.fullmatch(str(source)):
-        raise InputError(f"there is no model folder {str(source)!r}, and it is not a hub name such as 'user/model'")
-    else:
-        _check_hub(str(source))
-    try:
-        return transformers.AutoConfig.from_pretrained(str(source), trust_remote_code=False)
-    except Exception as error:  # each family checks its config in its own way
-        what = "folder" if folder.is_dir() else "file" if folder.is_file() else "folder or hub model"
-        raise InputError(f"{what} {str(source)!r} is not a model that transformers can read: {_line(error)}") from error
-
-
-def _check_hub(name: str) -> None:
-    """Ask the hub once whether it answers, unless it is switched off or the model is in the cache.
-
-    Without a network transformers would try for half a minute first.
-    """
-    from huggingface_hub import constants, get_session, try_to_load_from_cache
-
-    if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return
-    try:
-        get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception as error:  # of whatever HTTP library the hub's client uses
-        raise InputError(
-            f"there is no model folder {name!r}, and the hub cannot be asked for it: {_line(error)}"
-        ) from error
-
-
-def _architecture(transformers: Any, source: str | Path, config: Any) -> Any:
-    """The class of the model that a config names."""
-    names = getattr(config, "architectures", None) or []
-    architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
-    if architecture is None:
-        raise InputError(f"model {str(source)!r} has architecture {names[0]!r}, which this transformers does not have")
-    return architecture
-
-
-def _without_weights(architecture: Any, source: str | Path, config: Any) -> Any:
-    """The model on the meta device."""
-    make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
-    try:
-        # attention written out: to take it apart would take a second tracing, which is longer than the first
-        config._attn_implementation = "eager"
-        with META:
-            model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
-    except Exception as error:  # a config may hold any numbers
-        raise InputError(f"the config of {str(source)!r} does not make a model: {_line(error)}") from error
-    return _to_run(model)
-
-
-def _load_model(architecture: Any, source: str | Path, config: Any) -> Any:
-    """The model with its weights: mapped from its files where these are safetensors."""
-    weights = stored_weights(source)
-    place: dict[str, Any] = {} if weights is None else {"config": config, "state_dict": weights}
-    try:
-        model = architecture.from_pretrained(
-            str(source) if weights is None else None, dtype=torch.float32, trust_remote_code=False, **place
-        )
-    except Exception as error:  # damaged weights surface as many types
-        onnx_files = sorted(Path(source).glob("**/*.onnx")) if Path(source).is_dir() else []
-        if onnx_files:
-            raise InputError(
-                f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
-            ) from error
-        raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
-    for module in model.modules():
-        module.register_forward_hook(_note_use)
-    return _to_run(model)
-
-
-def _to_run(model: Any) -> Any:
-    """In eval mode, without gradients and without caches of keys and values."""
-    for module in model.modules():  # decoders have configs of their own
-        if getattr(getattr(module, "config", None), "use_cache", False):
-            module.config.use_cache = False
-    return model.eval().requires_grad_(False)
-
-
-def _note_use(module: Any, arguments: Any, result: Any) -> None:
-    for parameter in module._parameters.values():
-        if parameter is not None:
-            used(parameter)
-
-
-def _class_named(transformers: Any, name: str, config: Any) -> Any:
-    """A model class by its name; parts such as encoders are only in the module of their family."""
-    if hasattr(transformers, name):
-        return getattr(transformers, name)
-    family = type(config).__module__.replace("configuration_", "modeling_")
-    if not family.startswith("transformers.models."):
-        return None
-    try:
-        found = getattr(importlib.import_module(family), name, None)
-    except ImportError:
-        return None
-    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
-
-
-def _load_tokenizer(transformers: Any, source: str | Path) -> Any:
-    folder = Path(source)
-    if folder.is_dir() and not any(folder.glob("*token*")) and not any(folder.glob("*vocab*")):
-        return None
-    try:
-        return transformers.AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
-    except Exception as error:
-        if folder.is_dir():
-            raise InputError(f"the tokenizer in {str(source)!r} cannot be loaded: {_line(error)}") from error
-        return None  # many hub models have none
-
-
-def _tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
-    """The tokenizer in transformers' own current form, which has tokenizer.json whatever the source had."""
-    if tokenizer is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        files = [path for path in Path(folder).iterdir() if path.is_file()]
-        return {path.name: path.read_bytes() for path in files if path.stat().st_size <= LARGEST_TOKENIZER_FILE}
 
 
 def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
@@ -300,7 +160,3 @@ def _pooling(folder: Path) -> Any:
         if settings.get(key) or settings.get("pooling_mode") == kind:
             return kind
     return None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
