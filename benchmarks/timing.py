@@ -44,6 +44,7 @@ def compared(seconds: Mapping[str, list[float]], reference: str) -> dict[str, di
 
 def process(*arguments: str, output: bool = False) -> dict[str, Any]:
     """Peak resident MB, wall and processor seconds of a Python process; with ``output`` the JSON that it printed."""
+    # by way of a process that is small: Linux counts what a process had before it became another one
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     program = f"import resource, subprocess, sys, json; r = subprocess.run({[sys.executable, *arguments]!r}, " \
         "capture_output=True, text=True); u = resource.getrusage(resource.RUSAGE_CHILDREN); " \

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from tilewright.runtime.memory_map import ScratchFile
@@ -30,18 +31,25 @@ class Scratch:
     def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """A tensor to be filled, of the type of another; on the meta device if that is."""
         size = math.prod(shape) * like.element_size()
-        if size < SMALL or like.is_meta or self.in_memory + size <= IN_MEMORY:
-            self.in_memory += size
+        if like.is_meta or self._fits_memory(size):
             return like.new_empty(shape)
-        if not self.files or self.files[-1].free < size:
-            self.files.append(ScratchFile(max(FILE << min(len(self.files), DOUBLINGS), size)))
-        return self.files[-1].empty(shape, like.dtype)
+        return self._on_disk(shape, size, like.dtype)
 
     def keep(self, tensor: Tensor) -> Tensor:
         """The same numbers, where tensors are kept. Views are kept as they are: what they look at is."""
-        if tensor.nbytes < SMALL or tensor.is_meta or tensor._is_view():
+        if tensor.is_meta or tensor._is_view() or self._fits_memory(tensor.nbytes):
             return tensor
-        if self.in_memory + tensor.nbytes <= IN_MEMORY:
-            self.in_memory += tensor.nbytes
-            return tensor
-        return self.empty(tensor.shape, tensor).copy_(tensor)
+        return self._on_disk(tensor.shape, tensor.nbytes, tensor.dtype).copy_(tensor)
+
+    def _fits_memory(self, size: int) -> bool:
+        """Whether so many bytes more may stay in memory, which are counted then; small tensors always may."""
+        if size < SMALL:
+            return True
+        fits = self.in_memory + size <= IN_MEMORY
+        self.in_memory += size if fits else 0
+        return fits
+
+    def _on_disk(self, shape: Sequence[int], size: int, dtype: torch.dtype) -> Tensor:
+        if not self.files or self.files[-1].free < size:
+            self.files.append(ScratchFile(max(FILE << min(len(self.files), DOUBLINGS), size)))
+        return self.files[-1].empty(shape, dtype)

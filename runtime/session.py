@@ -96,8 +96,8 @@ class Session:
             modules[layer_path(layer.name)] = module
             if on_layer:
                 on_layer(layer.name)
-        hand_back()
         self._analog = [module for module in modules.values() if isinstance(module, AnalogLinear | OnDemandLinear)]
+        self._settle()
         for matmul in plan.document.matmuls:
             modules[matmul_path(matmul.name)] = self._matmul(matmul, full_precision=ideal or alone is not None)
         graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
@@ -156,8 +156,13 @@ class Session:
         for layer, _ in zip(self._analog, advanced, strict=True):
             if on_layer:
                 on_layer(layer.name)
-        hand_back()
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """What was read and made while many layers were programmed or advanced need not stay in memory."""
+        if len(self._analog) > 1:
+            hand_back()
 
     def __call__(self, inputs: Mapping[str, Any] | None = None, **named: Any) -> dict[str, Tensor]:
         """The model's outputs for the next samples. Inputs are tensors or arrays, by name."""

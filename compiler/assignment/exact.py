@@ -32,25 +32,22 @@ TOLERANCE = 1e-5
 
 def solve(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
     """Layer -> target; None if no choice keeps the budgets."""
-    program = _Program(problem, [minimise, *budgets])
-    program.state(minimise, budgets)
+    program = _Program(problem, minimise, budgets)
     for _ in range(MOST_REFUSED):
         choice = program.run()
         if choice is None or keeps(problem.figures(choice), budgets):
             return None if choice is None else _polished(problem, choice, minimise, budgets)
         program.refuse(choice)  # it exceeds a budget by less than what the solver takes for nothing
     narrowed = {name: (1 - TOLERANCE) * budget for name, budget in budgets.items()}
-    program = _Program(problem, [minimise, *budgets])
-    program.state(minimise, narrowed)
-    choice = program.run()
-    return None if choice is None else _polished(problem, choice, minimise, budgets)
+    choice = _Program(problem, minimise, narrowed).run()
+    if choice is None or not keeps(problem.figures(choice), budgets):
+        return None
+    return _polished(problem, choice, minimise, budgets)
 
 
 def closest(problem: Problem, budgets: Mapping[str, float]) -> dict[str, str]:
     """The choice whose worst excess over a budget, in parts of it, is smallest."""
-    program = _Program(problem, list(budgets))
-    program.state(None, budgets)
-    choice = program.run()
+    choice = _Program(problem, None, budgets).run()
     assert choice is not None  # any excess is allowed
     return choice
 
@@ -63,20 +60,18 @@ def keeps(figures: Mapping[str, float], budgets: Mapping[str, float]) -> bool:
 class _Program:
     """Variables: one of 0 or 1 an option, then the end of each call, then the worst excess."""
 
-    def __init__(self, problem: Problem, used: list[str]) -> None:
+    def __init__(self, problem: Problem, minimise: str | None, budgets: Mapping[str, float]) -> None:
+        """minimise: a figure, or the worst excess over the budgets if None."""
         self.problem = problem
         self.options = [option for options in problem.options.values() for option in options]
         self.place = {(option.layer, option.target): number for number, option in enumerate(self.options)}
-        self.timed = LATENCY in used
+        self.timed = LATENCY in (minimise, *budgets)
         self.ends = {call.node: len(self.options) + n for n, call in enumerate(problem.calls)} if self.timed else {}
         self.total = len(self.options) + len(self.ends)  # the end of all
         self.excess = self.total + 1
         self.rows: list[tuple[Row, float, float]] = []
         self.forbidden: list[int] = []
         """Options that are over a budget by themselves."""
-
-    def state(self, minimise: str | None, budgets: Mapping[str, float]) -> None:
-        """minimise: a figure, or the worst excess over the budgets if None."""
         for options in self.problem.options.values():
             self.rows.append(({self.place[o.layer, o.target]: 1.0 for o in options}, 1.0, 1.0))
         if self.timed:

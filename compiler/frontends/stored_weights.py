@@ -20,8 +20,8 @@ from tilewright.targets.errors import InputError
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARDS = "model-*.safetensors"
-
 IN_FLOAT32 = torch.empty(0, dtype=torch.float32)
+"""What other weights are made like."""
 
 
 def stored_weights(source: str | Path) -> dict[str, Tensor] | None:

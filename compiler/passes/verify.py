@@ -70,7 +70,7 @@ def without_noise(target: AnalogTarget) -> AnalogTarget:
 
 @torch.inference_mode()
 def _error_on_tiles(compilation: Compilation, layer: LayerRecord, ideal: AnalogTarget) -> float:
-    """Column-blocks by the dozen: of an output layer with a large vocabulary even copies are too large to make."""
+    """Some column-blocks at a time: of a large vocabulary's output layer even one copy may be too large to make."""
     module = compilation.layer_module(layer.name)
     chip = SimulatedChip(ideal, Draws(0, 0))
     channel_scale = compilation.channel_scales.get(layer.name)
