@@ -24,6 +24,7 @@ from tilewright.runtime.plan import (
     ModelIdentity,
     OutputRecord,
     Placement,
+    UnusedTensor,
     Verification,
     WeightRecord,
 )
@@ -69,6 +70,10 @@ class Traced:
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
     has_weights: bool = True
     """Whether tensors have numbers. Those of a model's config alone are on the meta device."""
+    size_conditions: list[str] = field(default_factory=list)
+    """What tracing took for true of the sizes that may vary."""
+    unused_tensors: list[UnusedTensor] = field(default_factory=list)
+    """What the model's files hold beside its weights."""
     notes: list[str] = field(default_factory=list)
     """What the frontend changed on the way, for the plan."""
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Dimension = int | str
 PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
@@ -71,6 +71,17 @@ class DimensionRecord(Record):
 
     minimum: Positive
     maximum: Positive | None
+
+
+SizeCondition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""A comparison of sizes that tracing took for true, by the names of dimensions: "sequence % 4 == 0"."""
+
+
+class UnusedTensor(Record):
+    """A tensor of the checkpoint that no part of the network is made of."""
+
+    name: str
+    shape: list[Natural]
 
 
 class Figure(Record):
@@ -306,16 +317,23 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[5]
+    schema_version: Literal[6]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement
     inputs: list[InputRecord]
     outputs: list[OutputRecord]
     dimensions: dict[str, DimensionRecord]
+    size_conditions: list[SizeCondition] | None = Field(
+        description="what sizes must satisfy beside their limits, since the graph was traced so; null where it is not "
+        "known, in plans of versions before 6"
+    )
     layers: list[LayerRecord]
     matmuls: list[MatmulRecord]
     weights_of_model: list[WeightRecord]
+    unused_tensors: list[UnusedTensor] = Field(
+        description="what the model's files hold beside its weights; empty in plans of versions before 6"
+    )
     assignment: AssignmentRecord | None = Field(description="null where targets were not chosen by their figures")
     calibration: Calibration
     decisions: list[Decision]

@@ -12,12 +12,12 @@ from tilewright.runtime.plan import SCHEMA_VERSION
 from tilewright.targets.loading import chip_of, load_programming, parse_target
 from tilewright.targets.spec import Chip
 
-READABLE = (1, 2, 3, 4, SCHEMA_VERSION)
+READABLE = (1, 2, 3, 4, 5, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
-    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4}
+    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4, 5: _from_version_5}
     while content["schema_version"] in steps:
         content = steps[content["schema_version"]](content)
     return content
@@ -95,6 +95,11 @@ def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
         pass  # what is wrong with it is said by the check of the version that it was not made into
     return new
+
+
+def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
+    """What tracing took for true of sizes was not kept, nor what a checkpoint held beside its weights."""
+    return {**content, "schema_version": 6, "size_conditions": None, "unused_tensors": []}
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tilewright
 from tilewright.runtime import integer_product as module
-from tilewright.runtime.integer_product import integer_product, two_digit_product
+from tilewright.runtime.integer_product import integer_product, products_are_made_in, two_digit_product
 
 
 @settings(max_examples=60, deadline=None)
@@ -30,12 +31,46 @@ def test_larger_inputs_are_exact_too():
     assert torch.equal(integer_product(vectors, matrix).long(), vectors.long() @ matrix.long().T)
 
 
-@pytest.mark.parametrize("inner", [1, 512, 5000])
-def test_processors_without_exact_int8_products_give_the_same(monkeypatch, inner):
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+@pytest.mark.parametrize("inner", [1, 512, 1024, 1025, 5000])
+def test_int8_and_float32_products_are_the_same(monkeypatch, kind, inner):
     vectors = torch.randint(-127, 128, (6, inner)).to(torch.int8)
     matrix = torch.randint(-128, 128, (9, inner)).to(torch.int8)
-    monkeypatch.setattr(module, "eight_bit_products_are_exact", lambda: False)
+    vectors[0], matrix[0] = 127, -128  # the largest sum there is
+    monkeypatch.setattr(module, "products_are_made_in", lambda: kind)
     assert torch.equal(integer_product(vectors, matrix).long(), vectors.long() @ matrix.long().T)
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """What is chosen where int8 and float32 products take so long."""
+    monkeypatch.delenv(module.FORCED, raising=False)
+
+    def choose(int8: float, float32: float, exact: bool = True) -> str:
+        seconds = iter([int8, float32])
+        monkeypatch.setattr(module, "_seconds", lambda call: next(seconds))
+        monkeypatch.setattr(module, "_int8_is_exact", lambda: exact)
+        return products_are_made_in.__wrapped__()
+
+    return choose
+
+
+def test_the_faster_of_exact_products_is_chosen(chosen, monkeypatch):
+    assert chosen(1.0, 2.0) == "int8"
+    assert chosen(25.0, 1.0) == "float32"  # as on processors without VNNI
+    assert chosen(1.0, 2.0, exact=False) == "float32"
+    monkeypatch.setenv(module.FORCED, "float32")
+    assert chosen(1.0, 2.0) == "float32"
+
+
+def test_a_session_gives_the_same_bits_either_way(small_plan, monkeypatch):
+    inputs = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 1]])}
+    outputs = []
+    for kind in ("int8", "float32"):
+        monkeypatch.setattr(module, "products_are_made_in", lambda kind=kind: kind)
+        outputs.append(tilewright.Session(small_plan, 3).advance_to("1h")(inputs))
+    for name, output in outputs[0].items():
+        assert torch.equal(output, outputs[1][name])
 
 
 @pytest.mark.parametrize("rows", [1, 7, 512, 1000, 2000, 5000])

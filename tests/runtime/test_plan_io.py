@@ -57,7 +57,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 5,'
+    assert lines[1] == ' "schema_version": 6,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -126,12 +126,19 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=6))
-    assert "schema version 6; this tilewright reads versions 1, 2, 3, 4, 5" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=7))
+    assert "schema version 7; this tilewright reads versions 1, 2, 3, 4, 5, 6" in refusal(folder)
+
+
+def as_version_5(content):
+    """Conditions on sizes, and what a checkpoint held beside its weights, were not kept."""
+    content["schema_version"] = 5
+    del content["size_conditions"], content["unused_tensors"]
 
 
 def as_version_4(content):
     """Every block with its ranges and its place on a mesh."""
+    as_version_5(content)
     content["schema_version"] = 4
     chip = Chip.model_validate(content["chip"])
     for layer in content["layers"]:
@@ -174,6 +181,14 @@ def outputs_agree(folder, plan):
         tilewright.Session(plan, 3).advance_to("1h")(inputs) for plan in (tilewright.load(folder), plan)
     )
     return all(torch.equal(outputs[name], expected[name]) for name in expected)
+
+
+def test_version_5_is_read(folder, small_plan):
+    edit(folder, as_version_5)
+    old = tilewright.load(folder)
+    assert old.document.size_conditions is None
+    assert old.document.unused_tensors == []
+    assert outputs_agree(folder, small_plan)
 
 
 def test_version_4_is_read(folder, small_plan):
