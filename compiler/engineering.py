@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 PREFIXES = (
@@ -17,8 +18,21 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
         return "unknown"
     if not value:
         return f"0 {unit}".strip()
-    size, prefix = next((pair for pair in PREFIXES if abs(value) >= pair[0]), PREFIXES[-1])
-    return f"{value / size:.{digits}g} {prefix}{unit}".strip()
+    rounded = float(f"{value:.{digits}g}")  # first: 999.7 µJ is 1 mJ, not 1e+03 µJ
+    size, prefix = next((pair for pair in PREFIXES if abs(rounded) >= pair[0]), PREFIXES[-1])
+    return f"{rounded / size:.{digits}g} {prefix}{unit}".strip()
+
+
+def figure_text(value: float, unit: str) -> str:
+    """A plan's figure as it is read: four digits and its unit, of energy and time in the prefix that fits.
+
+    unit: nJ, ns, 1, or any other word; those of counts (tile, MAC) are not repeated.
+    """
+    if math.isnan(value):
+        return "unknown"
+    if unit in ("nJ", "ns"):
+        return engineering(value * NANO, unit[1:], digits=4)
+    return f"{value:.4g}" + (f" {unit}" if unit not in ("1", "tile", "MAC") else "")
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from tilewright.compiler.assignment.problem import UNITS, check_measures
-from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.engineering import figure_text
 from tilewright.targets.errors import InputError, nearest
 
 SCALES: dict[str, dict[str, float]] = {
@@ -50,10 +50,5 @@ def _example(name: str) -> str:
 
 
 def readable(name: str, value: float) -> str:
-    """A figure with four digits and its unit, in the prefix that fits."""
-    unit = UNITS[name]
-    if math.isnan(value):
-        return "unknown"
-    if unit in ("nJ", "ns"):
-        return engineering(value * NANO, unit[1:], digits=4)
-    return f"{value:.4g}" + (f" {unit}" if unit not in ("1", "tile", "MAC") else "")
+    """A figure of ``UNITS`` with four digits and its unit, in the prefix that fits."""
+    return figure_text(value, UNITS[name])

@@ -38,11 +38,13 @@ def _time(nanoseconds: float) -> str:
     return engineering(nanoseconds * NANO, "s")
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
+    """A part of a whole, or a relative error: in per cent."""
     return f"{value:.1%}"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """A number without a unit: three digits."""
     return f"{value:.3g}"
 
 
@@ -65,14 +67,14 @@ COLUMNS = (
     Column("programming", "programming", lambda layer: layer.programming),
     Column("blocks", "blocks", lambda layer: f"{layer.block_rows}x{layer.block_columns}" if layer.tiles else None),
     Column("tiles", "tiles", lambda layer: layer.tiles, number=True),
-    Column("utilisation", "used", lambda layer: layer.utilisation if layer.tiles else None, _share, number=True),
+    Column("utilisation", "used", lambda layer: layer.utilisation if layer.tiles else None, share, number=True),
     Column("uses", "uses", lambda layer: layer.uses, number=True),
-    Column("largest_range", "range", _largest_range, _figure, number=True),
-    Column("clip_deviations", "clipped at", lambda layer: layer.clip_deviations, _figure, number=True),
-    Column("range_error", "range error", lambda layer: layer.range_error, _figure, number=True),
-    Column("sensitivity", "sensitivity", _sensitivity, _figure, number=True),
+    Column("largest_range", "range", _largest_range, figure, number=True),
+    Column("clip_deviations", "clipped at", lambda layer: layer.clip_deviations, figure, number=True),
+    Column("range_error", "range error", lambda layer: layer.range_error, share, number=True),
+    Column("sensitivity", "sensitivity", _sensitivity, figure, number=True),
     Column("energy_nj", "energy", lambda layer: layer.energy_nj, _energy, number=True),
-    Column("energy_share", "of all", lambda layer: layer.energy_share, _share, number=True),
+    Column("energy_share", "of all", lambda layer: layer.energy_share, share, number=True),
     Column("latency_ns", "latency", lambda layer: layer.latency_ns, _time, number=True),
     Column("reason", "reason", lambda layer: layer.reason),
 )
@@ -95,7 +97,7 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
     rows = [
         ("layers", str(len(report.layers)), f"{len(report.matmuls)} products of activations"),
         ("tiles", str(report.tiles), chips if report.tiles_per_chip else ""),
-        ("utilisation", _share(report.utilisation), "of the tiles in use"),
+        ("utilisation", share(report.utilisation), "of the tiles in use"),
         ("parameters", f"{report.parameters:,}", f"{report.parameters_on_tiles:,} on tiles"),
         ("look-up tables", f"{report.parameters_look_up:,}", "parameters"),
         ("digital", f"{report.parameters_digital:,}", "parameters"),

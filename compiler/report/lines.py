@@ -72,6 +72,8 @@ class AssignmentLine:
     criterion: str
     minimise: str
     budgets: dict[str, float]
+    units: dict[str, str]
+    """Of budgets and predictions, by name."""
     predicted: dict[str, float]
     measured: dict[str, float]
     compared: dict[str, dict[str, float]]

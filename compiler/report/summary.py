@@ -126,6 +126,7 @@ def _assignment_line(record: AssignmentRecord) -> AssignmentLine:
         criterion=record.criterion,
         minimise=record.minimise,
         budgets=by_name(record.budgets),
+        units={figure.name: figure.unit for figure in [*record.budgets, *record.predicted]},
         predicted=by_name(record.predicted),
         measured=by_name(record.measured),
         compared={other.choice: by_name(other.figures) for other in record.compared},

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tilewright.compiler.engineering import NANO, engineering, sizes_text
+from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
 from tilewright.compiler.report.lines import LayerLine, Report
 
 
@@ -77,7 +77,9 @@ def _assignment_lines(report: Report) -> list[str]:
     found = report.assignment
     if found is None:
         return []
-    limits = ", ".join(f"{name} at most {value:.4g}" for name, value in found.budgets.items())
+    limits = ", ".join(
+        f"{name} at most {figure_text(value, found.units[name])}" for name, value in found.budgets.items()
+    )
     line = (
         f"  assignment   least {found.minimise}{f' with {limits}' if limits else ''}, {found.method}; predicted loss "
     )

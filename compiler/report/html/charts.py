@@ -10,12 +10,15 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from tilewright.compiler.engineering import NANO, engineering
+from tilewright.compiler.report.cells import share
 from tilewright.compiler.report.lines import CallLine, CostLine
 
 WIDTH = 720
 LABEL = 300
 """Room for a bar's name."""
 ROW = 22
+LETTER = 7.5
+"""Room for a letter of a figure, in the widest of usual fonts."""
 COMPONENT_KINDS = {"attention": "attention", "digital_layers": "digital"}
 """The colours of components; the others are tiles'."""
 
@@ -32,7 +35,7 @@ class Bar:
 def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     """Horizontal bars, each with its figure as text."""
     largest = max((sum(value for value, _ in bar.parts) for bar in bars), default=0.0) or 1.0
-    room = WIDTH - LABEL - 130
+    room = WIDTH - LABEL - 12 - LETTER * max((len(bar.text) for bar in bars), default=0)
     rows: list[Markup] = []
     for number, bar in enumerate(bars):
         y, x = number * ROW, float(LABEL)
@@ -52,7 +55,7 @@ def component_chart(cost: CostLine) -> Markup:
     whole = cost.energy_nj or 1.0
     bars = [
         Bar(name, [(energy, COMPONENT_KINDS.get(name, "tile"))],
-            f"{engineering(energy * NANO, 'J')} ({energy / whole:.0%})")
+            f"{engineering(energy * NANO, 'J')} ({share(energy / whole)})")
         for name, energy in cost.components.items()
     ]  # fmt: skip
     return bar_chart("Energy of a run by component", bars)
@@ -63,49 +66,85 @@ def amdahl_chart(cost: CostLine) -> Markup:
     bars = []
     for row in cost.with_cheaper_tiles:
         attention = row["attention_share"] * row["energy_nj"]
-        text = f"{engineering(row['energy_nj'] * NANO, 'J')}, attention {row['attention_share']:.0%}"
+        text = f"{engineering(row['energy_nj'] * NANO, 'J')}, attention {share(row['attention_share'])}"
         parts = [(row["energy_nj"] - attention, "tile"), (attention, "attention")]
         bars.append(Bar(f"tiles cheaper by {row['tiles_cheaper_by']:g}", parts, text))
     return bar_chart("Energy of a run if tiles got cheaper; the part in the second colour is attention", bars)
 
 
+PLOT = (70, WIDTH - 130, 20, 210)
+"""Left, right, top and bottom of the accuracy over time; figures stand beside and below it, where no line runs."""
+
+
 def accuracy_chart(evaluation: dict[str, Any]) -> Markup:
     """The metric over time with standard errors, and the digital reference as a line."""
-    points, digital = evaluation["points"], float(evaluation["digital"])
-    errors = [float(point["standard_error"] or 0.0) for point in points]
+    left, right, top, bottom = PLOT
+    points = [point for point in evaluation["points"] if math.isfinite(float(point["mean"]))]
+    digital = float(evaluation["digital"])
     values = [float(point["mean"]) for point in points]
-    shown = [v for v in [digital, *(v - e for v, e in zip(values, errors, strict=True)), *values] if math.isfinite(v)]
+    errors = [_finite(point["standard_error"]) for point in points]
+    ends = [value + side for value, error in zip(values, errors, strict=True) for side in (-error, error)]
+    shown = [value for value in [digital, *ends] if math.isfinite(value)]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
     margin = 0.08 * (high - low) or 1.0
-    low, high, height = low - margin, high + margin, 260
+    low, high = low - margin, high + margin
     logs = [math.log10(max(float(point["seconds"]), 1e-3)) for point in points]
     first, last = (min(logs), max(logs)) if logs else (0.0, 1.0)
 
     def x(log: float) -> float:
-        return 90 + (WIDTH - 190) * ((log - first) / (last - first) if last > first else 0.5)
+        return left + (right - left) * ((log - first) / (last - first) if last > first else 0.5)
 
     def y(value: float) -> float:
-        return 20 + (height - 60) * (high - value) / (high - low)
+        return top + (bottom - top) * (high - value) / (high - low)
 
-    marks = [Markup('<line x1="60" x2="{}" y1="{y:.1f}" y2="{y:.1f}" class="reference"/>'
-                    '<text x="{}" y="{above:.1f}" text-anchor="end" class="figure">digital {value:.2f}</text>').format(
-        WIDTH - 40, WIDTH - 44, y=y(digital), above=y(digital) - 6, value=digital)]  # fmt: skip
-    drawn = [(x(log), value, error, point["time"]) for log, value, error, point in
-             zip(logs, values, errors, points, strict=True) if math.isfinite(value)]  # fmt: skip
-    path = " ".join(f"{'L' if place else 'M'}{px:.1f},{y(value):.1f}" for place, (px, value, _, _) in enumerate(drawn))
+    marks = []
+    if math.isfinite(digital):
+        marks.append(Markup(
+            '<line x1="{}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" class="reference"/>'
+            '<text x="{beside}" y="{middle:.1f}" class="figure">digital {value:.2f}</text>'
+        ).format(left - 20, right=right + 4, y=y(digital), beside=right + 10, middle=y(digital) + 4,
+                 value=digital))  # fmt: skip
+    places = [x(log) for log in logs]
+    path = " ".join(
+        f"{'L' if place else 'M'}{px:.1f},{y(value):.1f}"
+        for place, (px, value) in enumerate(zip(places, values, strict=True))
+    )
     marks.append(Markup('<path d="{}" class="curve"/>').format(path))
-    for px, value, error, time in drawn:
+    for px, value, error in zip(places, values, errors, strict=True):
         marks.append(Markup(
             '<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class="error"/>'
             '<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="fill-tile"/>'
-            '<text x="{x:.1f}" y="{under}" text-anchor="middle" class="label">{time}</text>'
-            '<text x="{x:.1f}" y="{below:.1f}" text-anchor="middle" class="figure">{value:.2f}</text>'
-        ).format(x=px, y=y(value), top=y(value + error), bottom=y(value - error), under=height - 8, time=time,
-                 below=min(y(value - error) + 16, height - 24), value=value))  # fmt: skip
+        ).format(x=px, y=y(value), top=y(value + error), bottom=y(value - error)))  # fmt: skip
+    rows = _rows_without_overlap(places, 6 * LETTER)
+    for px, row, value, point in zip(places, rows, values, points, strict=True):
+        marks.append(Markup(
+            '<text x="{x:.1f}" y="{y}" text-anchor="middle" class="label">{time}</text>'
+            '<text x="{x:.1f}" y="{below}" text-anchor="middle" class="figure">{value:.2f}</text>'
+        ).format(x=px, y=bottom + 22 + 36 * row, below=bottom + 38 + 36 * row, time=point["time"][:8],
+                 value=value))  # fmt: skip
     title = (
         f"{evaluation['metric']} over time since programming, mean and standard error of {evaluation['repeats']} chips"
     )
-    return _svg(title, height, Markup("").join(marks))
+    return _svg(title, bottom + 48 + 36 * max(rows, default=0), Markup("").join(marks))
+
+
+def _finite(error: float | None) -> float:
+    """A standard error; zero where one chip gave none."""
+    return float(error) if error is not None and math.isfinite(error) else 0.0
+
+
+def _rows_without_overlap(places: Sequence[float], width: float) -> list[int]:
+    """Row for each label of that width, centred at these places, so that none lies on another."""
+    ends: list[float] = []
+    """Where each row is taken up to."""
+    rows = []
+    for place in places:
+        row = next((row for row, end in enumerate(ends) if place - width / 2 >= end), len(ends))
+        if row == len(ends):
+            ends.append(0.0)
+        ends[row] = place + width / 2
+        rows.append(row)
+    return rows
 
 
 def network_chart(calls: Sequence[CallLine], kinds: dict[str, str], targets: dict[str, str]) -> Markup:

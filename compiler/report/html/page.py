@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tilewright.compiler.engineering import NANO, engineering, sizes_text
+from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
 from tilewright.compiler.finite_json import finite
-from tilewright.compiler.report.cells import COLUMNS, Cell, layer_cells, totals
+from tilewright.compiler.report.cells import COLUMNS, Cell, figure, layer_cells, share, totals
 from tilewright.compiler.report.difference import Difference, as_text
 from tilewright.compiler.report.html.charts import (
     Bar,
@@ -167,17 +168,17 @@ def _sensitivities(report: Report) -> list[tuple[str, Markup]]:
         for criterion, value in layer.sensitivities.items():
             if report.assignment is None or criterion != report.assignment.criterion:
                 charts.setdefault(criterion, {})[layer.name] = value
-    return [(title, _layer_bars(report, title, values)) for title, values in charts.items() if values]
+    return [(title, _layer_bars(report, title, values, figure)) for title, values in charts.items() if values]
 
 
-def _layer_bars(report: Report, title: str, values: dict[str, float]) -> Markup:
-    """One bar a layer, the largest first."""
+def _layer_bars(report: Report, title: str, values: dict[str, float], text: Callable[[float], str]) -> Markup:
+    """One bar a layer, the largest first. text: how a value is written here and everywhere else on the page."""
     layers = {layer.name: layer for layer in report.layers}
     bars = [
         Bar(
             name,
             [(max(value, 0.0), "tile" if layers[name].tiles else "digital")],
-            f"{value:.3g} on {layers[name].target}",
+            f"{text(value)} on {layers[name].target}",
         )
         for name, value in sorted(values.items(), key=lambda item: -item[1])
         if math.isfinite(value)
@@ -187,7 +188,7 @@ def _layer_bars(report: Report, title: str, values: dict[str, float]) -> Markup:
 
 def _ranges(report: Report) -> Markup | None:
     known = {layer.name: layer.range_error for layer in report.layers if layer.range_error is not None}
-    return _layer_bars(report, "Simulated error at its range", known) if known else None
+    return _layer_bars(report, "Simulated error at its range", known, share) if known else None
 
 
 def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -200,6 +201,6 @@ def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]
 
     def cells(figures: dict[str, float]) -> list[str]:
         missing = "unknown" if figures else "none found"
-        return [f"{figures[key]:.4g}" if key in figures else missing for key in keys]
+        return [figure_text(figures[key], found.units.get(key, "1")) if key in figures else missing for key in keys]
 
     return keys, [(name, cells(figures)) for name, figures in rows.items()]
