@@ -24,7 +24,7 @@ from tilewright.compiler.frontends.identity import count_parameters, weights_sha
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
 from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, with_joint_sizes
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
-from tilewright.compiler.frontends.onnx.original import OnnxOriginal
+from tilewright.compiler.frontends.onnx.original import SATURATES, OnnxOriginal, products_saturate
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
 from tilewright.compiler.frontends.tracing_errors import export_reason
 from tilewright.runtime.plan import ModelIdentity
@@ -45,6 +45,8 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     source = read_model(model)
     if is_quantised(source.model.graph):
         source.dequantise()
+        if products_saturate():
+            source.notes.append(SATURATES)
     network = OnnxNetwork(source.model, str(source.folder)).eval()
     parameters, copies = network.stored_parameters(), network.stored_again()
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration

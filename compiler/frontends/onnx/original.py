@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs, Original
@@ -14,6 +17,11 @@ from tilewright.targets.errors import InputError
 
 HALF = (10, 16)
 """Element types FLOAT16 and BFLOAT16."""
+SATURATES = (
+    "on this processor, which has no VNNI instructions, onnxruntime's 8-bit products saturate at 16 bits, so there the "
+    "quantised model gives other numbers than its file says; the plan computes what the file says: quantise with "
+    "reduce_range=True for numbers that are the same everywhere"
+)
 
 
 class OnnxOriginal:
@@ -80,3 +88,24 @@ def runtime_name() -> str:
         return f"onnxruntime {import_runtime().__version__}"
     except InputError:
         return "onnxruntime (not installed)"
+
+
+@cache
+def products_saturate() -> bool:
+    """Whether onnxruntime's products of uint8 and int8 numbers are wrong on this processor; False without onnxruntime.
+
+    Without VNNI it adds pairs of products in 16 bits, which hold half of the largest pair.
+    """
+    try:
+        onnxruntime = import_runtime()
+    except InputError:
+        return False
+    left = helper.make_tensor_value_info("left", TensorProto.UINT8, [4, 64])
+    right = helper.make_tensor_value_info("right", TensorProto.INT8, [64, 16])
+    product = helper.make_tensor_value_info("product", TensorProto.INT32, [4, 16])
+    node = helper.make_node("MatMulInteger", ["left", "right"], ["product"])
+    graph = helper.make_graph([node], "extremes", [left, right], [product])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    extremes = {"left": np.full((4, 64), 255, np.uint8), "right": np.full((64, 16), 127, np.int8)}
+    return bool((session.run(None, extremes)[0] != 64 * 255 * 127).any())

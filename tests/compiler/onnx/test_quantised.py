@@ -34,6 +34,7 @@ class Images:
 
 
 def largest_difference(plan, path, x):
+    """To the quantised model, whose weights have 7 bits: onnxruntime's products saturate without VNNI with 8."""
     (output,) = tilewright.Session(plan, ideal=True)({"input0": x}).values()
     (exact,) = onnxruntime.InferenceSession(str(path)).run(None, {"input0": x.numpy()})
     return np.abs(output.numpy() - exact).max() / np.abs(exact).max()
@@ -46,7 +47,7 @@ def test_static(models, form, per_channel):
 
     logging.disable(logging.WARNING)
     path = models / f"resnet-{form}-{per_channel}.onnx"
-    quantization.quantize_static(models / "resnet.onnx", path, Images(), per_channel=per_channel,
+    quantization.quantize_static(models / "resnet.onnx", path, Images(), per_channel=per_channel, reduce_range=True,
                                  quant_format=getattr(quantization.QuantFormat, form))  # fmt: skip
     plan = tilewright.compile(path, check=True)
     assert plan.document.check.largest_relative_error < 1e-4  # to the dequantised model, run by onnxruntime
@@ -61,7 +62,7 @@ def test_dynamic(models, name):
 
     logging.disable(logging.WARNING)
     path = models / f"{name}-dynamic.onnx"
-    quantization.quantize_dynamic(models / f"{name}.onnx", path)
+    quantization.quantize_dynamic(models / f"{name}.onnx", path, reduce_range=True)
     plan = tilewright.compile(path, check=True)
     assert plan.document.check.largest_relative_error < 1e-4
     assert "dequantised" in plan.document.notes[0]
@@ -69,3 +70,33 @@ def test_dynamic(models, name):
     assert all(len(weight.shape) == 2 for weight in analog) and analog
     x = torch.randn(3, 20) if name == "perceptron" else torch.randint(0, 50, (2, 7))
     assert largest_difference(plan, path, x) < 0.05
+
+
+def test_users_are_told_where_onnxruntime_computes_something_else(models, monkeypatch):
+    from onnxruntime import quantization
+
+    from tilewright.compiler.frontends.onnx import frontend, original
+
+    logging.disable(logging.WARNING)
+    path = models / "perceptron-told.onnx"
+    quantization.quantize_dynamic(models / "perceptron.onnx", path)
+    for saturates in (False, True):
+        monkeypatch.setattr(frontend, "products_saturate", lambda saturates=saturates: saturates)
+        assert (original.SATURATES in tilewright.compile(path).document.notes) == saturates
+
+
+@pytest.mark.parametrize(("product", "saturates"), [(64 * 255 * 127, False), (32 * 32767, True)])
+def test_products_are_tried_at_their_extremes(monkeypatch, product, saturates):
+    from types import SimpleNamespace
+
+    from tilewright.compiler.frontends.onnx import original
+
+    class Runs:
+        def __init__(self, model, providers):
+            pass
+
+        def run(self, names, inputs):
+            return [np.full((4, 16), product, np.int32)]
+
+    monkeypatch.setattr(original, "import_runtime", lambda: SimpleNamespace(InferenceSession=Runs))
+    assert original.products_saturate.__wrapped__() == saturates
