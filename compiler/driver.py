@@ -14,11 +14,11 @@ from tilewright.compiler.check import compare_with_original
 from tilewright.compiler.compilation import Compilation, Traced
 from tilewright.compiler.overrides import EVERY_LAYER
 from tilewright.compiler.passes import passes_for
-from tilewright.compiler.pipeline import OnPass, run_passes
+from tilewright.compiler.pipeline import OnPass, PassError, run_passes
 from tilewright.runtime.graph_io import encode_graph
 from tilewright.runtime.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
 from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, PlanDocument
-from tilewright.runtime.plan_check import check_plan
+from tilewright.runtime.plan_check import PlanError, check_plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import Target, load_attention_unit, load_chip, load_programming, target_names
 from tilewright.targets.spec import AttentionUnit, Chip, Programming
@@ -83,7 +83,10 @@ def compile(
     )
     run_passes(compilation, passes_for(traced), on_pass)
     plan = build_plan(compilation)
-    check_plan(plan)
+    try:
+        check_plan(plan)
+    except PlanError as error:
+        raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
     if original is not None:
         compare_with_original(plan, traced, original)
     return plan

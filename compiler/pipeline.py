@@ -26,7 +26,7 @@ OnPass = Callable[[str, int, int, float], None]
 
 
 class PassError(RuntimeError):
-    """A pass failed or changed what the graph computes: a bug of tilewright."""
+    """A pass failed, changed what the graph computes, or left a plan that is none: a bug of tilewright."""
 
 
 def run_passes(compilation: Compilation, passes: Sequence[tuple[str, Pass]], on_pass: OnPass | None = None) -> None:

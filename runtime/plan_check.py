@@ -13,15 +13,29 @@ from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
 
 
+class PlanError(ValueError):
+    """A plan that does not agree with itself: a file that was changed, or a bug of the compiler that made it.
+
+    Only who asked can tell the two apart: loading makes an ``InputError`` of it, the compiler a ``PassError``.
+    """
+
+
 def check_plan(plan: Plan) -> None:
-    """Raise ``InputError`` with the first thing that does not fit."""
+    """Raise ``PlanError`` with the first thing that does not fit."""
+    try:
+        _check(plan)
+    except InputError as error:  # of reading the graph, which knows files alone
+        raise PlanError(str(error)) from error
+
+
+def _check(plan: Plan) -> None:
     document = plan.document
     check_names(document)
     check_targets(document, calibrated=plan.has_weights)
     check_placement(document.layers, document.placement, document.chip)
     for name in plan.tensors:
         if re.fullmatch(PATH_PATTERN, name) is None:
-            raise InputError(f"tensor name {name[:80]!r} is not words with dots between")
+            raise PlanError(f"tensor name {name[:80]!r} is not words with dots between")
     for layer in document.layers:
         _check_tensors(plan, layer)
         _check_parts(layer)
@@ -38,7 +52,7 @@ def check_names(document: PlanDocument) -> None:
     }.items():
         twice = [name for name in names if names.count(name) > 1] if len(set(names)) != len(names) else []
         if twice:
-            raise InputError(f"two {kind}s are named {twice[0]!r}")
+            raise PlanError(f"two {kind}s are named {twice[0]!r}")
 
 
 def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
@@ -53,15 +67,15 @@ def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
             _check_option(layer, option, targets, methods, calibrated=calibrated)
         target = targets.get(layer.target)
         if target is None:
-            raise InputError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
+            raise PlanError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
         if isinstance(target, DigitalTarget):
             if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.tiles:
-                raise InputError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
+                raise PlanError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
             continue
         if layer.programming is None or layer.programming not in methods:
-            raise InputError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
+            raise PlanError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
         if calibrated and target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
-            raise InputError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
+            raise PlanError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
 
 
 def _check_option(
@@ -75,22 +89,22 @@ def _check_option(
     where = f"layer {layer.name!r}: its option {option.target!r}"
     target = targets.get(option.target)
     if target is None:
-        raise InputError(f"{where} is not on the chip; {nearest(option.target, targets)}")
+        raise PlanError(f"{where} is not on the chip; {nearest(option.target, targets)}")
     if len(option.input_ranges) != len(layer.uses):
-        raise InputError(f"{where} has {len(option.input_ranges)} input ranges for {len(layer.uses)} uses")
+        raise PlanError(f"{where} has {len(option.input_ranges)} input ranges for {len(layer.uses)} uses")
     if isinstance(target, DigitalTarget):
         if option.programming is not None or option.has_channel_scale or option.has_calibration:
-            raise InputError(f"{where} is a digital unit, but has parts of tiles")
+            raise PlanError(f"{where} is a digital unit, but has parts of tiles")
     elif option.programming not in methods:
-        raise InputError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
+        raise PlanError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
     elif calibrated and target.tile.doublings is None and None in option.input_ranges:
-        raise InputError(f"{where} has no input range, and {option.target} has no ranges of its own")
+        raise PlanError(f"{where} has no input range, and {option.target} has no ranges of its own")
 
 
 def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
     """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the plan's chips."""
     if placement.mesh != chip.mesh:
-        raise InputError(f"the plan is laid on a mesh of {placement.mesh}, its chip has {chip.mesh}")
+        raise PlanError(f"the plan is laid on a mesh of {placement.mesh}, its chip has {chip.mesh}")
     runs: dict[str, list[tuple[int, int, str]]] = {}
     used = cells = offered = 0
     for layer in layers:
@@ -106,10 +120,10 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
     for name, placed in runs.items():
         _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips)
     if used != placement.tiles:
-        raise InputError(f"the plan says {placement.tiles} tiles, its blocks use {used}")
+        raise PlanError(f"the plan says {placement.tiles} tiles, its blocks use {used}")
     utilisation = cells / offered if offered else 0.0
     if abs(utilisation - placement.utilisation) > 1e-6:
-        raise InputError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
+        raise PlanError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
 
 
 def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
@@ -119,12 +133,12 @@ def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
         (layer.column_splits, layer.outputs, columns, "columns"),
     ):
         if max(splits, default=0) > limit:
-            raise InputError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
+            raise PlanError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
         if sum(splits) != size:
-            raise InputError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
+            raise PlanError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
     needed = len(layer.row_splits) * len(layer.column_splits)
     if layer.tile_count != needed:
-        raise InputError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
+        raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
 
 
 def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> None:
@@ -133,11 +147,11 @@ def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: in
     for first, count, layer in runs:
         if first < free:
             tile = tuple(tile_position(first, tiles, first_column))
-            raise InputError(f"tile {tile} holds blocks of both {holder!r} and {layer!r}")
+            raise PlanError(f"tile {tile} holds blocks of both {holder!r} and {layer!r}")
         free, holder = first + count, layer
     if free > chips * tiles.count:
         tile = tuple(tile_position(free - 1, tiles, first_column))
-        raise InputError(f"layer {holder!r} is on tile {tile}, which is not on the plan's chips")
+        raise PlanError(f"layer {holder!r} is on tile {tile}, which is not on the plan's chips")
 
 
 def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
@@ -156,22 +170,22 @@ def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
         ]
     for key, shape in expected.items():
         if key not in plan.tensors:
-            raise InputError(f"layer {layer.name!r}: there is no tensor {key!r}")
+            raise PlanError(f"layer {layer.name!r}: there is no tensor {key!r}")
         tensor = plan.tensors[key]
         if list(tensor.shape) != shape or not tensor.is_floating_point():
-            raise InputError(f"tensor {key!r} is {tensor.dtype} of shape {list(tensor.shape)}, not float of {shape}")
+            raise PlanError(f"tensor {key!r} is {tensor.dtype} of shape {list(tensor.shape)}, not float of {shape}")
     if channel_scale_key(layer.name) in expected and not bool((plan.tensors[channel_scale_key(layer.name)] > 0).all()):
-        raise InputError(f"tensor {channel_scale_key(layer.name)!r} holds numbers that are not above zero")
+        raise PlanError(f"tensor {channel_scale_key(layer.name)!r} holds numbers that are not above zero")
 
 
 def _check_parts(layer: LayerRecord) -> None:
     place = 0
     for part in layer.parts:
         if part.columns[0] != place or part.columns[1] <= place:
-            raise InputError(f"layer {layer.name!r}: its parts do not follow one another")
+            raise PlanError(f"layer {layer.name!r}: its parts do not follow one another")
         place = part.columns[1]
     if place != layer.outputs:
-        raise InputError(f"layer {layer.name!r}: its parts cover {place} of {layer.outputs} columns")
+        raise PlanError(f"layer {layer.name!r}: its parts cover {place} of {layer.outputs} columns")
 
 
 def _check_graph(plan: Plan) -> None:
@@ -181,7 +195,7 @@ def _check_graph(plan: Plan) -> None:
     graph = decode_graph(document.graph, modules, set(plan.tensors))
     inputs = [node.target for node in graph.nodes if node.op == "placeholder"]
     if inputs != [record.name for record in document.inputs]:
-        raise InputError(f"the graph's inputs {inputs} are not those that the plan lists")
+        raise PlanError(f"the graph's inputs {inputs} are not those that the plan lists")
     called: dict[str, set[object]] = {}
     for node in graph.nodes:
         if node.op == "call_module":
@@ -189,9 +203,9 @@ def _check_graph(plan: Plan) -> None:
     for layer in document.layers:
         uses = called.get(layer_path(layer.name), set())
         if uses != set(range(len(layer.uses))):
-            raise InputError(f"layer {layer.name!r}: the graph's uses {sorted(map(str, uses))} are not the plan's")
+            raise PlanError(f"layer {layer.name!r}: the graph's uses {sorted(map(str, uses))} are not the plan's")
     output = next(iter(reversed(graph.nodes)))
     results = output.args[0] if output.args else None
     count = len(results) if isinstance(results, list | tuple) else -1
     if count != len(document.outputs):
-        raise InputError(f"the graph has {count} outputs, the plan names {len(document.outputs)}")
+        raise PlanError(f"the graph has {count} outputs, the plan names {len(document.outputs)}")

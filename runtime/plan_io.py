@@ -15,7 +15,7 @@ from torch import Tensor
 from tilewright.runtime.atomic_folder import atomic_folder
 from tilewright.runtime.memory_place import memory_place
 from tilewright.runtime.plan import FileRecord, Plan, PlanDocument, TensorRecord
-from tilewright.runtime.plan_check import check_plan
+from tilewright.runtime.plan_check import PlanError, check_plan
 from tilewright.runtime.plan_migration import READABLE, migrated
 from tilewright.runtime.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
@@ -73,7 +73,7 @@ def load(folder: str | Path) -> Plan:
     plan = Plan(document, tensors, tokenizer_files, folder)
     try:
         check_plan(plan)
-    except InputError as error:
+    except PlanError as error:
         raise InputError(f"plan {folder}: {error}") from error
     return plan
 

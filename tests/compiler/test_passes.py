@@ -179,7 +179,7 @@ def test_verify_notices_a_weight_on_no_tile_and_one_on_two():
     for damage in (lose, leave_out, share):
         state = compilation(stack(600, 600), torch.randn(2, 600))
         passes = [*PASSES[: names.index("verify")], ("damage", damage), PASSES[-1]]
-        with pytest.raises(ValueError, match=r"4 blocks on 3 tiles|cover|holds blocks of both"):
+        with pytest.raises(PassError, match=r"4 blocks on 3 tiles|cover|holds blocks of both"):
             run_passes(state, passes)
 
 
@@ -289,3 +289,17 @@ def test_relative_error():
     assert relative_error(nan, nan) == 0
     assert relative_error(one, torch.zeros(3)) == float("inf")
     assert pipeline.TOLERANCE <= 1e-5
+
+
+def test_a_plan_that_does_not_agree_with_itself_is_the_compilers_fault(monkeypatch):
+    """Not the user's: the command line would say that the input is wrong."""
+    from tilewright.compiler import driver
+
+    def damaged(compilation, build=driver.build_plan):
+        plan = build(compilation)
+        plan.document.outputs.pop()
+        return plan
+
+    monkeypatch.setattr(driver, "build_plan", damaged)
+    with pytest.raises(PassError, match="does not agree with itself: the graph has 1 outputs, the plan names 0"):
+        driver.compile(stack(8, 8), example_inputs=torch.randn(2, 8))
