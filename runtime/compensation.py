@@ -41,7 +41,9 @@ def fitted(read: Tensor, exact: Tensor, column_splits: list[int]) -> Correction:
 
     A column's fit is as uncertain as its readings, and an error of it, unlike noise, is the same for every token. So it
     is drawn towards what its tile has in common, the more the less it is known (empirical Bayes, Efron and Morris
-    1975): gains towards the tile's, shifts towards none.
+    1975): gains towards the tile's, shifts towards none. Where what should have been read does not vary (weights that
+    are zero, rows that no vector drives) nothing is known of a gain: such a column has its tile's, and counts for no
+    other; a tile of such columns has 1, and a row-block of them is left as it is.
     """
     read, exact = read.double(), exact.double()
     size = exact.square().sum(dim=1, keepdim=True)
@@ -49,25 +51,40 @@ def fitted(read: Tensor, exact: Tensor, column_splits: list[int]) -> Correction:
     count = count / count.sum().clamp(min=TINY)
     read_mean, exact_mean = (count * read).sum(dim=0), (count * exact).sum(dim=0)
     varies = exact - exact_mean
-    power = (count * varies.square()).sum(dim=0).clamp(min=TINY)
+    power = (count * varies.square()).sum(dim=0)
+    known = power > TINY
+    if not bool(known.any()):
+        return Correction(torch.ones_like(power).float(), torch.zeros_like(power).float())
+    power = power.clamp(min=TINY)
     gain = (count * varies * (read - read_mean)).sum(dim=0) / power
     left = (count.square() * (read - read_mean - gain * varies).square()).sum(dim=0)
     uncertainty = (count.square() * varies.square() * (read - read_mean - gain * varies).square()).sum(dim=0) / power**2
-    gain = _drawn_to_tile(gain, uncertainty, column_splits)
+    gain = _drawn_to_tile(gain, uncertainty, known, column_splits)
     shift = read_mean - gain * exact_mean
     shift = shift * _known_share(shift.square(), left)
     factor = torch.where(gain > 0, 1 / gain.clamp(min=TINY), torch.ones_like(gain))
     return Correction(factor.float(), (-factor * shift).float())
 
 
-def _drawn_to_tile(gain: Tensor, uncertainty: Tensor, column_splits: list[int]) -> Tensor:
-    """Gains [columns] drawn towards the mean of their tile, where uncertain columns count less."""
+def _drawn_to_tile(gain: Tensor, uncertainty: Tensor, known: Tensor, column_splits: list[int]) -> Tensor:
+    """Gains [columns] drawn towards the mean of their tile, where uncertain columns count less; 1 if none is known."""
     drawn = []
-    for own, variance in zip(gain.split(column_splits), uncertainty.split(column_splits), strict=True):
-        count = 1 / variance.clamp(min=TINY)
-        common = (own * count).sum() / count.sum()
-        drawn.append(common + (own - common) * _known_share((own - common).square(), variance))
+    parts = (values.split(column_splits) for values in (gain, uncertainty, known))
+    for own, variance, counts in zip(*parts, strict=True):
+        tile = torch.ones_like(own)
+        if bool(counts.any()):
+            common, together = _drawn_together(own[counts], variance[counts])
+            tile.copy_(common)
+            tile[counts] = together
+        drawn.append(tile)
     return torch.cat(drawn)
+
+
+def _drawn_together(gain: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of gains [columns] that are known this well, and the gains drawn towards it."""
+    count = 1 / variance.clamp(min=TINY)
+    common = (gain * count).sum() / count.sum()
+    return common, common + (gain - common) * _known_share((gain - common).square(), variance)
 
 
 def _known_share(squares: Tensor, variance: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tilewright.runtime.compensation import Correction, fitted, from_readings, over_tiles
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.drift import conductances_at
-from tilewright.runtime.programming import Cells, Programmer, normalise, program, weight_scale
+from tilewright.runtime.programming import Cells, Programmer, divisor, normalise, program, weight_scale
 from tilewright.runtime.tile import ConverterOffsets, TileRow
 from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
 
@@ -104,6 +104,7 @@ class RowBlock:
         """Σ|y| of each column, or tile, over one-hot inputs, each read once through the tile's own noise and ADC."""
         normal = self.draws.normal(weights.shape, *self.name, "compensation reading", seconds)
         reading = self.tiles.read_one_hot(weights, normal, magnitudes).abs_().sum(dim=1)
+        reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
         if self.settings.compensation == "global":
             reading = over_tiles(reading, self.settings.column_splits)
         if self._reference is None:
@@ -122,7 +123,7 @@ class RowBlock:
         driven = calibration  # a clipped input is no error of the tile: the fit must not make up for it
         if tile.dac is not None and tile.doublings is None:
             driven = calibration.clamp(-tile.dac.bound, tile.dac.bound)
-        exact = driven @ (self._weight() / self.scale.unsqueeze(1)).T
+        exact = driven @ (self._weight() / divisor(self.scale).unsqueeze(1)).T
         return fitted(read, exact, self.settings.column_splits)
 
     def read_raw(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tilewright.runtime.integer_product import EXACT_IN_FLOAT32, integer_product
-from tilewright.runtime.programming.scaling import weight_scale
+from tilewright.runtime.programming.scaling import divisor, weight_scale
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import DigitalTarget, bits_of
 
@@ -46,7 +46,7 @@ class DigitalUnitLinear(nn.Module):
         super().__init__()
         self.unit, self.input_ranges, self.bias = unit, input_ranges, bias
         self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
-        self.scale = weight_scale(weight, [len(weight)])
+        self.scale = divisor(weight_scale(weight, [len(weight)]))
         self.steps: Tensor | None = None
         if self.weight_bits is not None and self.input_bits is not None:
             self.steps = to_steps(weight, self.scale.unsqueeze(1), self.weight_bits)

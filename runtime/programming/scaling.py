@@ -17,7 +17,8 @@ def weight_scale(
     """γ_i = max_j |w_ij| over the rows of one row-block, a column or a tile (Spoon 2021; Rasch 2023).
 
     weight: [columns, rows] -> [columns]. column_splits: columns of each tile. clip_deviations: γ is at most so many
-    times the root mean square of what shares it. Zeros get 1, so that they can be divided by.
+    times the root mean square of what shares it. It is 0 where there are only zeros: nothing of what is read there
+    counts, so the noise of silent devices is not taken for whole units of the model.
     """
     scale = weight.abs().amax(dim=1)
     power = weight.square().mean(dim=1) if clip_deviations is not None else None
@@ -25,13 +26,19 @@ def weight_scale(
         scale = _over_tiles(scale, column_splits, "max")
         power = _over_tiles(power, column_splits, "mean") if power is not None else None
     if power is not None and clip_deviations is not None:
-        scale = torch.minimum(scale, power.sqrt() * clip_deviations)
-    return torch.where(scale > 0, scale, torch.ones_like(scale))
+        limit = power.sqrt() * clip_deviations
+        scale = torch.where(limit > 0, torch.minimum(scale, limit), scale)
+    return scale
 
 
 def normalise(weight: Tensor, scale: Tensor) -> Tensor:
     """w/γ, clipped to [-1, 1]. weight: [columns, rows], scale: [columns]."""
-    return (weight / scale.unsqueeze(1)).clamp_(-1.0, 1.0)
+    return (weight / divisor(scale).unsqueeze(1)).clamp_(-1.0, 1.0)
+
+
+def divisor(scale: Tensor) -> Tensor:
+    """What weights are divided by: the scale [columns], and 1 where it is 0 and all weights are."""
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 def _over_tiles(values: Tensor, column_splits: list[int], how: Literal["max", "mean"]) -> Tensor:

@@ -109,11 +109,11 @@ def test_read_magnitudes_count_each_pair_with_its_square():
 
 def test_scales_a_column_a_tile_and_clipped():
     weight = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.0, 0.0], [0.5, 0.5]])
-    assert weight_scale(weight, [2, 2]).tolist() == [2.0, 3.0, 1.0, 0.5]
+    assert weight_scale(weight, [2, 2]).tolist() == [2.0, 3.0, 0.0, 0.5]
     assert weight_scale(weight, [2, 2], "per_tile").tolist() == [3.0, 3.0, 0.5, 0.5]
     power = (weight.square().mean(dim=1)).sqrt()
     clipped = weight_scale(weight, [2, 2], clip_deviations=1.0)
-    assert clipped.tolist() == pytest.approx([power[0].item(), power[1].item(), 1.0, 0.5])
+    assert clipped.tolist() == pytest.approx([power[0].item(), power[1].item(), 0.0, 0.5])
     tile = weight_scale(weight, [2, 2], "per_tile", clip_deviations=0.5).tolist()
     assert tile[:2] == pytest.approx([0.5 * (14 / 4) ** 0.5] * 2)
     assert normalise(weight, clipped).abs().max() == 1

@@ -26,7 +26,7 @@ def to_pairs(weight, statistics):
 
 def test_column_scale_is_the_largest_weight_of_each_column():
     weight = torch.tensor([[0.5, -2.0], [0.0, 0.0]])
-    assert weight_scale(weight, [2]).tolist() == [2.0, 1.0]
+    assert weight_scale(weight, [2]).tolist() == [2.0, 0.0]
 
 
 @pytest.mark.parametrize(("statistics", "devices"), [(PCM, 1), (NOISY_ZERO, 2)])
