@@ -9,6 +9,9 @@ DEMO_PLAN := demo-plan
 # Idle threads of OpenMP sleep instead of spinning beside those that draw random numbers (docs/performance.md).
 export OMP_WAIT_POLICY ?= passive
 
+# Files of tests side by side, each process on one thread: what they make once they share by file.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: demo test test-slow test-peers test-browser benchmarks lint format types schema operators families command-line clean
 
 $(READY): pyproject.toml constraints.txt
@@ -30,10 +33,10 @@ test: $(DEMO_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: $(DEMO_READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SIDE_BY_SIDE)
 
 # Against IBM's simulators, where they can be installed. They ask for torchvision, which what is compared does not need.
 test-peers: $(READY)

@@ -51,7 +51,7 @@ FAMILIES = {
         "DistilBertConfig",
         {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128, "vocab_size": 200, "max_position_embeddings": 64},
     ),
-    "ALBERT": ("AlbertModel", "AlbertConfig", {**TEXT, "embedding_size": 32, "num_hidden_layers": 12}),
+    "ALBERT": ("AlbertModel", "AlbertConfig", {**TEXT, "embedding_size": 32, "num_hidden_layers": 4}),
     "RoBERTa": ("RobertaForSequenceClassification", "RobertaConfig", TEXT),
     "ELECTRA": ("ElectraModel", "ElectraConfig", {**TEXT, "embedding_size": 32}),
     "DeBERTa-v2": (

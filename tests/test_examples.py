@@ -1,5 +1,6 @@
 """Every example runs."""
 
+import runpy
 import subprocess
 import sys
 from importlib.resources import files
@@ -10,12 +11,26 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name, *arguments):
+def run_alone(name, *arguments):
+    """What an example prints as a program of its own."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The same in this process, which has imported all that it needs."""
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 def test_none_is_forgotten():
@@ -28,7 +43,7 @@ def test_none_is_forgotten():
 
 @pytest.mark.usefixtures("minilm_folder")
 def test_demo(tmp_path):
-    output = run("demo.py", "--plan", tmp_path / "plan", "--repeats", 1, "--times", "1s,1mo")
+    output = run_alone("demo.py", "--plan", tmp_path / "plan", "--repeats", 1, "--times", "1s,1mo")
     assert "61 on 1 chip of 576" in output and "digital" in output and "1mo" in output
     assert (tmp_path / "plan" / "plan.json").is_file() and (tmp_path / "plan-dynamic" / "plan.json").is_file()
     assert "no input range suits all inputs of encoder.layer.0.output.dense" in " ".join(output.split())
@@ -38,19 +53,19 @@ def test_demo(tmp_path):
 
 
 def test_first_plan():
-    lines = run("first_plan.py").splitlines()
+    lines = run_alone("first_plan.py").splitlines()
     errors = [float(line.split()[-1]) for line in lines]
     assert len(errors) == 3 and 0 < errors[0] < errors[2] < 1
 
 
-def test_cost_of_bert():
+def test_cost_of_bert(run):
     output = run("cost_of_bert.py", "--layers", 1, "--hidden", 64, "--heads", 2, "--lengths", "16,32")
     assert "11.3x less than BF16 in energy, 4.7x in area" in output and "all weights on tiles (Burr 2023)" in output
     shares = [float(line.split()[1].rstrip("%")) for line in output.splitlines()[1:3]]
     assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06) and shares[0] < shares[1]
 
 
-def test_size_of_a_llama():
+def test_size_of_a_llama(run):
     lines = run("size_of_a_llama.py", "--hidden", 256, "--layers", "1,2", "--at", "16,64").splitlines()
     tiles = [int(line.split(": ")[1].split()[0].replace(",", "")) for line in lines if "parameters" in line]
     assert tiles[0] < tiles[1] and len(lines) == 6
@@ -58,7 +73,7 @@ def test_size_of_a_llama():
     assert shares[0] < shares[1] and shares[2] < shares[3], "attention grows with the square of the length"
 
 
-def test_mixed_precision():
+def test_mixed_precision(run):
     lines = run("mixed_precision.py").splitlines()
     losses = [float(line.split()[-3].rstrip(",")) for line in lines if " nJ: " in line]
     measured = [float(line.split()[-1]) for line in lines if " nJ: " in line]
@@ -68,7 +83,7 @@ def test_mixed_precision():
     assert correlation > 0.8
 
 
-def test_drift_study():
+def test_drift_study(run):
     lines = run("drift_study.py").splitlines()[2:]
     rows = {line.split()[0]: [float(cell) for cell in line.split()[1::3]] for line in lines}
     assert set(rows) == {"none", "global", "per_column", "affine"}
@@ -76,7 +91,7 @@ def test_drift_study():
     assert rows["affine"][-1] < rows["global"][-1] < 0.6 * rows["none"][-1]
 
 
-def test_onnx_model():
+def test_onnx_model(run):
     lines = run("onnx_model.py").splitlines()
     assert "onnxruntime" in lines[0]
     places = {line.split()[0]: line.split()[1] for line in lines if line.startswith("  ")}
@@ -85,14 +100,14 @@ def test_onnx_model():
     assert len(errors) == 3 and 0 < errors[0] < errors[2] < 100
 
 
-def test_own_target():
+def test_own_target(run):
     lines = run("own_target.py").splitlines()
     assert float(lines[1].split()[-1]) < float(lines[0].split()[-1])
     errors = {line.split(":")[0].strip(): float(line.split()[-1]) for line in lines[2:]}
     assert errors["ideal"] < 1e-4 < errors["my-pcm"] < errors["pcm-512"]
 
 
-def test_which_effect_hurts(minilm_plan_folder):
+def test_which_effect_hurts(run, minilm_plan_folder):
     pairs = files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")
     output = run("which_effect_hurts.py", minilm_plan_folder, pairs, "--limit", 6, "--repeats", 1, "--times", "1s")
     assert len(output.splitlines()) == 8

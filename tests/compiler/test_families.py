@@ -1,12 +1,14 @@
 """Every transformer family from a plain folder equals the model, after save and load, at several sizes."""
 
 from collections import Counter
+from functools import cache
 
 import pytest
 
 import tilewright
 from tests.families import FAMILIES, build, inputs_of, largest_difference
 from tilewright.compiler.sensitivity import measure_sensitivity
+from tilewright.runtime.operations import count_operations
 from tilewright.runtime.plan import SAMPLES_FIRST
 
 TOLERANCE = 1e-4
@@ -18,13 +20,24 @@ DIGITAL = {
 """Matrices that stay digital, and as what."""
 
 
+@pytest.fixture(scope="module")
+def family_plan(tmp_path_factory):
+    """The model of a family and its plan, saved and loaded, made once."""
+
+    @cache
+    def made(name):
+        model = build(name)
+        folder = tmp_path_factory.mktemp("family")
+        model.save_pretrained(folder / "model")
+        tilewright.compile(folder / "model").save(folder / "plan")
+        return model, tilewright.load(folder / "plan")
+
+    return made
+
+
 @pytest.fixture(scope="module", params=list(FAMILIES))
-def family(request, tmp_path_factory):
-    model = build(request.param)
-    folder = tmp_path_factory.mktemp("family")
-    model.save_pretrained(folder / "model")
-    tilewright.compile(folder / "model").save(folder / "plan")
-    return request.param, model, tilewright.load(folder / "plan")
+def family(request, family_plan):
+    return request.param, *family_plan(request.param)
 
 
 def test_equals_the_model(family):
@@ -66,8 +79,22 @@ def test_what_a_run_costs_and_which_layers_matter(family):
         assert (value > 1e-12) == (gradient[key] > 1e-12), key
 
 
-def test_the_config_alone_gives_the_same_places_and_costs(family, tmp_path):
-    name, _, plan = family
+def test_every_layer_is_counted_at_its_usual_sizes(family):
+    found = count_operations(family[2])
+    assert set(found.layers) == {layer.name for layer in family[2].document.layers}
+    assert all(count > 0 for count in found.layers.values()) and found.total > 0
+
+
+DISTINCT = {
+    "BERT", "ALBERT", "DeBERTa-v2", "GPT-2", "Llama", "T5", "BART", "CLIP", "Whisper", "Wav2Vec2", "Swin", "ResNet",
+}  # fmt: skip
+"""Families of which each is mapped in a way of its own; the others are alike one of them."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in DISTINCT else pytest.mark.slow)
+                                  for name in FAMILIES])  # fmt: skip
+def test_the_config_alone_gives_the_same_places_and_costs(name, family_plan, tmp_path):
+    _, plan = family_plan(name)
     config = plan.folder.parent / "model" / "config.json"
     mapped = tilewright.load(tilewright.compile(config, config_only=True).save(tmp_path / "plan"))
     assert not mapped.has_weights
@@ -83,10 +110,10 @@ def test_the_config_alone_gives_the_same_places_and_costs(family, tmp_path):
     assert tilewright.estimate_cost(mapped, sizes).energy_nj == tilewright.estimate_cost(plan, sizes).energy_nj
 
 
-def test_albert_is_one_set_of_devices_used_twelve_times(tmp_path):
+def test_albert_is_one_set_of_devices_used_in_every_layer(tmp_path):
     build("ALBERT").save_pretrained(tmp_path)
     plan = tilewright.compile(tmp_path)
-    shared = [layer for layer in plan.document.layers if len(layer.uses) == 12]
+    shared = [layer for layer in plan.document.layers if len(layer.uses) == 4]
     assert len(shared) == 4
     assert all(len({use.input_range for use in layer.uses}) > 1 for layer in shared)
 
