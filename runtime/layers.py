@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +15,7 @@ from torch.nn import functional
 
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.memory_map import used
+from tilewright.runtime.nonfinite import rows_apart
 from tilewright.runtime.parallel import in_parallel, workers
 from tilewright.runtime.plan import SampleAxis
 from tilewright.runtime.row_block import RowBlock, TileSettings
@@ -25,11 +28,38 @@ WORTH_A_THREAD = 2**15
 """Outputs of a row-block that are worth handing to another thread: a tenth of a millisecond's work."""
 
 
-@dataclass
-class Reading:
-    """Which samples are being read, shared by all layers of a session: it names the noise of each read."""
+_run: ContextVar[tuple[Reading, Sequence[int]] | None] = ContextVar("run", default=None)
+"""The innermost run of this context, and its samples."""
 
-    samples: Sequence[int] = field(default_factory=lambda: [0])
+
+class Reading:
+    """Samples that are being read: their numbers name the noise of each read. All layers of a session share it.
+
+    Each run has its own samples, also where several threads run one session at once.
+    """
+
+    def __init__(self, samples: Sequence[int] = (0,)) -> None:
+        """samples: those of reads outside of any run."""
+        self._outside = samples
+
+    @property
+    def samples(self) -> Sequence[int]:
+        """Numbers of the samples that this context reads."""
+        run = _run.get()
+        return self._outside if run is None or run[0] is not self else run[1]
+
+    @samples.setter
+    def samples(self, samples: Sequence[int]) -> None:
+        self._outside = samples
+
+    @contextmanager
+    def of(self, samples: Sequence[int]) -> Iterator[None]:
+        """While it runs, this context reads these samples."""
+        token = _run.set((self, samples))
+        try:
+            yield
+        finally:
+            _run.reset(token)
 
 
 @dataclass(frozen=True)
@@ -122,7 +152,7 @@ class AnalogLinear(nn.Module):
         super().__init__()
         self.name, self.uses, self.chip = name, uses, chip
         self.row_splits, self.column_splits = splits
-        self.bias, self.channel_scale = bias, channel_scale
+        self.weight, self.bias, self.channel_scale = weight, bias, channel_scale
         self.calibration = calibration
         target, compensation = chip.target, chip.compensation
         if compensation == "affine" and calibration is None:
@@ -185,7 +215,14 @@ class AnalogLinear(nn.Module):
         return [range(first, min(first + size, samples)) for first in range(0, samples, size)] or [range(0)]
 
     def _read(self, values: Tensor, use: int, samples: Sequence[int], layout: tuple[int, int]) -> Tensor:
-        """values: [M, in] of these samples -> [M, out]."""
+        """values: [M, in] of these samples -> [M, out]. Vectors with a NaN or infinity have the model's product."""
+        return rows_apart(values, partial(self._read_tiles, use, samples, layout), self._exact)
+
+    def _exact(self, values: Tensor) -> Tensor:
+        return functional.linear(values, used(self.weight), self.bias)
+
+    def _read_tiles(self, use: int, samples: Sequence[int], layout: tuple[int, int], values: Tensor) -> Tensor:
+        """values: [M, in] of these samples, finite -> [M, out]."""
         input_range = self.uses[use].input_range
         if self.channel_scale is not None:
             values = values / self.channel_scale

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import TypeVar
 
@@ -26,8 +28,8 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> It
     """The results in order, ``workers()`` calls at once, each on one thread.
 
     Several threads in one operator wait for each other at its end; here they meet when all is done. Results must
-    not depend on what runs beside them. Calls see the caller's inference and gradient modes, which threads do not
-    inherit.
+    not depend on what runs beside them. Calls see the caller's context variables and its inference and gradient
+    modes, which threads do not inherit.
     """
     count = min(workers(), len(items))
     if count <= 1:
@@ -39,7 +41,7 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return function(item)
 
-    futures = [_pool(workers()).submit(call, item) for item in items]
+    futures = [_pool(workers()).submit(copy_context().run, call, item) for item in items]
     try:
         for future in futures:
             yield future.result()
@@ -63,3 +65,17 @@ def _pool(size: int) -> ThreadPoolExecutor:
     all_started.wait()
     torch.set_num_threads(size)
     return pool
+
+
+def _begin_anew() -> None:
+    """A forked child has one thread: the pools' are not there, nor those that torch's operators share their work with.
+
+    Either would be waited for without end, so operators run on one thread in a child.
+    """
+    _pool.cache_clear()
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_anew)

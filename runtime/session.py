@@ -23,10 +23,12 @@ from tilewright.runtime.names import (
     matmul_path,
     weight_key,
 )
+from tilewright.runtime.nonfinite_origin import NonfiniteOrigin, find_origin
 from tilewright.runtime.on_demand import OnDemandLinear
 from tilewright.runtime.parallel import in_parallel
 from tilewright.runtime.plan import LayerRecord, MatmulRecord, Plan
 from tilewright.runtime.times import parse_time
+from tilewright.runtime.turns import Turns
 from tilewright.runtime.units import DigitalMatmul, DigitalUnitLinear, UnitMatmul
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import DigitalTarget
@@ -85,7 +87,7 @@ class Session:
             for tiles in plan.document.chip.tiles
         }
         self._methods = {method.name: method for method in plan.document.programming}
-        self._next_sample = 0
+        self._next_sample, self._turns = 0, Turns()
 
         def build(layer: LayerRecord) -> nn.Module:
             full_precision = ideal or (alone is not None and alone.name != layer.name)
@@ -147,16 +149,18 @@ class Session:
     def advance_to(self, time: str | float, *, on_layer: Progress | None = None) -> Session:
         """Let the chip drift to a time after programming: seconds, or text such as "1h" or "1mo".
 
-        Any time may follow any other: a chip's state depends on the time alone. Returns the session.
+        Any time may follow any other: a chip's state depends on the time alone. Returns the session. Runs of other
+        threads end first, and those that begin later wait.
         Raises ``InputError`` for a time before zero or of an unknown unit.
         """
-        self.seconds = parse_time(time)
-        self._next_sample = 0
-        advanced = in_parallel(lambda layer: layer.advance_to(self.seconds), self._analog)
-        for layer, _ in zip(self._analog, advanced, strict=True):
-            if on_layer:
-                on_layer(layer.name)
-        self._settle()
+        seconds = parse_time(time)
+        with self._turns.changing():
+            self.seconds, self._next_sample = seconds, 0
+            advanced = in_parallel(lambda layer: layer.advance_to(seconds), self._analog)
+            for layer, _ in zip(self._analog, advanced, strict=True):
+                if on_layer:
+                    on_layer(layer.name)
+            self._settle()
         return self
 
     def _settle(self) -> None:
@@ -172,19 +176,40 @@ class Session:
     def run(self, inputs: Mapping[str, Any], *, samples: Sequence[int] | None = None) -> dict[str, Tensor]:
         """The model's outputs, in its order.
 
-        samples: the number of each sample, which names its read noise; the next ones if not given.
+        samples: the number of each sample, which names its read noise; the next ones if not given. Threads may run one
+        session at once: each run has its own samples.
         Raises ``InputError`` for inputs that do not fit the plan.
         """
         prepared = prepare_inputs(self.plan.document, inputs)
+        with self._turns.reading(), self._reading.of(self._numbers(prepared, samples)):
+            results = self.module(*prepared.values())
+        return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
+
+    @torch.inference_mode()
+    def find_nonfinite(
+        self, inputs: Mapping[str, Any], *, samples: Sequence[int] | None = None
+    ) -> NonfiniteOrigin | None:
+        """Where the first NaN or infinity arises of those that reach the outputs; None if the outputs are finite.
+
+        It runs the graph once more, node by node, on samples 0, 1, ... if not given, and counts none of them as read.
+        Raises ``InputError`` for inputs that do not fit the plan.
+        """
+        prepared = prepare_inputs(self.plan.document, inputs)
+        numbers = self._numbers(prepared, range(self._batch_size(prepared)) if samples is None else samples)
+        with self._turns.reading(), self._reading.of(numbers):
+            return find_origin(self.module, prepared.values(), [record.name for record in self.plan.document.outputs])
+
+    def _numbers(self, prepared: Mapping[str, Tensor], samples: Sequence[int] | None) -> Sequence[int]:
+        """The numbers of a run's samples: those given, or the next ones."""
         count = self._batch_size(prepared)
         if samples is None:
-            samples = range(self._next_sample, self._next_sample + count)
-            self._next_sample += count
+            with self._turns.lock:
+                first = self._next_sample
+                self._next_sample += count
+            return range(first, first + count)
         if len(samples) != count:
             raise InputError(f"{len(samples)} sample numbers were given for a batch of {count}")
-        self._reading.samples = samples
-        results = self.module(*prepared.values())
-        return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
+        return samples
 
     def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
         for record in self.plan.document.inputs:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tilewright.runtime.integer_product import EXACT_IN_FLOAT32, integer_product
+from tilewright.runtime.memory_map import used
+from tilewright.runtime.nonfinite import products_apart, rows_apart
 from tilewright.runtime.programming.scaling import divisor, weight_scale
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import DigitalTarget, bits_of
@@ -44,7 +47,7 @@ class DigitalUnitLinear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None, unit: DigitalTarget, input_ranges: list[float]) -> None:
         """weight: [out, in]; bias: [out]."""
         super().__init__()
-        self.unit, self.input_ranges, self.bias = unit, input_ranges, bias
+        self.unit, self.input_ranges, self.weight, self.bias = unit, input_ranges, weight, bias
         self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
         self.scale = divisor(weight_scale(weight, [len(weight)]))
         self.steps: Tensor | None = None
@@ -63,9 +66,18 @@ class DigitalUnitLinear(nn.Module):
         return held
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out]. Sums of whole numbers are exact."""
-        values = x.reshape(-1, x.shape[-1])
-        input_range = self.input_ranges[use]
+        """x: [..., in] -> [..., out]. Sums of whole numbers are exact.
+
+        A vector that holds a NaN or infinity has the model's product, as on tiles.
+        """
+        outputs = rows_apart(x.reshape(-1, x.shape[-1]), partial(self._multiply, self.input_ranges[use]), self._exact)
+        return outputs.view(*x.shape[:-1], outputs.shape[-1])
+
+    def _exact(self, values: Tensor) -> Tensor:
+        return functional.linear(values, used(self.weight), self.bias)
+
+    def _multiply(self, input_range: float, values: Tensor) -> Tensor:
+        """values: [M, in], finite -> [M, out]."""
         if self.steps is None:
             outputs = functional.linear(rounded(values, self.unit.inputs, input_range), self.held)
         else:
@@ -79,7 +91,7 @@ class DigitalUnitLinear(nn.Module):
             outputs = product.to(torch.float32).mul_(self.scale * (input_range / largest))
         if self.bias is not None:
             outputs = outputs.add_(self.bias)
-        return outputs.view(*x.shape[:-1], outputs.shape[-1])
+        return outputs
 
 
 class DigitalMatmul(nn.Module):
@@ -107,12 +119,16 @@ class UnitMatmul(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact.
 
-        Raises ``InputError`` where ranges a head do not fit the operands.
+        What a NaN or infinity takes part in is the model's product. Raises ``InputError`` where ranges a head do not
+        fit the operands.
         """
-        bits = bits_of(self.operands)
         for operand, ranges in ((left, self.left_range), (right, self.right_range)):
             if isinstance(ranges, Tensor) and (operand.dim() < 3 or operand.shape[-3] != len(ranges)):
                 raise InputError(f"{len(ranges)} ranges a head do not fit an operand of shape {list(operand.shape)}")
+        return products_apart(left, right, self._multiply)
+
+    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
+        bits = bits_of(self.operands)
         if bits is None:
             return torch.matmul(rounded(left, self.operands, 1.0), rounded(right, self.operands, 1.0))
         left = to_steps(left, self.left_range, bits, signed=self.left_signed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.arrays import check_output_file, read_arrays, write_arrays
-from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.targets.errors import InputError
 
 
@@ -44,15 +45,17 @@ def run_command(
     arrays = read_arrays(inputs)
     import numpy as np
 
-    from tilewright.runtime.batching import run_in_batches
+    from tilewright.runtime.batching import find_nonfinite, run_in_batches
     from tilewright.runtime.inputs import prepare_inputs
     from tilewright.runtime.plan import load
     from tilewright.runtime.session import Session
 
     loaded = load(plan)
     prepared = prepare_inputs(loaded.document, arrays)
-    reference = run_in_batches(Session(loaded, ideal=True), prepared, batch_size)
+    exact = Session(loaded, ideal=True)
+    reference = run_in_batches(exact, prepared, batch_size)
     results: list[dict[str, Any]] = [] if not ideal else [reference] * repeats
+    origin = find_nonfinite(exact, prepared, batch_size) if ideal and _not_finite([reference]) else None
     started = clock.perf_counter()
     with progress_bar("run") as advance:
         for repeat in range(0 if ideal else repeats):
@@ -66,26 +69,42 @@ def run_command(
                 layer_by_layer=layer_by_layer,
             )
             results.append(run_in_batches(session.advance_to(seconds), prepared, batch_size))
+            if origin is None and _not_finite(results[-1:]):
+                origin = find_nonfinite(session, prepared, batch_size)
     stacked = {name: np.stack([result[name].numpy() for result in results]) for name in reference}
     write_arrays(out, stacked if repeats > 1 else {name: value[0] for name, value in stacked.items()})
     lines = [_describe(name, stacked[name], reference[name].numpy(), repeats) for name in reference]
+    strange = _not_finite(results)
+    if strange:
+        where = f": {origin.sentence}" if origin is not None else ""
+        errors.print(f"the outputs hold {strange} NaNs and infinities{where}", markup=False, soft_wrap=True)
     if as_json:
         chip = None if ideal else {"seed": seed, "repeats": repeats, "time": time, "seconds_since_programming": seconds}
         elapsed = round(clock.perf_counter() - started, 3)
-        print_json({"output": str(out), "ideal": ideal, "chip": chip, "outputs": lines, "seconds": elapsed})
+        content = {"output": str(out), "ideal": ideal, "chip": chip, "outputs": lines, "seconds": elapsed}
+        print_json({**content, "nonfinite": strange, "nonfinite_origin": asdict(origin) if origin else None})
         return
     what = "digital reference" if ideal else f"{repeats} chip(s) of seed {seed} at {time}"
     output.print(f"{what}, written to {out}:", markup=False)
     for line in lines:
         error = "" if ideal else f", error against digital {line['relative_error']:.3f}"
+        error += f", {line['nonfinite']} not finite" if line["nonfinite"] else ""
         output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}", markup=False)
 
 
+def _not_finite(results: list[dict[str, Any]]) -> int:
+    """NaNs and infinities in all outputs of all chips."""
+    return sum(int((~value.isfinite()).sum()) for result in results for value in result.values())
+
+
 def _describe(name: str, values: Any, reference: Any, repeats: int) -> dict[str, Any]:
-    """Shape, and ||y - ŷ|| / ||y|| over all repeats."""
+    """Shape, and ||y - ŷ|| / ||y|| over all repeats, of what is finite in both; how much is not finite."""
     import numpy as np
 
-    norm = float(np.linalg.norm(reference.astype(np.float64))) * repeats**0.5
-    error = float(np.linalg.norm((values - reference[None]).astype(np.float64))) / norm if norm else 0.0
+    exact, found = (np.broadcast_to(each, values.shape).astype(np.float64) for each in (reference, values))
+    finite = np.isfinite(exact) & np.isfinite(found)
+    norm = float(np.linalg.norm(exact[finite]))
+    error = float(np.linalg.norm(found[finite] - exact[finite])) / norm if norm else 0.0
     shape = list(values.shape if repeats > 1 else values.shape[1:])
-    return {"name": name, "dtype": str(values.dtype), "shape": shape, "relative_error": error}
+    lost = int((~np.isfinite(found)).sum())
+    return {"name": name, "dtype": str(values.dtype), "shape": shape, "relative_error": error, "nonfinite": lost}
