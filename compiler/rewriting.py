@@ -30,6 +30,16 @@ class Rewriter:
             made.meta["val"] = function(*fx.node.map_arg(args, lambda node: node.meta["val"]))
         return made
 
+    def call_module(self, path: str, args: tuple[fx.Node, ...], added: Sequence[int] = ()) -> fx.Node:
+        """A call of the module at ``path``: its result is the old node's, with dimensions of one ``added`` to it."""
+        with self.compilation.graph.graph.inserting_before(self.node):
+            made = self.compilation.graph.graph.call_module(path, args)
+        made.meta = dict(self.node.meta)
+        with self._fake_mode:
+            for dimension in added:
+                made.meta["val"] = made.meta["val"].unsqueeze(dimension)
+        return made
+
     def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...]) -> fx.Node:
         """A new tensor of the graph, computed from those at the paths ``made_of``."""
         path = self.compilation.add_tensor(wanted, tensor, made_of)

@@ -1,16 +1,18 @@
 """What is taken apart when a traced program becomes a graph.
 
-Scaled dot-product attention becomes two matmuls with a softmax between, so that each gets its own digital unit; einsum
-becomes the products that torch computes it with.
+Scaled dot-product attention becomes two matmuls with a softmax between, so that each gets its own digital unit; einsum,
+tensordot and the like become the products of two that torch computes them with.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 
 def scaled_dot_product_attention(
@@ -44,14 +46,42 @@ def scaled_dot_product_attention(
     return torch.matmul(torch.ops.aten._safe_softmax.default(scores, -1), value)
 
 
-def einsum(equation: str, operands: list[Tensor], *, path: list[int] | None = None) -> Any:
-    """As permutations and products of two, the way torch itself computes it, so that products can be found."""
-    operator = torch.ops.aten.einsum.default
-    return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, equation, operands, path=path)
+def as_torch_computes_it(operator: OpOverload) -> Callable[..., Any]:
+    """The operator by the smaller ones that torch itself computes it with, so that products of two can be found."""
+
+    def composed(*args: Any, **kwargs: Any) -> Any:
+        return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+
+    return composed
 
 
-DECOMPOSITIONS = {
-    torch.ops.aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
-    torch.ops.aten.einsum.default: einsum,
+def addmv(self: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """β · self + α · mat vec."""
+    return _added(self, torch.mv(mat, vec), beta, alpha)
+
+
+def addbmm(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """β · self + α · Σ over the batch of products."""
+    return _added(self, torch.bmm(batch1, batch2).sum(dim=0), beta, alpha)
+
+
+def _added(offset: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    product = product if alpha == 1 else product * alpha
+    if beta == 0:  # torch ignores the offset then, even a NaN in it
+        return product
+    return product + (offset if beta == 1 else offset * beta)
+
+
+aten = torch.ops.aten
+COMPOSED = (
+    aten.einsum.default, aten.tensordot.default, aten.inner.default, aten.outer.default, aten.ger.default,
+    aten.linalg_matmul.default, aten.linalg_multi_dot.default, aten.linalg_vecdot.default, aten.chain_matmul.default,
+    aten.matrix_power.default,
+)  # fmt: skip
+DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
+    aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
+    aten.addmv.default: addmv,
+    aten.addbmm.default: addbmm,
+    **{operator: as_torch_computes_it(operator) for operator in COMPOSED},
 }
 """What is taken apart when a traced program becomes a graph; every other operator stays as it was traced."""

@@ -10,13 +10,15 @@ from torch import fx
 
 from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.overrides import EVERY_LAYER, chosen_for
-from tilewright.compiler.rewriting import depends_on_activations
+from tilewright.compiler.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.runtime.names import matmul_path
 from tilewright.runtime.plan import Decision, Figure, MatmulRecord
 from tilewright.runtime.units import DigitalMatmul
 from tilewright.targets.spec import bits_of
 
 aten = torch.ops.aten
+PRODUCTS = {aten.matmul.default, aten.bmm.default, aten.mm.default, aten.mv.default, aten.dot.default}
+"""What multiplies two tensors; ``write_as_linear`` has taken apart those that also add."""
 SOFTMAX = {aten.softmax.int, aten._softmax.default, aten._safe_softmax.default}
 PASSING = {
     aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar, aten.add.Tensor, aten.sub.Tensor,
@@ -32,24 +34,36 @@ def route_attention(compilation: Compilation) -> None:
     graph = compilation.graph.graph
     calls: dict[str, fx.Node] = {}
     for node in list(graph.nodes):
-        if node.op != "call_function" or node.target not in (aten.matmul.default, aten.bmm.default):
+        if node.op != "call_function" or node.target not in PRODUCTS:
             continue
-        left, right = node.args
+        left, right = arguments_of(node).values()
         if not all(map(_is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
             continue
         name, kind = _name(node, calls)
-        compilation.graph.add_submodule(matmul_path(name), DigitalMatmul())
-        with graph.inserting_before(node):
-            call = graph.call_module(matmul_path(name), (left, right))
-        call.meta = dict(node.meta)
-        node.replace_all_uses_with(call)
-        graph.erase_node(node)
-        calls[name] = call
+        calls[name] = _route(compilation, node, name, left, right)
         compilation.matmuls[name] = MatmulRecord(
             name=name, kind=kind, operands="fp32", left_ranges=[1.0], right_ranges=[1.0], left_signed=True, reason=""
         )
     _choose_units(compilation, calls)
     compilation.tidy()
+
+
+def _route(compilation: Compilation, node: fx.Node, name: str, left: fx.Node, right: fx.Node) -> fx.Node:
+    """The call of a module in place of the product. Units multiply matrices: a vector is one row, or one column."""
+    compilation.graph.add_submodule(matmul_path(name), DigitalMatmul())
+    rewriter = Rewriter(compilation, node)
+    added = []
+    if len(shape_of(right) or ()) == 1:
+        right = rewriter.call(aten.unsqueeze.default, right, -1)
+        added.append(-1)
+    if len(shape_of(left) or ()) == 1:
+        left = rewriter.call(aten.unsqueeze.default, left, 0)
+        added.append(-2)
+    call = result = rewriter.call_module(matmul_path(name), (left, right), added)
+    for dimension in reversed(added):
+        result = rewriter.call(aten.squeeze.dim, result, dimension)
+    rewriter.replace_with(result)
+    return call
 
 
 def _choose_units(compilation: Compilation, calls: dict[str, fx.Node]) -> None:

@@ -1,7 +1,8 @@
 """Every product of an activation and constant matrices, in whatever form it was written, as ``linear(x, W, b)``.
 
-mm, addmm, matmul and bmm, with the constant on either side; a stack of matrices as one product each; an addition of a
-constant vector behind a product as its bias.
+mm, addmm, matmul, bmm, mv and dot, with the constant on either side and factors in its weights; a stack of matrices as
+one product each; an addition of a constant vector behind a product as its bias. Products of two activations that were
+written with an addition (addmm, baddbmm, linear) are taken apart too, for ``route_attention`` to find.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tilewright.compiler.compilation import Compilation
 from tilewright.compiler.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 
 aten = torch.ops.aten
-MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default)
+MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default, aten.dot.default)
 BIASED = (aten.addmm.default, aten.baddbmm.default)
 MOST_MATRICES = 1024
 """Matrices in one operand that become layers; a larger stack stays digital."""
@@ -27,6 +28,8 @@ def write_as_linear(compilation: Compilation) -> None:
     for node in list(compilation.graph.graph.nodes):
         if node.op == "call_function" and node.target in BIASED:
             _take_bias_apart(compilation, node)
+        elif node.op == "call_function" and node.target == aten.linear.default:
+            _take_linear_apart(compilation, node)
     for node in list(compilation.graph.graph.nodes):
         if node.op == "call_function" and node.target in MATMULS:
             _rewrite(compilation, node)
@@ -37,14 +40,41 @@ def write_as_linear(compilation: Compilation) -> None:
 
 
 def _take_bias_apart(compilation: Compilation, node: fx.Node) -> None:
-    """addmm(b, x, y) -> x y + b."""
-    arguments = list(arguments_of(node).values())
-    bias, left, right, beta, alpha = arguments
-    if beta != 1 or alpha != 1:
+    """addmm(b, x, y, β, α) -> α x y + β b, with α in the weights where x or y is constant."""
+    bias, left, right, beta, alpha = arguments_of(node).values()
+    rewriter = Rewriter(compilation, node)
+    constants = [compilation.tensor(operand) is not None for operand in (left, right)]
+    if constants == [True, False]:
+        left, alpha = _times(rewriter, left, alpha), 1
+    elif constants == [False, True]:
+        right, alpha = _times(rewriter, right, alpha), 1
+    result = _times(rewriter, rewriter.call(aten.matmul.default, left, right), alpha)
+    if beta != 0:  # torch ignores the bias then, even a NaN in it
+        result = rewriter.call(aten.add.Tensor, result, _times(rewriter, bias, beta))
+    rewriter.replace_with(result)
+
+
+def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
+    """``value · factor``: computed now where the value is constant."""
+    if factor == 1:
+        return value
+    tensor, path = rewriter.compilation.tensor(value), str(value.target)
+    if tensor is not None:
+        return rewriter.constant(path, tensor * factor, (path,))
+    return rewriter.call(aten.mul.Tensor, value, factor)
+
+
+def _take_linear_apart(compilation: Compilation, node: fx.Node) -> None:
+    """linear(x, y, b) -> x yᵀ + b, where y is computed from activations, or is one constant vector."""
+    x, weight, bias = arguments_of(node).values()
+    constant = compilation.tensor(weight)
+    if constant.dim() != 1 if constant is not None else not depends_on_activations(weight):
         return
     rewriter = Rewriter(compilation, node)
-    product = rewriter.call(aten.matmul.default, left, right)
-    rewriter.replace_with(rewriter.call(aten.add.Tensor, product, bias))
+    is_vector = len(shape_of(weight) or ()) == 1
+    transposed = weight if is_vector else rewriter.call(aten.transpose.int, weight, 0, 1)
+    product = rewriter.call(aten.matmul.default, x, transposed)
+    rewriter.replace_with(product if bias is None else rewriter.call(aten.add.Tensor, product, bias))
 
 
 def _rewrite(compilation: Compilation, node: fx.Node) -> None:
@@ -56,7 +86,10 @@ def _rewrite(compilation: Compilation, node: fx.Node) -> None:
     x, matrices = (right, left) if on_left else (left, right)
     tensor = constants[0] if on_left else constants[1]
     assert tensor is not None and isinstance(x, fx.Node) and isinstance(matrices, fx.Node)
-    if not tensor.is_floating_point() or tensor.dim() < 2 or not depends_on_activations(x):
+    if not tensor.is_floating_point() or tensor.dim() == 0 or not depends_on_activations(x):
+        return
+    if tensor.dim() == 1:
+        _rewrite_vector(compilation, node, x, tensor, on_left)
         return
     stack = _without_ones(tensor)
     dimensions = len(shape_of(x) or ())
@@ -75,6 +108,15 @@ def _rewrite(compilation: Compilation, node: fx.Node) -> None:
     if on_left and not is_vector:
         result = rewriter.call(aten.transpose.int, result, -2, -1)
     rewriter.replace_with(result)
+
+
+def _rewrite_vector(compilation: Compilation, node: fx.Node, x: fx.Node, vector: Tensor, on_left: bool) -> None:
+    """A product with one constant vector: a layer of one output, which its result does not count as a dimension."""
+    rewriter, path = Rewriter(compilation, node), str(node.args[0 if on_left else 1].target)  # type: ignore[union-attr]
+    if on_left and len(shape_of(x) or ()) > 1:
+        x = rewriter.call(aten.transpose.int, x, -2, -1)
+    result = _product(rewriter, x, vector.unsqueeze(0), path)
+    rewriter.replace_with(rewriter.call(aten.squeeze.dim, result, -1))
 
 
 def _without_ones(tensor: Tensor) -> Tensor:

@@ -96,3 +96,28 @@ def test_accumulated_noise_is_frozen_at_a_time_and_new_at_another():
     assert kstest((noises[1.0] / sigma).numpy(), "norm").pvalue > CONFIDENCE
     correlation = torch.corrcoef(torch.stack([noises[1.0], noises[3600.0]]))[0, 1].item()
     assert abs(correlation) < 4 / 90_000**0.5
+
+
+@pytest.mark.parametrize("target", ["pcm-512", "ftj-extreme"])
+def test_no_exponent_is_drawn_at_time_zero_and_not_a_bit_changes(target):
+    """At time 0 the drift's factor is exp(-ν · 0) = 1 whatever ν is."""
+    statistics, asked = statistics_of(load_target(target).device), []
+
+    class Watched(Draws):
+        def normal(self, shape, *name):
+            asked.append(name)
+            return super().normal(shape, *name)
+
+    pairs = to_pairs(torch.rand(30, 40) * 2 - 1, statistics)
+    written = write(pairs, statistics, Draws(0, 0), "x")
+    before = written.clone()
+    found = conductances_at(0.0, written, pairs, statistics, Watched(0, 0), "x")
+    factor = statistics.drift_exponent(pairs.wanted, torch.ones_like(written)).mul_(-0.0).exp_()
+    expected = factor.mul_(written)
+    if statistics.accumulates_noise:
+        noise = statistics.accumulated_deviation(written, 0.0)
+        expected.addcmul_(expected, noise.mul_(Draws(0, 0).normal(written.shape, "x", "accumulated noise", 0.0)))
+    assert torch.equal(found, expected.clamp_(min=0.0)) and torch.equal(written, before)
+    assert not [name for name in asked if "drift exponent" in name]
+    conductances_at(1.0, written, pairs, statistics, Watched(0, 0), "x")
+    assert bool([name for name in asked if "drift exponent" in name]) == statistics.exponent_varies
