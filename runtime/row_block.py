@@ -91,7 +91,7 @@ class RowBlock:
 
     def _conductances_at(self, seconds: float, cells: Cells) -> Tensor:
         statistics = self._programmer.statistics
-        programmed = self.programmed.to(torch.float32)
+        programmed = self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
         return conductances_at(seconds, programmed, cells, statistics, self.draws, *self.name)
 
     def held_weights(self, seconds: float) -> Tensor:
