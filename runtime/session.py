@@ -43,12 +43,14 @@ class Session:
 
     Creating one programs the chip that (seed, repeat) name. ``advance_to`` lets it drift; calling it runs the graph
     and returns the model's outputs by the model's names. The same plan, seed, repeat and time give the same bits
-    whatever the batch size or number of threads, as far as arithmetic is on the chip: products on tiles and INT-n
-    units are exact integer sums. Products in float (the digital reference, targets without a DAC) depend on the
-    math library.
+    whatever the batch size or number of threads, on one kind of processor, as far as arithmetic is on the chip:
+    products on tiles and INT-n units are exact integer sums. Products in float (the digital reference, targets without
+    a DAC) depend on the math library.
 
     Reads are numbered: each call reads the next samples, so calling twice with one input gives two different reads,
     and splitting a batch over several calls changes nothing. ``advance_to`` starts the count again.
+
+    Threads may call one session at once, and a forked child may go on with its parent's, on one thread.
     """
 
     def __init__(
