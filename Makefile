@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= passive
 # Files of tests side by side, each process on one thread: what they make once they share by file.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-slow test-peers test-browser benchmarks lint format types schema operators families command-line clean
+.PHONY: demo test test-slow test-peers test-browser fuzz benchmarks lint format types schema operators families command-line clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -49,6 +49,11 @@ test-browser: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
 
+# Mutants of plans, targets, models and folders until MINUTES are over; what was tried is kept, and not tried again.
+MINUTES ?= 30
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --results fuzz-results.jsonl
+
 # All benchmarks, their JSON, and the tables of docs/performance.md: twenty minutes on two cores, 35 GB of disk.
 benchmarks: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
@@ -80,4 +85,5 @@ families: $(READY)
 	$(BIN)/python docs/write_families.py
 
 clean:
-	rm -rf $(VENV) $(DEMO_PLAN) $(DEMO_PLAN)-dynamic build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO_PLAN) $(DEMO_PLAN)-dynamic build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		fuzz-results.jsonl fuzz-mutants

@@ -15,6 +15,7 @@ from tests.fuzz.child import caught_output, run_one
 from tests.fuzz.kinds import ALL, KINDS
 from tests.fuzz.results import Results
 
+ENDLESS = 10**12
 PROGRESS = 20
 """Seconds between lines of progress."""
 
@@ -52,11 +53,12 @@ class _Schedule:
             return None
         if self.again is not None:
             return next(((kind, self.again.pop(kind)) for kind in self.given.kinds if self.again.get(kind)), None)
-        wanting = [kind for kind in self.given.kinds if len(self.taken[kind]) < (self.given.count or float("inf"))]
+        missing = {kind: self.given.count.get(kind, ENDLESS) - len(self.taken[kind]) for kind in self.given.kinds}
+        wanting = [kind for kind, count in missing.items() if count > 0]
         if not wanting:
             return None
         kind = min(wanting, key=lambda name: len(self.taken[name]) / max(KINDS[name].wanted, 1))
-        size = min(KINDS[kind].batch, (self.given.count or 10**9) - len(self.taken[kind]))
+        size = min(KINDS[kind].batch, missing[kind])
         seeds, seed = [], self.given.seed
         while len(seeds) < size:
             if seed not in self.taken[kind]:
@@ -93,7 +95,12 @@ def _arguments():
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, help="time for all kinds together; without, until --count is reached")
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=ALL, help=f"of {', '.join(KINDS)}")
-    parser.add_argument("--count", type=int, help="mutants of each kind, those in the results included")
+    parser.add_argument(
+        "--count",
+        type=_counts,
+        default={},
+        help="mutants of each kind, with those in the results: 100, or plans=500,onnx=50",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the first seed; a seed names the same mutant everywhere")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="children at once")
     parser.add_argument("--results", type=Path, help="a file to add to; what is in it is not tried again")
@@ -106,6 +113,13 @@ def _arguments():
     if not (given.minutes or given.count or given.again or given.one):
         parser.error("give --minutes or --count")
     return given
+
+
+def _counts(text):
+    """``100`` or ``plans=500,onnx=50`` as kind -> how many."""
+    if text.isdigit():
+        return dict.fromkeys(KINDS, int(text))
+    return {kind: int(count) for kind, _, count in (part.partition("=") for part in text.split(","))}
 
 
 def _say(text):

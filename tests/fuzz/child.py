@@ -24,7 +24,7 @@ LARGEST_GROWTH = 1536 * MIB
 
 
 def run_range(kind, seeds, report, last_words, folder):
-    """Run mutants in a forked child. 
+    """Run mutants in a forked child.
 
     report, last_words: open files; a crash is told by what is missing in the first.
     """

@@ -169,16 +169,17 @@ def _everywhere(text):
         document["unused_tensors"] = [{"name": text, "shape": [2]}]
         document["check"] = {"against": text, "sizes": [{text: [1]}], "largest_relative_error": 0.0, "tolerance": 1e-3}
         figure = {"name": text, "value": 1.0, "unit": text}
-        accuracy = {"metric": text, "examples": 1, "digital": 1.0, "mean": 1.0, "standard_error": 0.1, "normalised": 1.0,
-                    "lower_bound": 1.0, "wanted": 1.0, "confidence": 0.9, "seconds": 1.0, "repeats": 1, "seed": 0}  # fmt: skip
+        numbers = ("digital", "mean", "standard_error", "normalised", "lower_bound", "wanted", "confidence", "seconds")
+        accuracy = {"metric": text, "examples": 1, **dict.fromkeys(numbers, 0.5), "repeats": 1, "seed": 0}
+        figures = dict.fromkeys(("budgets", "predicted", "measured"), [figure])
         document["assignment"] = {
-            "method": text, "criterion": text, "seconds": 1.0, "minimise": text, "budgets": [figure], "predicted": [figure],
-            "measured": [figure], "accuracy": accuracy, "compared": [{"choice": text, "figures": [figure]}],
+            "method": text, "criterion": text, "seconds": 1.0, "minimise": text, **figures, "accuracy": accuracy,
+            "compared": [{"choice": text, "figures": [figure]}],
         }  # fmt: skip
 
     return change
 
 
-for _text in (hostile.ESCAPES, "\x9b31m", hostile.SCRIPT, "[link=https://evil.example]click[/link] [/] [bold red]", "\r\n",
-              "=cmd|'/c calc'!A1", "\t=1+1", "\r=1+1", "@SUM(1)", "a|b", "x" * 5000, "\ud800", "{{7*7}}", ""):  # fmt: skip
+for _text in (hostile.ESCAPES, "\x9b31m", hostile.SCRIPT, hostile.MARKUP, "\r\n", "=cmd|'/c calc'!A1", "\t=1+1",
+              "\r=1+1", "@SUM(1)", "a|b", "x" * 5000, "\ud800", "{{7*7}}", ""):  # fmt: skip
     _in()(_everywhere(_text))

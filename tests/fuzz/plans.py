@@ -66,6 +66,9 @@ def mutant(document, choose):
         except (KeyError, TypeError, AttributeError, IndexError):
             continue  # an earlier change took away what this one needs
     text = json.dumps(document)
+    if choose.random() < 0.02:
+        depth = choose.choice((100, 900, 10**5))
+        text = text.replace("null", "[" * depth + "]" * depth, choose.choice((1, 3)))
     if choose.random() < 0.03:
         text = trees.damage(text.encode(), choose).decode(errors="replace")
     return text

@@ -11,9 +11,8 @@ import typer
 
 from tests.fuzz import hostile
 from tests.fuzz.child import caught_output
-from tests.fuzz.verdict import Fell
+from tests.fuzz.verdict import OUT_OF_MEMORY, Fell
 from tilewright.compiler.cli import app as program
-from tilewright.targets.errors import InputError
 
 LINE_ENDS = {"terminal": "\n", "csv": "\r\n", "cell": "", "markdown": "\n"}
 
@@ -55,6 +54,8 @@ def _program(instead, printed):
         except typer.Exit as leaving:
             code = leaving.exit_code
         said, complained = _content(output), _content(errors)
+    if any(words in complained for words in OUT_OF_MEMORY):
+        raise Fell("memory", complained[:300])
     if code not in (0, None, 2):
         raise Fell("exit code", f"{code}: {complained[-200:]!r}")
     check_text(said, printed)
@@ -90,6 +91,3 @@ def check_text(text, kind):
 
 def _no_constant(name):
     raise Fell("JSON", f"holds {name}")
-
-
-__all__ = ["InputError", "called", "check_text", "refused", "typed"]
