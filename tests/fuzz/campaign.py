@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz import child
-from tests.fuzz.kinds import KINDS
 from tests.fuzz.verdict import Verdict, of_last_words
 
-WALL = 5
-"""Times its processor time that a mutant may take by the clock: others use the machine too, and sleepers take none."""
+ASLEEP = 15
+"""Seconds without any processor time after which a child hangs; how long it may work is limited in itself."""
 
 
 @dataclass
@@ -31,6 +30,8 @@ class Worker:
     verdicts: list = field(default_factory=list)
     begun: int | None = None
     since: float = 0.0
+    """When it was last seen to take processor time."""
+    taken: list = field(default_factory=list)
     stopped: bool = False
     unread: bytes = b""
 
@@ -39,7 +40,7 @@ class Worker:
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
             if line.startswith(b"begun "):
-                self.begun, self.since = int(line[6:]), time.monotonic()
+                self.begun = int(line[6:])
             else:
                 self.verdicts.append(Verdict.from_json(line))
                 self.begun = None
@@ -67,10 +68,7 @@ def campaign(next_batch, finished, jobs):
                 if not data:
                     _end(workers.pop(key.fd), place, workers, selector, finished)
             for worker in workers.values():
-                limit = WALL * KINDS[worker.kind].seconds
-                if worker.begun is not None and not worker.stopped and time.monotonic() - worker.since > limit:
-                    os.kill(worker.pid, signal.SIGABRT)  # faulthandler tells where it was
-                    worker.stopped = True
+                _wake(worker)
     finally:
         for worker in workers.values():
             os.kill(worker.pid, signal.SIGKILL)
@@ -102,6 +100,16 @@ def _begin(kind, seeds, verdicts, place, workers, selector):
     selector.register(reader, selectors.EVENT_READ)
 
 
+def _wake(worker):
+    """Stop a child that sleeps."""
+    times = Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    if times != worker.taken:
+        worker.taken, worker.since = times, time.monotonic()
+    elif time.monotonic() - worker.since > ASLEEP and not worker.stopped:
+        os.kill(worker.pid, signal.SIGABRT)  # faulthandler tells where it was
+        worker.stopped = True
+
+
 def _end(worker, place, workers, selector, finished):
     """A child is gone: what it was at when it fell, and a new one for the rest."""
     selector.unregister(worker.pipe)
@@ -116,7 +124,7 @@ def _end(worker, place, workers, selector, finished):
     if worker.begun is not None:
         rest = [seed for seed in worker.seeds if seed > worker.begun]
         where, first = of_last_words(words)
-        message = first or said.strip()[-200:] or f"{time.monotonic() - worker.since:.0f} s"
+        message = first or said.strip()[-200:]
         worker.verdicts.append(
             Verdict(worker.kind, worker.begun, fell=_how(status, worker.stopped), place=where, message=message)
         )

@@ -4,7 +4,6 @@ import contextlib
 import faulthandler
 import gc
 import io
-import os
 import resource
 import shutil
 import signal
@@ -84,7 +83,6 @@ def _limit():
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + ADDRESS_SPACE, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)
 
 
 def _reset_peak():

@@ -171,7 +171,7 @@ def _everywhere(text):
         figure = {"name": text, "value": 1.0, "unit": text}
         numbers = ("digital", "mean", "standard_error", "normalised", "lower_bound", "wanted", "confidence", "seconds")
         accuracy = {"metric": text, "examples": 1, **dict.fromkeys(numbers, 0.5), "repeats": 1, "seed": 0}
-        figures = dict.fromkeys(("budgets", "predicted", "measured"), [figure])
+        figures = {key: [figure] for key in ("budgets", "predicted", "measured")}
         document["assignment"] = {
             "method": text, "criterion": text, "seconds": 1.0, "minimise": text, **figures, "accuracy": accuracy,
             "compared": [{"choice": text, "figures": [figure]}],

@@ -19,7 +19,8 @@ INT64 = (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_INT32, FieldDescriptor
 OPERATORS = (
     "Relu", "Conv", "Foo", "MatMul", "Reshape", "Slice", "Gather", "Concat", "Softmax", "Expand", "Loop", "If", "Range",
     "Tile", "Pad", "ConstantOfShape", "Resize", "Split", "Where", "Gemm", "Scan", "NonZero", "OneHot", "Trilu",
-    "EyeLike", "ConvTranspose", "LSTM", "Attention", "RandomNormal", "SequenceAt", "StringNormalizer", "DFT", "GridSample",
+    "EyeLike", "ConvTranspose", "LSTM", "Attention", "RandomNormal", "SequenceAt", "StringNormalizer", "DFT",
+    "GridSample",
 )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ class Tally:
     seeds: set = field(default_factory=set)
     ended: Counter = field(default_factory=Counter)
     fell: dict = field(default_factory=dict)
-    slowest: tuple = (0.0, None)
-    largest: tuple = (0.0, None)
+    slowest: tuple = (0.0, -1)
+    largest: tuple = (0.0, -1)
     seconds: float = 0.0
 
 
