@@ -3,6 +3,7 @@
 import os
 
 os.environ.update({"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"})  # before torch
+os.environ.pop("FORCE_COLOR", None)  # a terminal's colours would be taken for a stranger's
 
 import argparse
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from tests.fuzz import bases
 from tests.fuzz.campaign import campaign
-from tests.fuzz.child import caught_output, run_one
+from tests.fuzz.child import caught_output, limit, run_one
 from tests.fuzz.kinds import ALL, KINDS
 from tests.fuzz.results import Results
 
@@ -82,6 +83,7 @@ def _one(kind, seed):
     """Try one mutant in this process, keep it for a look, and let what it raises be seen."""
     bases.one_thread()
     KINDS[kind].warm()
+    limit(sys.stderr)
     folder = Path("fuzz-mutants") / f"{kind}-{seed}"
     verdict = run_one(kind, int(seed), folder)
     print(verdict.to_json(), f"\nthe mutant is in {folder}", flush=True)

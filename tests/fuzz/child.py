@@ -27,17 +27,13 @@ def run_range(kind, seeds, report, last_words, folder):
 
     report, last_words: open files; a crash is told by what is missing in the first.
     """
-    _limit()
-    faulthandler.enable(last_words, all_threads=False)
-    faulthandler.register(signal.SIGPROF, last_words, all_threads=False, chain=True)  # and the default of it is to die
+    limit(last_words)
     for seed in seeds:
         report.write(f"begun {seed}\n")
         report.flush()
         last_words.seek(0)
         last_words.truncate()
-        signal.setitimer(signal.ITIMER_PROF, KINDS[kind].seconds)
         verdict = run_one(kind, seed, folder)
-        signal.setitimer(signal.ITIMER_PROF, 0)
         report.write(verdict.to_json() + "\n")
         report.flush()
 
@@ -49,6 +45,7 @@ def run_one(kind, seed, folder):
     folder.mkdir(parents=True)
     before = _reset_peak()
     started = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, KINDS[kind].seconds)
     try:
         with caught_output():
             verdict.ended = KINDS[kind].run(seed, folder)
@@ -58,6 +55,8 @@ def run_one(kind, seed, folder):
             verdict.fell, verdict.message = "refusal of many lines", str(error)[:300]
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         verdict.fell, verdict.place, verdict.message = of_exception(error)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     verdict.seconds = round(time.process_time() - started, 3)
     verdict.mib = round(max(0, _peak() - before) / MIB, 1)
     if not verdict.fell and verdict.mib * MIB > LARGEST_GROWTH:
@@ -78,7 +77,10 @@ def caught_output():
         sys.stdout, sys.stderr = kept
 
 
-def _limit():
+def limit(last_words):
+    """Limits of this process's memory. A crash, and SIGPROF when its time is up, are told in the file last_words."""
+    faulthandler.enable(last_words, all_threads=False)
+    faulthandler.register(signal.SIGPROF, last_words, all_threads=False, chain=True)  # and the default of it is to die
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + ADDRESS_SPACE, most))

@@ -73,6 +73,15 @@ _nodes(
 _nodes(_ones("a", 2, 4, 3), _call("b", "aten.native_group_norm.default", _a, None, None, 1000000, 4, 3000, 2, 1e-5))
 _nodes(_ones("a", 2, 4, 3), _ones("b", 1), _call("c", "aten._native_batch_norm_legit_no_training.default", _a,
        *[_reference("b")] * 4, 0.1, 1e-5))  # fmt: skip
+_nodes(_ones("a", 1, 2**24, 1), _ones("b", 1), _call("c", "aten._native_batch_norm_legit_no_training.default", _a,
+       *[_reference("b")] * 4, 0.1, 1e-5))  # fmt: skip
+_nodes(_call("a", "aten.full.default", [4], 1, dtype={"dtype": "int64"}),
+       _call("b", "aten.full.default", [4], 63, dtype={"dtype": "int64"}),
+       _call("c", "aten.bitwise_left_shift.Tensor", _a, _reference("b")),
+       _call("d", "aten.full.default", [4], -1, dtype={"dtype": "int64"}),
+       _call("e", "aten.div.Tensor_mode", _reference("c"), _reference("d"), rounding_mode="trunc"))  # fmt: skip
+_nodes(_ones("a", 4), _call("b", "aten.to.dtype", _a, -1, True, True))
+_nodes(_ones("a", 4), _call("b", "aten._safe_softmax.default", _a, 0, -2))
 _nodes(_call("a", "aten.pow.Scalar", 10**30, _ids))
 _nodes(_call("a", "aten.add.Tensor", _ids, hostile.nested(900)))
 _nodes(*_chain("aten.add.Tensor", (_ids, 1), 3000, both=False))

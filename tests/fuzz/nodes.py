@@ -27,7 +27,8 @@ def splice(document, choose):
     earlier = [node["name"] for node in graph[:position] if node.get("op") != "output"]
     made = []
     for count in range(choose.choice((1, 1, 2, 3, 5))):
-        node = drawn(f"fuzz_{len(graph)}_{count}", earlier, choose)
+        name = f"fuzz_{len(graph)}_{count}"
+        node = made_tensor(name, choose) if choose.random() < 0.2 else drawn(name, earlier, choose)
         made.append(node)
         earlier.append(node["name"])
     graph[position:position] = made
@@ -66,6 +67,21 @@ def references(tree):
     elif isinstance(tree, list):
         for item in tree:
             yield from references(item)
+
+
+def made_tensor(name, choose):
+    """A tensor of any sizes, types and numbers, for others to take."""
+    shape = [choose.choice((0, 1, 1, 2, 3, 4, 8, 2**10, 2**20)) for _ in range(choose.choice((0, 1, 1, 2, 3, 4)))]
+    dtype = choose.choice(("float32", "float32", "float16", "int64", "int32", "uint8", "bool"))
+    value = choose.choice((0, 1, -1, 0.5, 63, 2**40, -(2**63), {"number": "nan"}))
+    kwargs = {"dtype": {"dtype": dtype}}
+    return {
+        "name": name,
+        "op": "call_function",
+        "target": "aten.full.default",
+        "args": [shape, value],
+        "kwargs": kwargs,
+    }
 
 
 def drawn(name, earlier, choose):
