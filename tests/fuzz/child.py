@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tilewright.targets.errors import InputError
 MIB = 2**20
 ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space that a child may take beyond what its parent had: more and an allocation fails."""
+LARGEST_FILE = 2**31
+"""Bytes that may be written into a file."""
 LARGEST_GROWTH = 1536 * MIB
 """Bytes that memory may grow by for one mutant; plans may ask for tensors of 2^28 float32."""
 
@@ -28,6 +31,7 @@ def run_range(kind, seeds, report, last_words, folder):
     report, last_words: open files; a crash is told by what is missing in the first.
     """
     limit(last_words)
+    tempfile.tempdir = str(folder.parent)  # what a killed child leaves goes with it
     for seed in seeds:
         report.write(f"begun {seed}\n")
         report.flush()
@@ -78,12 +82,13 @@ def caught_output():
 
 
 def limit(last_words):
-    """Limits of this process's memory. A crash, and SIGPROF when its time is up, are told in the file last_words."""
+    """Limit what this process may take. A crash, and SIGPROF when its time is up, are told in the file last_words."""
     faulthandler.enable(last_words, all_threads=False)
     faulthandler.register(signal.SIGPROF, last_words, all_threads=False, chain=True)  # and the default of it is to die
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + ADDRESS_SPACE, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
