@@ -15,10 +15,11 @@ REDUCED = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "Red
 
 
 class Graph:
-    """A chain of nodes whose last result is ``last``; constants get names of their own."""
+    """A chain of nodes whose last result is ``last``; constants get names of their own. rank: of its input."""
 
-    def __init__(self, choose):
+    def __init__(self, choose, rank):
         self.choose, self.nodes, self.constants, self.functions, self.last = choose, [], {}, [], "x"
+        self.rank, self.opset = rank, choose.choice((13, 17, 17, 18, 21))
         self.random = np.random.default_rng(choose.randrange(2**32))
 
     def node(self, operator, *inputs, outputs=1, **attributes):
@@ -40,9 +41,9 @@ class Graph:
 
 def drawn(choose):
     """A model: rows [n, 8], pictures [n, 3, 8, 8], or tokens [n, 4, 8]."""
-    graph = Graph(choose)
     kind = choose.choice(("rows", "rows", "pictures", "tokens"))
     shape = {"rows": ["n", 8], "pictures": ["n", 3, 8, 8], "tokens": ["n", 4, 8]}[kind]
+    graph = Graph(choose, len(shape))
     if choose.random() < 0.15:
         shape[0] = 2
     before = choose.choice((0, 0, 1))
@@ -57,7 +58,7 @@ def drawn(choose):
         graph.node("Gemm", graph.last, graph.normal(4, 6), transB=0)
     inputs = {"x": (TensorProto.FLOAT, shape)}
     outputs = {graph.last: (TensorProto.FLOAT, None)}
-    return model_of(graph.nodes, inputs, outputs, graph.constants, choose.choice((13, 17, 17, 18, 21)), graph.functions)
+    return model_of(graph.nodes, inputs, outputs, graph.constants, graph.opset, graph.functions)
 
 
 def _rows(graph):
@@ -185,11 +186,11 @@ def _clip(graph):
 
 def _pad(graph):
     x = graph.last
-    graph.node("Pad", x, np.int64(graph.choose.choice(([0, 0, 0, 1], [0, 0, 0, 0, 0, 1], [0, 0, 1, 1, 0, 0, 1, 1]))))
+    graph.node("Pad", x, np.int64([*[0] * (2 * graph.rank - 1), graph.choose.choice((1, 2, -1))]))
 
 
 def _tile(graph):
-    graph.node("Tile", graph.last, np.int64(graph.choose.choice(([1, 2], [1, 1, 2], [1, 1, 2, 1]))))
+    graph.node("Tile", graph.last, np.int64([*[1] * (graph.rank - 1), 2]))
 
 
 def _chosen(graph):
@@ -208,7 +209,7 @@ def _einsum(graph):
 
 
 def _resized(graph):
-    scales = np.float32(graph.choose.choice(([1, 1, 2, 2], [1, 1, 1.5, 1.5])))
+    scales = np.float32([1, 1, 2, 1.5][: graph.rank])
     graph.node("Resize", graph.last, "", scales, mode=graph.choose.choice(("nearest", "linear")))
 
 
@@ -230,7 +231,7 @@ def _function(graph):
     body = [helper.make_node("Relu", ["a"], ["r"]), helper.make_node("Add", ["r", "a"], ["b"])]
     if not graph.functions:
         graph.functions.append(
-            helper.make_function("local", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", 17)])
+            helper.make_function("local", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", graph.opset)])
         )
     graph.node("Twice", graph.last, domain="local")
 
