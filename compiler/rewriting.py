@@ -10,6 +10,7 @@ from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 
 from tilewright.compiler.compilation import Compilation
+from tilewright.runtime import operators
 
 aten = torch.ops.aten
 
@@ -67,14 +68,8 @@ class Rewriter:
 
 
 def arguments_of(node: fx.Node) -> dict[str, Any]:
-    """All arguments of a call of an ATen operator by their names, with defaults filled in."""
-    found = {}
-    for place, argument in enumerate(node.target._schema.arguments):  # type: ignore[union-attr]
-        if place < len(node.args):
-            found[argument.name] = node.args[place]
-        else:
-            found[argument.name] = node.kwargs.get(argument.name, argument.default_value)
-    return found
+    """All arguments of a node that calls an ATen operator by their names, with defaults filled in."""
+    return operators.arguments_of(node.target, node.args, node.kwargs)
 
 
 def shape_of(node: object) -> Sequence[int | torch.SymInt] | None:

@@ -6,35 +6,27 @@ Arguments are JSON values; what JSON lacks is an object with one key: {"node": n
 
 from __future__ import annotations
 
-import keyword
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from tilewright.runtime.literal_sizes import refuse_huge_sizes
+from tilewright.runtime.names import MATMUL_PREFIX
+from tilewright.runtime.operator_arguments import Kind, Made, read_arguments, read_node, result_kind
 from tilewright.runtime.operators import allowed_function, function_name
 from tilewright.runtime.plan import NodeRecord
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
-LARGEST_LITERAL_TENSOR = 2**28
-"""Elements that sizes written in a plan may ask for; sizes that follow from inputs are not literals."""
-
-_DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
-_MEMORY_FORMATS = {"contiguous_format": torch.contiguous_format, "preserve_format": torch.preserve_format}
-_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-_SIZED = (
-    "new_full", "new_ones", "new_zeros", "full", "ones", "zeros", "arange", "linspace", "eye", "one_hot", "expand",
-    "broadcast_to", "repeat", "repeat_interleave", "tile", "col2im", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-)  # fmt: skip
-"""Functions that make tensors of the sizes that they are given."""
-_SCALING = ("upsample", "im2col", "conv_transpose", "pixel_shuffle")
-"""Beginnings of names of functions that multiply sizes by what they are given."""
-LARGEST_PADDING = 2**20
-"""Elements that may be added at one side."""
+MOST_NODES = 2**17
+"""Nodes of a graph."""
+MOST_CALLS = 2**14
+"""Calls of layers and of products of activations."""
+RESERVED = {"self"}
+"""Names that the source which fx writes has for itself, beside those that it does not give away."""
 
 
 def encode_graph(graph: fx.Graph) -> list[NodeRecord]:
@@ -80,93 +72,81 @@ def _encode(value: Any) -> Any:
 
 
 def decode_graph(nodes: list[NodeRecord], module_names: set[str], tensor_names: set[str]) -> fx.Graph:
-    """The fx graph of these nodes.
+    """The fx graph of these nodes. 
+
+    An input is called as its node is, since fx's source has no place for every name; ``meta["input"]`` is the plan's.
 
     Every name, operator and argument is checked, since fx writes and runs Python source of what it is given: names
     were matched to patterns by the schema, functions come from the allow-list. Raises ``InputError``.
     """
+    if not nodes:
+        raise InputError("the graph is empty")
+    if len(nodes) > MOST_NODES or sum(record.op == "call_module" for record in nodes) > MOST_CALLS:
+        raise InputError(f"the graph has more than {MOST_NODES} nodes, or {MOST_CALLS} calls of layers and products")
     graph = fx.Graph()
-    made: dict[str, fx.Node] = {}
+    made: dict[str, tuple[fx.Node, Kind]] = {}
     for place, record in enumerate(nodes):
         if record.name in made:
             raise InputError(f"the graph has two nodes named {record.name!r}")
         if (record.op == "output") != (place == len(nodes) - 1):
             raise InputError("the graph must end in its output, and have one")
-        target = _decode_target(record, module_names, tensor_names)
-        args = tuple(_decode(argument, made, record.name) for argument in record.args)
-        kwargs = {key: _decode(value, made, record.name) for key, value in record.kwargs.items()}
-        _refuse_huge_literals(record)
+        target, args, kwargs, kind = _decode_node(record, made, module_names, tensor_names)
         node = graph.create_node(record.op, target, args, kwargs, record.name)
-        if node.name != record.name:
+        if node.name != record.name or record.name in RESERVED:
             raise InputError(f"node name {record.name!r} is reserved")
-        made[record.name] = node
-    if not nodes:
-        raise InputError("the graph is empty")
+        if record.op == "placeholder":
+            node.meta["input"] = record.target
+        made[record.name] = (node, kind)
     return graph
 
 
-def _decode_target(record: NodeRecord, module_names: set[str], tensor_names: set[str]) -> Any:
+def _decode_node(
+    record: NodeRecord, made: Made, module_names: set[str], tensor_names: set[str]
+) -> tuple[Any, tuple[Any, ...], dict[str, Any], Kind]:
+    """What it calls, with what, and what it gives."""
+    where = f"node {record.name!r} ({record.target})"
     if record.op == "call_function":
-        return allowed_function(record.target)
+        function = allowed_function(record.target)
+        args, kwargs = read_arguments(where, function, record.args, record.kwargs, made)
+        refuse_huge_sizes(where, function, args, kwargs)
+        return function, args, kwargs, result_kind(function)
+    if record.kwargs:
+        raise InputError(f"{where} takes no arguments by name")
+    if record.op == "output":
+        results = record.args[0] if len(record.args) == 1 else None
+        if not isinstance(results, list):
+            raise InputError("the graph's output is not a list of nodes")
+        return "output", ([read_node(where, result, made) for result in results],), {}, Kind.SEVERAL
+    if record.op == "call_module":
+        _check_known(where, record.target, module_names)
+        return record.target, _module_arguments(where, record, made), {}, Kind.TENSOR
+    if record.args:
+        raise InputError(f"{where} takes no arguments")
     if record.op == "placeholder":
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", record.target) is None or keyword.iskeyword(record.target):
-            raise InputError(f"input {record.target[:40]!r} is not a plain word")
-        return record.target
-    known = {"call_module": module_names, "get_attr": tensor_names, "output": {"output"}}[record.op]
-    if record.target not in known:
-        raise InputError(f"node {record.name!r}: there is no {record.op} target {record.target!r} in this plan")
-    return record.target
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", record.target) is None:
+            raise InputError(f"input {shown(record.target)} is not a plain word")
+        return record.name, (), {}, Kind.TENSOR
+    _check_known(where, record.target, tensor_names)
+    return record.target, (), {}, Kind.TENSOR
 
 
-def _decode(value: Any, made: dict[str, fx.Node], where: str) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        if len(value) > 64 or not value.isprintable():
-            raise InputError(f"node {where!r}: text argument {value[:20]!r} is not allowed")
-        return value
-    if isinstance(value, list):
-        return [_decode(item, made, where) for item in value]
-    if isinstance(value, dict) and len(value) == 1:
-        (kind, content), *_ = value.items()
-        decoders: dict[str, Callable[[Any], Any]] = {
-            "node": made.__getitem__,
-            "dtype": _DTYPES.__getitem__,
-            "device": {"cpu": torch.device("cpu")}.__getitem__,
-            "layout": {"strided": torch.strided}.__getitem__,
-            "memory_format": _MEMORY_FORMATS.__getitem__,
-            "number": _NUMBERS.__getitem__,
-        }
-        try:
-            return decoders[kind](content)
-        except (KeyError, TypeError):
-            pass
-    raise InputError(
-        f"node {where!r}: argument {str(value)[:60]} is not one a plan may hold (or comes before its node)"
-    )
+def _check_known(where: str, target: str, known: set[str]) -> None:
+    if target not in known:
+        raise InputError(f"{where}: there is no {target!r} in this plan")
 
 
-def _refuse_huge_literals(record: NodeRecord) -> None:
-    if record.op != "call_function":
-        return
-    function = record.target.split(".")[1]
-    if "pad" in function:
-        _refuse_huge_padding(record)
-    elif function in _SIZED or function.startswith(_SCALING):
-        for argument in [record.args, *record.args, *record.kwargs.values()]:
-            sizes = argument if isinstance(argument, list) else [argument]
-            literal = math.prod(abs(size) for size in sizes if isinstance(size, int | float) and size)
-            if literal > LARGEST_LITERAL_TENSOR:
-                raise InputError(
-                    f"node {record.name!r} asks for {literal} elements, allowed are {LARGEST_LITERAL_TENSOR}"
-                )
-
-
-def _refuse_huge_padding(record: NodeRecord) -> None:
-    for argument in record.args:
-        for width in argument if isinstance(argument, list) else []:
-            if isinstance(width, int) and abs(width) > LARGEST_PADDING:
-                raise InputError(f"node {record.name!r} pads by {width} elements, allowed are {LARGEST_PADDING}")
+def _module_arguments(where: str, record: NodeRecord, made: Made) -> tuple[Any, ...]:
+    """A layer takes an input and the number of the use, a product of activations its two operands."""
+    product = record.target.startswith(MATMUL_PREFIX)
+    if not (2 if product else 1) <= len(record.args) <= 2:
+        raise InputError(f"{where} has {len(record.args)} arguments; it takes {'two nodes' if product else 'x, use'}")
+    first, *rest = record.args
+    if product:
+        return read_node(where, first, made), read_node(where, rest[0], made)
+    for use in rest:
+        if isinstance(use, bool) or not isinstance(use, int) or not 0 <= use < MOST_NODES:
+            raise InputError(f"{where}: its use is {shown(use)}, which is not a number from 0")
+    return read_node(where, first, made), *(rest or [0])
 
 
 def build_module(graph: fx.Graph, modules: dict[str, nn.Module], tensors: dict[str, torch.Tensor]) -> fx.GraphModule:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.plan import InputRecord, PlanDocument
+from tilewright.runtime.plan_types import DTYPES
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
@@ -59,7 +60,7 @@ def _as_tensor(record: InputRecord, value: Any) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind not in "fiub":
         raise InputError(f"input {record.name!r} holds {value.dtype}, the plan takes {record.dtype}")
     tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
-    wanted: torch.dtype = getattr(torch, record.dtype)
+    wanted = DTYPES[record.dtype]
     if wanted.is_floating_point != tensor.is_floating_point() and not wanted.is_floating_point:
         raise InputError(f"input {record.name!r} holds {dtype_name(tensor.dtype)}, the plan takes {record.dtype}")
     return tensor.to(wanted)
@@ -70,5 +71,5 @@ def _default(record: InputRecord, sizes: dict[str, tuple[int, str]]) -> Tensor:
     if record.default is None or unknown:
         raise InputError(f"input {record.name!r} is missing; the plan takes {record.dtype} of shape {record.shape}")
     shape = [sizes[size][0] if isinstance(size, str) else size for size in record.shape]
-    dtype: torch.dtype = getattr(torch, record.dtype)
+    dtype = DTYPES[record.dtype]
     return torch.ones(shape, dtype=dtype) if record.default == "ones" else torch.zeros(shape, dtype=dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from tilewright.runtime.names import LAYER_PREFIX, MATMUL_PREFIX
-from tilewright.runtime.operators import function_name
+from tilewright.runtime.shape_run import function_of
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ def find_origin(module: fx.GraphModule, inputs: Iterable[Tensor], outputs: Seque
 def _source(node: fx.Node) -> str:
     path = str(node.target)
     if node.op == "call_function":
-        return f"operator {function_name(node.target) or path}"
+        return f"operator {function_of(node)}"
     for what, prefix in (("layer", LAYER_PREFIX), ("product", MATMUL_PREFIX)):
         if node.op == "call_module" and path.startswith(prefix):
             return f"{what} {path.removeprefix(prefix)!r}"
-    return f"input {path!r}" if node.op == "placeholder" else f"tensor {path!r}"
+    return f"input {node.meta['input']!r}" if node.op == "placeholder" else f"tensor {path!r}"
 
 
 class _Watch(fx.Interpreter):

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, fx
 
-from tilewright.runtime.graph_io import build_module, decode_graph
-from tilewright.runtime.names import LAYER_PREFIX, layer_path, matmul_path
-from tilewright.runtime.plan import LayerRecord, Plan, PlanDocument
+from tilewright.runtime.names import MATMUL_PREFIX
+from tilewright.runtime.plan import InputRecord, Plan, PlanDocument
+from tilewright.runtime.plan_types import DTYPES, MOST_NUMBERS
+from tilewright.runtime.shape_run import META, ShapeRun, shape_run
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget
 
@@ -78,32 +78,26 @@ class Operations:
         return math.prod(size for name, size in self.sizes.items() if name in ("batch", "sequence"))
 
 
-class _Counter(fx.Interpreter):
-    """Runs a graph on shapes; its calls of layers and matmuls are noted in place of being computed."""
+class _Counter(ShapeRun):
+    """Notes the calls of layers and matmuls, and how many values other functions make."""
 
-    def __init__(self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Mapping[str, str]) -> None:
-        """By the modules' paths: the layers, and the names of the matmuls."""
-        super().__init__(module)
-        self.layers_at, self.matmuls_at = layers, matmuls
-        self.calls: list[Call] = []
-        self.values = dict.fromkeys(FUNCTIONS, 0)
-        self.node = ""
+    calls: list[Call]
+    values: dict[str, int]
+    node = ""
 
     def run_node(self, n: fx.Node) -> Any:
         self.node = n.name
         return super().run_node(n)
 
-    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        left: Tensor = args[0]
-        if target in self.layers_at:
-            layer = self.layers_at[target]
-            vectors = left.numel() // left.shape[-1]
-            use = args[1] if len(args) > 1 else 0
+    def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
+        """A module was called."""
+        if path in self.layers_at:
+            layer = self.layers_at[path]
+            vectors = left.numel() // layer.inputs
             self.calls.append(Call(layer.name, use, self.node, vectors, vectors * layer.inputs * layer.outputs))
-            return left.new_empty(*left.shape[:-1], layer.outputs)
-        result = torch.matmul(left, args[1])
-        self.calls.append(Call(self.matmuls_at[target], 0, self.node, 0, result.numel() * left.shape[-1]))
-        return result
+        else:
+            macs = result.numel() * left.shape[-1]
+            self.calls.append(Call(path.removeprefix(MATMUL_PREFIX), use, self.node, 0, macs))
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().call_function(target, args, kwargs)
@@ -122,28 +116,21 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
     """
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
-    layers = {layer_path(layer.name): layer for layer in document.layers}
-    matmuls = {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
-    modules = {path: nn.Module() for path in [*layers, *matmuls]}
-    graph = decode_graph(document.graph, set(modules), set(plan.tensors))
-    with FakeTensorMode(), torch.inference_mode():
-        tensors: dict[str, Tensor] = {
-            key: torch.empty(value.shape, dtype=value.dtype)
-            for key, value in plan.tensors.items()
-            if not key.startswith(LAYER_PREFIX)
-        }
-        inputs = [
-            torch.zeros([chosen[size] if isinstance(size, str) else size for size in record.shape],
-                        dtype=getattr(torch, record.dtype))
-            for record in document.inputs
-        ]  # fmt: skip
-        counter = _Counter(build_module(graph, modules, tensors), layers, matmuls)
-        try:
-            counter.run(*inputs)
-        except RuntimeError as error:  # a convolution's window, say, that is larger than the input
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {reason}") from error
+    counter = shape_run(plan, _Counter, in_memory=False)
+    counter.calls, counter.values = [], dict.fromkeys(FUNCTIONS, 0)
+    try:
+        with torch.inference_mode():
+            counter.run(*(_on_meta(record, chosen) for record in document.inputs))
+    except InputError as error:  # a convolution's window, say, that is larger than the input
+        raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {error}") from error
     return _sums(document, chosen, counter)
+
+
+def _on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
+    shape = [sizes[size] if isinstance(size, str) else size for size in record.shape]
+    if math.prod(shape) > MOST_NUMBERS:
+        raise InputError(f"input {record.name!r} has {math.prod(shape)} numbers, allowed are {MOST_NUMBERS}")
+    return torch.empty(shape, dtype=DTYPES[record.dtype], device=META)
 
 
 def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> Operations:

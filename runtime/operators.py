@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -129,3 +129,11 @@ def allowed_function(name: str) -> Any:
     if name not in functions:
         raise InputError(f"operator {name!r} is not one that a plan may call; {nearest(name, functions)}")
     return functions[name]
+
+
+def arguments_of(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a call of an ATen operator by their names, with defaults filled in."""
+    found = {}
+    for place, argument in enumerate(function._schema.arguments):
+        found[argument.name] = args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+    return found

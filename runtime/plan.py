@@ -13,28 +13,26 @@ from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+import torch
+from pydantic import Field, StringConstraints, field_validator
 from torch import Tensor
 
+from tilewright.runtime.plan_types import (
+    DType,
+    Identifier,
+    NamedShape,
+    Natural,
+    Path_,
+    Positive,
+    Range,
+    Record,
+    Sha256,
+    Shape,
+)
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
 SCHEMA_VERSION = 6
-
-Dimension = int | str
-PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
-Path_ = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=512)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=512)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Natural = Annotated[int, Field(ge=0, le=2**40)]
-Positive = Annotated[int, Field(ge=1, le=2**40)]
-Range = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Record(BaseModel):
-    """Base of every part of the plan: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ModelIdentity(Record):
@@ -52,8 +50,8 @@ class InputRecord(Record):
     """One input of the graph, in order."""
 
     name: Identifier
-    dtype: str
-    shape: list[Dimension] = Field(description="sizes, or names of sizes that may vary")
+    dtype: DType
+    shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
     default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
     source_name: str | None = Field(None, description="the model's own name, where that is not a plain word")
 
@@ -62,8 +60,8 @@ class OutputRecord(Record):
     """One output of the model, in the model's order and by the model's name."""
 
     name: str
-    dtype: str
-    shape: list[Dimension]
+    dtype: DType
+    shape: NamedShape
 
 
 class DimensionRecord(Record):
@@ -81,7 +79,7 @@ class UnusedTensor(Record):
     """A tensor of the checkpoint that no part of the network is made of."""
 
     name: str
-    shape: list[Natural]
+    shape: Shape
 
 
 class Figure(Record):
@@ -111,8 +109,8 @@ class Decision(Record):
     subject: str = Field(description="the layer, matmul or other thing that it is about")
     choice: str
     reason: str
-    figures: list[Figure] = []
-    rejected: list[Alternative] = []
+    figures: list[Figure] = Field([])
+    rejected: list[Alternative] = Field([])
 
 
 def without_use(subject: str) -> str:
@@ -201,7 +199,7 @@ class WeightRecord(Record):
     """Where one parameter of the model went. Their sizes add up to the model's parameters."""
 
     name: str
-    shape: list[Natural]
+    shape: Shape
     place: Literal["analog", "digital", "look-up"]
     reason: str
     layers: list[str] = Field(description="the layers whose matrix it is in")
@@ -245,7 +243,7 @@ class Check(Record):
     """How far the plan on the ideal target is from the original network, run by something else."""
 
     against: str = Field(description="what ran the original, with its version")
-    sizes: list[dict[str, list[Natural]]] = Field(description="the shapes of the inputs that were compared, by name")
+    sizes: list[dict[str, Shape]] = Field(description="the shapes of the inputs that were compared, by name")
     largest_relative_error: float = Field(ge=0)
     tolerance: float = Field(gt=0)
 
@@ -294,8 +292,8 @@ class NodeRecord(Record):
     name: Identifier
     op: Literal["placeholder", "get_attr", "call_function", "call_module", "output"]
     target: str
-    args: list[Any] = []
-    kwargs: dict[Identifier, Any] = {}
+    args: list[Any] = Field([])
+    kwargs: dict[Identifier, Any] = Field({})
 
 
 class TensorRecord(Record):
@@ -303,7 +301,7 @@ class TensorRecord(Record):
 
     stored_as: str
     dtype: str
-    shape: list[Natural]
+    shape: Shape
 
 
 class FileRecord(Record):
@@ -359,6 +357,8 @@ class Plan:
     """File name -> content."""
     folder: Path | None = None
     """Where the plan was loaded from or saved to."""
+    sizes_run: dict[tuple[torch.Size, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Sizes of inputs that the graph was run on as shapes -> whether these say how much memory a run takes."""
 
     @property
     def has_weights(self) -> bool:

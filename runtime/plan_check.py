@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from tilewright.runtime.blocks import tile_position, tiles_of
 from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
-from tilewright.runtime.plan import PATH_PATTERN, LayerRecord, Placement, Plan, PlanDocument, TargetOption
+from tilewright.runtime.plan import LayerRecord, Placement, Plan, PlanDocument, TargetOption
+from tilewright.runtime.plan_types import PATH_PATTERN
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
 
@@ -50,9 +52,9 @@ def check_names(document: PlanDocument) -> None:
         "input": [record.name for record in document.inputs],
         "output": [record.name for record in document.outputs],
     }.items():
-        twice = [name for name in names if names.count(name) > 1] if len(set(names)) != len(names) else []
-        if twice:
-            raise PlanError(f"two {kind}s are named {twice[0]!r}")
+        if len(set(names)) != len(names):
+            twice, _ = Counter(names).most_common(1)[0]
+            raise PlanError(f"two {kind}s are named {twice!r}")
 
 
 def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
@@ -117,8 +119,10 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
         _check_blocks(layer, rows, columns)
         runs.setdefault(layer.target, []).extend((first, count, layer.name) for first, count in layer.tiles)
         cells += layer.inputs * layer.outputs
-    for name, placed in runs.items():
-        _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips)
+    ends = {name: _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips) for name, placed in runs.items()}
+    needed = max((-(-end // tiles_of(chip, name)[0].count) for name, end in ends.items()), default=0)
+    if placement.chips != needed:
+        raise PlanError(f"the plan says {placement.chips} chips, its tiles are on {needed}")
     if used != placement.tiles:
         raise PlanError(f"the plan says {placement.tiles} tiles, its blocks use {used}")
     utilisation = cells / offered if offered else 0.0
@@ -141,8 +145,11 @@ def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
         raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
 
 
-def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> None:
-    """Runs (first, count, layer) of tiles of one kind, in order: none overlap, and all are on the chips."""
+def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> int:
+    """Runs (first, count, layer) of tiles of one kind, in order: none overlap, and all are on the chips.
+
+    Returns how many tiles there are up to the end of the last run.
+    """
     free, holder = 0, ""
     for first, count, layer in runs:
         if first < free:
@@ -152,6 +159,7 @@ def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: in
     if free > chips * tiles.count:
         tile = tuple(tile_position(free - 1, tiles, first_column))
         raise PlanError(f"layer {holder!r} is on tile {tile}, which is not on the plan's chips")
+    return free
 
 
 def _check_tensors(plan: Plan, layer: LayerRecord) -> None:
@@ -193,7 +201,7 @@ def _check_graph(plan: Plan) -> None:
     modules = {layer_path(layer.name) for layer in document.layers}
     modules |= {matmul_path(matmul.name) for matmul in document.matmuls}
     graph = decode_graph(document.graph, modules, set(plan.tensors))
-    inputs = [node.target for node in graph.nodes if node.op == "placeholder"]
+    inputs = [record.target for record in document.graph if record.op == "placeholder"]
     if inputs != [record.name for record in document.inputs]:
         raise PlanError(f"the graph's inputs {inputs} are not those that the plan lists")
     called: dict[str, set[object]] = {}

@@ -9,13 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tilewright.runtime.checked_graph import CheckedGraph
 from tilewright.runtime.draws import Draws
-from tilewright.runtime.graph_io import build_module, decode_graph
 from tilewright.runtime.inputs import prepare_inputs
 from tilewright.runtime.layers import AnalogLinear, DigitalLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.memory_map import hand_back
 from tilewright.runtime.names import (
-    LAYER_PREFIX,
     bias_key,
     calibration_key,
     channel_scale_key,
@@ -104,9 +103,8 @@ class Session:
         self._settle()
         for matmul in plan.document.matmuls:
             modules[matmul_path(matmul.name)] = self._matmul(matmul, full_precision=ideal or alone is not None)
-        graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
-        tensors = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
-        self.module = build_module(graph, modules, tensors)
+        self.graph = CheckedGraph(plan, modules)
+        self.module = self.graph.module
         self.seconds = 0.0
 
     def _layer(self, layer: LayerRecord, full_precision: bool) -> nn.Module:
@@ -180,11 +178,12 @@ class Session:
 
         samples: the number of each sample, which names its read noise; the next ones if not given. Threads may run one
         session at once: each run has its own samples.
-        Raises ``InputError`` for inputs that do not fit the plan.
+        Raises ``InputError`` for inputs that do not fit the plan, and for values on which a node of its graph cannot
+        run.
         """
         prepared = prepare_inputs(self.plan.document, inputs)
         with self._turns.reading(), self._reading.of(self._numbers(prepared, samples)):
-            results = self.module(*prepared.values())
+            results = self.graph(list(prepared.values()))
         return {record.name: result for record, result in zip(self.plan.document.outputs, results, strict=True)}
 
     @torch.inference_mode()
@@ -193,12 +192,13 @@ class Session:
     ) -> NonfiniteOrigin | None:
         """Where the first NaN or infinity arises of those that reach the outputs; None if the outputs are finite.
 
-        It runs the graph once more, node by node, on samples 0, 1, ... if not given, and counts none of them as read.
+        It runs the graph twice more, once node by node, on samples 0, 1, ... if not given, and counts none of them as read.
         Raises ``InputError`` for inputs that do not fit the plan.
         """
         prepared = prepare_inputs(self.plan.document, inputs)
         numbers = self._numbers(prepared, range(self._batch_size(prepared)) if samples is None else samples)
         with self._turns.reading(), self._reading.of(numbers):
+            self.graph(list(prepared.values()))  # refuses what cannot run
             return find_origin(self.module, prepared.values(), [record.name for record in self.plan.document.outputs])
 
     def _numbers(self, prepared: Mapping[str, Tensor], samples: Sequence[int] | None) -> Sequence[int]:

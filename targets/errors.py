@@ -10,14 +10,22 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tilewright.targets.quantity import is_number
+from tilewright.targets.shown import shown, visible
+
+LONGEST_MESSAGE = 4000
+"""Letters of an error's message."""
 
 
 class InputError(ValueError):
     """What the user gave cannot be used. The message is one sentence for a person.
 
     The command line prints it and exits with code 2; anything else that is raised is a bug of
-    tilewright and keeps its traceback.
+    tilewright and keeps its traceback. Words of a stranger's file may be in it: they are cut, and made harmless.
     """
+
+    def __init__(self, message: str) -> None:
+        """message: one sentence."""
+        super().__init__(visible(message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "..."))
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -46,9 +54,8 @@ def first_problem(error: ValidationError, model: type[BaseModel], content: Any =
     if kind in ("literal_error", "union_tag_invalid"):
         return _wrong_word(path, finding)
     message = finding["msg"].removeprefix("Value error, ")
-    shown = f"{value['value']!r} {value['unit']}" if is_number(value) else repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return f"{path} is {shown}: {message[0].lower() + message[1:]}"
+    given = f"{shown(value['value'])} {str(value['unit'])[:80]}" if is_number(value) else shown(value)
+    return f"{path} is {given}: {message[0].lower() + message[1:]}"
 
 
 def _wrong_word(path: str, finding: Any) -> str:
@@ -58,8 +65,8 @@ def _wrong_word(path: str, finding: Any) -> str:
         path, value = f"{path}.{context['discriminator'].strip(chr(39))}", context["tag"]
     allowed = re.findall(r"'([^']*)'", str(context.get("expected_tags", context.get("expected", ""))))
     if not isinstance(value, str) or not allowed:
-        return f"{path} is {value!r}; allowed: {context.get('expected', ', '.join(allowed))}"
-    return f"{path} is {value[:80]!r}; {nearest(value, allowed)}"
+        return f"{path} is {shown(value)}; allowed: {context.get('expected', ', '.join(allowed))}"
+    return f"{path} is {shown(value)}; {nearest(value, allowed)}"
 
 
 def _keys_of(location: list[Any], content: Any) -> list[str]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self, TypeGuard
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
+
+from tilewright.targets.shown import shown
 
 _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 """1e-6, which YAML 1.1 reads as a word because it has no point."""
@@ -65,20 +68,20 @@ class Rule:
             given = {"value": given, "unit": given.unit, "source": given.source}
         if not isinstance(given, dict):
             raise ValueError(f"a number needs value, unit ({' or '.join(self.units)}) and source")
-        unknown = sorted(set(given) - NUMBER_KEYS)
+        unknown = [key for key in given if key not in NUMBER_KEYS]
         missing = [key for key in ("value", "unit", "source") if key not in given]
         if unknown or missing:
-            what = f"unknown key {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            what = f"unknown key {shown(unknown[0])}" if unknown else f"{missing[0]!r} is missing"
             raise ValueError(f"{what}; a number has exactly value, unit and source")
         value, unit, source = given["value"], given["unit"], given["source"]
         if isinstance(value, str) and _EXPONENT.fullmatch(value):
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ValueError("the value must be a finite number")
         if number is Count and value != int(value):
             raise ValueError("the value must be a whole number")
         if unit not in self.units:
-            raise ValueError(f"the unit must be {' or '.join(self.units)}, not {unit!r}")
+            raise ValueError(f"the unit must be {' or '.join(self.units)}, not {shown(unit)}")
         if not isinstance(source, str) or not source.strip():
             raise ValueError("the source must say where the number comes from")
         if not self.minimum <= value <= self.maximum:

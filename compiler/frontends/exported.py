@@ -16,8 +16,9 @@ from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
 from tilewright.runtime.plan import DimensionRecord, InputRecord, OutputRecord
+from tilewright.runtime.plan_types import DTYPES
 from tilewright.runtime.weights_file import dtype_name
-from tilewright.targets.errors import InputError
+from tilewright.targets.errors import InputError, nearest
 
 DIMENSION_NAMES = ("batch", "sequence")
 
@@ -66,7 +67,7 @@ class ExportedGraph:
         self.inputs = [
             InputRecord(
                 name=str(node.target),
-                dtype=dtype_name(_tensor_of(node).dtype),
+                dtype=_type_of(_tensor_of(node), node.name),
                 shape=self._shape(_tensor_of(node)),
                 default=None,
             )
@@ -117,7 +118,7 @@ class ExportedGraph:
         nodes = output.args[0]
         names = output_names(program.call_spec.out_spec)
         return [
-            OutputRecord(name=names[place], dtype=dtype_name(value.dtype), shape=self._shape(value))
+            OutputRecord(name=names[place], dtype=_type_of(value, names[place]), shape=self._shape(value))
             for place, value in zip(self._kept, map(_tensor_of, nodes), strict=True)
         ]
 
@@ -169,6 +170,13 @@ def _tensor_of(node: fx.Node) -> Tensor:
             f"input {node.name!r} of the model is not a tensor; wrap the model so that it takes tensors only"
         )
     return value
+
+
+def _type_of(tensor: Tensor, name: str) -> str:
+    dtype = dtype_name(tensor.dtype)
+    if dtype not in DTYPES:
+        raise InputError(f"{name!r} of the model is {dtype}; {nearest(dtype, DTYPES)}")
+    return dtype
 
 
 def torch_dynamic_shapes(examples: dict[str, Tensor]) -> dict[str, dict[int, Any]]:

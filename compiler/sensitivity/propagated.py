@@ -66,7 +66,7 @@ class PropagatedError(Criterion):
         with torch.inference_mode(False), torch.enable_grad():
             prepared = prepare_inputs(self.setting.plan.document, {k: v.clone() for k, v in single.inputs.items()})
             with watched_outputs(reference) as watched:
-                results = reference.module(*prepared.values())
+                results = reference.graph(list(prepared.values()))
             names = [record.name for record in self.setting.plan.document.outputs]
             outputs = dict(zip(names, results, strict=True))
             offsets = [offset for _, offset in watched.values()]

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 SCHEMA_VERSION = 2
 
+LONGEST_TEXT = 2**16
+"""Letters of any text."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 NumberFormat = Annotated[str, StringConstraints(pattern=r"^(fp32|fp16|bf16|int([2-9]|1[0-6]))$")]
@@ -17,7 +19,7 @@ NumberFormat = Annotated[str, StringConstraints(pattern=r"^(fp32|fp16|bf16|int([
 class Description(BaseModel):
     """Base of every part: unknown keys are refused, values do not change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST_TEXT)
 
 
 class Document(Description):
