@@ -76,6 +76,31 @@ def positions_of(layer: LayerRecord, chip: Chip) -> Iterator[TilePosition]:
                 yield tile_position(number, tiles, first_column)
 
 
+def middle_of(layer: LayerRecord, chip: Chip) -> tuple[float, float]:
+    """Mean row and column of a layer's tiles on the mesh, however many there are."""
+    tiles, first_column = tiles_of(chip, layer.target)
+    rows = columns = 0
+    for first, count in layer.tiles:
+        (low_row, low_column), (high_row, high_column) = _sums(first, tiles), _sums(first + count, tiles)
+        rows, columns = rows + high_row - low_row, columns + high_column - low_column
+    return rows / layer.tile_count, columns / layer.tile_count + first_column
+
+
+def _sums(number: int, tiles: Tiles) -> tuple[int, int]:
+    """Rows, and columns, of all tiles before the ``number``-th, added up."""
+    height, width = int(tiles.mesh_rows), int(tiles.mesh_columns)
+    chips, on_chip = divmod(number, tiles.count)
+    row, along = divmod(on_chip, width)
+    rows = chips * width * _up_to(height) + width * _up_to(row) + row * along
+    columns = (chips * height + row) * _up_to(width)
+    return rows, columns + (_up_to(width) - _up_to(width - along) if row % 2 else _up_to(along))
+
+
+def _up_to(number: int) -> int:
+    """0 + 1 + ... of so many."""
+    return number * (number - 1) // 2
+
+
 def blocks_of(layer: LayerRecord, chip: Chip) -> Iterator[Block]:
     """The blocks of a layer, row-block by row-block; none on digital units."""
     grid = product(ranges(layer.row_splits), ranges(layer.column_splits))

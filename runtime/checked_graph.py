@@ -17,6 +17,7 @@ from tilewright.runtime.shape_run import (
     ShapeRun,
     SizesUnknownError,
     function_of,
+    memory_limit,
     memory_places,
     reason_of,
     shape_run,
@@ -60,7 +61,7 @@ class CheckedGraph:
     @torch.inference_mode()
     def _says_how_much(self, inputs: Sequence[Tensor]) -> bool:
         """Whether shapes alone say what a run holds, which is then not too much."""
-        runner = shape_run(self.plan, ShapeRun, in_memory=True)
+        runner = shape_run(self.plan, ShapeRun, memory_limit(self.plan, inputs))
         try:
             runner.run(*(torch.empty_like(x, device=META) for x in inputs))
         except SizesUnknownError:
@@ -70,8 +71,8 @@ class CheckedGraph:
     def _carefully(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         layers = {layer_path(layer.name): layer for layer in self.plan.document.layers}
         matmuls = [matmul_path(matmul.name) for matmul in self.plan.document.matmuls]
-        module = build_module(self._decoded(), self.modules, self.tensors)
-        results: list[Tensor] = _CarefulRun(module, layers, matmuls, in_memory=True).run(*inputs)
+        module, limit = build_module(self._decoded(), self.modules, self.tensors), memory_limit(self.plan, inputs)
+        results: list[Tensor] = _CarefulRun(module, layers, matmuls, limit).run(*inputs)
         return results
 
 

@@ -105,3 +105,4 @@ DIVISIONS: dict[Any, Callable[..., Tensor]] = {
     aten.floor_divide.default: floor_divide,
 }
 """Operators that a session calls behind a guard of values."""
+UNGUARDED = {guarded: function for function, guarded in DIVISIONS.items()}

@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from tilewright.runtime.names import MATMUL_PREFIX
 from tilewright.runtime.plan import InputRecord, Plan, PlanDocument
 from tilewright.runtime.plan_types import DTYPES, MOST_NUMBERS
-from tilewright.runtime.shape_run import META, ShapeRun, shape_run
+from tilewright.runtime.shape_run import META, ShapeRun, UnboundedError, shape_run
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget
 
@@ -116,11 +116,13 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
     """
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
-    counter = shape_run(plan, _Counter, in_memory=False)
+    counter = shape_run(plan, _Counter, None)
     counter.calls, counter.values = [], dict.fromkeys(FUNCTIONS, 0)
     try:
         with torch.inference_mode():
             counter.run(*(_on_meta(record, chosen) for record in document.inputs))
+    except UnboundedError:
+        raise
     except InputError as error:  # a convolution's window, say, that is larger than the input
         raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {error}") from error
     return _sums(document, chosen, counter)

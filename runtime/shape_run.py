@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
 from tilewright.runtime.graph_io import build_module, decode_graph
-from tilewright.runtime.guarded_operators import check_shapes
+from tilewright.runtime.guarded_operators import UNGUARDED, check_shapes
 from tilewright.runtime.names import LAYER_PREFIX, layer_path, matmul_path
 from tilewright.runtime.operator_arguments import WHOLE_NUMBERS
 from tilewright.runtime.operators import arguments_of, function_name
@@ -32,14 +32,22 @@ from tilewright.targets.shown import shown
 
 aten = torch.ops.aten
 META = torch.device("meta")
-MOST_RESULTS = 2**16
-"""Tensors that the operators which give lists of them may give in one run, all together."""
+MOST_RESULTS = 2**13
+"""Tensors that an operator may give which gives a list of them."""
+MOST_RESULTS_OF_A_RUN = 2**16
+"""The same of all such operators of one run."""
 MOST_DIMENSIONS = 64
 """Dimensions of a tensor: torch's own kernels count no further."""
-LARGEST_RUN = 2**36
-"""Bytes that the tensors of one run may hold at once."""
+ALWAYS_ALLOWED = 2**30
+"""Bytes that the tensors of any run may hold at once. More is allowed where inputs and weights are many: a number of
+each input for each weight (logits of a large vocabulary, channels of an image) and for each other input (attention).
+"""
 SHARE_OF_MEMORY = 0.75
-"""Of a machine's memory that they may hold, where that is less."""
+"""Of a machine's memory that they may hold at most."""
+
+
+class UnboundedError(InputError):
+    """A graph asks for more than any network does: it is not looked at any further."""
 
 
 class SizesUnknownError(InputError):
@@ -53,14 +61,13 @@ class ShapeRun(fx.Interpreter):
     """
 
     def __init__(
-        self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Iterable[str], *, in_memory: bool
+        self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Iterable[str], limit: int | None
     ) -> None:
-        """layers, matmuls: by the modules' paths. in_memory: refuse what would not fit there."""
+        """layers, matmuls: by the modules' paths. limit: bytes that the run may hold; None where nothing is made."""
         super().__init__(module)
         self.extra_traceback = False  # of fx, which would write into our errors
         self.layers_at, self.matmuls_at = layers, set(matmuls)
-        self.limit = memory_limit() if in_memory else None
-        self.results, self.held = 0, Held()
+        self.limit, self.results, self.held = limit, 0, Held()
 
     def run_node(self, n: fx.Node) -> Any:
         """One node."""
@@ -113,22 +120,24 @@ class ShapeRun(fx.Interpreter):
 
     def _count_results(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before they are made."""
-        self.results += listed_results(target, args, kwargs)
-        if self.results > MOST_RESULTS:
-            raise InputError(f"it would give {self.results} tensors, allowed are {MOST_RESULTS} in one run")
+        results = listed_results(target, args, kwargs)
+        self.results += results
+        if results > MOST_RESULTS or self.results > MOST_RESULTS_OF_A_RUN:
+            limits = f"{MOST_RESULTS} of one operator and {MOST_RESULTS_OF_A_RUN} in a run"
+            raise UnboundedError(f"it would give {results} tensors, allowed are {limits}")
 
     def _check(self, result: Any) -> None:
         for value in result if isinstance(result, list | tuple) else [result]:
             if isinstance(value, Tensor) and value.dim() > MOST_DIMENSIONS:
-                raise InputError(f"a tensor has {value.dim()} dimensions, allowed are {MOST_DIMENSIONS}")
+                raise UnboundedError(f"a tensor has {value.dim()} dimensions, allowed are {MOST_DIMENSIONS}")
             if isinstance(value, int) and value not in WHOLE_NUMBERS:
-                raise InputError(f"a size is {shown(value)}, which is no whole number of 64 bits")
+                raise UnboundedError(f"a size is {shown(value)}, which is no whole number of 64 bits")
 
 
 Run = TypeVar("Run", bound=ShapeRun)
 
 
-def shape_run(plan: Plan, run: type[Run], *, in_memory: bool) -> Run:
+def shape_run(plan: Plan, run: type[Run], limit: int | None) -> Run:
     """A run of a plan's graph on shapes, ready to be started with inputs on the meta device."""
     layers = {layer_path(layer.name): layer for layer in plan.document.layers}
     matmuls = [matmul_path(matmul.name) for matmul in plan.document.matmuls]
@@ -139,7 +148,7 @@ def shape_run(plan: Plan, run: type[Run], *, in_memory: bool) -> Run:
         for key, value in plan.tensors.items()
         if not key.startswith(LAYER_PREFIX)
     }
-    return run(build_module(graph, modules, tensors), layers, matmuls, in_memory=in_memory)
+    return run(build_module(graph, modules, tensors), layers, matmuls, limit)
 
 
 def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -194,7 +203,9 @@ def reason_of(error: Exception) -> str:
 
 def function_of(node: fx.Node) -> str:
     """What a node calls, in a plan's words."""
-    return function_name(node.target) or str(node.target)
+    called: Any = node.target
+    called = UNGUARDED.get(called, called)
+    return function_name(called) or str(called)
 
 
 def listed_results(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
@@ -253,11 +264,12 @@ def memory_places(result: Any) -> dict[int, int]:
     return {storage._cdata: storage.nbytes() for storage in storages}
 
 
-def memory_limit() -> int:
-    """Bytes that a run may hold: what is documented, or a share of what this process may have if that is less."""
+def memory_limit(plan: Plan, inputs: Sequence[Tensor]) -> int:
+    """Bytes that a run on these inputs may hold: what networks of its weights need at most, and what there is."""
+    numbers, weights = (sum(tensor.numel() for tensor in tensors) for tensors in (inputs, plan.tensors.values()))
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     own, _ = resource.getrlimit(resource.RLIMIT_AS)
     limits += [own] if own != resource.RLIM_INFINITY else []
     with suppress(OSError, ValueError):  # of a container
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(LARGEST_RUN, int(SHARE_OF_MEMORY * min(limits)))
+    return min(ALWAYS_ALLOWED + 8 * numbers * (numbers + weights), int(SHARE_OF_MEMORY * min(limits)))

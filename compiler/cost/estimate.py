@@ -9,12 +9,13 @@ from typing import Any
 
 from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
 from tilewright.compiler.cost.schedule import Schedule, schedule
-from tilewright.runtime.blocks import positions_of
+from tilewright.runtime.blocks import middle_of
 from tilewright.runtime.operations import Operations, count_operations
 from tilewright.runtime.plan import LayerRecord, Plan
+from tilewright.runtime.shape_run import UnboundedError
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
-from tilewright.targets.spec import Chip, Cost, MacCost
+from tilewright.targets.spec import Cost, MacCost
 
 CHEAPER = (1, 2, 5, 10, 100)
 """By how much tiles might get cheaper, for the view after Amdahl."""
@@ -161,11 +162,16 @@ def estimate_cost(
 
 
 def cost_of_usual_run(plan: Plan) -> tuple[CostEstimate | None, list[str]]:
-    """The cost at the usual sizes, by the chip's own preset; without one None, or with a warning why there is none."""
+    """The cost at the usual sizes, by the chip's own preset; without one None, or with a warning why there is none.
+
+    Raises ``InputError`` for a graph that asks for more than any network does.
+    """
     if plan.document.chip.cost is None:
         return None, []
     try:
         return estimate_cost(plan), []
+    except UnboundedError:
+        raise
     except InputError as error:
         return None, [f"the cost of a usual run is not known: {error}"]
 
@@ -234,7 +240,7 @@ def _add_beside(
 
 def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
     """Values that layers on tiles take in, times the way from the middle of the tiles that they wait for."""
-    middles = {layer.name: _middle(layer, plan.document.chip) for layer in plan.document.layers if layer.tiles}
+    middles = {layer.name: middle_of(layer, plan.document.chip) for layer in plan.document.layers if layer.tiles}
     name_of = {call.node: call.name for call in operations.calls}
     inputs = {layer.name: layer.inputs for layer in plan.document.layers}
     total = 0.0
@@ -245,11 +251,6 @@ def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
             away = max((abs(here[0] - row) + abs(here[1] - column) for row, column in there), default=0.0)
             total += call.vectors * inputs[call.name] * away
     return total
-
-
-def _middle(layer: LayerRecord, chip: Chip) -> tuple[float, float]:
-    _, rows, columns = zip(*positions_of(layer, chip), strict=True)
-    return sum(rows) / len(rows), sum(columns) / len(columns)
 
 
 def _durations(

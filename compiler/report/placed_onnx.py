@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from tilewright.runtime.blocks import positions_of
@@ -13,6 +14,8 @@ from tilewright.targets.spec import Chip
 
 DOMAIN = "tilewright"
 OPSET = 1
+MOST_TILES = 10_000
+"""Tiles of a layer that are named one by one."""
 
 
 def placed_onnx(plan: Plan) -> bytes:
@@ -82,12 +85,20 @@ def _described(
         layer = layers[record.target]
         about: dict[str, Any] = {
             "layer": layer.name, "target": layer.target, "shape": [layer.inputs, layer.outputs],
-            "tiles": list(map(str, positions_of(layer, chip))) or ["none"],
+            "tiles": list(_tiles(layer, chip)),
             "reason": layer.reason,
         }  # fmt: skip
         return "AnalogLayer" if layer.tiles else "DigitalLayer", about
     matmul = matmuls[record.target]
     return "AttentionProduct", {"product": matmul.name, "unit": matmul.operands, "reason": matmul.reason}
+
+
+def _tiles(layer: LayerRecord, chip: Chip) -> Iterator[str]:
+    yield from map(str, islice(positions_of(layer, chip), MOST_TILES))
+    if layer.tile_count > MOST_TILES:
+        yield f"and {layer.tile_count - MOST_TILES} more"
+    if not layer.tiles:
+        yield "none"
 
 
 def _operands(value: Any) -> Iterator[str]:
