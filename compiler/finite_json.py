@@ -1,10 +1,16 @@
-"""JSON has no NaN."""
+"""JSON for people and machines: it has no NaN, and in what a stranger wrote nothing steers a terminal."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+_UNSEEN = re.compile(
+    r"[\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Signs that cannot be seen and that JSON need not escape: controls, directions of writing, tags."""
 
 
 def finite(value: Any) -> Any:
@@ -18,4 +24,9 @@ def finite(value: Any) -> Any:
 
 def json_text(value: Any) -> str:
     """Plain values as JSON that people can read too."""
-    return json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False)
+    return visible_json(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def visible_json(text: str) -> str:
+    """The same JSON with the signs that cannot be seen as their numbers."""
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -72,7 +72,7 @@ def _encode(value: Any) -> Any:
 
 
 def decode_graph(nodes: list[NodeRecord], module_names: set[str], tensor_names: set[str]) -> fx.Graph:
-    """The fx graph of these nodes. 
+    """The fx graph of these nodes.
 
     An input is called as its node is, since fx's source has no place for every name; ``meta["input"]`` is the plan's.
 

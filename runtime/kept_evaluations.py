@@ -9,6 +9,7 @@ from tilewright.runtime.atomic_file import write_whole
 from tilewright.runtime.measurements import json_lines, place_beside
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.plan_io import plan_sha256
+from tilewright.targets.quantity import is_finite
 
 FILE = "evaluations.jsonl"
 LARGEST_FILE = 2**24  # bytes
@@ -56,7 +57,9 @@ def _is_evaluation(one: Any) -> bool:
     for point in points:
         if not isinstance(point.get("time"), str) or not isinstance(point.get("values"), list):
             return False
+        if "standard_error" not in point:
+            return False
         numbers += [point.get("seconds"), point.get("mean"), *point["values"]]
-        if point.get("standard_error") is not None:
+        if point["standard_error"] is not None:
             numbers.append(point["standard_error"])
-    return all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+    return all(map(is_finite, numbers))

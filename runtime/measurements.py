@@ -11,6 +11,7 @@ from typing import Any
 
 from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError
+from tilewright.targets.quantity import is_finite
 
 LARGEST_FILE = 2**26  # bytes that are read of a stranger's file
 
@@ -73,7 +74,7 @@ def json_lines(path: Path | None, largest: int = LARGEST_FILE) -> Iterator[Any]:
     if path is None or not path.is_file() or path.stat().st_size > largest:
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             yield json.loads(line)
 
 
@@ -81,5 +82,5 @@ def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
     """The measurements in a file, for reading alone: what else is in it is passed by."""
     for entry in json_lines(path):
         value = entry.get("value") if isinstance(entry, dict) else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_finite(value):
             yield entry

@@ -9,6 +9,7 @@ from typing import Any
 from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.quantity import is_number
+from tilewright.targets.shown import shown
 from tilewright.targets.spec.description import Document
 
 DEEPEST = 8
@@ -40,9 +41,9 @@ def _extended(located: Located, kinds: tuple[str, ...], depth: int) -> dict[str,
     if base is None and "extends" not in content:
         return own
     if not isinstance(base, str):
-        raise InputError(f"{located.what}: extends is {base!r}; it must be the name of another one")
+        raise InputError(f"{located.what}: extends is {shown(base)}; it must be the name of another one")
     if depth >= DEEPEST:
-        raise InputError(f"{located.what}: extends {base!r} goes deeper than {DEEPEST} files; is it a circle?")
+        raise InputError(f"{located.what}: extends {shown(base)} goes deeper than {DEEPEST} files; is it a circle?")
     parent = find_document(base, kinds, located.folder)
     return merged(_extended(parent, kinds, depth + 1), own)
 

@@ -13,6 +13,7 @@ from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, first_problem, nearest
 from tilewright.targets.library import library_names
 from tilewright.targets.migration import migrated
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming
 from tilewright.targets.spec.description import Document
 
@@ -49,7 +50,7 @@ def parse_document(located: Located, kinds: tuple[str, ...] = (), changes: Chang
     allowed = kinds or tuple(KINDS)
     if not isinstance(kind, str) or kind not in allowed:
         known = nearest(kind, allowed) if isinstance(kind, str) else f"allowed: {', '.join(allowed)}"
-        raise InputError(f"{located.what}: kind is {kind!r}; {known}")
+        raise InputError(f"{located.what}: kind is {shown(kind)}; {known}")
     try:
         return KINDS[kind].model_validate(content)
     except ValidationError as error:

@@ -76,7 +76,7 @@ class Rule:
         value, unit, source = given["value"], given["unit"], given["source"]
         if isinstance(value, str) and _EXPONENT.fullmatch(value):
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        if not is_finite(value):
             raise ValueError("the value must be a finite number")
         if number is Count and value != int(value):
             raise ValueError("the value must be a whole number")
@@ -115,6 +115,11 @@ class Rule:
 def is_number(node: Any) -> TypeGuard[dict[str, Any]]:
     """Whether this is a number as files write it: a mapping of exactly value, unit and source."""
     return isinstance(node, dict) and set(node) == NUMBER_KEYS
+
+
+def is_finite(value: Any) -> TypeGuard[float]:
+    """Whether this is a number that arithmetic takes: a stranger's file may hold whole ones of any size, and NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

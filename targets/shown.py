@@ -19,7 +19,7 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     line = _SPACES.sub(" ", text)
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    return "".join(sign if sign.isprintable() or sign.isspace() else ascii(sign)[1:-1] for sign in line)
 
 
 def shown(value: Any, longest: int = LONGEST) -> str:

@@ -71,16 +71,16 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"error: {error}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:  # typer turns an interrupt into this code
-            errors.print("interrupted: nothing half-done was left", markup=False)
+            errors.print("interrupted: nothing half-done was left")
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
-        errors.print(f"error: {error.filename or 'output'} cannot be written: {error.strerror}", markup=False)
+        errors.print(f"error: {error.filename or 'output'} cannot be written: {error.strerror}")
         sys.exit(2)
 
 

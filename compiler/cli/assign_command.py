@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from tilewright.compiler.cli import options
@@ -135,7 +134,7 @@ def _say_trial(trial: Trial) -> None:
     verdict = "passes" if trial.passes else "fails"
     errors.print(
         f"{where}: A* {trial.normalised:.2%}, at least {trial.lower:.2%}: {verdict} (seed {trial.seed})",
-        markup=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
 
 
@@ -163,12 +162,12 @@ def _print(assigned: Assigned, folder: Path) -> None:
     rows = {f"{record.method} (this plan)": assigned.predicted, **assigned.compared}
     for name, figures in rows.items():
         cells = ["none found"] if figures is None else [readable(key, figures[key]) for key in UNITS]
-        table.add_row(escape(name), *cells)
+        table.add_row(name, *cells)
     output.print(table)
     for target, count in counts.most_common():
         layers = [layer for layer, chosen in assigned.choice.items() if chosen == target]
         named = f": {', '.join(layers)}" if len(layers) <= MOST_NAMED and len(counts) > 1 else ""
-        output.print(f"{count} layers on {target}{named}", markup=False, soft_wrap=True)
+        output.print(f"{count} layers on {target}{named}", soft_wrap=True)
     measured = {figure.name: figure.value for figure in record.measured}
     error = f" ± {measured['standard error']:.2g}" if "standard error" in measured else ""
     output.print(
@@ -184,4 +183,4 @@ def _print(assigned: Assigned, folder: Path) -> None:
             f"A* {found.normalised:.2%}, at least {found.lower_bound:.2%} with {found.confidence:.0%} confidence",
             soft_wrap=True,
         )
-    output.print(f"plan written to {folder}", markup=False, soft_wrap=True)
+    output.print(f"plan written to {folder}", soft_wrap=True)

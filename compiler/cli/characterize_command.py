@@ -71,7 +71,7 @@ def characterize_command(
             (unfinished / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
             save_plots(found, unfinished)
         names = f"{RESULT_FILE}, mvm_error.png, weight_error.png"
-        errors.print(f"written to {folder}: {names}", markup=False, soft_wrap=True)
+        errors.print(f"written to {folder}: {names}", soft_wrap=True)
     if as_json:
         print_json(found.to_json())
     else:

@@ -101,18 +101,15 @@ def compile_command(
     output.print(
         f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles{used}; "
         f"plan written to {plan} in {seconds:.1f} s",
-        markup=False,
         soft_wrap=True,
     )
     if report.checked_against is not None:
         difference = f"{report.checked_relative_error:.1e}"
-        output.print(
-            f"checked against {report.checked_against}: largest relative difference {difference}", markup=False
-        )
+        output.print(f"checked against {report.checked_against}: largest relative difference {difference}")
     for note in report.notes:
-        errors.print(f"changed: {note}", markup=False, soft_wrap=True)
+        errors.print(f"changed: {note}", soft_wrap=True)
     for warning in report.warnings:
-        errors.print(f"note: {warning}", markup=False, soft_wrap=True)
+        errors.print(f"note: {warning}", soft_wrap=True)
 
 
 def _bits(given: list[str] | None) -> dict[str, int | str]:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tilewright.compiler.finite_json import json_text
+from tilewright.compiler.plain_console import PlainConsole
+from tilewright.targets.shown import visible
 
 PIPED_WIDTH = 132
 """Columns where there is no terminal to ask."""
 
-output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-errors = Console(stderr=True, highlight=False)
+output = PlainConsole(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+errors = PlainConsole(stderr=True, highlight=False)
 
 Advance = Callable[[int, int, str], None]
 
@@ -29,11 +30,11 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Advance]:
     """A bar on standard error; call the result with how many steps are done, of how many, and the last one's name."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task(what, total=None)
 
         def advance(done: int, count: int, name: str) -> None:
-            progress.update(task, completed=done, total=count, description=f"{what}: {name}")
+            progress.update(task, completed=done, total=count, description=visible(f"{what}: {name}"))
 
         yield advance

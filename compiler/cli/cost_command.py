@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from tilewright.compiler.cli import options
@@ -39,7 +38,7 @@ def cost_command(
         print_json([one.to_json() for one in found])
         return
     first = found[0]
-    output.print(f"[bold]{escape(first.preset)}[/], {first.status} figures", soft_wrap=True)
+    output.print(f"{first.preset}, {first.status} figures", soft_wrap=True)
     output.print(_totals(found))
     if any(one.components for one in found):
         output.print(_components(found))
@@ -48,11 +47,11 @@ def cost_command(
     if any(layer.tiles for layer in first.layers) and first.energy_nj:
         output.print(_cheaper(found))
     for line in _attention(first):
-        output.print(line, markup=False, soft_wrap=True)
+        output.print(line, soft_wrap=True)
     for line in first.assumptions:
-        output.print(f"assumed: {line}", markup=False, soft_wrap=True)
+        output.print(f"assumed: {line}", soft_wrap=True)
     for line in first.not_modelled:
-        output.print(f"not modelled: {line}", markup=False, soft_wrap=True)
+        output.print(f"not modelled: {line}", soft_wrap=True)
 
 
 def _table(title: str, first: str, headings: list[str]) -> Table:
@@ -100,13 +99,11 @@ def _layers(one: CostEstimate) -> Table:
     for layer in one.layers:
         share = f"{layer.total_nj / one.energy_nj:.1%}" if one.energy_nj else ""
         cells = (engineering(layer.total_nj * NANO, "J"), share, engineering(layer.latency_ns * NANO, "s"))
-        table.add_row(
-            escape(layer.name), layer.target, str(layer.tiles), str(layer.reads), *cells, f"{layer.area_mm2:.3g} mm2"
-        )
+        table.add_row(layer.name, layer.target, str(layer.tiles), str(layer.reads), *cells, f"{layer.area_mm2:.3g} mm2")
     for product in one.attention:
         share = f"{product.energy_nj / one.energy_nj:.1%}" if one.energy_nj else ""
         cells = (engineering(product.energy_nj * NANO, "J"), share, engineering(product.latency_ns * NANO, "s"))
-        table.add_row(escape(product.name), product.operands, "", "", *cells, "")
+        table.add_row(product.name, product.operands, "", "", *cells, "")
     return table
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from tilewright.compiler.cli import options
@@ -43,11 +42,11 @@ def diff_command(
     for subjects, change in _grouped(found.changes):
         many = len(subjects) > MOST_APART
         for what in [f"{len(subjects)} layers or products"] if many else subjects:
-            table.add_row(escape(what), change.key, escape(as_text(change.before)), escape(as_text(change.after)))
+            table.add_row(what, change.key, as_text(change.before), as_text(change.after))
     for name in found.removed:
-        table.add_row(escape(name), "", "there", "gone")
+        table.add_row(name, "", "there", "gone")
     for name in found.added:
-        table.add_row(escape(name), "", "", "new")
+        table.add_row(name, "", "", "new")
     output.print(table)
 
 

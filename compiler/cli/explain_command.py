@@ -25,4 +25,4 @@ def explain_command(
         print_json(explanation.to_json())
         return
     for sentence in explanation.sentences:
-        output.print(sentence, markup=False, soft_wrap=True)
+        output.print(sentence, soft_wrap=True)

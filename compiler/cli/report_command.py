@@ -11,7 +11,7 @@ import typer
 
 from tilewright.compiler.cli.arrays import check_output_file
 from tilewright.compiler.cli.console import errors, output
-from tilewright.compiler.finite_json import json_text
+from tilewright.compiler.finite_json import json_text, visible_json
 from tilewright.runtime.atomic_file import write_whole
 from tilewright.targets.errors import InputError, nearest
 
@@ -58,7 +58,7 @@ def report_command(
     content = WRITERS[chosen](loaded)
     if file is not None:
         write_whole(file, content if isinstance(content, bytes) else content.encode())
-        errors.print(f"written to {file}", markup=False, soft_wrap=True)
+        errors.print(f"written to {file}", soft_wrap=True)
     elif isinstance(content, bytes):
         raise InputError(f"format {chosen} is not text; name a file to write it to with -o")
     else:
@@ -129,7 +129,8 @@ def _trace(plans: list[Plan]) -> str:
     from tilewright.compiler.report import summarise
     from tilewright.compiler.report.chrome_trace import chrome_trace
 
-    return json.dumps(chrome_trace(summarise(plans[0])), ensure_ascii=False, allow_nan=False) + "\n"
+    trace = chrome_trace(summarise(plans[0]))
+    return visible_json(json.dumps(trace, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 WRITERS: dict[str, Callable[[list[Plan]], str | bytes]] = {

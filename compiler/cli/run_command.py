@@ -85,11 +85,11 @@ def run_command(
         print_json({**content, "nonfinite": strange, "nonfinite_origin": asdict(origin) if origin else None})
         return
     what = "digital reference" if ideal else f"{repeats} chip(s) of seed {seed} at {time}"
-    output.print(f"{what}, written to {out}:", markup=False)
+    output.print(f"{what}, written to {out}:")
     for line in lines:
         error = "" if ideal else f", error against digital {line['relative_error']:.3f}"
         error += f", {line['nonfinite']} not finite" if line["nonfinite"] else ""
-        output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}", markup=False)
+        output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}")
 
 
 def _not_finite(results: list[dict[str, Any]]) -> int:

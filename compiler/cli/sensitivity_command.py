@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from tilewright.compiler.cli import options
@@ -64,8 +63,8 @@ def sensitivity_command(
         print_json(found.to_json())
         return
     for name, meaning in found.criteria.items():
-        output.print(f"[bold]{name}[/]: {escape(meaning)}", soft_wrap=True)
-    output.print(f"{found.repeats} chips of seed {found.seed}; {found.samples} samples, {escape(found.source)}")
+        output.print(f"{name}: {meaning}", soft_wrap=True)
+    output.print(f"{found.repeats} chips of seed {found.seed}; {found.samples} samples, {found.source}")
     for table in _tables(found):
         output.print(table)
     if found.correlations():
@@ -84,7 +83,7 @@ def _tables(found: Sensitivity) -> Iterator[Table]:
             table.add_column(criterion, justify="right", no_wrap=True)
         layers = dict.fromkeys(figure.layer for figure in found.figures if figure.target == target)
         for layer in sorted(layers, key=lambda name: -values[name, first, target]):
-            table.add_row(escape(layer), *(f"{values[layer, name, target]:.3g}" for name in found.criteria))
+            table.add_row(layer, *(f"{values[layer, name, target]:.3g}" for name in found.criteria))
         yield table
 
 

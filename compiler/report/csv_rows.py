@@ -9,6 +9,7 @@ from typing import Any
 
 from tilewright.compiler.report.cells import COLUMNS
 from tilewright.compiler.report.lines import Report
+from tilewright.targets.shown import visible
 
 OF_PLAN = (
     "model", "architecture", "model_sha256", "target", "layers", "tiles", "chips", "utilisation", "parameters",
@@ -18,18 +19,19 @@ OF_PLAN = (
 )  # fmt: skip
 """Columns of a plan's row: always all of them in this order, so that files of several runs can be joined."""
 
+FORMULAS = ("=", "+", "-", "@")
+"""What a cell begins with that a spreadsheet takes for more than words."""
+
 
 def layers_csv(report: Report) -> str:
     """A row a layer, with the report's model and target in front."""
-    rows = [
-        [report.model, report.target, *(_written(column.value(layer)) for column in COLUMNS)] for layer in report.layers
-    ]
+    rows = [[report.model, report.target, *(column.value(layer) for column in COLUMNS)] for layer in report.layers]
     return _csv(["model", "chip", *(column.key for column in COLUMNS)], rows)
 
 
 def plans_csv(reports: Sequence[Report]) -> str:
     """A row a plan."""
-    return _csv(list(OF_PLAN), [[_written(_of_plan(report)[key]) for key in OF_PLAN] for report in reports])
+    return _csv(list(OF_PLAN), [[_of_plan(report)[key] for key in OF_PLAN] for report in reports])
 
 
 def _of_plan(report: Report) -> dict[str, Any]:
@@ -49,15 +51,16 @@ def _of_plan(report: Report) -> dict[str, Any]:
 
 
 def _written(value: Any) -> Any:
-    """A cell; words that a spreadsheet would run as a formula are quoted."""
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    """A cell; words that a spreadsheet would run as a formula are quoted, and numbers stay numbers."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    words = visible(value)
+    return f"'{words}" if words.lstrip()[:1] in FORMULAS else words
 
 
 def _csv(header: list[str], rows: list[list[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_written(value) for value in row] for row in rows)
     return file.getvalue()

@@ -6,6 +6,7 @@ import re
 
 from tilewright.compiler.report.cells import COLUMNS, layer_cells, totals
 from tilewright.compiler.report.lines import Report
+from tilewright.targets.shown import visible
 
 LAYER_COLUMNS = (
     "name",
@@ -38,5 +39,5 @@ def markdown(report: Report) -> str:
 
 def _text(text: str) -> str:
     """Words from a model stay words: no markup, no links, no cells of their own."""
-    flat = " ".join(text.split())
+    flat = " ".join(visible(text).split())
     return re.sub(r"([\\`*_{}\[\]<>|#~&])", r"\\\1", flat).replace("\\_", "_" if "_" in flat else "\\_")

@@ -6,10 +6,9 @@ from collections import Counter
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
+from tilewright.compiler.plain_console import PlainTable, plain
 from tilewright.compiler.report.lines import LayerLine, Report
 
 
@@ -18,31 +17,35 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
 
     every_weight: a line for each parameter of the model, in place of a line for each reason.
     """
-    console.print(f"[bold]{escape(report.model)}[/] ({escape(report.architecture)}) on [bold]{report.target}[/]")
+
+    def say(line: str, *, style: str = "", soft_wrap: bool = False) -> None:
+        console.print(plain(line, style), soft_wrap=soft_wrap)
+
+    say(f"{report.model} ({report.architecture}) on {report.target}", style="bold")
     chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
     if report.tiles_per_chip:
-        console.print(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
-    console.print(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
-    console.print(f"               {report.parameters_look_up:,} in look-up tables")
-    console.print(f"               {report.parameters_digital:,} digital")
-    console.print(f"  calibration  {report.calibration_samples} samples, {escape(report.calibration)}", soft_wrap=True)
+        say(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
+    say(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
+    say(f"               {report.parameters_look_up:,} in look-up tables")
+    say(f"               {report.parameters_digital:,} digital")
+    say(f"  calibration  {report.calibration_samples} samples, {report.calibration}", soft_wrap=True)
     if report.has_weights:
-        console.print(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
+        say(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
     if report.checked_against is not None:
-        console.print(f"  checked      {report.checked_relative_error:.1e} from {escape(report.checked_against)}")
+        say(f"  checked      {report.checked_relative_error:.1e} from {report.checked_against}")
     for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
-        console.print(line, soft_wrap=True)
+        say(line, soft_wrap=True)
     reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
-        console.print(f"  why {number}  {escape(reason)}")
+        say(f"  why {number}  {reason}")
     for (kind, unit, reason), number in _matmul_groups(report).items():
-        console.print(f"[bold]{number} {kind} products[/] on {unit}: {escape(reason)}")
+        say(f"{number} {kind} products on {unit}: {reason}")
     console.print(_weight_table(report) if every_weight else _digital_table(report))
     for note in report.notes:
-        console.print(f"[yellow]changed:[/] {escape(note)}")
+        say(f"changed: {note}", style="yellow")
     for warning in report.warnings:
-        console.print(f"[yellow]note:[/] {escape(warning)}")
+        say(f"note: {warning}", style="yellow")
 
 
 def _programming_lines(report: Report) -> list[str]:
@@ -56,10 +59,10 @@ def _programming_lines(report: Report) -> list[str]:
     lines = []
     for (method, devices, compensation, clip), layers in ways.items():
         cut = f", weights cut at {clip:g} root mean squares" if clip is not None else ""
-        what = f"{escape(method)}, {devices} devices a weight; drift compensation {compensation}{cut}"
+        what = f"{method}, {devices} devices a weight; drift compensation {compensation}{cut}"
         lines.append(f"  programming  {what} ({_layers(layers)})")
     digital = Counter(layer.target for layer in report.layers if layer.programming is None)
-    return lines + [f"  digital      {escape(unit)} ({_layers(count)})" for unit, count in digital.items()]
+    return lines + [f"  digital      {unit} ({_layers(count)})" for unit, count in digital.items()]
 
 
 def _cost_lines(report: Report) -> list[str]:
@@ -69,7 +72,7 @@ def _cost_lines(report: Report) -> list[str]:
     figures = f"{engineering(cost.energy_nj * NANO or None, 'J')}, {engineering(cost.latency_ns * NANO or None, 's')}"
     area = f", {cost.area_mm2:.4g} mm2 of tiles" if cost.area_mm2 else ""
     gaps = f"; {len(cost.not_modelled)} things are not modelled, see: tilewright cost" if cost.not_modelled else ""
-    run = f"{escape(sizes_text(cost.sizes))}; {escape(cost.preset)}, {cost.status}"
+    run = f"{sizes_text(cost.sizes)}; {cost.preset}, {cost.status}"
     return [f"  cost         {figures}{area} a run ({run}{gaps})"]
 
 
@@ -83,7 +86,7 @@ def _assignment_lines(report: Report) -> list[str]:
     line = (
         f"  assignment   least {found.minimise}{f' with {limits}' if limits else ''}, {found.method}; predicted loss "
     )
-    line += f"{found.predicted['loss']:.3g} by {escape(found.criterion)}" if "loss" in found.predicted else "unknown"
+    line += f"{found.predicted['loss']:.3g} by {found.criterion}" if "loss" in found.predicted else "unknown"
     if "divergence" in found.measured:
         line += f", measured divergence {found.measured['divergence']:.3g}"
     if found.accuracy is not None:
@@ -96,8 +99,8 @@ def _layers(count: int) -> str:
     return f"{count} layer{'s' if count != 1 else ''}"
 
 
-def _layer_table(report: Report, reasons: list[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
+    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "scaled", "first tile"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -110,45 +113,45 @@ def _layer_table(report: Report, reasons: list[str]) -> Table:
         tile = layer.first_tile
         blocks = f"{layer.block_rows}x{layer.block_columns}"
         table.add_row(
-            escape(layer.name),
+            layer.name,
             f"{layer.inputs}x{layer.outputs}",
             *([blocks, str(layer.tiles), f"{layer.utilisation:.0%}"] if tile else ["", "", ""]),
             str(layer.uses),
             _ranges(layer, "own" if report.has_weights else ""),
             "yes" if layer.channel_scale else "",
             f"{tile['chip']}:{tile['row']},{tile['column']}" if tile else "",
-            escape(layer.target),
-            *([escape(layer.programming or "")] if several else []),
+            layer.target,
+            *([layer.programming or ""] if several else []),
             str(reasons.index(layer.reason) + 1),
         )
     return table
 
 
-def _weight_table(report: Report) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _weight_table(report: Report) -> PlainTable:
+    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("weight", overflow="fold")
     table.add_column("shape", justify="right")
     table.add_column("place", no_wrap=True)
     table.add_column("layer, or why not", overflow="fold")
     for weight in report.weights:
         where = ", ".join(weight.layers) or weight.reason
-        table.add_row(escape(weight.name), "x".join(map(str, weight.shape)), weight.place, escape(where))
+        table.add_row(weight.name, "x".join(map(str, weight.shape)), weight.place, where)
     return table
 
 
-def _digital_table(report: Report) -> Table:
+def _digital_table(report: Report) -> PlainTable:
     """What is not on tiles, by reason."""
     groups: dict[tuple[str, str], list[int]] = {}
     for weight in report.weights:
         if weight.place != "analog":
             groups.setdefault((weight.place, weight.reason), []).append(weight.parameters)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("not on tiles", no_wrap=True)
     for heading in ("weights", "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for (place, reason), sizes in groups.items():
-        table.add_row(place, str(len(sizes)), f"{sum(sizes):,}", escape(reason))
+        table.add_row(place, str(len(sizes)), f"{sum(sizes):,}", reason)
     return table
 
 

@@ -209,7 +209,7 @@ def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for entry in read_measurements(path):
         criterion, layer = entry.get("criterion"), entry.get("layer")
-        if entry.get("plan") == sha256 and criterion in CRITERIA and entry.get("target") == on.get(str(layer)):
+        if entry.get("plan") == sha256 and str(criterion) in CRITERIA and entry.get("target") == on.get(str(layer)):
             found.setdefault(str(criterion), {})[str(layer)] = entry["value"]
     return found
 

@@ -25,6 +25,7 @@ from tilewright.compiler.report.html.charts import (
 )
 from tilewright.compiler.report.lines import Report
 from tilewright.runtime.plan import without_use
+from tilewright.targets.shown import visible
 
 SECTIONS = {
     "summary": "Summary", "map": "Chip map", "layers": "Layers", "network": "Network", "cost": "Cost",
@@ -119,7 +120,8 @@ def _render(template: str, data: dict[str, Any], **values: Any) -> str:
     style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     script = Markup(folder.joinpath("script.js").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     page = environment.from_string(folder.joinpath(template).read_text(encoding="utf-8"))
-    return page.render(style=style, script=script, data=_json(data), **values)
+    rendered = page.render(style=style, script=script, data=_json(data), **values)
+    return "\n".join(map(visible, rendered.split("\n")))
 
 
 def _json(data: dict[str, Any]) -> Markup:
