@@ -70,7 +70,9 @@ def div(call: Call) -> Value:
     left, right = call.tensor(0), call.tensor(1)
     if left.is_floating_point() or right.is_floating_point():
         return torch.div(left, right)
-    return torch.div(left, right, rounding_mode="trunc")
+    by_minus_one = torch.eq(right, -1)  # the processor stops at the least number divided by -1
+    quotient = torch.div(left, torch.where(by_minus_one, torch.ones_like(right), right), rounding_mode="trunc")
+    return torch.where(by_minus_one, torch.neg(left), quotient)
 
 
 @operator("Mod")
