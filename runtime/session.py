@@ -192,7 +192,7 @@ class Session:
     ) -> NonfiniteOrigin | None:
         """Where the first NaN or infinity arises of those that reach the outputs; None if the outputs are finite.
 
-        It runs the graph twice more, once node by node, on samples 0, 1, ... if not given, and counts none of them as read.
+        It runs the graph twice more, once node by node, on samples 0, 1, ... if not given, and counts none as read.
         Raises ``InputError`` for inputs that do not fit the plan.
         """
         prepared = prepare_inputs(self.plan.document, inputs)

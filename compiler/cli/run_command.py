@@ -77,7 +77,7 @@ def run_command(
     strange = _not_finite(results)
     if strange:
         where = f": {origin.sentence}" if origin is not None else ""
-        errors.print(f"the outputs hold {strange} NaNs and infinities{where}", markup=False, soft_wrap=True)
+        errors.print(f"the outputs hold {strange} NaNs and infinities{where}", soft_wrap=True)
     if as_json:
         chip = None if ideal else {"seed": seed, "repeats": repeats, "time": time, "seconds_since_programming": seconds}
         elapsed = round(clock.perf_counter() - started, 3)
