@@ -50,6 +50,8 @@ def _read(plan: Plan) -> list[dict[str, Any]]:
 def _is_evaluation(one: Any) -> bool:
     if not isinstance(one, dict) or not all(isinstance(one.get(key), str) for key in ("plan", "task", "metric")):
         return False
+    if not isinstance(one.get("drift_compensation"), bool):
+        return False
     numbers = [one.get("digital"), one.get("examples"), one.get("repeats"), one.get("seed")]
     points = one.get("points")
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
