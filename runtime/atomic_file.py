@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from tilewright.runtime.workspace import workspace
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FILE, FOLDER, kind_of, real_path, shown
+
+
+def check_output_file(path: Path, *, overwrite: bool) -> None:
+    """Raise ``InputError`` if ``path`` cannot be written, before the work is done. Only regular files are replaced."""
+    kind = kind_of(path)
+    parent = real_path(path).parent
+    if kind_of(parent) != FOLDER:
+        raise InputError(f"cannot write {shown(path)}: the folder {shown(parent)} does not exist")
+    if kind not in (None, FILE):
+        raise InputError(f"cannot write {shown(path)}: it is a {kind}, not a regular file")
+    if kind is not None and not overwrite:
+        raise InputError(f"{shown(path)} exists already; choose another name or use --force")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write {shown(path)}: no permission to write in {shown(parent)}")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes its place at ``path`` when the block ends without an error.
+
+    Behind a symbolic link the file that it leads to is replaced, with its permissions. Raises ``InputError`` if
+    something is there that is not a regular file.
+    """
+    check_output_file(path, overwrite=True)
+    place = real_path(path)
+    with workspace(place) as folder:
+        new = folder / "new"
+        with new.open("wb") as file:
+            yield file
+        with suppress(FileNotFoundError):
+            new.chmod(stat.S_IMODE(place.stat().st_mode))
+        new.replace(place)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then rename."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a file as ``whole_file`` does."""
+    with whole_file(path) as file:
+        file.write(content)

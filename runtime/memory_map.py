@@ -6,19 +6,18 @@ are handed back once more than ``RESIDENT`` bytes were used since the last time;
 
 from __future__ import annotations
 
-import ctypes
 import math
 import mmap
 import os
 import tempfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
+from tilewright.runtime.c_library import c_library
 from tilewright.targets.errors import InputError
 
 RESIDENT = 2**29
@@ -102,14 +101,6 @@ def hand_back() -> None:
     if hasattr(mmap, "MADV_DONTNEED"):
         for mapped in list(_maps):
             mapped.madvise(mmap.MADV_DONTNEED)
-    trim = getattr(_c_library(), "malloc_trim", None)  # glibc's
+    trim = getattr(c_library(), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)
-
-
-@cache
-def _c_library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # not on Windows
-        return None

@@ -12,24 +12,39 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tilewright.runtime.atomic_folder import atomic_folder
+from tilewright.runtime.atomic_folder import FolderKind, atomic_folder, put_back
 from tilewright.runtime.memory_place import memory_place
 from tilewright.runtime.plan import FileRecord, Plan, PlanDocument, TensorRecord
 from tilewright.runtime.plan_check import PlanError, check_plan
 from tilewright.runtime.plan_migration import READABLE, migrated
 from tilewright.runtime.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
+from tilewright.targets.paths import FOLDER, kind_of, shown
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
 LARGEST_PLAN_FILE = 2**30  # bytes of JSON
+LARGEST_TOKENIZER_FILE = 2**28  # bytes
+READINGS = 100
+"""How often a plan is read again that other processes replace meanwhile, at most."""
+
+
+def _files_of(document: Mapping[str, Any]) -> set[str]:
+    """What saving wrote besides plan.json; other files that a stranger's plan may name are not its own."""
+    records = document.get("tokenizer")
+    names = [record.get("file") for record in records if isinstance(record, dict)] if isinstance(records, list) else []
+    return {WEIGHTS_FILE, *(f"{TOKENIZER_FOLDER}/{name}" for name in names if isinstance(name, str))}
+
+
+PLAN = FolderKind("a plan", PLAN_FILE, frozenset({"schema_version", "tilewright_version", "model", "graph"}), _files_of)
+"""What plans on disk are known by."""
 
 
 def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write the plan; see ``Plan.save``."""
     folder = Path(folder)
-    with atomic_folder(folder, overwrite=overwrite, marker=PLAN_FILE) as new:
+    with atomic_folder(folder, PLAN, overwrite=overwrite) as new:
         stored, records = _stored_once(plan.tensors)
         weights = None
         if plan.has_weights:
@@ -56,13 +71,37 @@ def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:
 def load(folder: str | Path) -> Plan:
     """Read and validate a plan; see ``runtime.plan.load``."""
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no plan folder {str(folder)!r}")
+    for _ in range(READINGS):
+        before = _identity(folder)
+        try:
+            plan = _load(folder)
+        except InputError:
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return plan
+    raise InputError(f"plan {folder} cannot be read: another process replaces it again and again")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Another one once another plan has taken the folder's place. Raises ``InputError`` if there is no folder."""
+    if kind_of(folder) is None:
+        put_back(folder)
+    if kind_of(folder) != FOLDER:
+        raise InputError(f"there is no plan folder {shown(folder)}")
+    state = folder.stat()
+    return state.st_ino, state.st_ctime_ns
+
+
+def _load(folder: Path) -> Plan:
     document = _read_document(folder)
     if document.weights is not None:
         _check_file(folder, document.weights)
     tokenizer_files = {}
     for record in document.tokenizer:
+        if record.bytes > LARGEST_TOKENIZER_FILE:
+            raise InputError(f"plan {folder}: {record.file} of its tokenizer is {record.bytes:,} bytes")
         _check_file(folder / TOKENIZER_FOLDER, record)
         tokenizer_files[record.file] = (folder / TOKENIZER_FOLDER / record.file).read_bytes()
     tensors = (

@@ -13,6 +13,7 @@ from rich.table import Table
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes
+from tilewright.runtime.atomic_folder import FolderKind, atomic_folder, check_destination
 
 if TYPE_CHECKING:
     from tilewright.runtime.characterize import Characterization
@@ -42,16 +43,16 @@ def characterize_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
-    from tilewright.runtime.atomic_folder import atomic_folder, check_destination
     from tilewright.runtime.characterize import characterize
     from tilewright.runtime.times import parse_times
     from tilewright.targets import load_target
 
     if folder is not None:
-        from tilewright.compiler.report.characterization_plots import require_matplotlib, save_plots
+        from tilewright.compiler.report.characterization_plots import PLOTS, require_matplotlib, save_plots
 
         require_matplotlib()
-        check_destination(folder, overwrite=force, marker=RESULT_FILE)
+        kind = FolderKind("a characterization", RESULT_FILE, frozenset({"problem", "curves"}), lambda _: set(PLOTS))
+        check_destination(folder, kind, overwrite=force)
     loaded = [load_target(target, parse_changes(changes)) for target in targets]
     with progress_bar("characterize") as advance:
         found = characterize(
@@ -66,12 +67,11 @@ def characterize_command(
             on_curve=advance,
         )
     if folder is not None:
-        with atomic_folder(folder, overwrite=force, marker=RESULT_FILE) as unfinished:
+        with atomic_folder(folder, kind, overwrite=force) as unfinished:
             text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
             (unfinished / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
             save_plots(found, unfinished)
-        names = f"{RESULT_FILE}, mvm_error.png, weight_error.png"
-        errors.print(f"written to {folder}: {names}", soft_wrap=True)
+        errors.print(f"written to {folder}: {', '.join((RESULT_FILE, *PLOTS))}", soft_wrap=True)
     if as_json:
         print_json(found.to_json())
     else:

@@ -62,9 +62,9 @@ def compile_command(
 ) -> None:
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
     from tilewright.runtime.atomic_folder import check_destination
-    from tilewright.runtime.plan_io import PLAN_FILE
+    from tilewright.runtime.plan_io import PLAN
 
-    check_destination(plan, overwrite=force, marker=PLAN_FILE)
+    check_destination(plan, PLAN, overwrite=force)
     samples = read_samples(calibration, "calibration")
     chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile

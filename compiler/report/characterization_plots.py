@@ -18,11 +18,15 @@ EARLIEST = 0.1
 """Seconds at which time 0 is drawn: an axis of logarithms has no zero."""
 
 
+PLOTS = ("mvm_error.png", "weight_error.png")
+"""Files that ``save_plots`` writes."""
+
+
 def save_plots(found: Characterization, folder: Path) -> list[Path]:
-    """Write mvm_error.png and weight_error.png into a folder that exists. Raises ``InputError`` without matplotlib."""
+    """Write ``PLOTS`` into a folder that exists. Raises ``InputError`` without matplotlib."""
     require_matplotlib()
     written = []
-    for name, draw in (("mvm_error.png", plot_mvm_error), ("weight_error.png", plot_weight_error)):
+    for name, draw in zip(PLOTS, (plot_mvm_error, plot_weight_error), strict=True):
         figure = _new_figure(9, 5.5)
         draw(found, figure)
         figure.savefig(folder / name, dpi=150)

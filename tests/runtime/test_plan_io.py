@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import tilewright
 from tilewright.runtime import plan_io
 from tilewright.runtime.atomic_folder import atomic_folder
 from tilewright.runtime.blocks import blocks_of
+from tilewright.runtime.kept_evaluations import keep_evaluation, kept_evaluations
 from tilewright.runtime.plan import LayerRecord
 from tilewright.runtime.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
@@ -74,7 +76,7 @@ def test_saving_leaves_nothing_behind_when_it_fails(small_plan, tmp_path, monkey
 
 def test_an_old_plan_stays_when_replacing_it_fails(folder, tmp_path):
     before = (folder / "plan.json").read_bytes()
-    with pytest.raises(RuntimeError), atomic_folder(folder, overwrite=True, marker="plan.json") as new:
+    with pytest.raises(RuntimeError), atomic_folder(folder, plan_io.PLAN, overwrite=True) as new:
         (new / "plan.json").write_text("{}")
         raise RuntimeError
     assert (folder / "plan.json").read_bytes() == before
@@ -90,6 +92,65 @@ def test_saving_does_not_overwrite_unasked_nor_what_is_not_a_plan(small_plan, fo
         small_plan.save(tmp_path / "precious", overwrite=True)
     with pytest.raises(InputError, match="does not exist"):
         small_plan.save(tmp_path / "no" / "where")
+
+
+def changed(plan):
+    """Another plan of the same graph: its weights are larger."""
+    tensors = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in plan.tensors.items()}
+    return replace(plan, tensors=tensors, tokenizer_files={"vocab.txt": b"x"}, folder=None)
+
+
+def test_a_new_plan_takes_the_place_of_the_old_ones_files_alone(small_plan, folder, tmp_path):
+    changed(small_plan).save(folder, overwrite=True)
+    theirs = ["evaluations.jsonl", "sensitivity.jsonl", "accuracy.jsonl", "tokenizer/notes", "src/main.tf"]
+    (folder / "src").mkdir()
+    for name in theirs:
+        (folder / name).write_text(name)
+    small_plan.save(folder, overwrite=True)
+    assert all((folder / name).read_text() == name for name in theirs)
+    assert not (folder / "tokenizer" / "vocab.txt").exists() and tilewright.load(folder).tokenizer_files == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [None, 3, "notes", {"file": "notes"}, [None, [], {"file": ["notes"]}, {}], [{"file": "../notes"}]]
+)
+def test_a_strangers_plan_owns_no_files_of_the_users(small_plan, folder, tokenizer):
+    (folder / "notes").write_text("mine")
+    (folder / "log.jsonl").write_text("mine")
+    edit(folder, lambda content: content.update(tokenizer=tokenizer, weights={"file": "log.jsonl"}))
+    small_plan.save(folder, overwrite=True)
+    assert (folder / "notes").read_text() == (folder / "log.jsonl").read_text() == "mine"
+    tilewright.load(folder)
+
+
+def test_a_plan_that_is_replaced_while_it_is_read(small_plan, folder, monkeypatch):
+    other, turns = changed(small_plan), iter([True, True])
+    for name in ("_read_document", "_read_tensors"):
+
+        def read(*arguments, real=getattr(plan_io, name)):
+            found = real(*arguments)
+            if next(turns, False):
+                other.save(folder, overwrite=True)
+            return found
+
+        monkeypatch.setattr(plan_io, name, read)
+    loaded = tilewright.load(folder)
+    assert loaded.document == other.document != small_plan.document
+    for name, tensor in other.tensors.items():
+        assert torch.equal(loaded.tensors[name], tensor)
+
+
+def test_measurements_are_of_the_plan_that_they_name(small_plan, folder):
+    evaluation = {"task": "stsb", "metric": "m", "examples": 3, "seed": 0, "repeats": 1, "drift_compensation": True,
+                  "digital": 90.0, "points": []}  # fmt: skip
+    keep_evaluation(tilewright.load(folder), evaluation)
+    changed(small_plan).save(folder, overwrite=True)
+    assert kept_evaluations(tilewright.load(folder)) == []
+    keep_evaluation(tilewright.load(folder), {**evaluation, "digital": 80.0})
+    assert [one["digital"] for one in kept_evaluations(tilewright.load(folder))] == [80.0]
+    small_plan.save(folder, overwrite=True)
+    assert kept_evaluations(tilewright.load(folder)) == [evaluation]
 
 
 def test_tied_tensors_are_stored_once(tmp_path):
