@@ -5,43 +5,56 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tilewright.runtime.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
 from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError
-from tilewright.targets.quantity import is_finite
-
-LARGEST_FILE = 2**26  # bytes that are read of a stranger's file
+from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown
 
 
 class MeasurementLog:
-    """Measurements by their name, kept in a file so that a run can be resumed."""
+    """Measurements by their name, kept in a file so that a run can be resumed.
+
+    Of runs that were killed the file may hold torn lines, at its end or where another process went on: these are
+    passed by, and what they were to say is measured again.
+    """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """Raises ``InputError`` if the file cannot hold measurements."""
+        """settings: what all measurements of a run share. Raises ``InputError`` if the file is not of measurements."""
         self.path, self.settings = path, settings
         self._known: dict[str, float] = {}
         if path is None:
             return
-        if not path.absolute().parent.is_dir() or path.is_dir():
-            raise InputError(f"cannot write measurements to {path}: its folder does not exist or it is a folder itself")
-        if path.exists():
+        kind = kind_of(path)
+        if kind == FOLDER or kind_of(path.absolute().parent) != FOLDER:
+            raise InputError(
+                f"cannot write measurements to {shown(path)}: its folder does not exist or it is a folder itself"
+            )
+        if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
+            raise InputError(f"cannot write measurements to {shown(path)}: no permission")
+        if kind is not None:
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
+        doubtful = 0
+        for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
             try:
-                entry = json.loads(line)
-                name, value = self._name(entry), float(entry.pop("value"))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                if number == len(lines) > 1 and not line.endswith("\n"):  # a run was cut off while it wrote this
-                    path.write_text("".join(lines[:-1]), encoding="utf-8")  # what is added must not join it
-                    return
-                raise InputError(f"{path} line {number} is not a measurement of tilewright") from error
-            self._known[name] = value
+                entry = parsed(line)
+                if not is_measured(entry["value"]):
+                    raise ValueError(entry["value"])
+                self._known[self._name(entry)] = float(entry["value"])
+            except TornLineError as torn:
+                doubtful = doubtful or (0 if self._begins_like_ours(str(torn)) else number)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise InputError(f"{shown(path)} line {number} is not a measurement of tilewright") from error
+        if doubtful and not self._known:  # nothing tells that it is a file of measurements
+            raise InputError(f"{shown(path)} line {doubtful} is not a measurement of tilewright")
+
+    def _begins_like_ours(self, text: str) -> bool:
+        ours = "{" + "".join(f"{json.dumps(key)}: " for key in list(self.settings)[:1])
+        return text.startswith(ours) or ours.startswith(text)
 
     @staticmethod
     def _name(entry: dict[str, Any]) -> str:
@@ -54,8 +67,7 @@ class MeasurementLog:
         if name not in self._known:
             self._known[name] = make()
             if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({**entry, "value": self._known[name]}) + "\n")
+                add_line(self.path, {**entry, "value": self._known[name]})
         return self._known[name]
 
     def knows(self, measurement: dict[str, Any]) -> bool:
@@ -64,23 +76,30 @@ class MeasurementLog:
 
 
 def place_beside(plan: Plan, file: str) -> Path | None:
-    """Where measurements of a plan are kept: in its folder; None if it has none that can be written."""
+    """Where measurements of a plan are kept: in its folder; None if it has none, or none that can be added to there."""
     folder = plan.folder
-    return folder / file if folder is not None and folder.is_dir() and os.access(folder, os.W_OK) else None
-
-
-def json_lines(path: Path | None, largest: int = LARGEST_FILE) -> Iterator[Any]:
-    """The lines that are whole of a file that may be a stranger's; none if there is none, or of more bytes."""
-    if path is None or not path.is_file() or path.stat().st_size > largest:
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError, RecursionError):
-            yield json.loads(line)
+    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK) or not can_add(folder / file):
+        return None
+    return folder / file
 
 
 def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
     """The measurements in a file, for reading alone: what else is in it is passed by."""
-    for entry in json_lines(path):
-        value = entry.get("value") if isinstance(entry, dict) else None
-        if is_finite(value):
+    for entry in entries(path):
+        if isinstance(entry, dict) and is_measured(entry.get("value")):
             yield entry
+
+
+def add_measurements(source: Path | None, destination: Path) -> None:
+    """Add the measurements of one file to another, which may have some of them."""
+    log = MeasurementLog(destination, {})
+    for entry in read_measurements(source):
+        value = entry.pop("value")
+        log.measure(entry, lambda value=value: value)  # type: ignore[misc]
+
+
+def is_measured(value: Any) -> bool:
+    """Whether it is a number that a measurement may give: of at most 64 bits; NaN is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 2**63

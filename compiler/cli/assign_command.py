@@ -73,9 +73,9 @@ def assign_command(
     from tilewright.compiler.sensitivity.samples import samples_of
     from tilewright.runtime.atomic_folder import check_destination
     from tilewright.runtime.plan import load
-    from tilewright.runtime.plan_io import PLAN_FILE
+    from tilewright.runtime.plan_io import PLAN
 
-    check_destination(new, overwrite=force, marker=PLAN_FILE)
+    check_destination(new, PLAN, overwrite=force)
     budgets = parse_assignments(at_most, "at-most", example="energy=60uJ")
     share = None if accuracy is None else parse_share(accuracy, "accuracy")
     _check(share, budgets, task, data)
@@ -120,12 +120,11 @@ def _check(share: float | None, budgets: dict[str, str], task: str | None, data:
 def _save(plan: Plan, source: Plan, folder: Path, force: bool) -> None:
     """Write the plan, with the figures that were measured for its options, which are the same."""
     from tilewright.compiler.sensitivity.measure import CACHE_FILE
+    from tilewright.runtime.measurements import add_measurements
 
     kept = source.folder / CACHE_FILE if source.folder is not None else None
-    figures = kept.read_bytes() if kept is not None and kept.is_file() else None
     plan.save(folder, overwrite=force)
-    if figures is not None:
-        (folder / CACHE_FILE).write_bytes(figures)
+    add_measurements(kept, folder / CACHE_FILE)
 
 
 def _say_trial(trial: Trial) -> None:

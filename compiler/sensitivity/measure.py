@@ -24,6 +24,7 @@ from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import Samples, samples_of
 from tilewright.runtime.evaluate import data_sha256, make_task
+from tilewright.runtime.limits import check_repeats, check_seed, check_whole
 from tilewright.runtime.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan import LayerRecord, Plan
 from tilewright.runtime.plan_io import readable_json
@@ -136,9 +137,9 @@ def measure_sensitivity(
     for name in criteria:
         if name not in CRITERIA:
             raise InputError(f"there is no criterion {name!r}; {nearest(name, CRITERIA)}")
-    for what, number in (("repeats", repeats), ("samples", samples)):
-        if number < 1:
-            raise InputError(f"{what} is {number}, allowed is 1 or more")
+    check_repeats(repeats)
+    check_whole("samples", samples)
+    check_seed(seed)
     prepared = make_task(plan, task, data, limit) if task is not None else None
     taken: list[Samples] = []
 
@@ -208,9 +209,9 @@ def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
     on, sha256 = {layer.name: layer.target for layer in plan.document.layers}, options_sha256(plan)
     found: dict[str, dict[str, float]] = {}
     for entry in read_measurements(path):
-        criterion, layer = entry.get("criterion"), entry.get("layer")
-        if entry.get("plan") == sha256 and str(criterion) in CRITERIA and entry.get("target") == on.get(str(layer)):
-            found.setdefault(str(criterion), {})[str(layer)] = entry["value"]
+        criterion, layer = str(entry.get("criterion")), str(entry.get("layer"))  # whatever a stranger put there
+        if entry.get("plan") == sha256 and criterion in CRITERIA and layer in on and entry.get("target") == on[layer]:
+            found.setdefault(criterion, {})[layer] = float(entry["value"])
     return found
 
 
