@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tilewright.runtime.draws import Draws
 from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.limits import check_seed, check_whole
 from tilewright.runtime.plan import SAMPLES_FIRST
 from tilewright.runtime.splitting import split_columns, split_rows
 from tilewright.runtime.spread import standard_error
@@ -113,14 +114,10 @@ def characterize(
     methods to compare on every analog target; each target's own if none is given. A matrix larger than a tile takes
     several. Raises ``InputError`` for an unknown target or method, and numbers out of range.
     """
-    for name, number, largest in (
-        ("rows", rows, LARGEST_SIZE),
-        ("columns", columns, LARGEST_SIZE),
-        ("vectors", vectors, LARGEST_SIZE),
-        ("repeats", repeats, 1000),
-    ):
-        if not 1 <= number <= largest:
-            raise InputError(f"{name} is {number}, allowed is 1 to {largest}")
+    for name, number in (("rows", rows), ("columns", columns), ("vectors", vectors)):
+        check_whole(name, number, most=LARGEST_SIZE)
+    check_whole("repeats", repeats, most=1000)
+    check_seed(seed)
     if rows < 2:
         raise InputError("rows is 1, allowed is 2 or more: one row of the standard problem holds the column scale")
     chosen = [targets] if isinstance(targets, str | Path) or not isinstance(targets, Sequence) else list(targets)

@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 from tilewright.runtime.kept_evaluations import keep_evaluation
+from tilewright.runtime.limits import check_repeats, check_seed, check_whole
 from tilewright.runtime.measurements import MeasurementLog
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.plan_io import file_sha256, plan_sha256
@@ -17,6 +18,7 @@ from tilewright.runtime.spread import standard_error
 from tilewright.runtime.tasks import TASKS, Task
 from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.paths import FOLDER, kind_of
 
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
 OnMeasurement = Callable[[int, int, str], None]
@@ -87,9 +89,9 @@ def evaluate(
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
     plan.require_weights()
-    for name, number in (("repeats", repeats), ("batch size", batch_size)):
-        if number < 1:
-            raise InputError(f"{name} is {number}, allowed is 1 or more")
+    check_repeats(repeats)
+    check_whole("batch size", batch_size)
+    check_seed(seed)
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
@@ -117,8 +119,8 @@ def make_task(plan: Plan, task: str, data: str | Path | None, limit: int | None)
         raise InputError(f"there is no task {task!r}; {nearest(task, TASKS)}")
     if data is None:
         raise InputError(f"task {task!r} needs its data: a file or folder")
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}, allowed is 1 or more")
+    if limit is not None:
+        check_whole("limit", limit)
     return TASKS[task](plan, Path(data), limit)
 
 
@@ -171,5 +173,5 @@ class _Run:
 
 def data_sha256(data: Path, limit: int | None) -> str:
     """What a task is measured on, as a hash."""
-    path = data / "dev.tsv" if data.is_dir() else data
+    path = data / "dev.tsv" if kind_of(data) == FOLDER else data
     return f"{file_sha256(path)}:{limit or 'all'}"

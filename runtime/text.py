@@ -38,7 +38,10 @@ class TextEncoder:
         self._padding = self._padding_id(plan)
 
     def _padding_id(self, plan: Plan) -> int:
-        settings = json.loads(plan.tokenizer_files.get("tokenizer_config.json", b"{}"))
+        try:
+            settings = json.loads(plan.tokenizer_files.get("tokenizer_config.json", b"{}"))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"the plan's tokenizer_config.json cannot be read: {error}") from error
         token = settings.get("pad_token") if isinstance(settings, dict) else None
         token = token.get("content") if isinstance(token, dict) else token
         return (self._tokenizer.token_to_id(token) or 0) if isinstance(token, str) else 0

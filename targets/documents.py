@@ -12,6 +12,7 @@ import yaml
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.library import library_file, library_kinds, library_names
 from tilewright.targets.migration import migrated
+from tilewright.targets.paths import kind_of, read_text
 from tilewright.targets.shown import shown
 
 CALLED = {
@@ -53,7 +54,7 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     if path is None:
         path = Path(name) if folder is None else folder / Path(name).name
         outside = folder is not None and Path(name).name != str(name)
-        if outside or not path.is_file():
+        if outside or kind_of(path) is None:
             where = (
                 "by name or as a file beside the one that names it" if folder is not None else "by name or as a file"
             )
@@ -96,10 +97,10 @@ class _PlainData(yaml.SafeLoader):
 
 
 def _read_yaml(path: Path, what: str) -> Any:
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"{what} {path} is {path.stat().st_size} bytes; a target file has at most {LARGEST_FILE}")
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _PlainData)  # noqa: S506 (a safe loader that adds a check)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return yaml.load(read_text(path, what, LARGEST_FILE), _PlainData)  # noqa: S506 (a safe loader that adds a check)
+    except InputError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split()) if str(error) else type(error).__name__
         raise InputError(f"{what} {path} is not readable YAML: {reason[:400]}") from error

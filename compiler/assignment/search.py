@@ -17,6 +17,7 @@ from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, T
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
 from tilewright.runtime.evaluate import data_sha256, make_task
+from tilewright.runtime.limits import check_repeats, check_seed
 from tilewright.runtime.measurements import MeasurementLog, place_beside
 from tilewright.runtime.plan import AccuracyRecord, Plan
 from tilewright.runtime.plan_io import plan_sha256
@@ -86,6 +87,8 @@ def assign_for_accuracy(
     """
     if not 0 < wanted <= 1 or not 0.5 <= confidence < 1:
         raise InputError(f"accuracy is {wanted:g} with confidence {confidence:g}; allowed are 0 to 1 and 0.5 to 1")
+    check_repeats(repeats)
+    check_seed(seed)
     if repeats < 2:
         raise InputError(f"repeats is {repeats}; a confidence bound needs at least 2 chips")
     if minimise == LOSS:

@@ -7,6 +7,10 @@ from typing import Any
 
 from tilewright.compiler.cli.arrays import read_arrays
 from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FILE, kind_of, read_text, shown
+
+LARGEST_TEXT = 2**26
+"""Bytes of a file of texts."""
 
 
 def read_samples(path: Path | None, what: str) -> Any:
@@ -16,16 +20,11 @@ def read_samples(path: Path | None, what: str) -> Any:
     """
     if path is None:
         return None
-    if not path.is_file():
-        raise InputError(f"there is no {what} file {str(path)!r}")
+    if kind_of(path) == FILE and path.suffix not in (".npz", ".txt"):
+        raise InputError(f"{what} file {shown(path)} must end in .npz (input arrays) or .txt (a text a line)")
     if path.suffix == ".npz":
-        return read_arrays(path)
-    if path.suffix != ".txt":
-        raise InputError(f"{what} file {str(path)!r} must end in .npz (input arrays) or .txt (a text a line)")
-    try:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} file {str(path)!r} is not UTF-8 text: {error}") from error
+        return read_arrays(path, f"{what} file")
+    texts = [line.strip() for line in read_text(path, f"{what} file", LARGEST_TEXT).splitlines() if line.strip()]
     if not texts:
-        raise InputError(f"{what} file {str(path)!r} holds no text")
+        raise InputError(f"{what} file {shown(path)} holds no text")
     return texts

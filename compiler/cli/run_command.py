@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from tilewright.compiler.cli import options
-from tilewright.compiler.cli.arrays import check_output_file, read_arrays, write_arrays
+from tilewright.compiler.cli.arrays import read_arrays, write_arrays
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.targets.errors import InputError
+from tilewright.runtime.atomic_file import check_output_file
+from tilewright.runtime.limits import check_repeats, check_seed, check_whole
+from tilewright.runtime.memory_budget import check_memory
 
 
 def run_command(
@@ -35,9 +38,9 @@ def run_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a plan on a simulated chip, and write the model's outputs by the model's names."""
-    for name, value in (("repeats", repeats), ("batch size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name} is {value}, allowed is 1 or more")
+    check_repeats(repeats)
+    check_whole("batch size", batch_size)
+    check_seed(seed)
     check_output_file(out, overwrite=force)
     from tilewright.runtime.times import parse_time
 
@@ -53,28 +56,32 @@ def run_command(
     loaded = load(plan)
     prepared = prepare_inputs(loaded.document, arrays)
     exact = Session(loaded, ideal=True)
-    reference = run_in_batches(exact, prepared, batch_size)
-    results: list[dict[str, Any]] = [] if not ideal else [reference] * repeats
-    origin = find_nonfinite(exact, prepared, batch_size) if ideal and _not_finite([reference]) else None
+    reference = _numbers(run_in_batches(exact, prepared, batch_size))
+    check_memory(repeats * sum(value.nbytes for value in reference.values()), f"outputs of {repeats} repeats")
+    outputs = {name: np.broadcast_to(value, (repeats, *value.shape)) for name, value in reference.items()}
+    origin = find_nonfinite(exact, prepared, batch_size) if ideal and _not_finite(reference) else None
     started = clock.perf_counter()
-    with progress_bar("run") as advance:
-        for repeat in range(0 if ideal else repeats):
-            advance(repeat, repeats, f"chip {repeat}")
-            session = Session(
-                loaded,
-                seed,
-                repeat=repeat,
-                drift_compensation=not no_drift_compensation,
-                conductances=conductances,  # type: ignore[arg-type]
-                layer_by_layer=layer_by_layer,
-            )
-            results.append(run_in_batches(session.advance_to(seconds), prepared, batch_size))
-            if origin is None and _not_finite(results[-1:]):
-                origin = find_nonfinite(session, prepared, batch_size)
-    stacked = {name: np.stack([result[name].numpy() for result in results]) for name in reference}
-    write_arrays(out, stacked if repeats > 1 else {name: value[0] for name, value in stacked.items()})
-    lines = [_describe(name, stacked[name], reference[name].numpy(), repeats) for name in reference]
-    strange = _not_finite(results)
+    if not ideal:
+        outputs = {name: np.empty(value.shape, value.dtype) for name, value in outputs.items()}
+        with progress_bar("run") as advance:
+            for repeat in range(repeats):
+                advance(repeat, repeats, f"chip {repeat}")
+                session = Session(
+                    loaded,
+                    seed,
+                    repeat=repeat,
+                    drift_compensation=not no_drift_compensation,
+                    conductances=conductances,  # type: ignore[arg-type]
+                    layer_by_layer=layer_by_layer,
+                )
+                ran = _numbers(run_in_batches(session.advance_to(seconds), prepared, batch_size))
+                for name, value in ran.items():
+                    outputs[name][repeat] = value
+                if origin is None and _not_finite(ran):
+                    origin = find_nonfinite(session, prepared, batch_size)
+    write_arrays(out, outputs if repeats > 1 else {name: value[0] for name, value in outputs.items()})
+    lines = [_describe(name, outputs[name], reference[name]) for name in reference]
+    strange = sum(line["nonfinite"] for line in lines)
     if strange:
         where = f": {origin.sentence}" if origin is not None else ""
         errors.print(f"the outputs hold {strange} NaNs and infinities{where}", soft_wrap=True)
@@ -92,19 +99,34 @@ def run_command(
         output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}")
 
 
-def _not_finite(results: list[dict[str, Any]]) -> int:
-    """NaNs and infinities in all outputs of all chips."""
-    return sum(int((~value.isfinite()).sum()) for result in results for value in result.values())
+def _numbers(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Tensors as numpy arrays."""
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
-def _describe(name: str, values: Any, reference: Any, repeats: int) -> dict[str, Any]:
+def _not_finite(outputs: dict[str, Any]) -> int:
+    """NaNs and infinities in the outputs of one chip."""
+    import numpy as np
+
+    return sum(int((~np.isfinite(value)).sum()) for value in outputs.values())
+
+
+def _describe(name: str, values: Any, reference: Any) -> dict[str, Any]:
     """Shape, and ||y - ŷ|| / ||y|| over all repeats, of what is finite in both; how much is not finite."""
     import numpy as np
 
-    exact, found = (np.broadcast_to(each, values.shape).astype(np.float64) for each in (reference, values))
-    finite = np.isfinite(exact) & np.isfinite(found)
-    norm = float(np.linalg.norm(exact[finite]))
-    error = float(np.linalg.norm(found[finite] - exact[finite])) / norm if norm else 0.0
-    shape = list(values.shape if repeats > 1 else values.shape[1:])
-    lost = int((~np.isfinite(found)).sum())
-    return {"name": name, "dtype": str(values.dtype), "shape": shape, "relative_error": error, "nonfinite": lost}
+    exact = reference.astype(np.float64)
+    norms, apart = [], []
+    for value in values:
+        found = value.astype(np.float64)
+        finite = np.isfinite(exact) & np.isfinite(found)
+        norms.append(float(np.linalg.norm(exact[finite])))
+        apart.append(float(np.linalg.norm(found[finite] - exact[finite])))
+    norm = math.hypot(*norms)
+    return {
+        "name": name,
+        "dtype": str(values.dtype),
+        "shape": list(values.shape if len(values) > 1 else values.shape[1:]),
+        "relative_error": math.hypot(*apart) / norm if norm else 0.0,
+        "nonfinite": sum(_not_finite({name: value}) for value in values),
+    }

@@ -15,7 +15,9 @@ from tilewright.runtime.session import Session
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.text import TextEncoder, batches
 from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FOLDER, check_file, kind_of
 
+LARGEST_FILE = 2**30  # bytes
 COLUMNS = ("sentence1", "sentence2", "score")
 
 
@@ -78,9 +80,8 @@ class SemanticSimilarity(Task):
 
 def read_pairs(data: Path, limit: int | None) -> tuple[list[tuple[str, str]], list[float]]:
     """Pairs and scores of a TSV file with a header. Raises ``InputError`` with the line that is wrong."""
-    path = data / "dev.tsv" if data.is_dir() else data
-    if not path.is_file():
-        raise InputError(f"there is no data file {str(path)!r}")
+    path = data / "dev.tsv" if kind_of(data) == FOLDER else data
+    check_file(path, "data file", LARGEST_FILE)
     pairs, scores = [], []
     try:
         with path.open(encoding="utf-8", newline="") as file:
