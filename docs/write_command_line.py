@@ -14,8 +14,10 @@ PATH = Path(__file__).with_name("command_line.md")
 HEAD = """# The command line
 
 Generated from the code by `make command-line`; a test compares them. Results go to standard output, all else to
-standard error. Wrong input ends in one sentence and exit code 2, an interrupt in code 130; every command takes
-`--json`.
+standard error. Wrong input ends in one sentence and exit code 2, as do a full disk and what the machine does not
+permit. An interrupt, SIGTERM or SIGHUP end in code 130, and nothing half-written is left; what was measured is kept,
+and the next run goes on from there. Letters that the output's encoding lacks are escaped as JSON escapes them. Every
+command takes `--json`.
 """
 
 

@@ -1,12 +1,9 @@
-"""The program: its commands, and how errors leave it."""
+"""The program's commands."""
 
 from __future__ import annotations
 
-import errno
-import signal
-import sys
 from importlib.metadata import version as installed_version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,11 +21,6 @@ from tilewright.compiler.cli import (
     sensitivity_command,
     targets_command,
 )
-from tilewright.compiler.cli.console import errors
-from tilewright.targets.errors import InputError
-
-INTERRUPTED = 130
-"""The exit code of a program that was stopped, by Ctrl-C or by SIGTERM."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,27 +55,3 @@ def program(
     ] = False,
 ) -> None:
     """Compile trained networks for analog in-memory chips, and run the plans on simulated ones."""
-
-
-def main() -> None:
-    """Run the program. Wrong input ends in one sentence and code 2; a bug of tilewright keeps its traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        app()
-    except InputError as error:
-        errors.print(f"error: {error}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:  # typer turns an interrupt into this code
-            errors.print("interrupted: nothing half-done was left")
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        errors.print(f"error: {error.filename or 'output'} cannot be written: {error.strerror}")
-        sys.exit(2)
-
-
-def _terminate(number: int, frame: Any) -> None:
-    """Leave by the way of Ctrl-C, so that half-written files are removed."""
-    raise KeyboardInterrupt

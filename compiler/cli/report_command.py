@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tilewright.compiler.cli.arrays import check_output_file
 from tilewright.compiler.cli.console import errors, output
 from tilewright.compiler.finite_json import json_text, visible_json
-from tilewright.runtime.atomic_file import write_whole
+from tilewright.runtime.atomic_file import check_output_file, write_whole
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.paths import shown
 
 if TYPE_CHECKING:
     from tilewright.runtime.plan import Plan
@@ -69,11 +69,17 @@ def _format(format: str | None, file: Path | None, as_json: bool) -> str:
     known = ["terminal", *WRITERS]
     if as_json:
         return "json"
-    if format is None:
-        return ENDINGS.get(file.suffix.lower(), "terminal") if file is not None else "terminal"
-    if format not in known:
+    if format is not None and format not in known:
         raise InputError(f"report format is {format!r}; {nearest(format, known)}")
-    return format
+    if file is None:
+        return format or "terminal"
+    if format is None and file.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{shown(file)} has an ending of no format: known are {', '.join(ENDINGS)}; or name one with --format"
+        )
+    if format == "terminal":
+        raise InputError(f"format terminal is printed, not written to a file; allowed with -o: {', '.join(WRITERS)}")
+    return format or ENDINGS[file.suffix.lower()]
 
 
 def _print(plan: Plan, weights: bool) -> None:

@@ -302,6 +302,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     np.savez(tmp_path / "shapes.npz", input_ids=np.ones(4, dtype=np.int64))
     (tmp_path / "bad.yaml").write_text("tile: {rowz: 1}")
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.html")
     before = sorted(path.name for path in tmp_path.iterdir())
     run_on = ["run", small_plan_folder, "-o", "out.npz", "--inputs"]
     cases = {
@@ -323,6 +324,32 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("report", small_plan_folder, "--format", "onnx"): "name a file to write it to with -o",
         ("report", small_plan_folder, "-o", "no/such/report.html"): "does not exist",
         ("report", small_plan_folder, "-o", "names.npz", "--format", "html"): "exists already",
+        ("report", small_plan_folder, "-o", "report.pdf"): "known are .html, .json, .csv, .md, .onnx",
+        ("report", small_plan_folder, "-o", "report"): "known are .html",
+        ("report", small_plan_folder, "-o", "report.txt", "--format", "terminal"): "printed, not written to a file",
+        ("report", small_plan_folder, "-o", "pipe.html", "--force"): "named pipe, not a regular file",
+        ("report", small_plan_folder, "-o", "empty", "--format", "html", "--force"): "is a folder, not a regular file",
+        ("report", small_plan_folder, "-o", f"{300 * 'x'}.html"): "File name too long",
+        ("report", 300 * "x"): "File name too long",
+        ("report", "a\nb"): "no plan folder 'a\\nb'",
+        ("report", "pipe.html"): "no plan folder",
+        ("targets", 300 * "x"): "File name too long",
+        ("targets", "pipe.html"): "named pipe, not a regular file",
+        ("compile", small_bert_folder, "-o", "empty", "--force"): "no plan.json of tilewright",
+        ("compile", small_bert_folder, "-o", "pipe.html", "--force"): "is a named pipe",
+        ("compile", small_bert_folder, "-o", 300 * "x"): "File name too long",
+        ("characterize", "pcm-512", "-o", "empty", "--force"): "no characterization.json of tilewright",
+        ("characterize", "pcm-512", "--seed", 10**30): "seed is of more than 30 digits",
+        ("evaluate", small_plan_folder, "--data", "pipe.html"): "named pipe, not a regular file",
+        ("evaluate", small_plan_folder, "--data", "missing", "--repeats", 10**12): "repeats is 1000000000000, allowed",
+        ("evaluate", small_plan_folder, "--data", "missing", "--seed", 2**64): "seed is 18446744073709551616",
+        ("sensitivity", small_plan_folder, "--samples", 0): "samples is 0",
+        ("sensitivity", small_plan_folder, "--inputs", "pipe.html"): "not a regular file",
+        (*run_on, "pipe.html"): "named pipe, not a regular file",
+        (*run_on, "/dev/zero"): "is a device, not a regular file",
+        (*run_on, inputs_file, "--repeats", 10**12): "repeats is 1000000000000, allowed is 1 to 1000000",
+        (*run_on, inputs_file, "--seed", -(2**63)): "seed is -9223372036854775808, allowed",
+        (*run_on, inputs_file, "--batch-size", 2**64): "batch size is 18446744073709551616",
         (*run_on, "missing.npz"): "no file",
         (*run_on, "bad.npz"): "not a readable .npz",
         (*run_on, "objects.npz"): "not a readable .npz",
@@ -364,6 +391,16 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     for arguments, words in cases.items():
         assert words in sentence(*run(*arguments)), arguments
         assert sorted(path.name for path in tmp_path.iterdir()) == before, arguments
+
+
+@pytest.mark.parametrize("ideal", [[], ["--ideal"]])
+def test_outputs_of_many_repeats_are_counted_first(run, small_plan_folder, inputs_file, monkeypatch, tmp_path, ideal):
+    from tilewright.runtime import memory_budget
+
+    monkeypatch.setattr(memory_budget, "memory_left", lambda: 10**9)
+    options = ("run", small_plan_folder, "--inputs", inputs_file, "-o", "out.npz", "--repeats", 10**6, *ideal)
+    assert "outputs of 1000000 repeats would take 12,800,000,000 bytes" in sentence(*run(*options))
+    assert not (tmp_path / "out.npz").exists()
 
 
 def test_unknown_options_are_refused(run):

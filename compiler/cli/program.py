@@ -1,0 +1,94 @@
+"""How the program starts and ends: signals, exit codes, one line for what went wrong.
+
+Nothing large is imported here: an interrupt while the commands are loaded is one like every other.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tilewright.compiler.cli.streams import open_streams, write_out
+
+WRONG = 2
+"""The exit code for wrong input, and for a machine that does not do what is asked: a full disk, no permission."""
+INTERRUPTED = 130
+"""The exit code of a program that was stopped, by Ctrl-C, by SIGTERM, or because its terminal closed."""
+STOPS = ("SIGTERM", "SIGHUP")
+"""Signals that stop the program as Ctrl-C does: half-written files are removed."""
+
+
+def main() -> None:
+    """Run the program. Wrong input ends in one sentence and code 2; a bug of tilewright keeps its traceback."""
+    open_streams()
+    with _stopped_like_ctrl_c():
+        code = _run()
+        problem = write_out()
+        if problem is not None:
+            code = code or (1 if isinstance(problem, BrokenPipeError) else _report(problem))
+    sys.exit(code)
+
+
+def _run() -> Any:
+    """Run the command that was given. Returns the exit code."""
+    try:
+        from tilewright.compiler.cli.app import app
+
+        app()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as leaving:  # typer ends with one, whatever happens
+        return _interrupted() if leaving.code == INTERRUPTED else leaving.code
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def _interrupted() -> int:
+    _say("interrupted: nothing half-done was left")
+    return INTERRUPTED
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong if it is the user's or the machine's; else raise it again. Returns the exit code."""
+    from tilewright.targets.errors import InputError
+    from tilewright.targets.paths import SYSTEM_FAULTS, shown
+
+    if isinstance(error, InputError):
+        _say(f"error: {error}")
+    elif isinstance(error, MemoryError):
+        _say("error: there is not enough memory")
+    elif isinstance(error, OSError) and error.errno in SYSTEM_FAULTS:
+        what = "the output" if error.filename is None else shown(str(error.filename))
+        _say(f"error: {what} cannot be written or used: {error.strerror}")
+    else:
+        raise error
+    return WRONG
+
+
+def _say(line: str) -> None:
+    from tilewright.compiler.cli.console import errors
+
+    with suppress(OSError):  # nobody may listen
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _stopped_like_ctrl_c() -> Iterator[None]:
+    """While a command runs, signals that would end the program raise ``KeyboardInterrupt``; ignored ones stay so."""
+    numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]  # not all are everywhere
+    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
