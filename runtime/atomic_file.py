@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tilewright.runtime.workspace import workspace
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FILE, FOLDER, kind_of, real_path, shown
+from tilewright.targets.paths import FILE, FOLDER, kind_of, real_path, shown_path
 
 
 def check_output_file(path: Path, *, overwrite: bool) -> None:
@@ -19,13 +19,13 @@ def check_output_file(path: Path, *, overwrite: bool) -> None:
     kind = kind_of(path)
     parent = real_path(path).parent
     if kind_of(parent) != FOLDER:
-        raise InputError(f"cannot write {shown(path)}: the folder {shown(parent)} does not exist")
+        raise InputError(f"cannot write {shown_path(path)}: the folder {shown_path(parent)} does not exist")
     if kind not in (None, FILE):
-        raise InputError(f"cannot write {shown(path)}: it is a {kind}, not a regular file")
+        raise InputError(f"cannot write {shown_path(path)}: it is a {kind}, not a regular file")
     if kind is not None and not overwrite:
-        raise InputError(f"{shown(path)} exists already; choose another name or use --force")
+        raise InputError(f"{shown_path(path)} exists already; choose another name or use --force")
     if not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {shown(path)}: no permission to write in {shown(parent)}")
+        raise InputError(f"cannot write {shown_path(path)}: no permission to write in {shown_path(parent)}")
 
 
 @contextmanager

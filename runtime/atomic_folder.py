@@ -22,7 +22,7 @@ from typing import Any
 from tilewright.runtime.exchange import exchange
 from tilewright.runtime.workspace import abandoned, remove, workspace
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FOLDER, kind_of, read_bytes, real_path, shown
+from tilewright.targets.paths import FOLDER, kind_of, read_bytes, real_path, shown_path
 
 NEW, READY, OLD = "new", "ready", "old"
 """Folders of a workspace: being written; whole, or, once exchanged, what was at the name; moved out of the way."""
@@ -57,19 +57,21 @@ def check_destination(folder: Path, kind: FolderKind, *, overwrite: bool) -> Non
     """Raise ``InputError`` if ``folder`` cannot be written; an old one is replaced only if it is of that kind."""
     parent = real_path(folder).parent
     if kind_of(parent) != FOLDER:
-        raise InputError(f"cannot write {shown(folder)}: the folder {shown(parent)} does not exist")
+        raise InputError(f"cannot write {shown_path(folder)}: the folder {shown_path(parent)} does not exist")
     if not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {shown(folder)}: no permission to write in {shown(parent)}")
+        raise InputError(f"cannot write {shown_path(folder)}: no permission to write in {shown_path(parent)}")
     put_back(folder)
     there = kind_of(folder)
     if there is None:
         return
     if there != FOLDER:
-        raise InputError(f"{shown(folder)} exists already and is a {there}; choose another name")
+        raise InputError(f"{shown_path(folder)} exists already and is a {there}; choose another name")
     if not overwrite:
-        raise InputError(f"{shown(folder)} exists already; remove it, choose another name, or allow overwriting")
+        raise InputError(f"{shown_path(folder)} exists already; remove it, choose another name, or allow overwriting")
     if kind.own_files(folder) is None:
-        raise InputError(f"{shown(folder)} exists and holds no {kind.marker} of tilewright, so it is not overwritten")
+        raise InputError(
+            f"{shown_path(folder)} exists and holds no {kind.marker} of tilewright, so it is not overwritten"
+        )
 
 
 @contextmanager
@@ -89,7 +91,9 @@ def atomic_folder(folder: Path, kind: FolderKind, *, overwrite: bool) -> Iterato
         if overwrite and place.is_dir():
             own = kind.own_files(place)
             if own is None:
-                raise InputError(f"{shown(folder)} is no longer {kind.called}: another process changed it meanwhile")
+                raise InputError(
+                    f"{shown_path(folder)} is no longer {kind.called}: another process changed it meanwhile"
+                )
             _carry_over(place, new, own, _link)
             shutil.copymode(place, new)
         new.rename(ready)
@@ -105,7 +109,7 @@ def _take_place(ready: Path, place: Path, aside: Path, *, overwrite: bool) -> No
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
     if not overwrite:
-        raise InputError(f"{shown(place)} exists already: another process wrote it meanwhile")
+        raise InputError(f"{shown_path(place)} exists already: another process wrote it meanwhile")
     if not exchange(ready, place):
         place.rename(aside)
         ready.rename(place)

@@ -18,7 +18,7 @@ from typing import Any
 
 from tilewright.runtime.file_lock import wait_for_lock
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FILE, check_file, read_bytes, shown
+from tilewright.targets.paths import FILE, check_file, read_bytes, shown_path
 
 LARGEST_FILE = 2**26
 """Bytes that are read of a file."""
@@ -36,7 +36,7 @@ def add_line(path: Path, entry: dict[str, Any]) -> None:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InputError(f"{shown(path)} is not a regular file, so nothing is added to it")
+            raise InputError(f"{shown_path(path)} is not a regular file, so nothing is added to it")
         wait_for_lock(file.fileno())
         size = _repair(file)
         file.seek(max(0, size - 1))

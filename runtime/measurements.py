@@ -11,7 +11,7 @@ from typing import Any
 from tilewright.runtime.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
 from tilewright.runtime.plan import Plan
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown
+from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
 
 
 class MeasurementLog:
@@ -30,10 +30,10 @@ class MeasurementLog:
         kind = kind_of(path)
         if kind == FOLDER or kind_of(path.absolute().parent) != FOLDER:
             raise InputError(
-                f"cannot write measurements to {shown(path)}: its folder does not exist or it is a folder itself"
+                f"cannot write measurements to {shown_path(path)}: its folder does not exist or it is a folder itself"
             )
         if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
-            raise InputError(f"cannot write measurements to {shown(path)}: no permission")
+            raise InputError(f"cannot write measurements to {shown_path(path)}: no permission")
         if kind is not None:
             self._read(path)
 
@@ -48,9 +48,9 @@ class MeasurementLog:
             except TornLineError as torn:
                 doubtful = doubtful or (0 if self._begins_like_ours(str(torn)) else number)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(f"{shown(path)} line {number} is not a measurement of tilewright") from error
+                raise InputError(f"{shown_path(path)} line {number} is not a measurement of tilewright") from error
         if doubtful and not self._known:  # nothing tells that it is a file of measurements
-            raise InputError(f"{shown(path)} line {doubtful} is not a measurement of tilewright")
+            raise InputError(f"{shown_path(path)} line {doubtful} is not a measurement of tilewright")
 
     def _begins_like_ours(self, text: str) -> bool:
         ours = "{" + "".join(f"{json.dumps(key)}: " for key in list(self.settings)[:1])

@@ -19,7 +19,7 @@ from tilewright.runtime.plan_check import PlanError, check_plan
 from tilewright.runtime.plan_migration import READABLE, migrated
 from tilewright.runtime.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.paths import FOLDER, kind_of, shown
+from tilewright.targets.paths import FOLDER, kind_of, shown_path
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -89,7 +89,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     if kind_of(folder) is None:
         put_back(folder)
     if kind_of(folder) != FOLDER:
-        raise InputError(f"there is no plan folder {shown(folder)}")
+        raise InputError(f"there is no plan folder {shown_path(folder)}")
     state = folder.stat()
     return state.st_ino, state.st_ctime_ns
 

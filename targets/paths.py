@@ -42,7 +42,7 @@ def kind_of(path: str | Path) -> str | None:
         return None
     except (OSError, ValueError) as error:  # ValueError: a zero byte
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{shown(path)} cannot be used as a path: {reason}") from error
+        raise InputError(f"{shown_path(path)} cannot be used as a path: {reason}") from error
 
 
 def real_path(path: str | Path) -> Path:
@@ -53,10 +53,10 @@ def real_path(path: str | Path) -> Path:
     try:
         return Path(os.path.realpath(path))
     except ValueError as error:  # a zero byte
-        raise InputError(f"{shown(path)} cannot be used as a path: {error}") from error
+        raise InputError(f"{shown_path(path)} cannot be used as a path: {error}") from error
 
 
-def shown(path: str | Path) -> str:
+def shown_path(path: str | Path) -> str:
     """A path in quotes, for sentences: without what a terminal would obey, its middle left out where it is long."""
     text = repr(str(path))
     half = _LONGEST_SHOWN // 2
@@ -67,12 +67,12 @@ def check_file(path: Path, what: str, largest: int) -> None:
     """Raise ``InputError`` unless a regular file of at most ``largest`` bytes is there. what: for the sentence."""
     kind = kind_of(path)
     if kind is None:
-        raise InputError(f"there is no {what} {shown(path)}")
+        raise InputError(f"there is no {what} {shown_path(path)}")
     if kind != FILE:
-        raise InputError(f"{what} {shown(path)} is a {kind}, not a regular file")
+        raise InputError(f"{what} {shown_path(path)} is a {kind}, not a regular file")
     size = path.stat().st_size
     if size > largest:
-        raise InputError(f"{what} {shown(path)} is {size:,} bytes, allowed are {largest:,}")
+        raise InputError(f"{what} {shown_path(path)} is {size:,} bytes, allowed are {largest:,}")
 
 
 def read_bytes(path: Path, what: str, largest: int) -> bytes:
@@ -83,9 +83,9 @@ def read_bytes(path: Path, what: str, largest: int) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             content = file.read(largest + 1)
     except OSError as error:
-        raise InputError(f"{what} {shown(path)} cannot be read: {error.strerror}") from error
+        raise InputError(f"{what} {shown_path(path)} cannot be read: {error.strerror}") from error
     if len(content) > largest:
-        raise InputError(f"{what} {shown(path)} is more than {largest:,} bytes, which are allowed")
+        raise InputError(f"{what} {shown_path(path)} is more than {largest:,} bytes, which are allowed")
     return content
 
 
@@ -94,4 +94,4 @@ def read_text(path: Path, what: str, largest: int) -> str:
     try:
         return read_bytes(path, what, largest).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{what} {shown(path)} is not UTF-8 text: {error}") from error
+        raise InputError(f"{what} {shown_path(path)} is not UTF-8 text: {error}") from error

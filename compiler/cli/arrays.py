@@ -16,7 +16,7 @@ import numpy as np
 from tilewright.runtime.atomic_file import whole_file
 from tilewright.runtime.memory_budget import check_memory
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FILE, check_file, shown
+from tilewright.targets.paths import FILE, check_file, shown_path
 
 LARGEST_FILE = 2**40  # bytes
 LARGEST_INDEX = 2**22
@@ -37,14 +37,16 @@ def read_arrays(path: Path, what: str = FILE) -> dict[str, np.ndarray[Any, Any]]
     try:
         with path.open("rb") as file:
             if file.read(6) == b"\x93NUMPY":
-                raise InputError(f"{shown(path)} holds one array without a name; save inputs by name with numpy.savez")
+                raise InputError(
+                    f"{shown_path(path)} holds one array without a name; save inputs by name with numpy.savez"
+                )
             with zipfile.ZipFile(_Bounded(file)) as archive:
                 return _read(archive, path)
     except InputError:
         raise
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{shown(path)} is not a readable .npz file of numbers: {reason}") from error
+        raise InputError(f"{shown_path(path)} is not a readable .npz file of numbers: {reason}") from error
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -57,12 +59,12 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray[Any, Any
             raise ValueError(f"array {name[:80]!r} is neither stored nor deflated")
         members[name] = member
     if not members:
-        raise InputError(f"{shown(path)} holds no arrays")
+        raise InputError(f"{shown_path(path)} holds no arrays")
     total = 0
     for name, member in members.items():
         with archive.open(member) as file:
             total += _size(file, member, name)
-    check_memory(total, f"{shown(path)}, which holds {len(members)} array(s) of {total:,} bytes together,")
+    check_memory(total, f"{shown_path(path)}, which holds {len(members)} array(s) of {total:,} bytes together,")
     arrays = {}
     for name, member in members.items():
         with archive.open(member) as file:

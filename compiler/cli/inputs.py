@@ -7,7 +7,7 @@ from typing import Any
 
 from tilewright.compiler.cli.arrays import read_arrays
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FILE, kind_of, read_text, shown
+from tilewright.targets.paths import FILE, kind_of, read_text, shown_path
 
 LARGEST_TEXT = 2**26
 """Bytes of a file of texts."""
@@ -21,10 +21,10 @@ def read_samples(path: Path | None, what: str) -> Any:
     if path is None:
         return None
     if kind_of(path) == FILE and path.suffix not in (".npz", ".txt"):
-        raise InputError(f"{what} file {shown(path)} must end in .npz (input arrays) or .txt (a text a line)")
+        raise InputError(f"{what} file {shown_path(path)} must end in .npz (input arrays) or .txt (a text a line)")
     if path.suffix == ".npz":
         return read_arrays(path, f"{what} file")
     texts = [line.strip() for line in read_text(path, f"{what} file", LARGEST_TEXT).splitlines() if line.strip()]
     if not texts:
-        raise InputError(f"{what} file {shown(path)} holds no text")
+        raise InputError(f"{what} file {shown_path(path)} holds no text")
     return texts

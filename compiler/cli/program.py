@@ -55,14 +55,14 @@ def _interrupted() -> int:
 def _report(error: Exception) -> int:
     """Say what went wrong if it is the user's or the machine's; else raise it again. Returns the exit code."""
     from tilewright.targets.errors import InputError
-    from tilewright.targets.paths import SYSTEM_FAULTS, shown
+    from tilewright.targets.paths import SYSTEM_FAULTS, shown_path
 
     if isinstance(error, InputError):
         _say(f"error: {error}")
     elif isinstance(error, MemoryError):
         _say("error: there is not enough memory")
     elif isinstance(error, OSError) and error.errno in SYSTEM_FAULTS:
-        what = "the output" if error.filename is None else shown(str(error.filename))
+        what = "the output" if error.filename is None else shown_path(str(error.filename))
         _say(f"error: {what} cannot be written or used: {error.strerror}")
     else:
         raise error
@@ -73,7 +73,7 @@ def _say(line: str) -> None:
     from tilewright.compiler.cli.console import errors
 
     with suppress(OSError):  # nobody may listen
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+        errors.print(line, soft_wrap=True)
 
 
 @contextmanager

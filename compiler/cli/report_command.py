@@ -13,7 +13,7 @@ from tilewright.compiler.cli.console import errors, output
 from tilewright.compiler.finite_json import json_text, visible_json
 from tilewright.runtime.atomic_file import check_output_file, write_whole
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.paths import shown
+from tilewright.targets.paths import shown_path
 
 if TYPE_CHECKING:
     from tilewright.runtime.plan import Plan
@@ -75,7 +75,7 @@ def _format(format: str | None, file: Path | None, as_json: bool) -> str:
         return format or "terminal"
     if format is None and file.suffix.lower() not in ENDINGS:
         raise InputError(
-            f"{shown(file)} has an ending of no format: known are {', '.join(ENDINGS)}; or name one with --format"
+            f"{shown_path(file)} has an ending of no format: known are {', '.join(ENDINGS)}; or name one with --format"
         )
     if format == "terminal":
         raise InputError(f"format terminal is printed, not written to a file; allowed with -o: {', '.join(WRITERS)}")
