@@ -72,6 +72,10 @@ class Traced:
     """Whether tensors have numbers. Those of a model's config alone are on the meta device."""
     size_conditions: list[str] = field(default_factory=list)
     """What tracing took for true of the sizes that may vary."""
+    asked_later: Callable[[], list[str]] = list
+    """What passes took for true of them since."""
+    trials: list[tuple[Inputs, list[Tensor]]] = field(default_factory=list)
+    """Inputs of sizes at which nothing but a run told that the graph is the model, and the model's outputs."""
     unused_tensors: list[UnusedTensor] = field(default_factory=list)
     """What the model's files hold beside its weights."""
     notes: list[str] = field(default_factory=list)

@@ -192,7 +192,7 @@ def build_plan(compilation: Compilation) -> Plan:
         inputs=traced.inputs,
         outputs=traced.outputs,
         dimensions=traced.dimensions,
-        size_conditions=traced.size_conditions,
+        size_conditions=list(dict.fromkeys([*traced.size_conditions, *traced.asked_later()])),
         layers=list(compilation.layers.values()),
         matmuls=list(compilation.matmuls.values()),
         weights_of_model=compilation.weights,

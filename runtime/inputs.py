@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tilewright.runtime.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan import InputRecord, PlanDocument
 from tilewright.runtime.plan_types import DTYPES
 from tilewright.runtime.weights_file import dtype_name
@@ -18,7 +19,8 @@ from tilewright.targets.errors import InputError, nearest
 def prepare_inputs(document: PlanDocument, given: Mapping[str, Any]) -> dict[str, Tensor]:
     """The graph's inputs in order, as tensors of its types, with defaults filled in.
 
-    Raises ``InputError`` for unknown or missing names, wrong types, ranks or sizes.
+    Raises ``InputError`` for unknown or missing names, wrong types, ranks or sizes, and sizes at which the graph may
+    not compute the network.
     """
     names = [record.name for record in document.inputs]
     own = {record.source_name: record.name for record in document.inputs if record.source_name is not None}
@@ -26,18 +28,30 @@ def prepare_inputs(document: PlanDocument, given: Mapping[str, Any]) -> dict[str
     for name in given:
         if name not in names:
             raise InputError(f"the plan has no input {name!r}; {nearest(name, names)}")
+    allowed = AllowedSizes.of(document)
     sizes: dict[str, tuple[int, str]] = {}
     prepared: dict[str, Tensor] = {}
     for record in document.inputs:
         if record.name in given:
-            prepared[record.name] = _checked(record, given[record.name], document, sizes)
+            prepared[record.name] = _checked(record, given[record.name], allowed, sizes)
     for record in document.inputs:
         if record.name not in prepared:
             prepared[record.name] = _default(record, sizes)
+    allowed.check({name: size for name, (size, _) in sizes.items()})
     return {name: prepared[name] for name in names}
 
 
-def _checked(record: InputRecord, value: Any, document: PlanDocument, sizes: dict[str, tuple[int, str]]) -> Tensor:
+def sizes_of(records: Sequence[InputRecord], inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """Dimension -> its size in these inputs, which are of the records' names and numbers of dimensions."""
+    return {
+        size: inputs[record.name].shape[axis]
+        for record in records
+        for axis, size in enumerate(record.shape)
+        if isinstance(size, str)
+    }
+
+
+def _checked(record: InputRecord, value: Any, allowed: AllowedSizes, sizes: dict[str, tuple[int, str]]) -> Tensor:
     tensor = _as_tensor(record, value)
     if tensor.dim() != len(record.shape):
         raise InputError(f"input {record.name!r} has shape {list(tensor.shape)}, the plan takes {record.shape}")
@@ -46,10 +60,7 @@ def _checked(record: InputRecord, value: Any, document: PlanDocument, sizes: dic
             if actual != expected:
                 raise InputError(f"input {record.name!r} has shape {list(tensor.shape)}, the plan takes {record.shape}")
             continue
-        limits = document.dimensions.get(expected)
-        largest = limits.maximum if limits else None
-        if actual < 1 or (largest is not None and actual > largest):
-            raise InputError(f"input {record.name!r}: {expected} is {actual}, allowed is 1 to {largest or 'any size'}")
+        allowed.check_size(expected, actual, f"input {record.name!r}: ")
         known, other = sizes.setdefault(expected, (actual, record.name))
         if known != actual:
             raise InputError(f"{expected} is {actual} in input {record.name!r} but {known} in {other!r}")

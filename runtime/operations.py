@@ -14,12 +14,9 @@ from tilewright.runtime.names import MATMUL_PREFIX
 from tilewright.runtime.plan import InputRecord, Plan, PlanDocument
 from tilewright.runtime.plan_types import DTYPES, MOST_NUMBERS
 from tilewright.runtime.shape_run import META, ShapeRun, UnboundedError, shape_run
-from tilewright.targets.errors import InputError, nearest
+from tilewright.runtime.usual_sizes import choose_sizes
+from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget
-
-USUAL_LENGTH = 128
-"""What a size is taken to be that is not given and may be this."""
-
 
 FUNCTIONS = {
     "softmax": {"softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"},
@@ -111,8 +108,9 @@ class _Counter(ShapeRun):
 def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Operations:
     """Run the plan's graph on shapes, without numbers, and count.
 
-    sizes: by the names of the plan's dimensions; the others are 1 for the batch and 128, or what is nearest to it, for
-    the rest. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does not take.
+    sizes: by the names of the plan's dimensions; the others are 1 for the batch and 128 for the rest, or the nearest to
+    it that the plan takes. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does
+    not take.
     """
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
@@ -151,21 +149,3 @@ def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> O
     return Operations(
         sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values())
     )
-
-
-def choose_sizes(document: PlanDocument, given: Mapping[str, int]) -> dict[str, int]:
-    """A size for every dimension of the plan."""
-    names = list(dict.fromkeys(size for record in document.inputs for size in record.shape if isinstance(size, str)))
-    for name in given:
-        if name not in names:
-            raise InputError(f"the plan has no dimension {name!r}; {nearest(name, names)}")
-    chosen = {}
-    for name in names:
-        limits = document.dimensions.get(name)
-        least, most = (limits.minimum, limits.maximum) if limits else (1, None)
-        usual = 1 if name == "batch" else max(least, min(USUAL_LENGTH, most or USUAL_LENGTH))
-        size = given.get(name, usual)
-        if size < 1 or (most is not None and size > most):
-            raise InputError(f"{name} is {size}, allowed is 1 to {most or 'any size'}")
-        chosen[name] = size
-    return chosen

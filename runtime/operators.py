@@ -88,7 +88,7 @@ PYTHON: dict[str, Callable[..., Any]] = {
     **{f"operator.{f.__name__}": f for f in (operator.truediv, operator.mod, operator.neg, operator.getitem)},
     **{f"operator.{f.__name__}": f for f in (operator.eq, operator.ne, operator.lt, operator.le)},
     **{f"operator.{f.__name__}": f for f in (operator.gt, operator.ge)},
-    "math.sqrt": math.sqrt,
+    **{f"math.{f.__name__}": f for f in (math.sqrt, math.ceil, math.floor, math.trunc)},
     "torch.sym_max": torch.sym_max,
     "torch.sym_min": torch.sym_min,
     "torch.sym_float": torch.sym_float,

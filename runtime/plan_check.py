@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from tilewright.runtime.allowed_sizes import check_conditions
 from tilewright.runtime.blocks import tile_position, tiles_of
 from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
@@ -33,6 +34,7 @@ def check_plan(plan: Plan) -> None:
 def _check(plan: Plan) -> None:
     document = plan.document
     check_names(document)
+    check_conditions(document)
     check_targets(document, calibrated=plan.has_weights)
     check_placement(document.layers, document.placement, document.chip)
     for name in plan.tensors:

@@ -15,7 +15,8 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
-from tilewright.runtime.plan import DimensionRecord, InputRecord, OutputRecord
+from tilewright.compiler.frontends.traced_sizes import TracedSizes
+from tilewright.runtime.plan import InputRecord, OutputRecord
 from tilewright.runtime.plan_types import DTYPES
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
@@ -74,7 +75,7 @@ class ExportedGraph:
             for node in placeholders
         ]
         self.outputs = self._outputs(program)
-        self.dimensions = {name: self._dimension(program, name) for name in dict.fromkeys(self._symbols.values())}
+        self.sizes = TracedSizes(map(_tensor_of, placeholders), self._symbols)
 
     def _keep_tensor_outputs(self) -> None:
         output = next(iter(reversed(self.graph.graph.nodes)))
@@ -121,15 +122,6 @@ class ExportedGraph:
             OutputRecord(name=names[place], dtype=_type_of(value, names[place]), shape=self._shape(value))
             for place, value in zip(self._kept, map(_tensor_of, nodes), strict=True)
         ]
-
-    def _dimension(self, program: ExportedProgram, name: str) -> DimensionRecord:
-        """The largest size that every symbol of that name may have."""
-        largest: int | None = None
-        for symbol, limits in program.range_constraints.items():
-            upper = limits.upper
-            if self._symbols.get(str(symbol)) == name and getattr(upper, "is_Integer", False) and int(upper) < 2**31:
-                largest = min(int(upper), largest or int(upper))
-        return DimensionRecord(minimum=1, maximum=largest)
 
     def select_outputs(self, structure: Any) -> list[Tensor]:
         """The model's own outputs as the graph gives them: flat, and only tensors."""

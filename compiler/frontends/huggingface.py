@@ -23,6 +23,7 @@ from tilewright.compiler.frontends.huggingface_model import (
     tokenizer_files,
 )
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import ModelIdentity
@@ -59,7 +60,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
 
     examples = [in_order(inputs) for inputs in wanted.examples()]
     calibration_inputs, described = calibration_set(wanted, calibration)
-    return _traced(
+    traced = _traced(
         exported,
         model,
         source,
@@ -70,6 +71,8 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         calibration=described,
         tokenizer_files=tokenizer_files(tokenizer),
     )
+    settle_sizes(traced, exported, original)
+    return traced
 
 
 def _trace_config(model: Any, source: str | Path) -> Traced:
@@ -77,7 +80,9 @@ def _trace_config(model: Any, source: str | Path) -> Traced:
     exported = _export(model, model_inputs(model, None))
     speak_of_cpu(exported.graph.graph)
     nothing_run: dict[str, Any] = {"examples": [], "expected": [], "original": None, "calibration_inputs": []}
-    return _traced(exported, model, source, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
+    traced = _traced(exported, model, source, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
+    settle_sizes(traced, exported, None)
+    return traced
 
 
 def _traced(exported: ExportedGraph, model: Any, source: str | Path, **how: Any) -> Traced:
@@ -87,7 +92,7 @@ def _traced(exported: ExportedGraph, model: Any, source: str | Path, **how: Any)
         model=_identity(model, source),
         inputs=exported.inputs,
         outputs=exported.outputs,
-        dimensions=exported.dimensions,
+        dimensions={},
         parameters=dict(model.named_parameters()),
         **how,
     )

@@ -15,6 +15,7 @@ from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import split_samples
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing, torch_dynamic_shapes
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import Calibration, ModelIdentity
@@ -31,12 +32,14 @@ def trace_module(
     calibration: Any = None,
     name: str | None = None,
     dynamic_shapes: Any = None,
+    as_pair: bool = True,
 ) -> Traced:
     """Export a module. ``example_inputs`` is one tensor, several in the order of ``forward``, or a mapping by name.
 
     Sizes may vary wherever the model lets them (``dynamic_shapes`` is handed to torch.export if you know better). The
-    module is used in eval mode and left as it was; one on the meta device is traced without weights. Raises
-    ``InputError`` with torch.export's reason if it cannot be traced.
+    module is used in eval mode and left as it was; one on the meta device is traced without weights. as_pair: trace a
+    batch of one as a batch of two, so that the batch may vary. Raises ``InputError`` with torch.export's reason if it
+    cannot be traced.
     """
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
@@ -45,7 +48,7 @@ def trace_module(
     if is_without_weights(module):
         inputs = to_meta(inputs)
     with in_eval_mode(module):
-        exported = _export(module, inputs, dynamic_shapes)
+        exported = _export(module, inputs, dynamic_shapes, as_pair=as_pair)
 
     @torch.inference_mode()
     def original(given: Inputs) -> list[Tensor]:
@@ -59,7 +62,7 @@ def trace_module(
         speak_of_cpu(exported.graph.graph)
         calibration_inputs, described = [], UNCALIBRATED
     shown = name or type(module).__name__
-    return Traced(
+    traced = Traced(
         graph=exported.graph,
         model=ModelIdentity(
             name=shown,
@@ -71,7 +74,7 @@ def trace_module(
         ),
         inputs=exported.inputs,
         outputs=exported.outputs,
-        dimensions=exported.dimensions,
+        dimensions={},
         examples=[inputs] if has_weights else [],
         expected=[original(inputs)] if has_weights else [],
         original=Original(f"torch {torch.__version__}", original) if has_weights else None,
@@ -80,6 +83,11 @@ def trace_module(
         parameters=dict(module.named_parameters()),
         has_weights=has_weights,
     )
+    settle_sizes(traced, exported, original if has_weights else None)
+    if has_weights and not traced.examples:  # the model treats a batch of one apart from a batch of two
+        how = {"calibration": calibration, "name": name, "dynamic_shapes": dynamic_shapes}
+        return trace_module(module, example_inputs, **how, as_pair=False)
+    return traced
 
 
 @contextmanager
@@ -129,11 +137,12 @@ def name_inputs(module: nn.Module, example_inputs: ExampleInputs) -> Inputs:
     return dict(zip(names, given, strict=False))
 
 
-def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any) -> ExportedGraph:
+def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any, *, as_pair: bool) -> ExportedGraph:
     sizes = torch_dynamic_shapes(inputs) if dynamic_shapes is None else dynamic_shapes
     # torch.export takes a size of 1 for fixed: trace a batch of one as a batch of two
-    single = dynamic_shapes is None and all(value.dim() and value.shape[0] == 1 for value in inputs.values())
-    attempts = [{key: torch.cat([value, value]) for key, value in inputs.items()}] if single else []
+    single = all(value.dim() and value.shape[0] == 1 for value in inputs.values())
+    pairs = {key: torch.cat([value, value]) for key, value in inputs.items()} if single else {}
+    attempts = [pairs] if single and as_pair and dynamic_shapes is None else []
     failure: InputError | None = None
     for attempt in [*attempts, inputs]:
         try:

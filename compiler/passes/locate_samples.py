@@ -13,11 +13,16 @@ from torch import Tensor
 
 from tilewright.compiler.compilation import Compilation, Inputs
 from tilewright.compiler.passes.observe import Watcher, watching
+from tilewright.runtime.allowed_sizes import AllowedSizes
+from tilewright.runtime.inputs import sizes_of
 from tilewright.runtime.names import layer_path
 from tilewright.runtime.plan import SampleAxis
 
 CLOSE = 1e-4
 """Relative difference below which two rows are the same numbers, computed in batches of another size."""
+
+MOST_TOGETHER = 16
+"""Samples that one is repeated to where the graph takes no batch of one."""
 
 LayerInputs = dict[tuple[str, int], Tensor]
 
@@ -36,15 +41,27 @@ def locate_samples(compilation: Compilation) -> None:
 
 
 def _two_samples(compilation: Compilation) -> tuple[Inputs, Inputs] | None:
-    """A batch of two samples that differ, and the second alone; None if the batch is fixed."""
+    """A batch of two samples that differ, and the second alone; None if the batch is fixed.
+
+    Where the graph takes no batch of one, each is there as often as it takes.
+    """
     batched = {record.name for record in compilation.traced.inputs if record.shape and record.shape[0] == "batch"}
     if not batched:
         return None
     sample = compilation.traced.calibration_inputs[0]
-    first = {name: value[:1] if name in batched else value for name, value in sample.items()}
+    least = _least_batch(compilation, sample)
+    first = {name: torch.cat([value[:1]] * least) if name in batched else value for name, value in sample.items()}
     other = {name: value.flip(-1) if name in batched and value.dim() > 1 else value for name, value in first.items()}
     both = {name: torch.cat([first[name], other[name]]) if name in batched else first[name] for name in first}
     return both, other
+
+
+def _least_batch(compilation: Compilation, sample: Inputs) -> int:
+    """The least that the graph takes along with twice as much; one if there is none."""
+    traced = compilation.traced
+    allowed, sizes = AllowedSizes.read(traced.dimensions, traced.size_conditions), sizes_of(traced.inputs, sample)
+    taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, "batch": m}) for m in (n, 2 * n)))
+    return next(taken, 1)
 
 
 def _layer_inputs(compilation: Compilation, inputs: Inputs) -> LayerInputs:

@@ -125,7 +125,7 @@ def _unfold(compilation: Compilation, node: fx.Node, patches: dict[Any, fx.Node]
 
 
 def _symmetric(rewriter: Rewriter, arguments: dict[str, Any], weight: Tensor) -> tuple[fx.Node, Window]:
-    """The input, padded beforehand where its two sides differ, and the window."""
+    """The input, padded beforehand where its two sides differ or the padding follows from sizes, and the window."""
     x: fx.Node = arguments["input"]
     kernel = tuple(weight.shape[2:])
     stride, dilation = (_each(arguments[key], len(kernel)) for key in ("stride", "dilation"))
@@ -138,6 +138,9 @@ def _symmetric(rewriter: Rewriter, arguments: dict[str, Any], weight: Tensor) ->
         padding = [size // 2 for size in total]
     elif padding == "valid":
         padding = 0
+    if isinstance(padding, list | tuple) and any(isinstance(side, fx.Node) for side in padding):
+        around = [side for side in reversed(_each(padding, len(kernel))) for _ in range(2)]
+        x, padding = rewriter.call(aten.constant_pad_nd.default, x, around, 0.0), 0
     line = 2 - len(kernel)
     ones, zeros = (1,) * line, (0,) * line
     padding = _each(padding, len(kernel))

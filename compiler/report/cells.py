@@ -9,6 +9,9 @@ from typing import Any
 from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.compiler.report.lines import LayerLine, Report
 
+MOST_SHOWN = 3
+"""Conditions on sizes that are written out."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -91,6 +94,17 @@ def layer_cells(layer: LayerLine) -> list[Cell]:
     return cells
 
 
+def sizes_that_may_vary(report: Report) -> tuple[str, str]:
+    """The limits of sizes, as in "batch from 1, sequence 1 to 64", and their conditions; empty where there are none."""
+    limits = [
+        f"{name} from {least}" if most is None else f"{name} {least} to {most}"
+        for name, (least, most) in report.sizes.items()
+    ]
+    conditions = report.size_conditions or []
+    more = f" and {len(conditions) - MOST_SHOWN} more" if len(conditions) > MOST_SHOWN else ""
+    return ", ".join(limits), ("where " if conditions else "") + ", ".join(conditions[:MOST_SHOWN]) + more
+
+
 def totals(report: Report) -> list[tuple[str, str, str]]:
     """(name, value, note) of the sums."""
     chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
@@ -119,5 +133,7 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         rows.append(("verified", f"{report.largest_relative_error:.1e}", "largest relative error on the ideal target"))
     if report.checked_relative_error is not None:
         rows.append(("checked", f"{report.checked_relative_error:.1e}", f"from {report.checked_against}"))
+    if report.sizes:
+        rows.append(("sizes", *sizes_that_may_vary(report)))
     rows.append(("calibrated on", str(report.calibration_samples), f"samples, {report.calibration}"))
     return rows

@@ -161,6 +161,10 @@ class Report:
     weights: list[WeightLine]
     calibration: str
     calibration_samples: int
+    sizes: dict[str, tuple[int, int | None]]
+    """Least and largest of each size that may vary; None where nothing limits it."""
+    size_conditions: list[str] | None
+    """What sizes must satisfy beside; None where it is not known."""
     cost: CostLine | None
     assignment: AssignmentLine | None
     evaluations: list[dict[str, Any]]

@@ -19,6 +19,7 @@ from tilewright.compiler.report.lines import (
 )
 from tilewright.compiler.report.warnings import range_errors, warnings_of
 from tilewright.compiler.sensitivity.measure import kept_figures
+from tilewright.runtime.allowed_sizes import AllowedSizes
 from tilewright.runtime.blocks import blocks_of, positions_of
 from tilewright.runtime.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
@@ -87,6 +88,8 @@ def summarise(plan: Plan) -> Report:
         ],
         calibration=document.calibration.source,
         calibration_samples=document.calibration.samples,
+        sizes={name: (one.minimum, one.maximum) for name, one in AllowedSizes.of(document).limits.items()},
+        size_conditions=document.size_conditions,
         cost=_cost_line(cost) if cost is not None else None,
         assignment=_assignment_line(document.assignment) if document.assignment is not None else None,
         evaluations=kept_evaluations(plan),

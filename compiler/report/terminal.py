@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
 from tilewright.compiler.plain_console import PlainTable, plain
+from tilewright.compiler.report.cells import sizes_that_may_vary
 from tilewright.compiler.report.lines import LayerLine, Report
 
 
@@ -29,6 +30,9 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
     say(f"               {report.parameters_look_up:,} in look-up tables")
     say(f"               {report.parameters_digital:,} digital")
     say(f"  calibration  {report.calibration_samples} samples, {report.calibration}", soft_wrap=True)
+    if report.sizes:
+        limits, conditions = sizes_that_may_vary(report)
+        say(f"  sizes        {limits} {conditions}".rstrip(), soft_wrap=True)
     if report.has_weights:
         say(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
     if report.checked_against is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from tilewright.runtime.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan import Plan, without_use
 
 SATURATING = 1.2
@@ -101,6 +102,11 @@ def warnings_of(plan: Plan) -> list[str]:
     if not document.weights_of_model and document.model.parameters:
         warnings.append(
             "the plan is of an older version, which did not say where each parameter went; compile it again"
+        )
+    if document.size_conditions is None and AllowedSizes.of(document).limits:
+        warnings.append(
+            "the plan is of an older version, which did not say at which sizes its graph may not be the network; "
+            "compile it again"
         )
     if not document.layers:
         warnings.append("no layer was found: nothing runs on tiles")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from onnx import ModelProto
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.automatic_inputs import (
@@ -26,12 +27,16 @@ from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, 
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
 from tilewright.compiler.frontends.onnx.original import SATURATES, OnnxOriginal, products_saturate
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
+from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import export_reason
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
 LARGEST_TENSOR = 2**30
 """Elements that a tensor inside the network may have while the examples run."""
+LARGER = (1, 2, 4, 8)
+"""How many times the usual sizes are tried where the model leaves sizes open and refuses those."""
+LONGEST_REASON = 400
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -62,12 +67,12 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     if wanted.length is not None and not _takes(network, wanted, longest_sizes(wanted)):
         wanted = replace(wanted, length=None)
     calibration_inputs, described = calibration_set(wanted, samples)
-    return Traced(
+    traced = Traced(
         graph=exported.graph,
         model=_identity(source, network, sum(parameters[name].numel() for name in copies.values())),
         inputs=exported.inputs,
         outputs=exported.outputs,
-        dimensions=exported.dimensions,
+        dimensions={},
         examples=[inputs for inputs, _ in examples],
         expected=[outputs for _, outputs in examples],
         original=OnnxOriginal(source, network.input_names).as_original(),
@@ -78,6 +83,8 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
         notes=source.notes,
     )
+    settle_sizes(traced, exported, lambda inputs: list(network(inputs).values()))
+    return traced
 
 
 def _by_plain_name(arrays: Mapping[str, Any], network: OnnxNetwork) -> dict[str, Any]:
@@ -91,14 +98,40 @@ def _traced(
     """The graph, traced with sizes joined that are most likely one; with all apart if that fails."""
     declared = input_specs(source.model.graph, network.input_names)
     joint = with_joint_sizes(declared)
-    wanted = _inputs(source, network, joint, example_inputs, samples)
+    wanted = _workable(network, lambda times: _inputs(source, network, joint, example_inputs, samples, times))
     try:
         return wanted, _export(network, wanted)
     except InputError:
         if joint == declared:
             raise
-        apart = _inputs(source, network, declared, example_inputs, samples)
+        apart = _workable(network, lambda times: _inputs(source, network, declared, example_inputs, samples, times))
         return apart, _export(network, apart)
+
+
+def _workable(network: OnnxNetwork, inputs: Callable[[int], ModelInputs]) -> ModelInputs:
+    """Inputs of usual sizes, or of the first larger ones whose shapes the network takes. inputs: of so many times those
+    sizes that are made up. Where none are taken, of the usual ones.
+    """
+    usual = inputs(1)
+    for times in LARGER:
+        try:
+            wanted = inputs(times)
+        except InputError:  # they would not fit in memory
+            break
+        if _takes_shapes(network, wanted):
+            return wanted
+    return usual
+
+
+def _takes_shapes(network: OnnxNetwork, wanted: ModelInputs) -> bool:
+    """Whether the network runs on inputs of these shapes, tried without numbers."""
+    example = wanted.example(wanted.example_sizes[0], padded=False)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), quiet_tracing():
+            network({name: torch.empty(value.shape, dtype=value.dtype) for name, value in example.items()})
+    except Exception:  # what it refuses, or what has no shape without numbers
+        return False
+    return True
 
 
 def _note_changes(source: OnnxSource, copies: Mapping[str, str], fixed: Mapping[str, int]) -> None:
@@ -121,7 +154,7 @@ def _takes(network: OnnxNetwork, wanted: ModelInputs, sizes: Mapping[str, int]) 
 
 
 def _inputs(
-    source: OnnxSource, network: OnnxNetwork, specs: list[InputSpec], example_inputs: Any, samples: Any
+    source: OnnxSource, network: OnnxNetwork, specs: list[InputSpec], example_inputs: Any, samples: Any, times: int
 ) -> ModelInputs:
     folder = source.folder if source.file is not None else None
     given: Mapping[str, Tensor] = {}
@@ -131,7 +164,7 @@ def _inputs(
         given = {name: torch.as_tensor(value) for name, value in _by_plain_name(example_inputs, network).items()}
     elif isinstance(samples, Mapping):
         given = split_samples(samples, [spec.name for spec in specs])[0]
-    return onnx_inputs(specs, folder, _sizes_of(specs, given))
+    return onnx_inputs(specs, folder, _sizes_of(specs, given), times)
 
 
 def _sizes_of(specs: list[InputSpec], given: Mapping[str, Tensor]) -> dict[str, int]:
@@ -158,8 +191,11 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
     except Exception as error:  # torch.export raises many types, none of them its own
         reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
         if any(isinstance(size, str) for spec in wanted.specs for size in spec.shape):
-            tried = {name: list(value.shape) for name, value in example.items()}
-            reason += f" (tried with inputs of shape {tried}; if it takes only certain sizes, give sample inputs)"
+            tried = ", ".join(f"{name} {list(value.shape)}" for name, value in example.items())
+            reason = (
+                "if the model takes only certain sizes, give sample inputs of such a size (calibration, or "
+                f"example_inputs); with made-up inputs ({tried}): {reason[:LONGEST_REASON]}"
+            )
         raise InputError(reason) from error
 
 

@@ -55,14 +55,15 @@ def with_joint_sizes(specs: list[InputSpec]) -> list[InputSpec]:
     ]
 
 
-def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, int]) -> ModelInputs:
+def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, int], times: int = 1) -> ModelInputs:
     """How to make inputs. Raises ``InputError`` for sizes that would not fit in memory.
 
-    sizes: of dimensions that the user's own samples have, by their names in ``specs``.
+    sizes: of dimensions that the user's own samples have, by their names in ``specs``. times: how many times the usual
+    size the others are, but for the batch.
     """
     varying = list(dict.fromkeys(size for spec in specs for size in spec.shape if isinstance(size, str)))
     example_sizes = [
-        {name: _size(name, place, specs, variant) for place, name in enumerate(varying)} for variant in range(3)
+        {name: _size(name, place, specs, variant, times) for place, name in enumerate(varying)} for variant in range(3)
     ]
     example_sizes = [{**one, **sizes} for one in example_sizes]
     for spec in specs:
@@ -79,7 +80,7 @@ def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, in
         specs,
         example_sizes,
         batch=batch if isinstance(batch, str) else None,
-        length=tokens.shape[1] if tokens is not None and isinstance(tokens.shape[1], str) else None,
+        length=tokens.shape[1] if tokens is not None and isinstance(tokens.shape[1], str) and times == 1 else None,
         encode=encode,
     )
 
@@ -123,14 +124,14 @@ def _token_bounds(graph: GraphProto) -> dict[str, int]:
     return bounds
 
 
-def _size(name: str, place: int, specs: list[InputSpec], variant: int) -> int:
+def _size(name: str, place: int, specs: list[InputSpec], variant: int, times: int) -> int:
     """A size for a dimension that may vary: of the batch, of an image's side, or of a text."""
     users = [(spec, spec.shape.index(name)) for spec in specs if name in spec.shape]
     if all(where == 0 for _, where in users):
         return EXAMPLE_BATCHES[variant]
     if any(spec.kind == "numbers" and len(spec.shape) == 4 and where >= 2 for spec, where in users):
-        return IMAGE_SIDES[variant]
-    return EXAMPLE_LENGTHS[variant] + (place - 1 if place > 1 else 0)
+        return times * IMAGE_SIDES[variant]
+    return times * EXAMPLE_LENGTHS[variant] + (place - 1 if place > 1 else 0)
 
 
 def _text_encoder(folder: Path | None, specs: list[InputSpec]) -> Callable[[str], Inputs] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tilewright.compiler.frontends.onnx.call import Call
-from tilewright.compiler.frontends.onnx.operators.products import padded, sides, window
+from tilewright.compiler.frontends.onnx.operators.products import are_alike, around, sides, window
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value
 
@@ -40,12 +41,13 @@ def max_pool(call: Call) -> Value:
     x, kernel = call.tensor(0), _kernel(call)
     dimensions = len(kernel)
     strides, dilations = window(call, "strides", dimensions), window(call, "dilations", dimensions)
-    x, padding = padded(call, x, kernel, strides, dilations, fill=float("-inf"))
-    if any(2 * side > size for side, size in zip(padding, kernel, strict=True)):
-        both = [side for size in reversed(padding) for side in (size, size)]
-        x, padding = functional.pad(x, both, value=float("-inf")), [0] * dimensions
-    ceil = bool(call.attribute("ceil_mode", 0))
-    return MAX_POOLS[dimensions](x, kernel, strides, padding, dilations, ceil)
+    begin, end = sides(call, x, kernel, strides, dilations)
+    pool, ceil = MAX_POOLS[dimensions], bool(call.attribute("ceil_mode", 0))
+    if _fits(begin, end, kernel):
+        return pool(x, kernel, strides, begin, dilations, ceil)
+    filled = functional.pad(x, around(begin, end), value=float("-inf"))
+    pooled = pool(filled, kernel, strides, 0, dilations, ceil)
+    return _beginning_inside(pooled, x, begin, strides) if ceil else pooled
 
 
 @operator("AveragePool")
@@ -59,14 +61,26 @@ def average_pool(call: Call) -> Value:
     ceil, counts_padding = bool(call.attribute("ceil_mode", 0)), bool(call.attribute("count_include_pad", 0))
     begin, end = sides(call, x, kernel, strides, dilations)
     pool = AVERAGE_POOLS[dimensions]
-    if begin == end and all(2 * side <= size for side, size in zip(begin, kernel, strict=True)):
+    if _fits(begin, end, kernel):
         return pool(x, kernel, strides, begin, ceil, counts_padding)
-    both = [side for axis in reversed(range(dimensions)) for side in (begin[axis], end[axis])]
-    total = pool(functional.pad(x, both), kernel, strides, 0, ceil, True)
-    if counts_padding:
-        return total
-    counted = pool(functional.pad(torch.ones_like(x), both), kernel, strides, 0, ceil, True)
-    return total / counted
+    both = around(begin, end)
+    average = pool(functional.pad(x, both), kernel, strides, 0, ceil, True)
+    if not counts_padding:
+        average = average / pool(functional.pad(torch.ones_like(x), both), kernel, strides, 0, ceil, True)
+    return _beginning_inside(average, x, begin, strides) if ceil else average
+
+
+def _fits(begin: list[Any], end: list[Any], kernel: list[int]) -> bool:
+    """Whether torch's pooling itself can pad so: alike on both sides, by at most half of the window."""
+    return are_alike(begin, end) and all(2 * side <= size for side, size in zip(begin, kernel, strict=True))
+
+
+def _beginning_inside(pooled: Tensor, x: Tensor, begin: list[Any], strides: list[int]) -> Tensor:
+    """Without windows that begin in the padding behind x: there are such where their number is rounded up."""
+    for axis, (before, stride) in enumerate(zip(begin, strides, strict=True), start=2):
+        windows = -(-(x.shape[axis] + before) // stride)
+        pooled = pooled.narrow(axis, 0, torch.sym_min(windows, pooled.shape[axis]))
+    return pooled
 
 
 @operator("GlobalAveragePool")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tilewright.compiler.frontends.exported import fixed_size
 from tilewright.compiler.frontends.onnx.call import Call
 from tilewright.compiler.frontends.onnx.operators.registry import operator
-from tilewright.compiler.frontends.onnx.values import Value
+from tilewright.compiler.frontends.onnx.values import Value, is_symbolic
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSED: dict[int, Callable[..., Tensor]] = {
@@ -94,21 +95,29 @@ def window(call: Call, name: str, dimensions: int) -> list[int]:
 
 
 def padded(
-    call: Call, x: Tensor, kernel: list[int], strides: list[int], dilations: list[int], fill: float = 0.0
+    call: Call, x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]
 ) -> tuple[Tensor, list[int]]:
-    """The input, padded where its two sides differ, and the padding that is left to the operator."""
-    dimensions = len(kernel)
+    """The input, padded where its two sides differ or vary, and the padding that is left to the operator."""
     begin, end = sides(call, x, kernel, strides, dilations)
-    if begin == end:
+    if are_alike(begin, end):
         return x, begin
-    both = [side for axis in reversed(range(dimensions)) for side in (begin[axis], end[axis])]
-    return functional.pad(x, both, value=fill), [0] * dimensions
+    return functional.pad(x, around(begin, end)), [0] * len(kernel)
+
+
+def around(begin: list[Any], end: list[Any]) -> list[Any]:
+    """Padding in the order of ``torch.nn.functional.pad``: the last dimension first."""
+    return [side for pair in reversed(list(zip(begin, end, strict=True))) for side in pair]
+
+
+def are_alike(begin: list[Any], end: list[Any]) -> bool:
+    """Whether as much is padded before as after, at all sizes of the input."""
+    return not any(map(is_symbolic, [*begin, *end])) and begin == end
 
 
 def sides(
     call: Call, x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]
 ) -> tuple[list[Any], list[Any]]:
-    """How much is padded before and after each spatial dimension."""
+    """How much is padded before and after each spatial dimension: sums of its size, where that may vary."""
     dimensions = len(kernel)
     automatic = call.attribute("auto_pad", "NOTSET")
     if automatic == "VALID":
@@ -122,7 +131,8 @@ def sides(
     for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
         length = x.shape[axis + 2]
         wanted = (-(-length // stride) - 1) * stride + dilation * (size - 1) + 1 - length
-        total = max(int(wanted) if not isinstance(wanted, torch.SymInt) else wanted, 0)
+        total = torch.sym_max(wanted, 0)
+        total = fixed if (fixed := fixed_size(total)) is not None else total
         small = total // 2
         begin.append(small if automatic == "SAME_UPPER" else total - small)
         end.append(total - small if automatic == "SAME_UPPER" else small)

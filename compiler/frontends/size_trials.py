@@ -1,0 +1,202 @@
+"""At which sizes is a traced graph the model? Tried, where tracing cannot tell.
+
+Tracing takes every size for two or more, so that a model may treat one apart without a word; and torch asks much of
+sizes that is of no consequence to the graph. Both are settled by running model and graph at such sizes: a handful of
+small runs. What the model's own code asked is never tried away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, product
+
+import torch
+from torch import Tensor, fx
+
+from tilewright.compiler.compilation import Inputs
+from tilewright.compiler.frontends.traced_sizes import Assumption, TracedSizes
+from tilewright.compiler.pipeline import Touching, relative_error
+from tilewright.runtime.plan import DimensionRecord, InputRecord
+
+TOLERANCE = 1e-4
+"""Relative difference between graph and model that is rounding."""
+MOST_TRIALS = 8
+"""Runs that settle what torch asked, beside one for each dimension of size one."""
+LARGEST_GROWTH = 4
+"""How many times larger than the example inputs may be that are tried; small ones may have ``SMALL`` elements."""
+SMALL = 2**16
+MOST_LETTERS = 1024
+"""What a condition that cannot be written counts as."""
+LARGE_SIZES = tuple(2**power + change for power in range(5, 21) for change in (-1, 0, 1))
+"""Sizes at which conditions are looked at, though nothing is run there."""
+
+Outputs = list[Tensor]
+RunModel = Callable[[Inputs], Outputs]
+Sizes = dict[str, int]
+Limits = dict[str, DimensionRecord]
+
+
+@dataclass
+class SizeTrials:
+    """Runs of a traced graph beside the model."""
+
+    graph: fx.GraphModule
+    records: Sequence[InputRecord]
+    model: RunModel
+    """The model's outputs, as the graph gives them; any error means that it does not take these inputs."""
+    example: Inputs
+    """Inputs whose values are used at all sizes."""
+    agreeing: list[tuple[Inputs, Outputs]] = field(default_factory=list)
+    """Inputs, and the model's outputs, where both agreed."""
+
+    @torch.inference_mode()
+    def agree_at(self, sizes: Sizes) -> bool:
+        """Whether graph and model give the same at these sizes; not, where either refuses them."""
+        inputs = self._inputs(sizes)
+        try:
+            expected = self.model(inputs)
+        except Exception:  # a foreign model may refuse sizes in any way
+            return False
+        if not self.gives(inputs, expected):
+            return False
+        self.agreeing.append((inputs, expected))
+        return True
+
+    @torch.inference_mode()
+    def gives(self, inputs: Inputs, expected: Outputs) -> bool:
+        """Whether the graph gives these outputs."""
+        try:
+            outputs = Touching(self.graph).run(*(value.clone() for value in inputs.values()))
+        except Exception:  # a graph that was traced at other sizes may fail in any way
+            return False
+        return all(relative_error(one, other) <= TOLERANCE for one, other in zip(outputs, expected, strict=True))
+
+    def _inputs(self, sizes: Sizes) -> Inputs:
+        """The example cut, or repeated, to other sizes."""
+        made = dict(self.example)
+        for record in self.records:
+            for axis, size in enumerate(record.shape):
+                value = made[record.name]
+                if isinstance(size, str) and value.shape[axis] != sizes[size]:
+                    made[record.name] = value.index_select(axis, torch.arange(sizes[size]) % value.shape[axis])
+        return made
+
+    def are_small(self, sizes: Sizes) -> bool:
+        """Whether inputs of these sizes are quickly run."""
+        made = sum(
+            math.prod(sizes[size] if isinstance(size, str) else size for size in record.shape)
+            for record in self.records
+        )
+        return made <= max(SMALL, LARGEST_GROWTH * sum(value.numel() for value in self.example.values()))
+
+
+@dataclass
+class SettledSizes:
+    """The sizes that a graph is the model at, as far as is known."""
+
+    limits: Limits
+    kept: list[Assumption]
+
+    def take(self, sizes: Sizes, *, by_model: bool | None = None) -> bool:
+        """Whether these are among them. by_model: look only at what the model asked, or at what torch asked."""
+        return all(
+            limits.minimum <= sizes[name] <= (limits.maximum or sizes[name]) for name, limits in self.limits.items()
+        ) and all(one.holds(sizes) for one in self.kept if by_model is None or one.by_model is by_model)
+
+
+def settle(traced: TracedSizes, trials: SizeTrials, known: Sequence[tuple[Sizes, bool]] = ()) -> SettledSizes:
+    """Try what is open. known: sizes where graph and model were run already, and whether they agreed."""
+    found = SettledSizes(dict(traced.limits), list(traced.assumptions))
+    _try_smaller(found, trials, traced, known)
+    _try_what_torch_asked(found, trials, traced.traced, known)
+    return found
+
+
+def untried(traced: TracedSizes) -> SettledSizes:
+    """What is known where nothing can be run: all assumptions are kept, and sizes of one taken for any other."""
+    ones = {name: one.model_copy(update={"minimum": 1}) for name, one in traced.limits.items() if one.minimum == 2}
+    return SettledSizes(traced.limits | ones, list(traced.assumptions))
+
+
+def _try_smaller(
+    found: SettledSizes, trials: SizeTrials, traced: TracedSizes, known: Sequence[tuple[Sizes, bool]]
+) -> None:
+    """Each dimension at sizes below the least that was traced, one after the other; then all at one together."""
+    base = traced.traced
+    agreed = [sizes for sizes, agreed in known if agreed]
+    for name, limits in list(found.limits.items()):
+        for size in range(limits.minimum - 1, max(0, limits.minimum - 1 - MOST_TRIALS), -1):
+            found.limits[name] = limits.model_copy(update={"minimum": size})
+            sizes = {**base, name: size}
+            is_known = any(one[name] == size for one in agreed)
+            if not found.take(sizes, by_model=True) or not (is_known or trials.agree_at(sizes)):
+                found.limits[name] = limits.model_copy(update={"minimum": size + 1})
+                break
+    ones = [name for name, limits in found.limits.items() if limits.minimum == 1]
+    sizes = {**base, **dict.fromkeys(ones, 1)}
+    if len(ones) > 1 and found.take(sizes, by_model=True) and not trials.agree_at(sizes):
+        found.kept.append(traced.not_all_one(ones))
+
+
+def _try_what_torch_asked(
+    found: SettledSizes, trials: SizeTrials, base: Sizes, known: Sequence[tuple[Sizes, bool]]
+) -> None:
+    """Leave out what torch asked of sizes, where graph and model agree at sizes of which it is not true."""
+    by_torch = [one for one in found.kept if not one.by_model]
+    tries: list[tuple[Sizes, list[Assumption]]] = []
+    for sizes in _candidates(found.limits, base) if by_torch else ():
+        broken = [one for one in by_torch if not one.holds(sizes)]
+        if broken and found.take(sizes, by_model=True):
+            tries.append((sizes, broken))
+    results = [
+        ([one for one in by_torch if not one.holds(sizes)], agreed)
+        for sizes, agreed in known
+        if found.take(sizes, by_model=True)
+    ]
+    results += [(broken, trials.agree_at(sizes)) for sizes, broken in _telling_tries(by_torch, tries, trials)]
+    harmless = [one for broken, agreed in results if agreed for one in broken]
+    needed = [one for _, broken in tries for one in broken if one not in harmless]
+    for broken, agreed in results:
+        if not agreed:
+            needed += [one for one in broken if one not in harmless] or broken
+    found.kept = [one for one in found.kept if one.by_model] + _shortest(needed, [broken for _, broken in tries])
+
+
+def _telling_tries(
+    open_: list[Assumption], tries: list[tuple[Sizes, list[Assumption]]], trials: SizeTrials
+) -> list[tuple[Sizes, list[Assumption]]]:
+    """Where all but nothing is true, and for each assumption where little else than it is not."""
+    runnable = [one for one in tries if trials.are_small(one[0])]
+    chosen = sorted(runnable, key=lambda one: -len(one[1]))[:1]
+    for asked in open_:
+        breaking = [one for one in runnable if asked in one[1]]
+        closest = min(breaking, key=lambda one: len(one[1]), default=None)
+        if closest is not None and closest not in chosen and len(chosen) < MOST_TRIALS:
+            chosen.append(closest)
+    return chosen
+
+
+def _shortest(needed: list[Assumption], tries: list[list[Assumption]]) -> list[Assumption]:
+    """Of what torch asked, the shortest that are broken wherever any of it is: it asks one thing many times."""
+    kept: list[Assumption] = []
+    for one in sorted(needed, key=lambda one: len(one.condition.text) if one.condition is not None else MOST_LETTERS):
+        if not all(any(other in broken for other in kept) for broken in tries if one in broken):
+            kept.append(one)
+    return kept
+
+
+def _candidates(limits: Limits, base: Sizes) -> Iterator[Sizes]:
+    """Sizes to look at, the nearest to the example's first: one dimension changed, then two, then all alike."""
+    values: dict[str, list[int]] = {}
+    for name, size in base.items():
+        least = limits[name].minimum
+        near = {*range(least, least + 24), *range(size - 8, size + 9), 2 * size - 1, 2 * size, size // 2, *LARGE_SIZES}
+        values[name] = sorted((value for value in near if value >= least), key=lambda value: abs(value - size))
+    for name in base:
+        yield from ({**base, name: value} for value in values[name])
+    few = {name: [*values[name][:6], *range(limits[name].minimum, limits[name].minimum + 6)] for name in base}
+    for one, other in combinations(base, 2):
+        yield from ({**base, one: first, other: second} for first, second in product(few[one], few[other]))
+    yield from (dict.fromkeys(base, size) for size in LARGE_SIZES)
