@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from tilewright.compiler.check import compare_with_original
 from tilewright.compiler.compilation import Compilation, Traced
@@ -33,7 +34,7 @@ UNSAVED = FileRecord(file="weights.safetensors", sha256="0" * 64, bytes=0)
 
 
 def compile(
-    model: nn.Module | str | Path | ModelProto,
+    model: nn.Module | ExportedProgram | str | Path | ModelProto,
     target: str | Path | Target | Chip = "pcm-512",
     *,
     example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
@@ -49,18 +50,18 @@ def compile(
 ) -> Plan:
     """Compile a network for a target.
 
-    model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, or any ``torch.nn.Module`` with
-    ``example_inputs`` (one tensor, several, or a mapping by name). target: a chip, or a target alone, by library name,
-    YAML file or object. attention_bits: of the attention units: a number from 2 to 16, "bf16", "fp32", an attention
-    unit's name, or "target" for the chip's own; or patterns of products' names -> these. assign: patterns of layer
-    names -> the chip's target they run on. programming: the method for all layers on tiles, or patterns of layer names
-    -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input name with samples along
-    the first dimension; an automatic set if None, and the plan says so. check: run the original network beside the
-    plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan; ``PassError`` if it is
-    too large. config_only: map a HuggingFace model from its config alone (a folder, a config.json or a hub name), of
-    any size: no weights are read, no range is calibrated, and the plan has tiles, cost and report but cannot be run; a
-    ``Module`` on the meta device is compiled in this way too. on_pass: called after each pass with (name, number,
-    count, seconds).
+    model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, a ``torch.export.ExportedProgram``, or any
+    ``torch.nn.Module`` with ``example_inputs`` (one tensor, several, or a mapping by name). target: a chip, or a target
+    alone, by library name, YAML file or object. attention_bits: of the attention units: a number from 2 to 16, "bf16",
+    "fp32", an attention unit's name, or "target" for the chip's own; or patterns of products' names -> these. assign:
+    patterns of layer names -> the chip's target they run on. programming: the method for all layers on tiles, or
+    patterns of layer names -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input
+    name with samples along the first dimension; an automatic set if None, and the plan says so. check: run the original
+    network beside the plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan;
+    ``PassError`` if it is too large. config_only: map a HuggingFace model from its config alone (a folder, a
+    config.json or a hub name), of any size: no weights are read, no range is calibrated, and the plan has tiles, cost
+    and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. on_pass: called after
+    each pass with (name, number, count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
     """
@@ -127,7 +128,7 @@ def wanted_programming(
 
 
 def trace(
-    model: nn.Module | str | Path | ModelProto,
+    model: nn.Module | ExportedProgram | str | Path | ModelProto,
     example_inputs: Any,
     calibration: Calibrating,
     name: str | None,
@@ -142,7 +143,7 @@ def trace(
             f"config_only maps a HuggingFace folder, config.json or hub name, not {what}; a torch.nn.Module that was "
             "built under torch.device('meta') is compiled without weights by itself"
         )
-    if isinstance(model, nn.Module):
+    if isinstance(model, nn.Module | ExportedProgram):
         from tilewright.compiler.frontends.torch_module import trace_module
 
         return trace_module(model, example_inputs, calibration=calibration, name=name, dynamic_shapes=dynamic_shapes)
@@ -155,8 +156,8 @@ def trace(
         traced = trace_huggingface(model, calibration, config_only=config_only)
     else:
         raise InputError(
-            f"model is a {type(model).__name__}; it must be a folder, a hub name, an .onnx file, an onnx.ModelProto or "
-            "a torch.nn.Module"
+            f"model is a {type(model).__name__}; it must be a folder, a hub name, an .onnx file, an onnx.ModelProto, "
+            "a torch.nn.Module or a torch.export.ExportedProgram"
         )
     if name is not None:
         traced.model.name = name

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from tilewright.compiler.compilation import Compilation
+from tilewright.compiler.unsupported import unsupported_aten
 from tilewright.runtime.layers import DigitalLinear
-from tilewright.runtime.operators import allowed_functions, function_name
+from tilewright.runtime.operators import function_name
 from tilewright.runtime.units import DigitalMatmul
-from tilewright.targets.errors import InputError
 
 
 def check_invariants(compilation: Compilation) -> None:
@@ -16,14 +14,9 @@ def check_invariants(compilation: Compilation) -> None:
     compilation.graph.graph.lint()
     for node in compilation.graph.graph.nodes:
         if node.op == "call_function" and function_name(node.target) is None:
-            name = str(node.target)
             stack = list(node.meta.get("nn_module_stack", {}).values())
-            where = f" in {stack[-1][0]}" if stack else ""
-            close = get_close_matches(name, allowed_functions(), n=1, cutoff=0.0)
-            raise InputError(
-                f"operator {name} (node {node.name}{where}) is not supported; the nearest that is: {close[0]} "
-                "(docs/operators.md lists all); compile the part of the model without it"
-            )
+            where = f" in module {stack[-1][0]!r}" if stack and stack[-1][0] else ""
+            raise unsupported_aten(str(node.target), f"node {node.name}{where}")
         if node.op == "call_module":
             module = compilation.graph.get_submodule(str(node.target))
             if not isinstance(module, DigitalLinear | DigitalMatmul):

@@ -12,7 +12,7 @@ from tilewright.runtime.graph_io import decode_graph
 from tilewright.runtime.names import bias_key, calibration_key, channel_scale_key, layer_path, matmul_path, weight_key
 from tilewright.runtime.plan import LayerRecord, Placement, Plan, PlanDocument, TargetOption
 from tilewright.runtime.plan_types import PATH_PATTERN
-from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.errors import nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
 
 
@@ -24,14 +24,10 @@ class PlanError(ValueError):
 
 
 def check_plan(plan: Plan) -> None:
-    """Raise ``PlanError`` with the first thing that does not fit."""
-    try:
-        _check(plan)
-    except InputError as error:  # of reading the graph, which knows files alone
-        raise PlanError(str(error)) from error
+    """Raise ``PlanError`` with the first thing that does not fit.
 
-
-def _check(plan: Plan) -> None:
+    A graph that no plan may have is an ``InputError``: a model itself may ask for sizes that are refused.
+    """
     document = plan.document
     check_names(document)
     check_conditions(document)

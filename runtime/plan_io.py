@@ -112,7 +112,7 @@ def _load(folder: Path) -> Plan:
     plan = Plan(document, tensors, tokenizer_files, folder)
     try:
         check_plan(plan)
-    except PlanError as error:
+    except (InputError, PlanError) as error:
         raise InputError(f"plan {folder}: {error}") from error
     return plan
 

@@ -168,9 +168,17 @@ class Session:
         if len(self._analog) > 1:
             hand_back()
 
-    def __call__(self, inputs: Mapping[str, Any] | None = None, **named: Any) -> dict[str, Tensor]:
-        """The model's outputs for the next samples. Inputs are tensors or arrays, by name."""
-        return self.run({**(inputs or {}), **named})
+    def __call__(self, /, *inputs: Any, **named: Any) -> dict[str, Tensor]:
+        """The model's outputs for the next samples. Inputs are tensors or arrays: one mapping, in order, or by name."""
+        return self.run({**self._by_name(inputs), **named})
+
+    def _by_name(self, inputs: Sequence[Any]) -> Mapping[str, Any]:
+        if len(inputs) == 1 and (inputs[0] is None or isinstance(inputs[0], Mapping)):
+            return inputs[0] or {}
+        names = [record.name for record in self.plan.document.inputs]
+        if len(inputs) > len(names):
+            raise InputError(f"{len(inputs)} inputs were given, the plan takes {len(names)}: {', '.join(names)}")
+        return dict(zip(names, inputs, strict=False))
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, Any], *, samples: Sequence[int] | None = None) -> dict[str, Tensor]:

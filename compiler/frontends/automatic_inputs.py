@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -23,6 +24,9 @@ RANDOM_LENGTHS = (8, 16, 24, 32)
 EXAMPLE_BATCHES = (2, 1, 3)
 EXAMPLE_LENGTHS = (7, 5, 12)
 """Of the inputs on which the graph is compared with the model; sizes of one would be taken for fixed at the first."""
+
+LARGEST_INPUT = 2**28
+"""Elements that one example input may have."""
 
 Sizes = Mapping[str, int]
 
@@ -64,12 +68,20 @@ class ModelInputs:
         return [spec.name for spec in self.specs]
 
     def example(self, sizes: Sizes, *, padded: bool, seed: int = 0) -> Inputs:
-        """Random values of a fixed seed; with ``padded``, rows get shorter from one to the next."""
+        """Random values of a fixed seed; with ``padded``, rows get shorter from one to the next.
+
+        Raises ``InputError`` for sizes that would not fit in memory.
+        """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + sum(sizes.values()))
         sizes = {name: min(size, self.limits.get(name, size)) for name, size in sizes.items()}
         made: Inputs = {}
         for spec in self.specs:
             shape = [size if isinstance(size, int) else sizes[size] for size in spec.shape]
+            if not 0 < math.prod(shape) <= LARGEST_INPUT:
+                raise InputError(
+                    f"input {spec.name!r} has shape {list(spec.shape)}: {math.prod(shape)} elements, allowed are 1 to "
+                    f"{LARGEST_INPUT}"
+                )
             made[spec.name] = _values(spec, shape, padded, generator)
         return made
 

@@ -22,6 +22,11 @@ from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
 DIMENSION_NAMES = ("batch", "sequence")
+aten = torch.ops.aten
+PRODUCTS = {
+    aten.linear.default, aten.matmul.default, aten.mm.default, aten.addmm.default, aten.bmm.default, aten.mv.default,
+    aten.baddbmm.default, aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.convolution.default,
+}  # fmt: skip
 
 
 @contextmanager
@@ -57,13 +62,14 @@ class ExportedGraph:
                 program = program.run_decompositions(DECOMPOSITIONS)
             module = program.module(check_guards=False)
         assert isinstance(module, fx.GraphModule)
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        for node, name in zip(placeholders, input_names or [], strict=input_names is not None):
+            node.target = name
         self.graph = fx.GraphModule(module, module.graph)  # the same without torch.export's input hooks
         self.graph.graph.set_codegen(fx.graph.CodeGen())  # positional tensors in, flat list out
         self._keep_tensor_outputs()
         self.graph.recompile()
         placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
-        for node, name in zip(placeholders, input_names or [], strict=input_names is not None):
-            node.target = name
         self._symbols = self._name_symbols(placeholders)
         self.inputs = [
             InputRecord(
@@ -133,6 +139,24 @@ def _needs_work(node: fx.Node) -> bool:
     """Whether it is to be taken apart, or writes to one of its operands."""
     function = node.target
     return function in DECOMPOSITIONS or (isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable)
+
+
+def check_number_formats(graph: fx.Graph) -> None:
+    """Raise ``InputError`` for a product of activations that is computed in anything but float32."""
+    varies: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or not varies.isdisjoint(node.all_input_nodes):
+            varies.add(node)
+        value = node.meta.get("val")
+        if node.target not in PRODUCTS or node not in varies or not isinstance(value, Tensor):
+            continue
+        if value.is_floating_point() and value.dtype != torch.float32:
+            stack = list(node.meta.get("nn_module_stack", {}).values())
+            where = f" in module {stack[-1][0]!r}" if stack and stack[-1][0] else ""
+            raise InputError(
+                f"a product{where} is computed in {dtype_name(value.dtype)} (node {node.name}); plans compute in "
+                "float32: take the change of type out of forward"
+            )
 
 
 def fixed_size(size: int | torch.SymInt) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
+from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.huggingface_model import (
     architecture_of,
@@ -20,12 +20,14 @@ from tilewright.compiler.frontends.huggingface_model import (
     load_model,
     load_tokenizer,
     model_without_weights,
+    sentence_folder,
     tokenizer_files,
 )
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.sentence_modules import read_modules
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
-from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
+from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -43,9 +45,18 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     transformers = import_transformers()
     config = load_config(transformers, source, config_only=config_only)
     architecture = architecture_of(transformers, source, config)
+    folder = sentence_folder(source)
     if config_only:
-        return _trace_config(model_without_weights(architecture, source, config), source)
-    model = load_model(architecture, source, config)
+        with META:
+            behind = read_modules(folder, with_weights=False)
+        model = model_without_weights(architecture, source, config)
+        behind.attach(model)
+        return _trace_config(model, source, behind.pooling)
+    behind = read_modules(folder, with_weights=True)
+    loaded = load_model(architecture, source, config)
+    model = loaded.model
+    behind.attach(model)
+    check_finite(model)
     tokenizer = load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
@@ -64,32 +75,35 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         exported,
         model,
         source,
+        behind.pooling,
         examples=examples,
         expected=[original(inputs) for inputs in examples],
         original=Original(f"transformers {transformers.__version__}", original),
         calibration_inputs=[in_order(inputs) for inputs in calibration_inputs],
         calibration=described,
         tokenizer_files=tokenizer_files(tokenizer),
+        unused_tensors=loaded.unused_tensors,
+        notes=loaded.notes,
     )
     settle_sizes(traced, exported, original)
     return traced
 
 
-def _trace_config(model: Any, source: str | Path) -> Traced:
+def _trace_config(model: Any, source: str | Path, pooling: Any) -> Traced:
     """A model on the meta device: nothing of it is run."""
     exported = _export(model, model_inputs(model, None))
     speak_of_cpu(exported.graph.graph)
     nothing_run: dict[str, Any] = {"examples": [], "expected": [], "original": None, "calibration_inputs": []}
-    traced = _traced(exported, model, source, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
+    traced = _traced(exported, model, source, pooling, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
     settle_sizes(traced, exported, None)
     return traced
 
 
-def _traced(exported: ExportedGraph, model: Any, source: str | Path, **how: Any) -> Traced:
+def _traced(exported: ExportedGraph, model: Any, source: str | Path, pooling: Any, **how: Any) -> Traced:
     """What is known of a traced model. how: what was run of it."""
     return Traced(
         graph=exported.graph,
-        model=_identity(model, source),
+        model=_identity(model, source, pooling),
         inputs=exported.inputs,
         outputs=exported.outputs,
         dimensions={},
@@ -133,7 +147,7 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     return graph
 
 
-def _identity(model: Any, source: str | Path) -> ModelIdentity:
+def _identity(model: Any, source: str | Path, pooling: Any) -> ModelIdentity:
     folder = Path(source)
     return ModelIdentity(
         name=_name(folder, str(source)),
@@ -141,7 +155,7 @@ def _identity(model: Any, source: str | Path) -> ModelIdentity:
         source="huggingface",
         sha256=weights_sha256(model),
         parameters=count_parameters(model),
-        pooling=_pooling(folder),
+        pooling=pooling,
     )
 
 
@@ -150,18 +164,3 @@ def _name(path: Path, source: str) -> str:
     if path.is_file():
         return path.resolve().parent.name if path.stem == "config" else path.stem
     return path.resolve().name if path.is_dir() else source
-
-
-def _pooling(folder: Path) -> Any:
-    """What a sentence-transformers folder says of its pooling; None where it says nothing."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return None
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not readable JSON: {error}") from error
-    for kind, key in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
-        if settings.get(key) or settings.get("pooling_mode") == kind:
-            return kind
-    return None

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from tilewright.compiler.frontends.stored_weights import stored_weights
+from tilewright.compiler.frontends.checkpoint import check_complete, computed_tables, missing_weights, unused_tensors
+from tilewright.compiler.frontends.config_limits import bounded_building, check_config
+from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, stored_weights, weight_files
 from tilewright.compiler.frontends.without_weights import META
 from tilewright.runtime.memory_map import used
-from tilewright.targets.errors import InputError
+from tilewright.runtime.plan import UnusedTensor
+from tilewright.targets.errors import InputError, nearest
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
+MOST_TIED = 8
+"""Times that one stored table may be in a model before what is tied is made one."""
+ALWAYS_ALLOWED = 2**24
+"""Parameters that a model may have whatever its files hold."""
 
 
 def import_transformers() -> Any:
@@ -47,11 +57,26 @@ def load_config(transformers: Any, source: str | Path, *, config_only: bool) -> 
         raise InputError(f"there is no model folder {str(source)!r}, and it is not a hub name such as 'user/model'")
     else:
         _check_hub(str(source))
+    path = _config_file(source)
+    if path is not None:
+        check_config(path)
     try:
         return transformers.AutoConfig.from_pretrained(str(source), trust_remote_code=False)
     except Exception as error:  # each family checks its config in its own way
         what = "folder" if folder.is_dir() else "file" if folder.is_file() else "folder or hub model"
         raise InputError(f"{what} {str(source)!r} is not a model that transformers can read: {_line(error)}") from error
+
+
+def _config_file(source: str | Path) -> Path | None:
+    """The config's file, from the hub if need be; None if it cannot be had, which transformers then says."""
+    if Path(source).exists():
+        return Path(source) / "config.json" if Path(source).is_dir() else Path(source)
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(str(source), "config.json"))
+    except Exception:  # of the hub's client, or of the library that it speaks HTTP with
+        return None
 
 
 def _check_hub(name: str) -> None:
@@ -76,7 +101,10 @@ def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
     names = getattr(config, "architectures", None) or []
     architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
-        raise InputError(f"model {str(source)!r} has architecture {names[0]!r}, which this transformers does not have")
+        raise InputError(
+            f"model {str(source)!r} has architecture {names[0][:80]!r}, which this transformers does not have; "
+            f"{nearest(names[0], _classes_of_family(transformers, config))}"
+        )
     return architecture
 
 
@@ -86,31 +114,99 @@ def model_without_weights(architecture: Any, source: str | Path, config: Any) ->
     try:
         # attention written out: to take it apart would take a second tracing, which is longer than the first
         config._attn_implementation = "eager"
-        with META:
+        with META, bounded_building(source):
             model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
+    except InputError:
+        raise
     except Exception as error:  # a config may hold any numbers
         raise InputError(f"the config of {str(source)!r} does not make a model: {_line(error)}") from error
     return _to_run(model)
 
 
-def load_model(architecture: Any, source: str | Path, config: Any) -> Any:
-    """The model with its weights: mapped from its files where these are safetensors."""
-    weights = stored_weights(source)
-    place: dict[str, Any] = {} if weights is None else {"config": config, "state_dict": weights}
-    try:
-        model = architecture.from_pretrained(
-            str(source) if weights is None else None, dtype=torch.float32, trust_remote_code=False, **place
+@dataclass
+class LoadedModel:
+    """A model with its weights, and what there is to say of the files that they came from."""
+
+    model: Any
+    unused_tensors: list[UnusedTensor]
+    """In the files, and in no part of the model."""
+    notes: list[str]
+
+
+def load_model(architecture: Any, source: str | Path, config: Any) -> LoadedModel:
+    """The model with its weights, mapped from its files. Raises ``InputError`` if any is missing or does not fit."""
+    folder = _folder_of_weights(source)
+    onnx_files = sorted(folder.glob("**/*.onnx"))
+    if onnx_files and not weight_files(folder, SAFETENSORS) and not weight_files(folder, PICKLED):
+        raise InputError(
+            f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
         )
-    except Exception as error:  # damaged weights surface as many types
-        onnx_files = sorted(Path(source).glob("**/*.onnx")) if Path(source).is_dir() else []
-        if onnx_files:
-            raise InputError(
-                f"folder {str(source)!r} holds no weights for transformers; compile its ONNX file: {onnx_files[0]}"
-            ) from error
-        raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
+    weights = stored_weights(folder)
+    model, report = _filled(architecture, source, config, weights)
+    notes = []
+    missing = missing_weights(model, report)
+    if missing and all("pooler." in name for name in missing) and _may_lack_pooler(model):
+        model, report = _filled(architecture, source, config, weights, add_pooling_layer=False)
+        notes.append("the files hold no weights of the pooler, so the model is compiled without it and its output")
+    check_complete(model, report, source)
+    computed = computed_tables(model, report)
+    if computed:
+        notes.append(f"the files lack {len(computed)} tables that the model computes itself ({computed[0]})")
     for module in model.modules():
         module.register_forward_hook(_note_use)
-    return _to_run(model)
+    return LoadedModel(_to_run(model), unused_tensors(report, weights), notes)
+
+
+def _folder_of_weights(source: str | Path) -> Path:
+    """The model's folder; that in the hub's cache for a hub name."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(str(source), allow_patterns=list(SAFETENSORS)))
+        if not weight_files(folder, SAFETENSORS):
+            folder = Path(snapshot_download(str(source), allow_patterns=list(PICKLED)))
+    except Exception as error:  # of the hub's client, or of the library that it speaks HTTP with
+        raise InputError(f"the weights of {str(source)!r} cannot be had from the hub: {_line(error)}") from error
+    return folder
+
+
+def sentence_folder(source: str | Path) -> Path:
+    """The folder with a model's sentence-transformers modules, from the hub if need be; one without any if none are."""
+    if Path(source).exists():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=["modules.json", "[0-9]*_*/*"]))
+    except Exception:  # the weights are asked for next, and say what is wrong
+        return Path(source)
+
+
+def _filled(architecture: Any, source: str | Path, config: Any, weights: dict[str, Tensor], **how: Any) -> Any:
+    """The model made by its config and filled with weights, and what transformers reports of it."""
+    stored = sum(tensor.numel() for tensor in weights.values())
+    try:
+        with bounded_building(source, MOST_TIED * stored + ALWAYS_ALLOWED):
+            return architecture.from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(weights),
+                dtype=torch.float32,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused with their names
+                **how,
+            )
+    except InputError:
+        raise
+    except Exception as error:  # damaged weights surface as many types
+        raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
+
+
+def _may_lack_pooler(model: Any) -> bool:
+    return "add_pooling_layer" in inspect.signature(type(model)).parameters
 
 
 def _to_run(model: Any) -> Any:
@@ -129,16 +225,28 @@ def _note_use(module: Any, arguments: Any, result: Any) -> None:
 
 def _class_named(transformers: Any, name: str, config: Any) -> Any:
     """A model class by its name; parts such as encoders are only in the module of their family."""
-    if hasattr(transformers, name):
-        return getattr(transformers, name)
-    family = type(config).__module__.replace("configuration_", "modeling_")
-    if not family.startswith("transformers.models."):
+    found = getattr(transformers, name, None) or getattr(_family(config), name, None)
+    return found if _is_model(transformers, found) else None
+
+
+def _family(config: Any) -> Any:
+    """The module of transformers that has a config's models; None for a config of another package."""
+    name = type(config).__module__.replace("configuration_", "modeling_")
+    if not name.startswith("transformers.models."):
         return None
     try:
-        found = getattr(importlib.import_module(family), name, None)
+        return importlib.import_module(name)
     except ImportError:
         return None
-    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
+
+
+def _classes_of_family(transformers: Any, config: Any) -> list[str]:
+    return [name for name, value in vars(_family(config) or object).items() if _is_model(transformers, value)]
+
+
+def _is_model(transformers: Any, found: Any) -> bool:
+    """Whether it is a class of models: a config may name anything."""
+    return isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
 
 
 def load_tokenizer(transformers: Any, source: str | Path) -> Any:

@@ -1,4 +1,4 @@
-"""The weights of a HuggingFace model as they lie in its safetensors files: mapped, not read.
+"""The weights of a HuggingFace model as they lie in its files: mapped, not read.
 
 transformers copies weights that are not in float32 into memory, all of them. Here they are mapped and converted tensor
 by tensor into a scratch file, so that a model may be larger than memory.
@@ -7,7 +7,10 @@ by tensor into a scratch file, so that a model may be larger than memory.
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,54 +20,90 @@ from tilewright.runtime.memory_map import used
 from tilewright.runtime.weights_file import WeightsFile
 from tilewright.targets.errors import InputError
 
-WHOLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-SHARDS = "model-*.safetensors"
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+"""One file; the index of several; these."""
 IN_FLOAT32 = torch.empty(0, dtype=torch.float32)
 """What other weights are made like."""
 
 
-def stored_weights(source: str | Path) -> dict[str, Tensor] | None:
-    """Every tensor by its name, numbers in float32; None if there are no such files.
+def stored_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor by its name, numbers in float32; from safetensors where there are such, else from torch's own files.
 
-    Raises ``InputError`` if they are damaged.
+    Raises ``InputError`` if there are none, or they are damaged.
     """
-    folder = Path(source) if Path(source).is_dir() else _downloaded(str(source))
-    if folder is None:
-        return None
+    files = weight_files(folder, SAFETENSORS) or weight_files(folder, PICKLED)
+    if not files:
+        raise InputError(
+            f"the weights of {str(folder)!r} are missing: there is no {SAFETENSORS[0]} and no {PICKLED[0]} in it, nor "
+            "an index of several"
+        )
     scratch = Scratch()
     tensors = {}
-    for path in _files(folder):
-        file = WeightsFile(path)
-        for name in sorted(file.names):
-            tensor = file.read(name)
+    for path in files:
+        for name, found in tensors_of(path):
+            tensor = found
             if tensor.is_floating_point() and tensor.dtype != torch.float32:
                 tensor = scratch.empty(tensor.shape, IN_FLOAT32).copy_(used(tensor))
             tensors[name] = tensor
-    return tensors or None
+    return tensors
 
 
-def _downloaded(name: str) -> Path | None:
-    """The folder in the hub's cache with these files of a model; None if they cannot be had."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=[WHOLE, INDEX, SHARDS]))
-    except Exception:  # whatever is wrong, transformers will meet it too, and say so
-        return None
-
-
-def _files(folder: Path) -> list[Path]:
-    if (folder / WHOLE).is_file():
-        return [folder / WHOLE]
-    if not (folder / INDEX).is_file():
+def weight_files(folder: Path, names: tuple[str, str, str]) -> list[Path]:
+    """The files of one kind that hold a folder's weights. Raises ``InputError`` for an index that is none."""
+    whole, index = folder / names[0], folder / names[1]
+    if whole.is_file():
+        return [whole]
+    if not index.is_file():
         return []
     try:
-        places = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(places.values()))
-        stray = next((name for name in names if Path(name).name != name), None)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / INDEX} is not an index of weights: {error}") from error
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        found = sorted(set(places.values()))
+        stray = next((name for name in found if Path(name).name != name), None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{index} is not an index of weights: {error}") from error
     if stray is not None:
-        raise InputError(f"{folder / INDEX} names a file {stray!r} that is not beside it")
-    return [folder / name for name in names]
+        raise InputError(f"{index} names a file {stray!r} that is not beside it")
+    return [folder / name for name in found]
+
+
+def tensors_of(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor of a file, in the order of their names. Raises ``InputError`` if it is damaged."""
+    if path.suffix != ".safetensors":
+        yield from sorted(_unpickled(path).items())
+        return
+    file = WeightsFile(path)
+    for name in sorted(file.names):
+        yield name, file.read(name)
+
+
+def _unpickled(path: Path) -> dict[str, Tensor]:
+    """What torch.save wrote: a mapping of names to tensors, and nothing that would have to be run to be read."""
+    content: Any = None
+    try:
+        is_mapped = zipfile.is_zipfile(path)
+        if not is_mapped or _is_stored_plainly(path):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
+    except Exception as error:  # whatever a damaged file, or one that wants to run code, makes torch raise
+        kind = type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as plain tensors ({kind}): it is damaged, or holds objects that would run code; "
+            "load it where you trust it, and save its state_dict() with safetensors.torch.save_file as "
+            f"{SAFETENSORS[0]}"
+        ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) and _is_whole(value) for name, value in content.items()
+    ):
+        raise InputError(f"{path} does not hold a state_dict: names and plain tensors, and nothing else")
+    return content
+
+
+def _is_stored_plainly(path: Path) -> bool:
+    """Whether nothing in a zip file is larger than the file: torch does not compress."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist()) <= path.stat().st_size
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether each number has a place of its own: a view of one number may claim any shape."""
+    return tensor.layout == torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()

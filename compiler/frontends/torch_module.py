@@ -5,59 +5,96 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.nn.parameter import is_lazy
 
 from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import split_samples
-from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing, torch_dynamic_shapes
+from tilewright.compiler.frontends.exported import (
+    ExportedGraph,
+    check_number_formats,
+    quiet_tracing,
+    torch_dynamic_shapes,
+)
+from tilewright.compiler.frontends.finite_weights import check_finite
+from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.input_names import keep_own_names
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
+from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
 from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
 from tilewright.runtime.plan import Calibration, ModelIdentity
 from tilewright.runtime.weights_file import dtype_name
 from tilewright.targets.errors import InputError
 
-ExampleInputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+LONGEST_NAME = 400
+"""Letters of a parameter's path: a layer of the plan is called after it."""
 
 
 def trace_module(
-    module: nn.Module,
+    module: nn.Module | ExportedProgram,
     example_inputs: ExampleInputs | None,
     *,
     calibration: Any = None,
     name: str | None = None,
     dynamic_shapes: Any = None,
-    as_pair: bool = True,
 ) -> Traced:
     """Export a module. ``example_inputs`` is one tensor, several in the order of ``forward``, or a mapping by name.
 
     Sizes may vary wherever the model lets them (``dynamic_shapes`` is handed to torch.export if you know better). The
-    module is used in eval mode and left as it was; one on the meta device is traced without weights. as_pair: trace a
-    batch of one as a batch of two, so that the batch may vary. Raises ``InputError`` with torch.export's reason if it
-    cannot be traced.
+    module is used in eval mode, in float32 and without torch.compile, and left as it was; what wraps it is looked into.
+    One on the meta device is traced without weights. Raises ``InputError`` with torch.export's reason if it cannot be
+    traced.
     """
+    if isinstance(module, ExportedProgram):
+        example_inputs = _examples_of(module) if example_inputs is None else example_inputs
+        module = module.module()
+    module, notes = unwrapped(module)
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
-    _check_precision(module)
-    inputs = name_inputs(module, example_inputs)
+    with looked_into(module):
+        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes)
+
+
+def _trace(
+    module: nn.Module,
+    example_inputs: ExampleInputs,
+    calibration: Any,
+    name: str | None,
+    dynamic_shapes: Any,
+    notes: Sequence[str],
+    *,
+    as_pair: bool = True,
+) -> Traced:
+    """A module that was looked into. as_pair: trace a batch of one as a batch of two, so that the batch may vary."""
+    _check_parameters(module)
+    check_finite(module)
+    call, inputs = forward_call(module, example_inputs)
     if is_without_weights(module):
         inputs = to_meta(inputs)
-    with in_eval_mode(module):
-        exported = _export(module, inputs, dynamic_shapes, as_pair=as_pair)
+    with in_eval_mode(module), in_float32() as asked:
+        exported = _export(module, call, inputs, dynamic_shapes, as_pair=as_pair)
+    autocast = [f"the model asks for {asked[0]} by autocast; the plan computes in float32"] if asked else []
+    keep_own_names(exported.inputs, call.own_names)
+    if not exported.outputs:
+        raise InputError(f"forward of {type(module).__name__} gives no tensor: let it return what is to be computed")
+    check_number_formats(exported.graph.graph)
 
     @torch.inference_mode()
     def original(given: Inputs) -> list[Tensor]:
-        with in_eval_mode(module):
-            return exported.select_outputs(module(**{key: value.clone() for key, value in given.items()}))
+        positional, named = call.arguments([value.clone() for value in given.values()])
+        with in_eval_mode(module), in_float32():
+            return exported.select_outputs(module(*positional, **named))
 
     has_weights = not is_without_weights(module)
     if has_weights:
-        calibration_inputs, described = _calibration_set(inputs, calibration)
+        calibration_inputs, described = _calibration_set(inputs, call, calibration)
     else:
         speak_of_cpu(exported.graph.graph)
         calibration_inputs, described = [], UNCALIBRATED
@@ -82,19 +119,28 @@ def trace_module(
         calibration=described,
         parameters=dict(module.named_parameters()),
         has_weights=has_weights,
+        notes=[*notes, *autocast],
     )
     settle_sizes(traced, exported, original if has_weights else None)
     if has_weights and not traced.examples:  # the model treats a batch of one apart from a batch of two
-        how = {"calibration": calibration, "name": name, "dynamic_shapes": dynamic_shapes}
-        return trace_module(module, example_inputs, **how, as_pair=False)
+        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, as_pair=False)
     return traced
+
+
+def _examples_of(program: ExportedProgram) -> ExampleInputs | None:
+    """The inputs that a program was exported with, if it kept them."""
+    if program.example_inputs is None:
+        return None
+    positional, named = program.example_inputs
+    return {**dict(zip(inspect.signature(program.module().forward).parameters, positional, strict=False)), **named}
 
 
 @contextmanager
 def in_eval_mode(module: nn.Module) -> Iterator[None]:
     """Without dropout and with stored statistics; every module is left as it was."""
     was_training = {child: child.training for child in module.modules()}
-    module.eval()
+    with suppress(NotImplementedError):  # exported programs are in one mode for good
+        module.eval()
     try:
         yield
     finally:
@@ -102,43 +148,41 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-def _check_precision(module: nn.Module) -> None:
+def _check_parameters(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
+        if len(name) > LONGEST_NAME:
+            raise InputError(
+                f"parameter {name[:80]!r}... has a name of {len(name)} letters; allowed are {LONGEST_NAME}"
+            )
+        if is_lazy(parameter):
+            raise InputError(
+                f"parameter {name!r} has no size yet: call the model once with an example before compiling"
+            )
         if parameter.is_floating_point() and parameter.dtype != torch.float32:
             raise InputError(
                 f"parameter {name!r} is {dtype_name(parameter.dtype)}; plans compute in float32: pass "
                 "model.float() and float32 example inputs"
             )
+        if parameter.device.type not in ("cpu", "meta"):
+            raise InputError(f"parameter {name!r} is on {parameter.device}; pass model.cpu() and examples there")
 
 
-def _calibration_set(inputs: Inputs, given: Any) -> tuple[list[Inputs], Calibration]:
+def _calibration_set(inputs: Inputs, call: ForwardCall, given: Any) -> tuple[list[Inputs], Calibration]:
     if given is None:
-        samples = next(iter(inputs.values())).shape[0] if inputs else 1
+        first = next(iter(inputs.values()), None)
+        samples = first.shape[0] if first is not None and first.dim() else 1
         return [inputs], Calibration(source="automatic: the example inputs", samples=samples, automatic=True)
     if not isinstance(given, Mapping):
         raise InputError(f"calibration is a {type(given).__name__}; for a module it must be a mapping of input arrays")
-    samples_given = split_samples(given, list(inputs))
+    samples_given = split_samples(call.by_plain_names(given), list(inputs))
     return samples_given, Calibration(source="given arrays", samples=len(samples_given), automatic=False)
 
 
-def name_inputs(module: nn.Module, example_inputs: ExampleInputs) -> Inputs:
-    """Example inputs by the names of ``forward``'s parameters."""
-    if isinstance(example_inputs, Mapping):
-        return dict(example_inputs)
-    given = [example_inputs] if isinstance(example_inputs, Tensor) else list(example_inputs)
-    names = [
-        key for key, p in inspect.signature(module.forward).parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD
-    ]
-    if len(given) > len(names):
-        raise InputError(f"{type(module).__name__} takes {len(names)} inputs, example_inputs has {len(given)}")
-    for value in given:
-        if not isinstance(value, Tensor):
-            raise InputError(f"example_inputs holds a {type(value).__name__}; it must hold tensors")
-    return dict(zip(names, given, strict=False))
-
-
-def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any, *, as_pair: bool) -> ExportedGraph:
+def _export(
+    module: nn.Module, call: ForwardCall, inputs: Inputs, dynamic_shapes: Any, *, as_pair: bool
+) -> ExportedGraph:
     sizes = torch_dynamic_shapes(inputs) if dynamic_shapes is None else dynamic_shapes
+    sizes = call.by_plain_names(sizes) if isinstance(sizes, Mapping) else sizes
     # torch.export takes a size of 1 for fixed: trace a batch of one as a batch of two
     single = all(value.dim() and value.shape[0] == 1 for value in inputs.values())
     pairs = {key: torch.cat([value, value]) for key, value in inputs.items()} if single else {}
@@ -146,9 +190,10 @@ def _export(module: nn.Module, inputs: Inputs, dynamic_shapes: Any, *, as_pair: 
     failure: InputError | None = None
     for attempt in [*attempts, inputs]:
         try:
-            with torch.no_grad(), quiet_tracing(), naming_the_module(module) as running:
-                program = torch.export.export(module, (), copy.deepcopy(attempt), dynamic_shapes=sizes, strict=False)
-            return ExportedGraph(program)
+            values = tuple(copy.deepcopy(attempt).values())
+            with torch.no_grad(), quiet_tracing(), call.flat(module), naming_the_module(module) as running:
+                program = torch.export.export(module, values, dynamic_shapes=sizes, strict=False)
+            return ExportedGraph(program, list(inputs))
         except InputError:
             raise
         except Exception as error:  # torch.export raises many types, none of them its own

@@ -10,17 +10,23 @@ from torch import nn
 
 from tilewright.targets.errors import InputError
 
+ON_VALUES = "a branch, loop or size depends on values; write it with torch.where, or take it out of forward"
+FIXED_SIZE = "a size is fixed in the code; give dynamic_shapes that say so, or examples of that size"
 ADVICE = {
-    "data-dependent": "a branch, loop or size depends on values: write it with torch.where, or take it out of forward",
-    "Could not guard": "a branch, loop or size depends on values: write it with torch.where, or take it out of forward",
-    "unbacked": "a size depends on values: give it as an input's shape, or take it out of forward",
-    "dynamic shape": "a size is fixed in the code: give dynamic_shapes that say so",
-    "constraint": "a size is fixed in the code: give dynamic_shapes that say so",
+    "data-dependent": ON_VALUES,
+    "Could not guard": ON_VALUES,
+    "unbacked": "a size depends on values; give it as an input's shape, or take it out of forward",
+    "dynamic shape": FIXED_SIZE,
+    "constraint": FIXED_SIZE,
     "missing a required": "example_inputs must hold all inputs of forward",
     "unexpected keyword": "example_inputs must be named as the parameters of forward",
+    "must have the same dtype": "it mixes number formats; compute in float32 all through",
+    "invalid syntax": "a submodule has a name that is a word of Python; call it otherwise",
+    "not supported yet": "it uses what torch.export cannot trace; take that out of forward",
 }
-"""A word in torch.export's message -> what can be done."""
+"""A word in torch.export's message -> what is the matter; what can be done."""
 DEFAULT_ADVICE = "compile the part of the model that can be traced, such as a submodule"
+LONGEST_REASON = 200
 
 
 @contextmanager
@@ -45,15 +51,15 @@ def naming_the_module(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
 
 
 def tracing_error(model: nn.Module, error: Exception, running: list[tuple[str, str]]) -> InputError:
-    """The error for a model that torch.export cannot trace."""
-    reason = export_reason(error)
+    """The error for a model that torch.export cannot trace: where, what can be done, and what torch says."""
     inner = [place for place in running if place[0]]
     where = f", in module {inner[-1][0]!r} ({inner[-1][1]})" if inner else ""
-    advice = next((text for word, text in ADVICE.items() if word.lower() in str(error).lower()), DEFAULT_ADVICE)
-    return InputError(f"torch.export cannot trace {type(model).__name__}{where}: {reason}; {advice}")
+    said = str(error).lower()
+    advice = next((text for word, text in ADVICE.items() if word.lower() in said), DEFAULT_ADVICE)
+    return InputError(f"torch.export cannot trace {type(model).__name__}{where}: {advice} ({export_reason(error)})")
 
 
 def export_reason(error: Exception) -> str:
     """The first telling line of a torch.export failure."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return lines[0][:LONGEST_REASON].rstrip(".") if lines else type(error).__name__

@@ -56,7 +56,13 @@ def match_weight_matmul(compilation: Compilation, node: fx.Node) -> WeightMatmul
         return None
     x, weight_node, bias_node = arguments_of(node).values()
     weight, bias = compilation.tensor(weight_node), compilation.tensor(bias_node)
-    if weight is None or weight.dim() != 2 or not weight.is_floating_point() or compilation.tensor(x) is not None:
+    if (
+        weight is None
+        or weight.dim() != 2
+        or not weight.numel()
+        or not weight.is_floating_point()
+        or compilation.tensor(x) is not None
+    ):
         return None
     if bias_node is not None and (bias is None or bias.dim() != 1):
         return None

@@ -159,6 +159,8 @@ class Report:
     decisions: list[dict[str, Any]]
     """As the plan has them."""
     weights: list[WeightLine]
+    unused_tensors: list[dict[str, Any]]
+    """Name and shape of what the model's files hold and no part of the network is made of."""
     calibration: str
     calibration_samples: int
     sizes: dict[str, tuple[int, int | None]]

@@ -86,6 +86,7 @@ def summarise(plan: Plan) -> Report:
             )
             for weight in document.weights_of_model
         ],
+        unused_tensors=[tensor.model_dump(mode="json") for tensor in document.unused_tensors],
         calibration=document.calibration.source,
         calibration_samples=document.calibration.samples,
         sizes={name: (one.minimum, one.maximum) for name, one in AllowedSizes.of(document).limits.items()},

@@ -140,6 +140,9 @@ def _weight_table(report: Report) -> PlainTable:
     for weight in report.weights:
         where = ", ".join(weight.layers) or weight.reason
         table.add_row(weight.name, "x".join(map(str, weight.shape)), weight.place, where)
+    for tensor in report.unused_tensors:
+        shape = "x".join(map(str, tensor["shape"]))
+        table.add_row(tensor["name"], shape, "unused", "in the model's files, in no part of the network")
     return table
 
 

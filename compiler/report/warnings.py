@@ -97,6 +97,13 @@ def warnings_of(plan: Plan) -> list[str]:
         if layer in on_tiles and error > POOR
     ]
     warnings += _cuts(plan) + _matrices_left(plan)
+    if document.unused_tensors:
+        names = [tensor.name for tensor in document.unused_tensors]
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        warnings.append(
+            f"the model's files hold {len(names)} tensors that no part of the network is made of ({shown}); "
+            "report --weights lists them"
+        )
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
     if not document.weights_of_model and document.model.parameters:

@@ -25,7 +25,8 @@ class SemanticSimilarity(Task):
     """Pairs of sentences with scores from 0 to 5.
 
     A model with ``logits`` reads both sentences at once and its single logit is the similarity; any other embeds each
-    sentence (mean over tokens, or the first token where the model's folder says so) and the similarity is the cosine.
+    sentence (its own ``sentence_embedding`` if it has one, else the mean over tokens, or the first token where the
+    model's folder says so) and the similarity is the cosine.
     """
 
     metric = "Spearman correlation x 100"
@@ -36,9 +37,11 @@ class SemanticSimilarity(Task):
         pairs, self.scores = read_pairs(data, limit)
         outputs = [record.name for record in plan.document.outputs]
         self.reads_pairs = "logits" in outputs
-        if not self.reads_pairs and "last_hidden_state" not in outputs:
+        self.embeds_itself = "sentence_embedding" in outputs
+        if not self.reads_pairs and not self.embeds_itself and "last_hidden_state" not in outputs:
             raise InputError(
-                f"task stsb needs the output last_hidden_state or logits; the plan has {', '.join(outputs)}"
+                "task stsb needs the output sentence_embedding, last_hidden_state or logits; the plan has "
+                f"{', '.join(outputs)}"
             )
         self.pooling = plan.document.model.pooling or "mean"
         encoder = TextEncoder(plan)
@@ -69,6 +72,8 @@ class SemanticSimilarity(Task):
             if logits.dim() != 2 or logits.shape[1] != 1:
                 raise InputError(f"task stsb needs one logit a pair; the plan's logits have shape {list(logits.shape)}")
             return logits[:, 0]
+        if self.embeds_itself:
+            return torch.nn.functional.normalize(outputs["sentence_embedding"], dim=1)
         hidden = outputs["last_hidden_state"]
         if self.pooling == "cls":
             vectors = hidden[:, 0]

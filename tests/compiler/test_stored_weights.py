@@ -85,5 +85,60 @@ def test_files_stay_in_the_folder(folder):
             tilewright.compile(folder)
 
 
-def test_there_may_be_none(tmp_path):
-    assert stored_weights(tmp_path) is None
+def test_there_must_be_some(tmp_path):
+    with pytest.raises(InputError, match=r"there is no model\.safetensors and no pytorch_model\.bin"):
+        stored_weights(tmp_path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_torchs_own_files_hold_the_same(folder, legacy):
+    expected = load_file(folder / "model.safetensors")
+    torch.save(expected, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+    (folder / "model.safetensors").unlink()
+    found = stored_weights(folder)
+    assert set(found) == set(expected) and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+class RunsCode:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"a": RunsCode()}, r"would run code; load it where you trust it.*safetensors"),
+        ([torch.ones(3)], "does not hold a state_dict"),
+        ({"a": {"b": torch.ones(3)}}, "does not hold a state_dict"),
+        ({"a": torch.ones(1).expand(10**6, 10**6)}, "does not hold a state_dict"),
+        (None, "cannot be read as plain tensors"),
+    ],
+)
+def test_a_strangers_pickled_weights(tmp_path, capsys, content, words):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(content, path) if content is not None else path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=words) as refused:
+        stored_weights(tmp_path)
+    assert "weights_only" not in str(refused.value) and "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (2**60).to_bytes(8, "little"),
+        (2**16).to_bytes(8, "little") + b"[" * 2**16,
+        (20).to_bytes(8, "little") + b'{"a":{"dtype":"F32",',
+        b"",
+    ],
+)
+def test_headers_that_are_none(tmp_path, content):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="damaged or missing"):
+        stored_weights(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 10**5, '{"weight_map": {"a": 3}}', '{"weight_map": {"a": "/etc/passwd"}}'])
+def test_indices_that_are_none(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(InputError, match=r"index\.json"):
+        stored_weights(tmp_path)

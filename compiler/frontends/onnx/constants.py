@@ -7,6 +7,7 @@ import onnx
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 from tilewright.compiler.frontends.onnx.values import Numbers
+from tilewright.runtime.plan import UnusedTensor
 from tilewright.targets.errors import InputError
 
 
@@ -44,3 +45,33 @@ def _constant_node(node: NodeProto) -> TensorProto:
             is_float = "float" in attribute.name
             return numpy_helper.from_array(np.array(value, np.float32 if is_float else np.int64), node.output[0])
     raise InputError(f"node {node.name!r} (Constant) holds no numbers")
+
+
+def read_names(graph: GraphProto) -> set[str]:
+    """What any node reads, those in branches too, and what the graph gives."""
+    found = {value.name for value in graph.output}
+    for node in graph.node:
+        found.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= read_names(inner)
+    return found
+
+
+def unread(graph: GraphProto) -> list[UnusedTensor]:
+    """The initializers that nothing reads."""
+    read = read_names(graph)
+    unused = (tensor for tensor in graph.initializer if tensor.name not in read)
+    return [UnusedTensor(name=tensor.name, shape=list(tensor.dims)) for tensor in unused]
+
+
+MULTIPLIED = {
+    "MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "BatchNormalization", "LayerNormalization", "PRelu",
+    "InstanceNormalization", "GroupNormalization", "RMSNormalization", "Gather",
+}  # fmt: skip
+"""Operators whose constants are weights, never masks: what is infinite in them makes all infinite or NaN."""
+
+
+def weights_of(graph: GraphProto) -> set[str]:
+    """The constants that one of these operators reads."""
+    return {name for node in graph.node if node.op_type in MULTIPLIED for name in node.input}

@@ -22,6 +22,7 @@ from tilewright.compiler.frontends.automatic_inputs import (
 )
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.input_names import keep_own_names
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
 from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, with_joint_sizes
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
@@ -37,6 +38,8 @@ LARGEST_TENSOR = 2**30
 LARGER = (1, 2, 4, 8)
 """How many times the usual sizes are tried where the model leaves sizes open and refuses those."""
 LONGEST_REASON = 400
+MOST_ELEMENTS = 2**32
+"""Elements of all tensors together."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -53,6 +56,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         if products_saturate():
             source.notes.append(SATURATES)
     network = OnnxNetwork(source.model, str(source.folder)).eval()
+    network.check_finite()
     parameters, copies = network.stored_parameters(), network.stored_again()
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
     wanted, exported = _traced(source, network, example_inputs, samples)
@@ -60,9 +64,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     fixed = wanted.fixed_sizes(exported.inputs)
     wanted = wanted.with_sizes(fixed)
     _note_changes(source, copies, fixed)
-    for record in exported.inputs:
-        own = network.input_names[record.name]
-        record.source_name = None if own == record.name else own
+    keep_own_names(exported.inputs, network.input_names)
     examples = _examples(network, wanted)
     if wanted.length is not None and not _takes(network, wanted, longest_sizes(wanted)):
         wanted = replace(wanted, length=None)
@@ -81,6 +83,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
         parameters=dict(parameters),
         copies=copies,
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
+        unused_tensors=source.unused_tensors,
         notes=source.notes,
     )
     settle_sizes(traced, exported, lambda inputs: list(network(inputs).values()))
@@ -201,13 +204,18 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
 
 def _check_sizes(exported: ExportedGraph) -> None:
     """Refuse a graph whose tensors would not fit in memory, before any is made."""
+    total = 0
     for node in exported.graph.graph.nodes:
         value = node.meta.get("val")
         if isinstance(value, Tensor):
             size = value.numel()
             hint = size if isinstance(size, int) else size.node.hint
-            if hint is not None and hint > LARGEST_TENSOR:
-                raise InputError(f"node {node.name!r} makes a tensor of {hint} elements, allowed are {LARGEST_TENSOR}")
+            total += hint or 0
+            if (hint or 0) > LARGEST_TENSOR or total > MOST_ELEMENTS:
+                raise InputError(
+                    f"node {node.name!r} makes a tensor of {hint} elements, allowed are {LARGEST_TENSOR}, and "
+                    f"{MOST_ELEMENTS} in all"
+                )
 
 
 @torch.inference_mode()

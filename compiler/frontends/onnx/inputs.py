@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,6 @@ from tilewright.targets.errors import InputError
 IMAGE_SIDES = (64, 32, 96)
 PASSING = ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Clip")
 """Operators behind which token ids are still token ids."""
-LARGEST_INPUT = 2**28
-"""Elements that one example input may have."""
 LONGEST_TEXT = 512
 
 
@@ -56,7 +53,7 @@ def with_joint_sizes(specs: list[InputSpec]) -> list[InputSpec]:
 
 
 def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, int], times: int = 1) -> ModelInputs:
-    """How to make inputs. Raises ``InputError`` for sizes that would not fit in memory.
+    """How to make inputs.
 
     sizes: of dimensions that the user's own samples have, by their names in ``specs``. times: how many times the usual
     size the others are, but for the batch.
@@ -66,12 +63,6 @@ def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, in
         {name: _size(name, place, specs, variant, times) for place, name in enumerate(varying)} for variant in range(3)
     ]
     example_sizes = [{**one, **sizes} for one in example_sizes]
-    for spec in specs:
-        total = math.prod(size if isinstance(size, int) else example_sizes[0][size] for size in spec.shape)
-        if not 0 < total <= LARGEST_INPUT:
-            raise InputError(
-                f"input {spec.name!r} has shape {list(spec.shape)}: {total} elements, allowed are 1 to {LARGEST_INPUT}"
-            )
     encode = _text_encoder(folder, specs)
     first = next(iter(specs), None)
     batch = first.shape[0] if first is not None and first.shape else None

@@ -1,14 +1,15 @@
-"""Names for people: of weights, nodes and inputs, from what exporters write into an ONNX file."""
+"""Names for people: of weights and nodes, from what exporters write into an ONNX file."""
 
 from __future__ import annotations
 
 import ast
-import keyword
 import re
 from collections.abc import Iterable
 
 from onnx import GraphProto, NodeProto
 from torch import fx
+
+from tilewright.compiler.frontends.input_names import unique
 
 MADE_UP = re.compile(
     r"(onnx::\w+|val_\d+|_v_\d+|\d+|const\w*\d*|initializer_?\d*|\w*Constant_\w*output\w*)(_\w*quant\w*)?"
@@ -31,6 +32,11 @@ RESERVED = {*dir(fx.GraphModule), "training"}
 """Words that a module has for itself, so that nothing in it can be called by them."""
 
 
+LONGEST_SCOPES = 2**14
+MOST_WORDS, LONGEST_PATH = 32, 320
+"""Of a path, counted from its end: modules are as deep, and a plan may hold only so long names."""
+
+
 def without_endings(name: str) -> str:
     """A name without what tools hang behind it."""
     for ending in ENDINGS:
@@ -43,27 +49,7 @@ def plain_path(name: str) -> str:
     name = without_endings(name)
     words = [re.sub(r"[^A-Za-z0-9_]", "_", word) for word in re.split(r"[./]", name) if word]
     words = [f"{word}_" if word in RESERVED else word for word in words if word.strip("_")]
-    return ".".join(words) or "tensor"
-
-
-def plain_word(name: str) -> str:
-    """A name as one identifier, for an input of the graph: ``input.1`` -> ``input_1``."""
-    word = re.sub(r"[^A-Za-z0-9_]", "_", name.removesuffix(":0")) or "input"
-    word = word if re.match(r"[A-Za-z_]", word) else f"input_{word}"
-    return f"{word}_" if keyword.iskeyword(word) else word
-
-
-def unique(names: Iterable[str]) -> list[str]:
-    """The names in order, those that were taken with a number behind."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        free, number = name, 2
-        while free in taken:
-            free, number = f"{name}_{number}", number + 1
-        taken.add(free)
-        result.append(free)
-    return result
+    return ".".join(words[-MOST_WORDS:])[-LONGEST_PATH:].strip(".") or "tensor"
 
 
 def module_path(node: NodeProto) -> str:
@@ -77,6 +63,8 @@ def module_path(node: NodeProto) -> str:
 
 def _innermost_module(scopes: str) -> str:
     """``['', 'bert', 'bert.encoder', 'linear_3']`` -> ``bert.encoder``: the last is the node itself."""
+    if len(scopes) > LONGEST_SCOPES:
+        return ""
     try:
         found = ast.literal_eval(scopes)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

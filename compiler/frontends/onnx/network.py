@@ -11,14 +11,17 @@ import torch
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 from torch import Tensor, nn
 
+from tilewright.compiler.frontends.finite_weights import check_tensors
+from tilewright.compiler.frontends.input_names import plain_word, unique
 from tilewright.compiler.frontends.onnx.call import Call, Node
-from tilewright.compiler.frontends.onnx.constants import constants_of, first_line, read_tensor
-from tilewright.compiler.frontends.onnx.naming import module_path, plain_word, unique, weight_names
+from tilewright.compiler.frontends.onnx.constants import constants_of, first_line, read_names, read_tensor, weights_of
+from tilewright.compiler.frontends.onnx.naming import module_path, weight_names
 from tilewright.compiler.frontends.onnx.operators import ON_NUMBERS, OPERATORS
 from tilewright.compiler.frontends.onnx.operators.numbers import UnknownNumberError
 from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, Value, as_tensor, type_of
+from tilewright.compiler.unsupported import first_sentence, unsupported_operator
 from tilewright.runtime.graph_io import place_at
-from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.errors import InputError
 
 PLAIN_DOMAINS = ("", "ai.onnx")
 CONTROL = ("Constant", "If")
@@ -85,7 +88,8 @@ class Block(nn.Module):
         self.copies: dict[str, str] = {}
         """Path -> name of the matrix that is stored again there: exporters write a shared one once for each use."""
         self._first_of: dict[bytes, str] = {}
-        constants = constants_of(graph)
+        read = read_names(graph)
+        constants = {name: tensor for name, tensor in constants_of(graph).items() if name in read}
         names = weight_names(graph, constants)
         stored = {tensor.name for tensor in graph.initializer}
         for name, tensor in constants.items():
@@ -177,6 +181,11 @@ def _branch(
     return [(inner_values[output.name], inner_known.get(output.name)) for output in outputs]
 
 
+def _is_mask(tensor: Tensor) -> bool:
+    """Whether it is zeros, ones and infinities alone."""
+    return bool(((tensor == 0) | (tensor == 1) | tensor.isinf()).all())
+
+
 class OnnxNetwork(Block):
     """The graph of a model. Inputs are tensors by plain names; outputs come by the model's own."""
 
@@ -190,12 +199,22 @@ class OnnxNetwork(Block):
         self.input_names = dict(zip(unique(map(plain_word, names)), names, strict=True))
         """Plain names -> the model's own."""
         self.output_names = [value.name for value in model.graph.output]
+        self._weights = weights_of(model.graph)
 
     def stored_parameters(self) -> dict[str, nn.Parameter]:
         """The model's parameters by their plain names, without those that are stored again."""
         found = list(self.named_parameters())
         names = (".".join(word for word in path.split(".") if word[0] != "-") for path, _ in found)
         return dict(zip(unique(names), (parameter for _, parameter in found), strict=True))
+
+    def check_finite(self) -> None:
+        """Raise ``InputError`` for the first weight that is not finite. Masks may be infinite, but not NaN."""
+        names = {id(parameter): name for name, parameter in self.stored_parameters().items()}
+        for own, (module, last) in self.tensors.items():
+            tensor = getattr(module, last)
+            if id(tensor) in names:
+                is_weight = own in self._weights and not _is_mask(tensor)
+                check_tensors([(names[id(tensor)], tensor)], infinity_allowed=not is_weight)
 
     def stored_again(self) -> dict[str, str]:
         """Names of parameters that are copies -> the parameter that is read in their place."""
@@ -243,8 +262,10 @@ def check_operators(graph: GraphProto) -> None:
 
 
 def unsupported(node: NodeProto) -> InputError:
-    """The error for an operator that there is not, with the nearest that there is."""
-    name = f"{node.domain}.{node.op_type}" if node.domain not in PLAIN_DOMAINS else node.op_type
-    return InputError(
-        f"operator {name} (node {node.name!r}) is not supported; {nearest(node.op_type, list(OPERATORS))}"
-    )
+    """The error for an operator that there is not."""
+    is_plain = node.domain in PLAIN_DOMAINS
+    name = node.op_type if is_plain else f"{node.domain}.{node.op_type}"
+    known = onnx.defs.has(node.op_type, node.domain)
+    description = first_sentence(onnx.defs.get_schema(node.op_type, domain=node.domain).doc) if known else ""
+    way_out = "export the model without it, such as with another opset, or cut it off at that node's inputs"
+    return unsupported_operator(name, description, f"node {node.name!r}", OPERATORS if is_plain else (), way_out)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto, inliner, version_converter
 
-from tilewright.compiler.frontends.onnx.constants import first_line
+from tilewright.compiler.frontends.onnx.constants import first_line, unread
 from tilewright.compiler.frontends.onnx.dequantise import QUANTISED, dequantised
+from tilewright.compiler.frontends.onnx.limits import check_limits
 from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS, unsupported
 from tilewright.compiler.frontends.onnx.operators import OPERATORS
+from tilewright.runtime.plan import UnusedTensor
 from tilewright.targets.errors import InputError
 
 OLDEST_OPSET = 11
@@ -32,6 +34,8 @@ class OnnxSource:
     model: ModelProto
     notes: list[str]
     was_quantised: bool = False
+    unused_tensors: list[UnusedTensor] = field(default_factory=list)
+    """What nothing in the model reads."""
 
     def dequantise(self) -> None:
         """Replace the model by one in full precision, and note it."""
@@ -49,8 +53,7 @@ def read_model(source: str | Path | ModelProto) -> OnnxSource:
         found = OnnxSource(path.stem, path.parent, path, _parse(path), [])
     label = f"ONNX model {str(source)!r}" if found.file else f"ONNX model {found.name!r}"
     _check_form(found, label)
-    _check_external_data(found, label)
-    _check_text(found.model, label)
+    check_limits(found.model, found.folder, label, has_file=found.file is not None)
     _check_names(found.model)
     try:
         onnx.checker.check_model(_checkable(found))
@@ -59,6 +62,7 @@ def read_model(source: str | Path | ModelProto) -> OnnxSource:
     except Exception as error:
         raise InputError(f"{label} cannot be checked: {first_line(error)}") from error
     found.model = _inlined(_recent(found, label), label)
+    found.unused_tensors = unread(found.model.graph)
     return found
 
 
@@ -106,16 +110,6 @@ def _check_form(found: OnnxSource, label: str) -> None:
         raise InputError(f"{label} has no output")
 
 
-def _check_text(model: ModelProto, label: str) -> None:
-    """Damaged files can hold names that are no text, which protobuf gives as bytes."""
-    graph = model.graph
-    names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
-    for node in graph.node:
-        names += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
-    if not all(isinstance(name, str) for name in names):
-        raise InputError(f"{label} holds a name that is not text: the file is damaged")
-
-
 def _check_names(model: ModelProto) -> None:
     """Name an operator that ONNX itself does not have before the checker does, without help, in its own words."""
     functions = {(function.domain, function.name) for function in model.functions}
@@ -123,29 +117,6 @@ def _check_names(model: ModelProto) -> None:
         known = (node.domain, node.op_type) in functions or node.op_type in (*OPERATORS, *CONTROL, *QUANTISED)
         if not known and not onnx.defs.has(node.op_type, node.domain):
             raise unsupported(node)
-
-
-def _check_external_data(found: OnnxSource, label: str) -> None:
-    """External data are files beside the model, long enough, and nowhere else."""
-    for tensor in found.model.graph.initializer:
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        what = f"{label}: the data of constant {tensor.name!r}"
-        if found.file is None:
-            raise InputError(f"{what} are in a file; give the model's path")
-        path = found.folder / location
-        if not location or Path(location).is_absolute() or ".." in Path(location).parts or path.is_symlink():
-            raise InputError(f"{what} are at {location!r}, which is not a file beside the model")
-        if not path.is_file():
-            raise InputError(f"{what} are missing: there is no file {str(path)!r}")
-        try:
-            offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
-        except ValueError as error:
-            raise InputError(f"{what} have an offset or length that is no number: {error}") from error
-        if offset < 0 or length < 0 or offset + length > path.stat().st_size:
-            raise InputError(f"{what} are bytes {offset} to {offset + length} of {str(path)!r}, which is shorter")
 
 
 def _recent(found: OnnxSource, label: str) -> ModelProto:

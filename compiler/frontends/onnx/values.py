@@ -22,6 +22,9 @@ Value = Tensor | Numbers
 LARGEST_KEPT = 4096
 """Elements up to which a constant is also kept on the host."""
 
+LONGEST_FORMULA = 1000
+"""Terms of the formula of a size that may vary."""
+
 TYPES = {
     1: torch.float32,  # FLOAT
     2: torch.uint8,
@@ -53,16 +56,36 @@ def is_symbolic(value: Any) -> bool:
 
 
 def as_numbers(values: Any) -> Numbers:
-    """A numpy array of the plain type, or of objects where a symbolic size is among them."""
+    """A numpy array of the plain type, or of objects where a symbolic size is among them.
+
+    Raises ``OverflowError`` for whole numbers of more than 64 bits and for sizes whose formula is as long.
+    """
     array = np.array(values, dtype=object)
     flat: list[Any] = array.reshape(-1).tolist()
     if any(is_symbolic(item) for item in flat):
+        for item in flat:
+            _check_symbolic(item)
         return array
     if all(isinstance(item, bool | np.bool_) for item in flat) and flat:
         return array.astype(np.bool_)
     if any(isinstance(item, float) for item in flat):
         return array.astype(np.float32)
     return array.astype(np.int64)
+
+
+def _check_symbolic(item: Any) -> None:
+    """A size that may vary is a formula: operators that are chained can make it grow without end."""
+    if isinstance(item, torch.SymInt) and abs(item.node.hint or 0) >= 2**63:
+        raise OverflowError("a size has more than 64 bits")
+    if is_symbolic(item) and _length(item.node.expr, {}) > LONGEST_FORMULA:
+        raise OverflowError(f"the formula of a size has more than {LONGEST_FORMULA} terms")
+
+
+def _length(expression: Any, known: dict[Any, int]) -> int:
+    """Terms of a formula as it would be written, each shared part counted wherever it stands."""
+    if expression not in known:
+        known[expression] = 1 + sum(_length(part, known) for part in expression.args)
+    return known[expression]
 
 
 def as_tensor(value: Value) -> Tensor:

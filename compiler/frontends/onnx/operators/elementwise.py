@@ -70,16 +70,25 @@ def div(call: Call) -> Value:
     left, right = call.tensor(0), call.tensor(1)
     if left.is_floating_point() or right.is_floating_point():
         return torch.div(left, right)
-    by_minus_one = torch.eq(right, -1)  # the processor stops at the least number divided by -1
-    quotient = torch.div(left, torch.where(by_minus_one, torch.ones_like(right), right), rounding_mode="trunc")
-    return torch.where(by_minus_one, torch.neg(left), quotient)
+    if not _may_overflow(call):
+        return torch.div(left, right, rounding_mode="trunc")
+    quotient = torch.div(left, torch.where(right == -1, 1, right), rounding_mode="trunc")
+    return torch.where(right == -1, -left, quotient)
 
 
 @operator("Mod")
 def mod(call: Call) -> Value:
     """With the sign of the divisor, or of the dividend where fmod is set."""
     left, right = call.tensor(0), call.tensor(1)
+    if not (left.is_floating_point() or right.is_floating_point()) and _may_overflow(call):
+        right = torch.where(right == -1, 1, right)  # nothing is left by either
     return torch.fmod(left, right) if call.attribute("fmod", 0) else torch.remainder(left, right)
+
+
+def _may_overflow(call: Call) -> bool:
+    """Whether the lowest whole number may be divided by -1, which ends the process."""
+    divisor = call.known[1]
+    return divisor is None or divisor.dtype == object or bool((divisor == -1).any())
 
 
 @operator("Pow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from tilewright.compiler.frontends.onnx.call import Call, positive
@@ -31,7 +32,16 @@ def batch_normalization(call: Call) -> Value:
     if call.attribute("training_mode", 0):
         raise call.refuse("training_mode is set; export the model for inference")
     x, scale, offset, mean, variance = call.tensors()
+    _check_channels(call, x, scale, offset, mean, variance)
     return functional.batch_norm(x, mean, variance, scale, offset, False, 0.0, call.attribute("epsilon", 1e-5))
+
+
+def _check_channels(call: Call, x: Tensor, *vectors: Tensor) -> None:
+    """One number a channel: torch reads on where there are fewer."""
+    for vector in vectors:
+        if x.dim() < 2 or vector.dim() != 1 or vector.shape[0] != x.shape[1]:
+            shapes = ", ".join(str(list(vector.shape)) for vector in vectors)
+            raise call.refuse(f"has parameters of shape {shapes} for inputs of shape {list(x.shape)}: one a channel")
 
 
 @operator("LayerNormalization")
@@ -65,6 +75,7 @@ def rms_normalization(call: Call) -> Value:
 def instance_normalization(call: Call) -> Value:
     """Any number of dimensions."""
     x, scale, offset = call.tensors()
+    _check_channels(call, x, scale, offset)
     return functional.instance_norm(x, None, None, scale, offset, True, 0.0, call.attribute("epsilon", 1e-5))
 
 

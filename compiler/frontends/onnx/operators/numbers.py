@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator as python
 from collections.abc import Callable
 from functools import reduce
@@ -20,7 +21,8 @@ def _divide(left: Any, right: Any) -> Any:
         return left / right
     if is_symbolic(left) or is_symbolic(right):
         return left // right  # sizes are not negative
-    return int(left / right) if (left < 0) != (right < 0) else left // right
+    quotient = abs(left) // abs(right)  # in whole numbers: a fraction has no 64 bits
+    return -quotient if (left < 0) != (right < 0) else quotient
 
 
 def _true(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], bool]:
@@ -49,6 +51,7 @@ REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _each(function: Callable[..., Any], *arrays: Numbers) -> Numbers:
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    _check_count(math.prod(shape))
     columns = [np.broadcast_to(array, shape).reshape(-1).tolist() for array in arrays]
     results = np.empty(len(columns[0]), dtype=object)
     results[:] = [function(*items) for items in zip(*columns, strict=True)]
@@ -102,6 +105,7 @@ def where(call: Call, inputs: list[Numbers]) -> Numbers:
 @on_numbers("Concat")
 def concat(call: Call, inputs: list[Numbers]) -> Numbers:
     """Along any axis."""
+    _check_count(sum(array.size for array in inputs))
     return as_numbers(np.concatenate([array.astype(object) for array in inputs], call.attribute("axis", 0)))
 
 
@@ -109,7 +113,9 @@ def concat(call: Call, inputs: list[Numbers]) -> Numbers:
 def gather(call: Call, inputs: list[Numbers]) -> Numbers:
     """At known places."""
     places = np.array(_plain(inputs[1]), dtype=np.int64).reshape(inputs[1].shape)
-    return as_numbers(np.take(inputs[0].astype(object), places, call.attribute("axis", 0)))
+    axis = call.attribute("axis", 0)
+    _check_count(inputs[0].size // max(inputs[0].shape[axis], 1) * places.size)
+    return as_numbers(np.take(inputs[0].astype(object), places, axis))
 
 
 @on_numbers("Slice")
@@ -158,6 +164,7 @@ def transpose(call: Call, inputs: list[Numbers]) -> Numbers:
 @on_numbers("NonZero")
 def non_zero(call: Call, inputs: list[Numbers]) -> Numbers:
     """Where known numbers are not zero."""
+    _check_count(inputs[0].size * inputs[0].ndim)
     return np.array(np.nonzero(inputs[0]), dtype=np.int64)
 
 
@@ -208,6 +215,12 @@ class UnknownNumberError(Exception):
     """These numbers are too many or not known: compute them as a tensor."""
 
 
+def _check_count(count: int) -> None:
+    """Numbers are few, or they are computed as a tensor: chains of operators double them."""
+    if count > LARGEST_KEPT:
+        raise UnknownNumberError
+
+
 def _plain(numbers: Numbers) -> list[Any]:
     """The elements, none of them a size that may vary: numpy would ask it for its number and so fix it."""
     found = list(numbers.reshape(-1).tolist())
@@ -221,6 +234,7 @@ def _sizes(sizes: Numbers) -> list[int]:
     total = 1
     for size in found:
         total *= size
-    if total > LARGEST_KEPT or any(size < 0 for size in found):
+    _check_count(total)
+    if any(size < 0 for size in found):
         raise UnknownNumberError
     return found

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tilewright.compiler.frontends.onnx.call import Call, positive
 from tilewright.compiler.frontends.onnx.operators.registry import operator
+from tilewright.compiler.frontends.onnx.operators.shapes import LARGEST_LIST
 from tilewright.compiler.frontends.onnx.values import Value
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -118,6 +119,8 @@ def _nearest(
             continue
         if not isinstance(x.shape[axis], int) or not isinstance(sizes[axis], int):
             raise call.refuse("nearest resizing by a fraction along a size that may vary is not supported")
+        if sizes[axis] > LARGEST_LIST:
+            raise call.refuse(f"nearest resizing to {sizes[axis]} elements; allowed are {LARGEST_LIST}")
         x = x.index_select(axis, torch.tensor(_places(call, x.shape[axis], sizes[axis], scale, coordinates, rounding)))
     return x
 

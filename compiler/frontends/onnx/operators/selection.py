@@ -45,7 +45,7 @@ def gather_nd(call: Call) -> Value:
     """With at most one batch dimension."""
     x, places = call.tensor(0), call.tensor(1).to(torch.int64)
     batch = call.attribute("batch_dims", 0)
-    indices = list(places.unbind(-1))
+    indices = _coordinates(call, x, places)
     if batch > 1:
         raise call.refuse(f"batch_dims is {batch}; 0 and 1 are supported")
     if batch == 1:
@@ -76,7 +76,15 @@ def scatter_nd(call: Call) -> Value:
     kind = call.attribute("reduction", "none")
     if kind not in ("none", "add"):
         raise call.refuse(f"reduction {kind!r} is not supported; none and add are")
-    return torch.index_put(x, tuple(places.unbind(-1)), updates, accumulate=kind == "add")
+    return torch.index_put(x, tuple(_coordinates(call, x, places)), updates, accumulate=kind == "add")
+
+
+def _coordinates(call: Call, x: Tensor, places: Tensor) -> list[Tensor]:
+    """The last dimension of places, apart: a coordinate along each of as many dimensions."""
+    count = places.shape[-1] if places.dim() else 0
+    if not isinstance(count, int) or not 1 <= count <= x.dim():
+        raise call.refuse(f"places have {count} coordinates for {x.dim()} dimensions")
+    return list(places.unbind(-1))
 
 
 @operator("OneHot")
@@ -84,7 +92,10 @@ def one_hot(call: Call) -> Value:
     """Depth constant or from sizes."""
     places = call.tensor(0).to(torch.int64)
     (depth,) = call.known_list(1, "depth")
-    off, on = call.tensor(2).unbind(0)
+    both = call.tensor(2)
+    if list(both.shape) != [2]:
+        raise call.refuse(f"values have shape {list(both.shape)}; there must be two: off and on")
+    off, on = both.unbind(0)
     axis = call.attribute("axis", -1)
     axis = positive(axis, places.dim() + 1, call)
     hot = torch.where(places < 0, places + depth, places).unsqueeze(axis)

@@ -14,6 +14,8 @@ from tilewright.compiler.frontends.onnx.values import Value, as_numbers, type_of
 
 LARGEST_MADE = 2**28
 """Elements that a constant made while tracing may have."""
+LARGEST_LIST = 2**20
+"""Places along one dimension that are listed one by one."""
 
 
 @operator("Shape")
@@ -127,6 +129,8 @@ def _slice(call: Call, x: Tensor, axis: int, start: Any, stop: Any, step: Any) -
     length = x.shape[axis]
     if not all(isinstance(number, int) for number in (start, stop, step, length)) or step == 0:
         raise call.refuse(f"a slice with step {step} along a size that may vary is not supported")
+    if length > LARGEST_LIST:
+        raise call.refuse(f"a slice with step {step} along {length} elements; allowed are {LARGEST_LIST}")
     places = list(range(length))[slice(start, None if stop < -length else stop, step)]
     return x.index_select(axis, torch.tensor(places, dtype=torch.int64))
 

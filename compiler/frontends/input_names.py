@@ -1,0 +1,43 @@
+"""Names for a graph's inputs: plain words that Python and torch have no other use for."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+from tilewright.runtime.plan import InputRecord
+
+LONGEST = 128
+"""Letters of a name; a plan may hold longer ones, but nobody types them."""
+TAKEN = {"self", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree"}
+"""Words that the code of a graph has for itself."""
+
+
+def plain_word(name: str) -> str:
+    """A name as one identifier: ``input.1`` -> ``input_1``, ``self`` -> ``self_``."""
+    word = re.sub(r"[^A-Za-z0-9_]", "_", name.removesuffix(":0"))[:LONGEST] or "input"
+    word = word if re.match(r"[A-Za-z_]", word) else f"input_{word}"
+    return f"{word}_" if keyword.iskeyword(word) or word in TAKEN else word
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """The names in order, those that were taken with a number behind."""
+    taken: set[str] = set()
+    count: dict[str, int] = {}
+    result = []
+    for name in names:
+        free = name
+        while free in taken:
+            count[name] = count.get(name, 1) + 1
+            free = f"{name}_{count[name]}"
+        taken.add(free)
+        result.append(free)
+    return result
+
+
+def keep_own_names(inputs: Iterable[InputRecord], own_names: dict[str, str]) -> None:
+    """Note the model's own name of each input that had to be called otherwise. own_names: plain -> the model's."""
+    for record in inputs:
+        own = own_names[record.name]
+        record.source_name = None if own == record.name else own

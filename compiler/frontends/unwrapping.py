@@ -1,0 +1,93 @@
+"""The network inside what torch and others wrap around it, and the float32 of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from tilewright.targets.errors import InputError
+
+WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+"""Classes of torch that call one module and change nothing of what it computes -> where they keep it."""
+
+
+def unwrapped(module: nn.Module) -> tuple[nn.Module, list[str]]:
+    """The network inside, and what is to be said of it. Raises ``InputError`` for what cannot be looked into."""
+    module, notes = _without_wrapper(module), []
+    if hasattr(module, "peft_config") and hasattr(module, "get_base_model"):
+        module = _with_adapters(module)
+        notes.append("adapters of peft are layers of their own; merge_and_unload() puts them into the matrices")
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise InputError(
+                f"{f'module {name!r}' if name else type(module).__name__} is TorchScript, which torch.export cannot "
+                "trace: compile the Python module that it was made of, or write it as an ONNX file with "
+                "torch.onnx.export(..., dynamo=False) and compile that"
+            )
+    return module, notes
+
+
+def _without_wrapper(module: nn.Module) -> nn.Module:
+    while type(module).__name__ in WRAPPERS and type(module).__module__.startswith("torch."):
+        module = getattr(module, WRAPPERS[type(module).__name__])
+    return module
+
+
+@contextmanager
+def looked_into(module: nn.Module) -> Iterator[None]:
+    """Without wrappers around the parts of a module: their words are in the names of parameters."""
+    replaced = []
+    for parent in list(module.modules()):
+        for name, part in parent._modules.items():
+            if part is not None and (inner := _without_wrapper(part)) is not part:
+                replaced.append((parent, name, part))
+                parent._modules[name] = inner
+    try:
+        yield
+    finally:
+        for parent, name, part in replaced:
+            parent._modules[name] = part
+
+
+def _with_adapters(module: Any) -> nn.Module:
+    """The model that peft put adapters into, called as it is without peft."""
+    if any(getattr(config, "is_prompt_learning", False) for config in module.peft_config.values()):
+        raise InputError(
+            f"{type(module).__name__} puts learned tokens before the inputs, which are no part of the network inside: "
+            "wrap it in a module whose forward takes tensors, and compile that"
+        )
+    found = module.get_base_model()
+    assert isinstance(found, nn.Module)
+    return found
+
+
+@contextmanager
+def in_float32() -> Iterator[list[str]]:
+    """Without autocast, the caller's or a module's own, and without torch.compile.
+
+    Gives a list to which the types are added that were asked for.
+    """
+    asked: list[str] = []
+    enter, leave = torch.autocast.__enter__, torch.autocast.__exit__
+
+    def note(self: Any) -> Any:
+        if self._enabled:
+            asked.append(str(self.fast_dtype).removeprefix("torch."))
+        return self
+
+    with torch.autocast("cpu", enabled=False), torch.compiler.set_stance("force_eager"):
+        torch.autocast.__enter__ = note  # type: ignore[method-assign]
+        torch.autocast.__exit__ = lambda *_: None  # type: ignore[method-assign]
+        try:
+            yield asked
+        finally:
+            torch.autocast.__enter__, torch.autocast.__exit__ = enter, leave  # type: ignore[method-assign]
