@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 LARGEST_FILE = 2**24
 """Bytes of a config, which may list tens of thousands of class names."""
@@ -42,10 +43,10 @@ def check_config(path: Path) -> None:
         raise InputError(f"{path} holds a {type(content).__name__}; a config is a mapping of names to values")
     names = content.get("architectures")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise InputError(f"{path}: architectures is {str(names)[:80]}; it must be a list of class names")
+        raise InputError(f"{path}: architectures is {shown(names)}; it must be a list of class names")
     for key, number in _numbers(content):
         if number > LARGEST_COUNT and COUNTS.search(key) and not SIZES.search(key):
-            raise InputError(f"{path}: {key} is {str(number)[:20]}; allowed are numbers up to {LARGEST_COUNT}")
+            raise InputError(f"{path}: {key} is {shown(number)}; allowed are numbers up to {LARGEST_COUNT}")
 
 
 def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:

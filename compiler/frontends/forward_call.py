@@ -15,6 +15,7 @@ from tilewright.compiler.compilation import Inputs
 from tilewright.compiler.frontends.input_names import plain_word, unique
 from tilewright.runtime.weights_file import DTYPES, dtype_name
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.shown import shown
 
 ExampleInputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -108,7 +109,7 @@ def _in_order(module: nn.Module, given: Mapping[str, Any]) -> dict[str, Any]:
         if not takes_any or not isinstance(name, str):
             raise InputError(
                 "example_inputs must be named as the parameters of forward: "
-                f"{type(module).__name__} takes no {str(name)[:80]!r}; {nearest(str(name)[:80], known)}"
+                f"{type(module).__name__} takes no {shown(name)}; {nearest(str(name)[:80], known)}"
             )
     return {name: given[name] for name in (*(name for name in known if name in given), *rest)}
 

@@ -20,6 +20,7 @@ from tilewright.compiler.frontends.without_weights import META
 from tilewright.runtime.memory_map import used
 from tilewright.runtime.plan import UnusedTensor
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.shown import shown
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
@@ -102,7 +103,7 @@ def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
     architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
         raise InputError(
-            f"model {str(source)!r} has architecture {names[0][:80]!r}, which this transformers does not have; "
+            f"model {str(source)!r} has architecture {shown(names[0])}, which this transformers does not have; "
             f"{nearest(names[0], _classes_of_family(transformers, config))}"
         )
     return architecture

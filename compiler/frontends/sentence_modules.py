@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from tilewright.compiler.frontends.stored_weights import tensors_of
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.shown import shown
 
 EMBEDDING = "sentence_embedding"
 MODULES = "modules.json"
@@ -108,7 +109,7 @@ class Dense(nn.Module):
         name = settings.get("activation_function", "torch.nn.Tanh")
         function = "Identity" if name is None else str(name).rpartition(".")[2]
         if function not in ACTIVATIONS or not str(name or "torch.").startswith("torch."):
-            raise InputError(f"{where}: activation_function is {str(name)[:80]!r}; {nearest(function, ACTIVATIONS)}")
+            raise InputError(f"{where}: activation_function is {shown(name)}; {nearest(function, ACTIVATIONS)}")
         self.activation_function = ACTIVATIONS[function]()
         self.use_residual = bool(settings.get("use_residual", False))
         if self.use_residual and inputs != outputs:
@@ -228,12 +229,12 @@ def _listed(folder: Path) -> list[tuple[str, str]]:
         name = kind.rpartition(".")[2]
         if not kind.startswith(PACKAGE) or name not in KNOWN:
             raise InputError(
-                f"{where} lists a module {kind[:80]!r} that tilewright does not know; {nearest(name, KNOWN)}; compile "
+                f"{where} lists a module {shown(kind)} that tilewright does not know; {nearest(name, KNOWN)}; compile "
                 "its transformer alone from a folder without modules.json, or load the model in Python and compile "
                 "it with example_inputs"
             )
         if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts:
-            raise InputError(f"{where}: the path {str(path)[:80]!r} of {name} does not stay inside the folder")
+            raise InputError(f"{where}: the path {shown(path)} of {name} does not stay inside the folder")
         found.append((name, path))
     if found and found[0] == ("Transformer", found[0][1]) and found[0][1] not in ("", "."):
         raise InputError(f"{where}: the transformer lies in {found[0][1]!r}; move its files into the folder itself")
@@ -266,7 +267,7 @@ def _settings(folder: Path, path: str) -> tuple[dict[str, Any], str]:
         raise InputError(f"{file} is no mapping of names to values")
     for key in ("module_input_name", "module_output_name"):
         if content.get(key) not in (None, EMBEDDING):
-            raise InputError(f"{file}: {key} is {str(content[key])[:80]!r}; only {EMBEDDING!r} is supported")
+            raise InputError(f"{file}: {key} is {shown(content[key])}; only {EMBEDDING!r} is supported")
     return content, str(file)
 
 
@@ -277,14 +278,14 @@ def _modes(settings: dict[str, Any], where: str) -> list[str]:
         modes = given if isinstance(given, list) and given else [given]
     for mode in modes:
         if mode not in POOLINGS:
-            raise InputError(f"{where}: pooling_mode is {str(mode)[:80]!r}; {nearest(str(mode), POOLINGS)}")
+            raise InputError(f"{where}: pooling_mode is {shown(mode)}; {nearest(str(mode), POOLINGS)}")
     return modes
 
 
 def _size(settings: dict[str, Any], key: str, where: str) -> int:
     value = settings.get(key)
     if not isinstance(value, int) or not 1 <= value <= LARGEST_SIZE:
-        raise InputError(f"{where}: {key} is {str(value)[:80]}; it must be a whole number from 1 to {LARGEST_SIZE}")
+        raise InputError(f"{where}: {key} is {shown(value)}; it must be a whole number from 1 to {LARGEST_SIZE}")
     return value
 
 
@@ -299,5 +300,5 @@ def _fill(module: nn.Module, folder: Path) -> None:
     wanted = {name: list(parameter.shape) for name, parameter in module.named_parameters()}
     found = {name: list(tensor.shape) for name, tensor in stored.items()}
     if found != wanted:
-        raise InputError(f"{path} holds {str(found)[:200]}, its config takes {wanted}")
+        raise InputError(f"{path} holds {shown(found, 200)}, its config takes {wanted}")
     module.load_state_dict({name: tensor.float() for name, tensor in stored.items()})

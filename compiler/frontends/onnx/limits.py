@@ -9,6 +9,7 @@ from pathlib import Path
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 MOST_NODES = 2**16
 """Of a model once its functions are written out: exports of large language models have 20,000."""
@@ -98,7 +99,7 @@ def _check_data(tensor: TensorProto, folder: Path | None, label: str, *, may_be_
     path = folder / location
     is_beside = bool(location) and "\0" not in location and len(location) <= LONGEST_NAME
     if not is_beside or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{what} are at {location[:80]!r}, which is not a file beside the model")
+        raise InputError(f"{what} are at {shown(location)}, which is not a file beside the model")
     if not path.is_file():
         raise InputError(f"{what} are missing: there is no file {str(path)!r}")
     try:
