@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import unicodedata
+from contextlib import nullcontext
 from unittest.mock import patch
 
 import typer
@@ -12,7 +13,8 @@ import typer
 from tests.fuzz import hostile
 from tests.fuzz.child import caught_output
 from tests.fuzz.verdict import OUT_OF_MEMORY, Fell
-from tilewright.compiler.cli import app as program
+from tilewright.compiler.cli import app as commands
+from tilewright.compiler.cli import main
 
 LINE_ENDS = {"terminal": "\n", "csv": "\r\n", "cell": "", "markdown": "\n"}
 
@@ -43,11 +45,8 @@ def refused(error):
 def _program(instead, printed):
     with caught_output() as (output, errors):
         try:
-            if instead is None:
-                program.main()
-            else:
-                with patch.object(program, "app", instead):
-                    program.main()
+            with patch.object(commands, "app", instead) if instead is not None else nullcontext():
+                main()
             code = 0
         except SystemExit as leaving:
             code = leaving.code

@@ -26,9 +26,22 @@ SNIPPETS = (
     "|\n  text", '"\\x1b[31mred"', '"\\ud800"', "'" + "x" * 5000 + "'", "- - - -", "%TAG ! tag:x,2000:", "---", "...",
     "\t", "\x00", "\ufeff",
 )  # fmt: skip
-BOMB = "&a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n" + "".join(
-    f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("cdefgh", "defghi", strict=True)
-)
+WORDS = ["&a0 [x,x,x,x,x,x,x,x,x]", *(f"&a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]
+BOMB = f"[{', '.join(WORDS)}]"
+"""A list of 9^9 words."""
+OWN = "extends: pcm-512\nname: own\nsummary: own\n"
+CORPUS = (
+    OWN.replace("summary: own", f"summary: {BOMB}"), f"{OWN}nothing: {BOMB}\n", f"{OWN}tile: {BOMB}\n",
+    f"{OWN}tile:\n  rows: {{value: {BOMB}}}\n", f"extends: {BOMB}\n", f"kind: {BOMB}\n", f"{BOMB}: 1\n",
+    "extends: mutant.yaml\n", "extends: neighbour.yaml\n", "&x [*x]\n", "a: &x {b: *x}\n",
+    f"{OWN}tile: &x {{rows: *x}}\n",
+    f"{OWN}chip: {{attention: {{unit: mutant.yaml}}}}\n", f"{OWN}? {{a: 1}}\n: 2\n", f"{OWN}tile: " + "[" * 5000,
+    f"{OWN}tile: " + "[" * 400 + "]" * 400, f"{OWN}tile: {{rows: {{value: {'9' * 5000}}}}}\n", "", "---\n---\n", "1\n",
+    f"{OWN}tile: {{rows: {{value: {'9' * 400}}}}}\n", f"{OWN}\"\\x1b[2J\": 1\n", f"{OWN}programming: \"\\x1b[2J\"\n",
+    f"{OWN}tile: {{adc: {{bits: {{value: 1.0e+400}}}}}}\n", f"{OWN}tile: {{rows: {{value: .nan}}}}\n",
+    OWN + "".join(f"k{n}: 1\n" for n in range(10**5)), f"{OWN}kind: \"\\ud800\"\n",
+)  # fmt: skip
+"""Files that were made by hand to do harm: the first seeds."""
 COMPILED, MEASURED = 0.1, 0.25
 """Parts of the mutants that load as a target which a network is compiled for, and whose products are measured."""
 
@@ -59,7 +72,9 @@ def run(seed, folder):
     name = choose.choice(target_names(kind))
     text, content = _base(kind, name)
     path = folder / "mutant.yaml"
-    path.write_text(mutant(text, content, choose), encoding="utf-8", errors="surrogatepass")
+    path.write_text(
+        CORPUS[seed] if seed < len(CORPUS) else mutant(text, content, choose), encoding="utf-8", errors="surrogatepass"
+    )
     (folder / "neighbour.yaml").write_text("extends: mutant.yaml\nname: neighbour\n")
     shown = called(targets_command.targets_command, str(path))
     if not shown:
