@@ -13,6 +13,7 @@ from tilewright.compiler.passes.offer_targets import is_about
 from tilewright.runtime.blocks import positions_of
 from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.shown import visible
 from tilewright.targets.spec import Chip
 
 HEADINGS = {
@@ -57,7 +58,9 @@ def explain(plan: Plan, name: str) -> Explanation:
     if isinstance(record, LayerRecord) and record.tiles:
         sentences.append(_places(record, plan.document.chip))
     sentences += _cost(plan, record.name)
-    return Explanation(record.name, sentences, [decision.model_dump(mode="json") for decision in about])
+    return Explanation(
+        record.name, list(map(visible, sentences)), [decision.model_dump(mode="json") for decision in about]
+    )
 
 
 def _holding(record: LayerRecord | MatmulRecord, about: list[Decision]) -> list[Decision]:
