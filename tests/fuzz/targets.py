@@ -39,7 +39,7 @@ CORPUS = (
     f"{OWN}tile: " + "[" * 400 + "]" * 400, f"{OWN}tile: {{rows: {{value: {'9' * 5000}}}}}\n", "", "---\n---\n", "1\n",
     f"{OWN}tile: {{rows: {{value: {'9' * 400}}}}}\n", f"{OWN}\"\\x1b[2J\": 1\n", f"{OWN}programming: \"\\x1b[2J\"\n",
     f"{OWN}tile: {{adc: {{bits: {{value: 1.0e+400}}}}}}\n", f"{OWN}tile: {{rows: {{value: .nan}}}}\n",
-    OWN + "".join(f"k{n}: 1\n" for n in range(10**5)), f"{OWN}kind: \"\\ud800\"\n",
+    OWN + "".join(f"k{n}: 1\n" for n in range(10**4)), f"{OWN}kind: \"\\ud800\"\n",
 )  # fmt: skip
 """Files that were made by hand to do harm: the first seeds."""
 COMPILED, MEASURED = 0.1, 0.25

@@ -50,7 +50,8 @@ def of_exception(error):
     """(how, place, message) of an exception that should not have left."""
     if isinstance(error, Fell):
         return error.how, error.place, str(error)[:300]
-    message = (str(error).strip().splitlines() or [""])[0][:200]
+    message = (str(error).strip().splitlines() or [""])[0]
+    message = message if len(message) <= 240 else f"{message[:80]} ... {message[-160:]}"
     how = (
         "memory"
         if isinstance(error, MemoryError) or any(w in str(error) for w in OUT_OF_MEMORY)
