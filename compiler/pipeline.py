@@ -30,6 +30,9 @@ TOLERANCE = 1e-5
 LARGEST_ROUNDING = 1e-3
 """The same where float64 finds no difference: beyond it a pass that only rounds badly is a bug as well."""
 
+AT_ONCE = 2**22
+"""Numbers that are compared at once, in float64: outputs may be large."""
+
 Pass = Callable[[Compilation], None]
 OnPass = Callable[[str, int, int, float], None]
 """Called after each pass with its name, its number, how many there are and its seconds."""
@@ -174,12 +177,16 @@ def relative_error(output: Tensor, reference: Tensor) -> float:
     """Largest |output - reference| over largest |reference|; infinite if shapes differ or a NaN is on one side."""
     if output.shape != reference.shape:
         return float("inf")
-    output, reference = output.double(), reference.double()
-    same = (output == reference) | (output.isnan() & reference.isnan())
-    difference = torch.where(same, torch.zeros_like(output), (output - reference).abs())
-    if difference.numel() == 0:
+    if output.numel() == 0:
         return 0.0
-    finite = reference[reference.isfinite()].abs()
-    scale = finite.max().item() if finite.numel() else 1.0
-    result = difference.max().item() / (scale or 1.0)
-    return result if result == result else float("inf")
+    difference = scale = 0.0
+    for parts in zip(output.reshape(-1).split(AT_ONCE), reference.reshape(-1).split(AT_ONCE), strict=True):
+        part, exact = (numbers.double() for numbers in parts)
+        same = (part == exact) | (part.isnan() & exact.isnan())
+        worst = torch.where(same, torch.zeros_like(part), (part - exact).abs()).max().item()
+        if worst != worst:  # a NaN on one side
+            return float("inf")
+        finite = exact[exact.isfinite()].abs()
+        difference = max(difference, worst)
+        scale = max(scale, finite.max().item() if finite.numel() else 0.0)
+    return difference / (scale or 1.0)
