@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 from onnx import ModelProto
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, fx
 
 from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.automatic_inputs import (
@@ -60,7 +59,6 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     parameters, copies = network.stored_parameters(), network.stored_again()
     samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
     wanted, exported = _traced(source, network, example_inputs, samples)
-    _check_sizes(exported)
     fixed = wanted.fixed_sizes(exported.inputs)
     wanted = wanted.with_sizes(fixed)
     _note_changes(source, copies, fixed)
@@ -190,6 +188,7 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
     try:
         with torch.no_grad(), quiet_tracing():
             program = torch.export.export(network, (example,), dynamic_shapes={"inputs": shapes}, strict=False)
+        _check_sizes(program.graph)
         return ExportedGraph(program, wanted.names)
     except Exception as error:  # torch.export raises many types, none of them its own
         reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
@@ -202,12 +201,12 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
         raise InputError(reason) from error
 
 
-def _check_sizes(exported: ExportedGraph) -> None:
+def _check_sizes(graph: fx.Graph) -> None:
     """Refuse a graph whose tensors would not fit in memory, before any is made."""
     total = 0
-    for node in exported.graph.graph.nodes:
+    for node in graph.nodes:
         value = node.meta.get("val")
-        if isinstance(value, Tensor):
+        if node.op == "call_function" and isinstance(value, Tensor):
             size = value.numel()
             hint = size if isinstance(size, int) else size.node.hint
             total += hint or 0
