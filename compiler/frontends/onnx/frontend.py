@@ -113,24 +113,16 @@ def _workable(network: OnnxNetwork, inputs: Callable[[int], ModelInputs]) -> Mod
     """Inputs of usual sizes, or of the first larger ones whose shapes the network takes. inputs: of so many times those
     sizes that are made up. Where none are taken, of the usual ones.
     """
-    usual = inputs(1)
-    for times in LARGER:
-        try:
-            wanted = inputs(times)
-        except InputError:  # they would not fit in memory
-            break
-        if _takes_shapes(network, wanted):
-            return wanted
-    return usual
+    return next((wanted for wanted in map(inputs, LARGER) if _takes_shapes(network, wanted)), inputs(1))
 
 
 def _takes_shapes(network: OnnxNetwork, wanted: ModelInputs) -> bool:
     """Whether the network runs on inputs of these shapes, tried without numbers."""
-    example = wanted.example(wanted.example_sizes[0], padded=False)
     try:
+        example = wanted.example(wanted.example_sizes[0], padded=False)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), quiet_tracing():
             network({name: torch.empty(value.shape, dtype=value.dtype) for name, value in example.items()})
-    except Exception:  # what it refuses, or what has no shape without numbers
+    except Exception:  # what would not fit in memory, what it refuses, or what has no shape without numbers
         return False
     return True
 

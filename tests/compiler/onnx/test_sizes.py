@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 import tilewright
 from tests.onnx_models import model_of
-from tilewright.compiler.frontends.onnx import inputs as onnx_inputs
+from tilewright.compiler.frontends import automatic_inputs
 from tilewright.targets import InputError
 
 UPPER, LOWER = "SAME_UPPER", "SAME_LOWER"
@@ -116,6 +116,6 @@ def test_the_way_out_comes_first_where_no_size_is_taken(monkeypatch):
         tilewright.compile(model, "ideal")
     plan = tilewright.compile(model, "ideal", calibration={"x": np.ones((4, 200), np.float32)})
     assert plan.document.size_conditions == ["(batch * sequence) % 100 == 0"]
-    monkeypatch.setattr(onnx_inputs, "LARGEST_INPUT", 20)  # nothing larger is made then
+    monkeypatch.setattr(automatic_inputs, "LARGEST_INPUT", 20)  # nothing larger is made then
     with pytest.raises(InputError, match=r"x \[2, 7\]"):
         tilewright.compile(model, "ideal")
