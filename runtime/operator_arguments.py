@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import torch
@@ -139,8 +140,7 @@ def parameters(function: Any) -> tuple[Parameter, ...]:
 
 _TAKING = {PYTHON["operator.getitem"]}
 """One of several results."""
-_ONE = {"operator.neg", "math.sqrt", "torch.sym_float", "torch.sym_int", "torch.sym_sqrt"}
-_PYTHON = {function: 1 if name in _ONE else 2 for name, function in PYTHON.items() if function not in _TAKING}
+_PYTHON = {function: len(signature(function).parameters) for function in PYTHON.values() if function not in _TAKING}
 """Arithmetic on sizes -> how many numbers it takes."""
 
 

@@ -13,6 +13,8 @@ from tests.conftest import padded_batch
 from tilewright.compiler.report import summarise
 from tilewright.runtime import shape_run
 from tilewright.runtime.operations import count_operations
+from tilewright.runtime.operator_arguments import Kind, parameters, read_arguments, result_kind
+from tilewright.runtime.operators import PYTHON
 from tilewright.targets.errors import InputError
 
 IDS = {"node": "input_ids"}
@@ -92,6 +94,13 @@ def test_arguments_are_what_the_operators_schema_says(hostile, record, words):
         hostile(record)
     assert f"node '{record['name']}'" in str(error.value) or "name 'self'" in str(error.value)
     assert words in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("name", sorted(PYTHON.keys() - {"operator.getitem"}))
+def test_arithmetic_on_sizes_takes_its_numbers(name):
+    numbers, kind = parameters(PYTHON[name]), result_kind(PYTHON[name])
+    args, _ = read_arguments("node", PYTHON[name], [4] * len(numbers), {}, {})
+    assert isinstance(PYTHON[name](*args), bool | int | float) and kind is Kind.NUMBER
 
 
 def test_values_are_not_taken_for_sizes(hostile):
