@@ -23,6 +23,8 @@ from tests.onnx_models import tensorflow_style
 from tilewright.runtime.measurements import MeasurementLog, read_measurements
 
 OFTEN = pytest.mark.parametrize("times", [3, pytest.param(60, marks=pytest.mark.slow)])
+BEGUN = 0.02
+"""Seconds of processor time after which a forked child is in the program: what comes before is not tilewright's."""
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP]
 
 
@@ -85,10 +87,10 @@ def stop_often(commands, folder, arguments, times, check):
     ends = set()
     for turn in range(times):
         number = SIGNALS[turn % len(SIGNALS)]
-        code, _ = commands(folder, *arguments, moment=draws.uniform(0, seconds), number=number)
+        code, _ = commands(folder, *arguments, moment=draws.uniform(BEGUN, seconds), number=number)
         said = (folder / "stderr").read_text()
         ends.add(code)
-        assert "Traceback" not in said
+        assert "Traceback" not in said, said
         if number != signal.SIGKILL:
             assert code in (0, 130), said
             assert code == 0 or said.splitlines()[-1] == "interrupted: nothing half-done was left"
@@ -179,7 +181,7 @@ def test_evaluate(commands, small_plan, tmp_path, times):
 
     def check():
         MeasurementLog(log, {"plan": "x"})
-        assert expected.startswith(log.read_bytes())
+        assert not log.exists() or expected.startswith(log.read_bytes())
         tilewright.load(tmp_path / "plan")
         assert all(json.loads(line) == found for line in kept.read_text().splitlines())
         if len(list(read_measurements(log))) == 5:

@@ -23,12 +23,17 @@ STOPS = ("SIGTERM", "SIGHUP")
 
 def main() -> None:
     """Run the program. Wrong input ends in one sentence and code 2; a bug of tilewright keeps its traceback."""
-    open_streams()
-    with _stopped_like_ctrl_c():
-        code = _run()
-        problem = write_out()
-        if problem is not None:
-            code = code or (1 if isinstance(problem, BrokenPipeError) else _report(problem))
+    try:
+        open_streams()
+        with _stopped_like_ctrl_c():
+            code = _run()
+            problem = write_out()
+            if problem is not None:
+                code = code or (1 if isinstance(problem, BrokenPipeError) else _report(problem))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        _say("interrupted: nothing half-done was left")
     sys.exit(code)
 
 
@@ -38,18 +43,11 @@ def _run() -> Any:
         from tilewright.compiler.cli.app import app
 
         app()
-    except KeyboardInterrupt:
-        return _interrupted()
-    except SystemExit as leaving:  # typer ends with one, whatever happens
-        return _interrupted() if leaving.code == INTERRUPTED else leaving.code
+    except SystemExit as leaving:  # typer ends with one, after an interrupt too
+        return leaving.code
     except Exception as error:
         return _report(error)
     return 0
-
-
-def _interrupted() -> int:
-    _say("interrupted: nothing half-done was left")
-    return INTERRUPTED
 
 
 def _report(error: Exception) -> int:
