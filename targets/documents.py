@@ -13,7 +13,7 @@ from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.library import library_file, library_kinds, library_names
 from tilewright.targets.migration import migrated
 from tilewright.targets.paths import kind_of, read_text
-from tilewright.targets.shown import shown
+from tilewright.targets.plain_yaml import read_plain
 
 CALLED = {
     "digital": "digital unit",
@@ -23,9 +23,6 @@ CALLED = {
 }
 """What a document of one kind is called in sentences; all others are targets."""
 LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
-LONGEST_NUMBER = 64  # letters
-DEEPEST = 32  # parts inside one another
-NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 
 @dataclass(frozen=True)
@@ -62,43 +59,9 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     return Located(migrated(_read_yaml(path, what)), f"{what} {name}", path.absolute().parent)
 
 
-class _PlainData(yaml.SafeLoader):
-    """YAML as plain data. A key that is there twice is an error instead of the last one's secret.
-
-    Refused are aliases, by which a page of text is more data than memory holds, numbers of a thousand digits and
-    hundreds of parts inside one another.
-    """
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """The next node. Raises ``ComposerError`` for what plain data of a target never is."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "an alias (*) is not allowed", self.get_mark())
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"deeper than {DEEPEST} parts", self.get_mark())
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        if isinstance(node, yaml.ScalarNode) and node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
-            problem = f"a number of more than {LONGEST_NUMBER} letters"
-            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node. Raises ``ConstructorError`` for a key that is there twice."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"the key {shown(key.value)} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path, what: str) -> Any:
     try:
-        return yaml.load(read_text(path, what, LARGEST_FILE), _PlainData)  # noqa: S506 (a safe loader that adds a check)
+        return read_plain(read_text(path, what, LARGEST_FILE))
     except InputError:
         raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:

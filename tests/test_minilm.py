@@ -50,14 +50,14 @@ def embeddings(session, encoded):
 
 
 def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
-    """Eight chips on the sample sentences. Paired one-sided t-tests at 99.9 % confidence.
+    """Twelve chips on the sample sentences. Paired one-sided t-tests at 99.9 % confidence.
 
     After a month without compensation the rank correlation with people's scores is lower than after a second; and the
     embeddings of the same chips are nearer to the digital ones with compensation than without. (Fifty pairs are too
     few to see the second in the correlation itself: docs/results.md has it on 1,500.)
     """
-    fresh = tilewright.evaluate(plan, "stsb", PAIRS, times=["1s"], repeats=8)
-    bare = tilewright.evaluate(plan, "stsb", PAIRS, times=["1mo"], repeats=8, drift_compensation=False)
+    fresh = tilewright.evaluate(plan, "stsb", PAIRS, times=["1s"], repeats=12)
+    bare = tilewright.evaluate(plan, "stsb", PAIRS, times=["1mo"], repeats=12, drift_compensation=False)
     assert fresh.digital == bare.digital > 80
     assert fresh.points[0].mean > fresh.digital - 15
     assert ttest_rel(fresh.points[0].values, bare.points[0].values, alternative="greater").pvalue < 1e-3
@@ -66,7 +66,7 @@ def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
     encoded = TextEncoder(plan).encode([sentence for pair in pairs for sentence in pair])
     digital = embeddings(tilewright.Session(plan, ideal=True), encoded)
     nearness = {True: [], False: []}
-    for repeat in range(8):
+    for repeat in range(12):
         for compensated, values in nearness.items():
             session = tilewright.Session(plan, repeat=repeat, drift_compensation=compensated).advance_to("1mo")
             values.append(float((embeddings(session, encoded) * digital).sum(dim=1).mean()))

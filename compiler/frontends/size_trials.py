@@ -29,6 +29,8 @@ LARGEST_GROWTH = 4
 SMALL = 2**16
 MOST_LETTERS = 1024
 """What a condition that cannot be written counts as."""
+MOST_KEPT = 2**25
+"""Numbers of the model's outputs that are kept, to compare with what passes make of the graph."""
 LARGE_SIZES = tuple(2**power + change for power in range(5, 21) for change in (-1, 0, 1))
 """Sizes at which conditions are looked at, though nothing is run there."""
 
@@ -49,7 +51,7 @@ class SizeTrials:
     example: Inputs
     """Inputs whose values are used at all sizes."""
     agreeing: list[tuple[Inputs, Outputs]] = field(default_factory=list)
-    """Inputs, and the model's outputs, where both agreed."""
+    """Inputs, and the model's outputs, where both agreed; not all of them if they are large."""
 
     @torch.inference_mode()
     def agree_at(self, sizes: Sizes) -> bool:
@@ -61,7 +63,8 @@ class SizeTrials:
             return False
         if not self.gives(inputs, expected):
             return False
-        self.agreeing.append((inputs, expected))
+        if sum(value.numel() for _, outputs in [*self.agreeing, (inputs, expected)] for value in outputs) <= MOST_KEPT:
+            self.agreeing.append((inputs, expected))
         return True
 
     @torch.inference_mode()

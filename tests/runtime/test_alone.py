@@ -12,11 +12,8 @@ from tests.conftest import padded_batch, small_bert_config
 
 SCRIPT = """
 import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("transformers", "onnx") or name.startswith("tilewright.compiler"):
-            raise ImportError("not here: " + name)
-sys.meta_path.insert(0, Refuse())
+for name in ("transformers", "onnx", "tilewright.compiler"):
+    sys.modules[name] = None  # as if it was not installed
 import numpy as np
 from tilewright.runtime import Session
 from tilewright.runtime.plan import load
@@ -35,7 +32,8 @@ for plan_folder, inputs, outputs in zip(sys.argv[1::3], sys.argv[2::3], sys.argv
         for name, value in session(batch).items():
             results[number + "/" + name] = value.numpy()
     np.savez(outputs, **results)
-assert not any(name.startswith(("tilewright.compiler", "transformers", "onnx")) for name in sys.modules)
+loaded = [name for name, module in sys.modules.items() if module is not None]
+assert not any(name.startswith(("tilewright.compiler", "transformers", "onnx")) for name in loaded)
 """
 
 SIZES = [(1, 5), (2, 16), (3, 33)]

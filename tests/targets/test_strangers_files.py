@@ -15,7 +15,8 @@ HEAD = "extends: pcm-512\nname: mine\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (f"{HEAD}summary: [{', '.join(ALIASES)}]\n", "an alias"),
+        (f"{HEAD}summary: [{', '.join(ALIASES)}]\n", "its aliases stand for more than 100000 parts"),
+        (f"{HEAD}summary: &a [*a]\n", "an alias of what it stands in"),
         (f"{HEAD}summary: {'[' * 200}{']' * 200}\n", "deeper than 32"),
         (f"{HEAD}summary: {'[' * 100_000}\n", "deeper than 32"),
         (f"{HEAD}schema_version: {'9' * 4000}\n", "a number of more than 64 letters"),
@@ -39,6 +40,15 @@ def test_targets_are_plain_data(tmp_path, text, words):
     assert words in message
     assert len(message) < 6000 and message.isprintable()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_aliases_stand_for_copies(tmp_path):
+    path = tmp_path / "mine.yaml"
+    bits = "{value: 6, unit: bit, source: me}"
+    path.write_text(f"{HEAD}summary: mine\ntile: {{dac: {{bits: &bits {bits}}}, adc: {{bits: *bits}}}}\n")
+    assert load_document(path).tile.adc.bits == 6
+    changed = load_document(path, changes={"tile.dac.bits": 5})
+    assert (changed.tile.dac.bits, changed.tile.adc.bits) == (5, 6)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from onnx import ModelProto
 from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.automatic_inputs import (
@@ -28,6 +29,7 @@ from tilewright.compiler.frontends.onnx.network import OnnxNetwork
 from tilewright.compiler.frontends.onnx.original import SATURATES, OnnxOriginal, products_saturate
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
+from tilewright.compiler.frontends.size_trials import MOST_KEPT
 from tilewright.compiler.frontends.tracing_errors import export_reason
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
@@ -37,6 +39,8 @@ LARGEST_TENSOR = 2**30
 LARGER = (1, 2, 4, 8)
 """How many times the usual sizes are tried where the model leaves sizes open and refuses those."""
 LONGEST_REASON = 400
+ALWAYS_ALLOWED = 2**26
+"""The same of a network that has few inputs and weights."""
 MOST_ELEMENTS = 2**32
 """Elements of all tensors together."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -180,7 +184,7 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
     try:
         with torch.no_grad(), quiet_tracing():
             program = torch.export.export(network, (example,), dynamic_shapes={"inputs": shapes}, strict=False)
-        _check_sizes(program.graph)
+        _check_sizes(program.graph, _largest_tensor(network, example))
         return ExportedGraph(program, wanted.names)
     except Exception as error:  # torch.export raises many types, none of them its own
         reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
@@ -193,8 +197,15 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
         raise InputError(reason) from error
 
 
-def _check_sizes(graph: fx.Graph) -> None:
-    """Refuse a graph whose tensors would not fit in memory, before any is made."""
+def _largest_tensor(network: OnnxNetwork, example: Inputs) -> int:
+    """Elements that one tensor may have: a few inputs and weights make no more than their product, or it is a bomb."""
+    given = sum(value.numel() for value in example.values())
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return min(LARGEST_TENSOR, ALWAYS_ALLOWED + 2 * given * (given + weights))
+
+
+def _check_sizes(graph: fx.Graph, largest: int) -> None:
+    """Refuse a graph whose tensors would not fit in memory, before any is made. largest: elements of one of them."""
     total = 0
     for node in graph.nodes:
         value = node.meta.get("val")
@@ -202,20 +213,25 @@ def _check_sizes(graph: fx.Graph) -> None:
             size = value.numel()
             hint = size if isinstance(size, int) else size.node.hint
             total += hint or 0
-            if (hint or 0) > LARGEST_TENSOR or total > MOST_ELEMENTS:
+            if (hint or 0) > largest or total > MOST_ELEMENTS:
                 raise InputError(
-                    f"node {node.name!r} makes a tensor of {hint} elements, allowed are {LARGEST_TENSOR}, and "
+                    f"node {node.name!r} makes a tensor of {hint} elements, allowed are {largest}, and "
                     f"{MOST_ELEMENTS} in all"
                 )
 
 
 @torch.inference_mode()
 def _examples(network: OnnxNetwork, wanted: ModelInputs) -> list[tuple[Inputs, list[Tensor]]]:
-    """Inputs of several sizes with the network's outputs; sizes that the network itself refuses are left out."""
+    """Inputs of several sizes with the network's outputs; sizes that the network itself refuses are left out.
+
+    Where outputs are large, the first sizes do.
+    """
     found: list[tuple[Inputs, list[Tensor]]] = []
     for place, inputs in enumerate(wanted.examples()):
         if any(all(torch.equal(inputs[name], other[name]) for name in inputs) for other, _ in found):
             continue
+        if sum(value.numel() for _, outputs in found for value in outputs) > MOST_KEPT:
+            break
         try:
             outputs = list(network(inputs).values())
         except InputError:

@@ -1,0 +1,98 @@
+"""YAML of a stranger as plain data: bounded before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from tilewright.targets.shown import shown
+
+LONGEST_NUMBER = 64  # letters
+DEEPEST = 32  # parts inside one another
+MOST_PARTS = 100_000
+"""Parts of a document, where an alias counts as all that it stands for."""
+NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+
+
+def read_plain(text: str) -> Any:
+    """The data of a YAML document, no part of it shared with another. Raises ``yaml.YAMLError`` or ``ValueError``."""
+    return _apart(yaml.load(text, _PlainData))  # noqa: S506 (a safe loader that adds checks)
+
+
+class _PlainData(yaml.SafeLoader):
+    """YAML without surprises: a key that is there twice is an error instead of the last one's secret.
+
+    Refused are aliases by which a page of text is more data than memory holds, numbers of a thousand digits, and
+    hundreds of parts inside one another.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node. Raises ``ComposerError`` for one that is too deep, before what is in it is read."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"deeper than {DEEPEST} parts", self.get_mark())
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document's nodes. Raises ``ComposerError`` for more of them than a target has."""
+        node = super().get_single_node()
+        if node is not None:
+            _check(node)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node. Raises ``ConstructorError`` for a key that is there twice."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {shown(key.value)} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _check(root: yaml.Node) -> None:
+    """Raise ``ComposerError`` for what plain data of a target never is. Every node is looked at once."""
+    sizes: dict[int, tuple[int, int]] = {}
+    """Parts of each node with all that is in it, and how deep they go."""
+    open_: set[int] = set()
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        if id(node) in open_:
+            raise yaml.composer.ComposerError(None, None, "an alias of what it stands in", node.start_mark)
+        if id(node) not in sizes:
+            open_.add(id(node))
+            inner = [measure(part, depth + 1) for part in _parts(node)]
+            open_.remove(id(node))
+            sizes[id(node)] = 1 + sum(size for size, _ in inner), 1 + max((deep for _, deep in inner), default=0)
+        size, deep = sizes[id(node)]
+        if size > MOST_PARTS or depth + deep - 1 > DEEPEST:
+            problem = f"its aliases stand for more than {MOST_PARTS} parts, or {DEEPEST} inside one another"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return size, deep
+
+    measure(root, 1)
+
+
+def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from (key, value)
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
+        problem = f"a number of more than {LONGEST_NUMBER} letters"
+        raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+
+
+def _apart(part: Any) -> Any:
+    """A copy in which no two places share their content: a change of one must not be one of the other."""
+    if isinstance(part, dict):
+        return {key: _apart(value) for key, value in part.items()}
+    return [_apart(item) for item in part] if isinstance(part, list) else part
