@@ -68,13 +68,28 @@ def _checked(record: InputRecord, value: Any, allowed: AllowedSizes, sizes: dict
 
 
 def _as_tensor(record: InputRecord, value: Any) -> Tensor:
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "fiub":
-        raise InputError(f"input {record.name!r} holds {value.dtype}, the plan takes {record.dtype}")
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    tensor = numbers_of(f"input {record.name!r}", value)
     wanted = DTYPES[record.dtype]
     if wanted.is_floating_point != tensor.is_floating_point() and not wanted.is_floating_point:
         raise InputError(f"input {record.name!r} holds {dtype_name(tensor.dtype)}, the plan takes {record.dtype}")
     return tensor.to(wanted)
+
+
+def numbers_of(what: str, value: Any) -> Tensor:
+    """A tensor, array or nested list as a tensor, in any byte order. Raises ``InputError`` if it holds no numbers.
+
+    what: the value's name, for sentences.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiub":
+            raise InputError(f"{what} holds {value.dtype}, not numbers")
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # a format or form that torch has not
+        raise InputError(f"{what} is no array of numbers: {error}") from error
 
 
 def _default(record: InputRecord, sizes: dict[str, tuple[int, str]]) -> Tensor:

@@ -47,9 +47,16 @@ class TextEncoder:
         return (self._tokenizer.token_to_id(token) or 0) if isinstance(token, str) else 0
 
     def encode(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[dict[str, Tensor]]:
-        """One mapping of 1-D tensors a text, each padded to its own next multiple of ``LENGTH_STEP``."""
+        """One mapping of 1-D tensors a text, each padded to its own next multiple of ``LENGTH_STEP``.
+
+        Raises ``InputError`` for what the plan's tokenizer does not take, such as half of a surrogate pair.
+        """
+        try:
+            tokenized = self._tokenizer.encode_batch(list(texts))
+        except Exception as error:  # tokenizers raises bare Exception, and TypeError for what is no text
+            raise InputError(f"the plan's tokenizer cannot encode the texts: {error}") from error
         encoded = []
-        for text in self._tokenizer.encode_batch(list(texts)):
+        for text in tokenized:
             length = min(-(-max(len(text.ids), 1) // LENGTH_STEP) * LENGTH_STEP, self.longest)
             fill = length - len(text.ids)
             made = {

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tilewright.compiler.compilation import Inputs
+from tilewright.runtime.inputs import numbers_of
 from tilewright.runtime.plan import Calibration, InputRecord
 from tilewright.targets.errors import InputError, nearest
 
@@ -188,18 +188,12 @@ def split_samples(arrays: Mapping[str, Any], names: Sequence[str]) -> list[Input
     missing = [name for name in names if name not in arrays]
     if missing:
         raise InputError(f"calibration lacks the model's input {missing[0]!r}")
-    tensors = {name: _tensor(name, arrays[name]) for name in names}
+    tensors = {name: numbers_of(f"calibration input {name!r}", arrays[name]) for name in names}
     counts = {name: tensor.shape[0] if tensor.dim() else 0 for name, tensor in tensors.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         raise InputError(f"calibration inputs must have one number of samples, at least one; they have {counts}")
     count = next(iter(counts.values()))
     return [_unpadded({name: tensor[place : place + 1] for name, tensor in tensors.items()}) for place in range(count)]
-
-
-def _tensor(name: str, value: Any) -> Tensor:
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "fiub":
-        raise InputError(f"calibration input {name!r} holds {value.dtype}, not numbers")
-    return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
 def _unpadded(sample: Inputs) -> Inputs:

@@ -120,6 +120,11 @@ def test_texts_are_padded_by_their_own_length_alone(plan):
     assert batches(together, 8) == [[0], [1], [2]]
 
 
+def test_half_a_surrogate_pair_is_no_text(plan):
+    with pytest.raises(InputError, match="cannot encode the texts"):
+        TextEncoder(plan).encode(["\ud800"])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy as np
 import pytest
 import torch
 
@@ -179,3 +180,14 @@ def test_conductances_in_bfloat16_add_less_than_a_hundredth_to_the_variance_of_p
 def test_conductances_are_kept_in_known_types(small_plan):
     with pytest.raises(InputError, match="conductances are kept as 'int8'"):
         tilewright.Session(small_plan, conductances="int8")
+
+
+def test_arrays_may_have_any_byte_order_but_must_be_numbers(small_plan):
+    ids = np.array([[5, 6, 7]])
+    session = tilewright.Session(small_plan, ideal=True)
+    swapped = session(input_ids=ids.astype(">i8"))
+    for name, output in session(input_ids=ids).items():
+        assert torch.equal(output, swapped[name])
+    for wrong in (np.array([["a"]]), [[1, 2], [3]], np.array([[None]])):
+        with pytest.raises(InputError, match="input 'input_ids'"):
+            session(input_ids=wrong)

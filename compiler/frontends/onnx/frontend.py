@@ -31,6 +31,7 @@ from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.size_trials import MOST_KEPT
 from tilewright.compiler.frontends.tracing_errors import export_reason
+from tilewright.runtime.inputs import numbers_of
 from tilewright.runtime.plan import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -158,7 +159,10 @@ def _inputs(
     if example_inputs is not None:
         if not isinstance(example_inputs, Mapping):
             raise InputError("example_inputs of an ONNX model must be a mapping of arrays by input name")
-        given = {name: torch.as_tensor(value) for name, value in _by_plain_name(example_inputs, network).items()}
+        given = {
+            name: numbers_of(f"example input {name!r}", value)
+            for name, value in _by_plain_name(example_inputs, network).items()
+        }
     elif isinstance(samples, Mapping):
         given = split_samples(samples, [spec.name for spec in specs])[0]
     return onnx_inputs(specs, folder, _sizes_of(specs, given), times)
