@@ -133,3 +133,14 @@ def test_a_config_that_makes_no_model(tmp_path):
     path.write_text(json.dumps({"model_type": "llama", "hidden_size": 33, "architectures": ["LlamaModel"]}))
     with pytest.raises(InputError, match="not a model that transformers can read"):
         tilewright.compile(path, config_only=True)
+
+
+def test_a_channel_scale_without_numbers_is_not_looked_at(plan, tmp_path):
+    folder = plan.save(tmp_path / "plan")
+    content = json.loads((folder / "plan.json").read_text())
+    layer = content["layers"][0]
+    layer["has_channel_scale"] = True
+    scale = {"stored_as": "scale", "dtype": "float32", "shape": [layer["inputs"]]}
+    content["tensors"][f"on_tiles.{layer['name']}.channel_scale"] = scale
+    (folder / "plan.json").write_text(json.dumps(content))
+    assert tilewright.load(folder).document.layers[0].has_channel_scale
