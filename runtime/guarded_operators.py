@@ -20,10 +20,22 @@ Arguments = dict[str, Any]
 
 
 def check_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise ``InputError`` for arguments whose shapes an operator's kernel would read past."""
+    """Raise ``InputError`` for arguments whose shapes an operator's kernel would read past.
+
+    Of these operators, and of those that give what a mask is true for, every tensor must be one: torch, which takes
+    numbers for some, is not asked before.
+    """
     check = SHAPE_CHECKS.get(function)
+    if check is None and function not in TAKING_MASKS:
+        return
+    given = arguments_of(function, args, kwargs)
+    for argument in function._schema.arguments:
+        value = given[argument.name]
+        values = value if isinstance(value, list | tuple) and "Tensor" in str(argument.type) else [value]
+        if "Tensor" in str(argument.type) and any(not isinstance(one, Tensor | None) for one in values):
+            raise InputError(f"its {argument.name} is {type(value).__name__}, not a tensor")
     if check is not None:
-        check(arguments_of(function, args, kwargs))
+        check(given)
 
 
 def check_channels(x: Tensor, *parameters: Tensor | None) -> None:
@@ -65,6 +77,10 @@ SHAPE_CHECKS: dict[Any, Callable[[Arguments], None]] = {
     aten.avg_pool3d.default: _average_pool,
     aten.one_hot.default: _one_hot,
 }
+
+
+TAKING_MASKS = {aten.index.Tensor, aten.masked_select.default}
+"""Operators that give what a mask is true for."""
 
 
 def guard_values(graph: fx.Graph) -> None:

@@ -12,6 +12,7 @@ import tilewright
 from tests.conftest import padded_batch
 from tilewright.compiler.report import summarise
 from tilewright.runtime import shape_run
+from tilewright.runtime.guarded_operators import check_shapes
 from tilewright.runtime.operations import count_operations
 from tilewright.runtime.operator_arguments import Kind, parameters, read_arguments, result_kind
 from tilewright.runtime.operators import PYTHON
@@ -205,6 +206,21 @@ def test_what_would_end_the_process_or_fail_names_its_node(hostile, case):
             os._exit(0 if str(error).startswith(f"node 'y' ({KILLERS[case][-1]['target']}) cannot run") else 3)
         os._exit(4)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("operator", "args"),
+    [
+        (torch.ops.aten.masked_select.default, (5, torch.ones(2, dtype=torch.bool))),
+        (torch.ops.aten.index.Tensor, (torch.ones(2, 3), [None, 1])),
+        (torch.ops.aten.index.Tensor, (1, [torch.ones(2, dtype=torch.bool)])),
+        (torch.ops.aten._native_batch_norm_legit_no_training.default, (3, None, None, torch.ones(3), 3, *NORM[1:])),
+        (torch.ops.aten.native_group_norm.default, (3, None, None, 1, 4, 3, 2, 1e-5)),
+    ],
+)
+def test_numbers_are_not_taken_for_tensors(operator, args):
+    with pytest.raises(InputError, match="not a tensor"):
+        check_shapes(operator, args, {})
 
 
 def test_remainders_of_the_least_number_end_no_process():
