@@ -105,7 +105,10 @@ def test_every_section_is_there_or_not_needed(report, small_plan):
 
     always = {"summary", "layers", "network", "cost", "accuracy", "calibration", "decisions"}
     assert always | {"map", "sensitivity"} <= sections(report)
-    assert always | {"map"} <= sections(summarise(small_plan)) and "sensitivity" not in sections(summarise(small_plan))
+    unmeasured = summarise(
+        tilewright.Plan(small_plan.document, small_plan.tensors)
+    )  # other tests measure in its folder
+    assert always | {"map"} <= sections(unmeasured) and "sensitivity" not in sections(unmeasured)
     assert "map" not in sections(summarise(tilewright.compile(nn.ReLU(), example_inputs=torch.ones(2, 3))))
 
 
