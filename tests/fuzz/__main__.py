@@ -6,6 +6,7 @@ os.environ.update({"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "H
 os.environ.pop("FORCE_COLOR", None)  # a terminal's colours would be taken for a stranger's
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -88,6 +89,8 @@ def _one(kind, seed):
     verdict = run_one(kind, int(seed), folder)
     print(verdict.to_json(), f"\nthe mutant is in {folder}", flush=True)
     if verdict.fell:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         with caught_output():
             KINDS[kind].run(int(seed), folder)
     return 0

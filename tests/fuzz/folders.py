@@ -1,5 +1,6 @@
 """HuggingFace folders with changed configs, weights, tokenizers and modules, through compile."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -43,7 +44,9 @@ def run(seed, folder):
     model = folder / "model"
     shutil.copytree(bases.models()[base], model)
     for _ in range(choose.choice((1, 1, 1, 2))):
-        choose.choices(list(CHANGES), CHANGES.values())[0](model, choose)
+        change = choose.choices(list(CHANGES), CHANGES.values())[0]
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # of a file that one before damaged
+            change(model, choose)
     try:
         plan = tilewright.compile(model, config_only=choose.random() < CONFIG_ONLY)
         if not plan.has_weights:

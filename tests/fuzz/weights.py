@@ -81,10 +81,7 @@ def change_json(path, choose):
     if choose.random() < 0.3:
         path.write_bytes(trees.damage(path.read_bytes(), choose))
         return
-    try:
-        content = json.loads(path.read_text())
-    except ValueError:  # it was damaged before
-        return
+    content = json.loads(path.read_text())
     for _ in range(choose.choice((1, 1, 3))):
         trees.edit(content, choose)
     path.write_text(json.dumps(content), errors="surrogatepass")
