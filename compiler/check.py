@@ -42,7 +42,7 @@ def compare_with_original(plan: Plan, traced: Traced, original: Original) -> Non
 
 
 def _only_rounds(session: Session, inputs: Inputs, name: str, expected: Tensor, tolerance: float) -> bool:
-    """Whether rounding explains a difference: the original is as near to the plan in float64 as the plan itself is.
+    """True if rounding explains a difference: the original is as near to the plan in float64 as the plan itself is.
 
     The original cannot be run in float64, so its rounding is taken to be like the plan's own.
     """

@@ -71,13 +71,13 @@ class Traced:
     has_weights: bool = True
     """Whether tensors have numbers. Those of a model's config alone are on the meta device."""
     size_conditions: list[str] = field(default_factory=list)
-    """What tracing took for true of the sizes that may vary."""
+    """Conditions that tracing took for true of the sizes that may vary."""
     asked_later: Callable[[], list[str]] = list
-    """What passes took for true of them since."""
+    """Function that returns the conditions that passes took for true of sizes that may vary, since tracing."""
     trials: list[tuple[Inputs, list[Tensor]]] = field(default_factory=list)
     """Inputs of sizes at which nothing but a run told that the graph is the model, and the model's outputs."""
     unused_tensors: list[UnusedTensor] = field(default_factory=list)
-    """What the model's files hold beside its weights."""
+    """Tensors that the model's files hold beside its weights."""
     notes: list[str] = field(default_factory=list)
     """What the frontend changed on the way, for the plan."""
 

@@ -1,4 +1,4 @@
-"""The same graph in float64: what differs there is no rounding.
+"""Run a graph in float64: what differs there is no rounding.
 
 Long sums round: a convolution over half a million values differs from the product that it is by more than a pass may
 leave in float32, and by nothing that matters in float64.
@@ -53,7 +53,7 @@ class InDouble(fx.Interpreter):
 
 
 def _double(value: Any) -> Any:
-    """The same with its float32 tensors in float64."""
+    """Value, a tensor or a nest of them, with its float32 tensors in float64."""
     return pytree.tree_map(
         lambda part: part.double() if isinstance(part, Tensor) and part.dtype == torch.float32 else part, value
     )

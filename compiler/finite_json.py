@@ -28,5 +28,5 @@ def json_text(value: Any) -> str:
 
 
 def visible_json(text: str) -> str:
-    """The same JSON with the signs that cannot be seen as their numbers."""
+    """JSON text in which the signs that cannot be seen are written as their numbers."""
     return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -28,7 +28,7 @@ from tilewright.targets.errors import InputError
 TOLERANCE = 1e-5
 """Largest |difference| over largest |output| that a pass may leave on the ideal target (float32)."""
 LARGEST_ROUNDING = 1e-3
-"""The same where float64 finds no difference: beyond it a pass that only rounds badly is a bug as well."""
+"""Largest relative error (float32) that a pass may leave where float64 finds none: rounding by more is a bug."""
 
 AT_ONCE = 2**22
 """Numbers that are compared at once, in float64: outputs may be large."""
@@ -74,7 +74,7 @@ def run_passes(compilation: Compilation, passes: Sequence[tuple[str, Pass]], on_
 
 
 class Comparison:
-    """Of the graph, pass after pass, with the model."""
+    """Comparison of the graph with the model, pass after pass."""
 
     def __init__(self, compilation: Compilation) -> None:
         """Before the first pass."""
@@ -84,7 +84,7 @@ class Comparison:
         self._exact: list[Sequence[Tensor]] | None = None
 
     def holds(self) -> bool:
-        """Whether the graph still computes the model, but for rounding. ``error`` is the difference, in float32."""
+        """True if the graph still computes the model, but for rounding. ``error`` is the difference, in float32."""
         state, before = GraphState.of(self.compilation), self._checked
         if self._compared and state == before:
             return True
@@ -94,7 +94,7 @@ class Comparison:
         return self.error <= TOLERANCE or (self.error <= LARGEST_ROUNDING and self._only_rounds(before))
 
     def _only_rounds(self, before: GraphState | None) -> bool:
-        """Whether in float64 the graph computes what it did before the first pass that was in question."""
+        """True if in float64 the graph computes what it did before the first pass that was in question."""
         examples = self.compilation.traced.examples
         if self._exact is None:
             assert before is not None
@@ -116,7 +116,7 @@ class GraphState:
     """Where the tensors lie, of get_attr nodes and of layers."""
     graph: fx.Graph = field(compare=False)
     parts: dict[str, Tensor | nn.Module] = field(compare=False)
-    """The same tensors, and modules of them, by the graph's paths: held so that nothing else comes to lie there."""
+    """Tensors of the graph, and modules of them, by its paths: held so that nothing else comes to lie where they do."""
 
     @classmethod
     def of(cls, compilation: Compilation) -> GraphState:

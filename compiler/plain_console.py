@@ -1,4 +1,4 @@
-"""Where words are printed that a stranger may have written: they stay words, whatever is in them."""
+"""Console and tables for words that a stranger may have written: they stay words, whatever is in them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def unsupported_operator(name: str, description: str, where: str, allowed: Itera
 
 
 def unsupported_aten(name: str, where: str) -> InputError:
-    """The same for one of torch's, such as aten.histc.default."""
+    """Error for an operator of torch that is not supported, such as aten.histc.default."""
     word = name.split(".")[1] if name.startswith("aten.") else name
     way_out = "compile the part of the model without it"
     if word in IN_TRAINING:
@@ -47,7 +47,7 @@ def _documentation(word: str) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Of a documentation, without the signature that it may start with and without markup."""
+    """First sentence of a documentation, without the signature that it may start with and without markup."""
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip())]
     prose = next(
         (part for part in paragraphs if part and not re.match(r"[\w.]+\(.*\)\s*->|[\w.]+\([^)]*\)$", part)), ""

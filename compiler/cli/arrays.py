@@ -25,7 +25,7 @@ _DAMAGED = (
     ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, zipfile.BadZipFile,
     zlib.error, struct.error,
 )  # fmt: skip
-"""What numpy and zipfile raise for files that are not what they say."""
+"""Exceptions that numpy and zipfile raise for files that are not what they say."""
 
 
 def read_arrays(path: Path, what: str = FILE) -> dict[str, np.ndarray[Any, Any]]:

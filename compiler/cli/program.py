@@ -1,4 +1,4 @@
-"""How the program starts and ends: signals, exit codes, one line for what went wrong.
+"""Start and end of the program: signals, exit codes, one line for what went wrong.
 
 Nothing large is imported here: an interrupt while the commands are loaded is one like every other.
 """

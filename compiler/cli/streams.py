@@ -8,7 +8,7 @@ import os
 import sys
 
 ESCAPED = "tilewright-escaped"
-"""How letters are written that an encoding lacks: as JSON escapes them, so that JSON stays JSON."""
+"""Name of the error handler that writes letters an encoding lacks as JSON escapes them, so that JSON stays JSON."""
 
 
 def open_streams() -> None:

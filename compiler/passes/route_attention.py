@@ -18,7 +18,7 @@ from tilewright.targets.spec import bits_of
 
 aten = torch.ops.aten
 PRODUCTS = {aten.matmul.default, aten.bmm.default, aten.mm.default, aten.mv.default, aten.dot.default}
-"""What multiplies two tensors; ``write_as_linear`` has taken apart those that also add."""
+"""Operators that multiply two tensors; ``write_as_linear`` has taken apart those that also add."""
 SOFTMAX = {aten.softmax.int, aten._softmax.default, aten._safe_softmax.default}
 PASSING = {
     aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar, aten.add.Tensor, aten.sub.Tensor,

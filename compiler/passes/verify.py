@@ -71,7 +71,7 @@ def without_noise(target: AnalogTarget) -> AnalogTarget:
 
 
 def _only_rounds(compilation: Compilation, layer: LayerRecord, ideal: AnalogTarget, error: float) -> bool:
-    """Whether the layer is its matrix in float64: the sums of very long layers round by more than is allowed."""
+    """True if the layer is its matrix in float64: the sums of very long layers round by more than is allowed."""
     exact = _error_on_tiles(compilation, layer, ideal, torch.float64) if error <= LARGEST_ROUNDING else error
     return exact <= double_precision.TOLERANCE
 

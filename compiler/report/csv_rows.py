@@ -20,7 +20,7 @@ OF_PLAN = (
 """Columns of a plan's row: always all of them in this order, so that files of several runs can be joined."""
 
 FORMULAS = ("=", "+", "-", "@")
-"""What a cell begins with that a spreadsheet takes for more than words."""
+"""Signs at the start of a cell that make a spreadsheet take it for more than words."""
 
 
 def layers_csv(report: Report) -> str:

@@ -73,7 +73,7 @@ class AssignmentLine:
     minimise: str
     budgets: dict[str, float]
     units: dict[str, str]
-    """Of budgets and predictions, by name."""
+    """Units of budgets and predictions, by name."""
     predicted: dict[str, float]
     measured: dict[str, float]
     compared: dict[str, dict[str, float]]
@@ -166,7 +166,7 @@ class Report:
     sizes: dict[str, tuple[int, int | None]]
     """Least and largest of each size that may vary; None where nothing limits it."""
     size_conditions: list[str] | None
-    """What sizes must satisfy beside; None where it is not known."""
+    """Conditions that sizes must satisfy beside their limits; None where they are not known."""
     cost: CostLine | None
     assignment: AssignmentLine | None
     evaluations: list[dict[str, Any]]

@@ -136,7 +136,7 @@ def _finite(error: float | None) -> float:
 def _rows_without_overlap(places: Sequence[float], width: float) -> list[int]:
     """Row for each label of that width, centred at these places, so that none lies on another."""
     ends: list[float] = []
-    """Where each row is taken up to."""
+    """Right end of what is taken of each row."""
     rows = []
     for place in places:
         row = next((row for row, end in enumerate(ends) if place - width / 2 >= end), len(ends))
