@@ -58,12 +58,12 @@ def _is_statistic(name: str) -> bool:
 
 
 def unused_tensors(report: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[UnusedTensor]:
-    """What the files hold that no part of the model is made of, with its shape."""
+    """Tensors in the files that no part of the model is made of, with their shapes."""
     return [UnusedTensor(name=name, shape=_shape(name, weights)) for name in sorted(report["unexpected_keys"])]
 
 
 def _shape(name: str, weights: Mapping[str, Tensor]) -> list[int]:
-    """Of a tensor that transformers may have called by a longer or shorter name than its file."""
+    """Shape of a tensor that transformers may have called by a longer or shorter name than its file."""
     alike = (own for own in weights if own.endswith(f".{name}") or name.endswith(f".{own}"))
     own = name if name in weights else next(alike, None)
     return list(weights[own].shape) if own is not None else []

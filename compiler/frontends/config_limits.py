@@ -23,11 +23,11 @@ COUNTS = re.compile(r"(layer|depth|block|stage|expert|label|level|head|group)s?(
 SIZES = re.compile(r"size|length|dim|token|position|_id$")
 """Words of keys that count things, and of those that are sizes all the same."""
 MOST_MODULES = 2**15
-"""Of a model: Llama-3.1-405B has 1,900."""
+"""Largest number of modules of a model: Llama-3.1-405B has 1,900."""
 LARGEST_SIZE = 2**25
-"""Of one dimension of a parameter: the longest table of positions has 10 million rows."""
+"""Largest size of one dimension of a parameter: the longest table of positions has 10 million rows."""
 MOST_PARAMETERS = 2**44
-"""Of a model without weights: forty times Llama-3.1-405B."""
+"""Largest number of parameters of a model without weights: forty times those of Llama-3.1-405B."""
 MOST_IN_BUFFERS = 2**30
 
 

@@ -25,7 +25,7 @@ def check_finite(module: nn.Module) -> None:
 
 
 def check_tensors(tensors: Iterable[tuple[str, Tensor]], *, infinity_allowed: bool) -> None:
-    """The same for tensors by their names, one after another: they may be more than memory holds."""
+    """Raise ``InputError`` for the first tensor that is not finite, one by one: they may be more than memory holds."""
     for name, tensor in tensors:
         if is_finite(tensor):
             continue
@@ -42,7 +42,7 @@ def check_tensors(tensors: Iterable[tuple[str, Tensor]], *, infinity_allowed: bo
 
 @torch.inference_mode()
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite. A sum is enough where it is: nothing brings NaN or infinity back."""
+    """True if all values of a tensor are finite. A finite sum is enough: nothing brings NaN or infinity back."""
     if tensor.is_meta or not tensor.is_floating_point():
         return True
     used(tensor)

@@ -1,4 +1,4 @@
-"""How a module's forward takes its inputs: by place, as many as come, or by name."""
+"""Calls of a module's forward, which takes its inputs by place, as many as come, or by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ForwardCall:
 
 
 def forward_call(module: nn.Module, example_inputs: ExampleInputs) -> tuple[ForwardCall, Inputs]:
-    """How a module is called with such inputs, and these by plain names, in order.
+    """Call of a module with such inputs, and the inputs by plain names, in order.
 
     Raises ``InputError`` if they are not tensors that it takes.
     """

@@ -130,7 +130,7 @@ class LoadedModel:
 
     model: Any
     unused_tensors: list[UnusedTensor]
-    """In the files, and in no part of the model."""
+    """Tensors in the files that are in no part of the model."""
     notes: list[str]
 
 
@@ -246,7 +246,7 @@ def _classes_of_family(transformers: Any, config: Any) -> list[str]:
 
 
 def _is_model(transformers: Any, found: Any) -> bool:
-    """Whether it is a class of models: a config may name anything."""
+    """True if what was found is a class of models: a config may name anything."""
     return isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
 
 

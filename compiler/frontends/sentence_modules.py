@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder puts behind its transformer: pooling, dense layers, norms.
+"""Modules that a sentence-transformers folder puts behind its transformer: pooling, dense layers, norms.
 
 A plain mean or first token stays outside the plan, in the evaluation. Anything else is part of the network: the modules
 are hung onto the transformer, whose outputs then hold ``sentence_embedding`` too, and its parameters keep their names.
@@ -26,7 +26,7 @@ PACKAGE = "sentence_transformers."
 LARGEST_FILE = 2**20
 """Bytes of a module's config, and of the list of modules."""
 LARGEST_SIZE = 2**16
-"""Of a dense layer's sides."""
+"""Largest side of a dense layer, and largest width of a norm."""
 FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -96,7 +96,7 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "weightedmean": _later_weigh_more,
     "lasttoken": _last,
 }
-"""As the library defines them. tokens: [batch, sequence, width], mask: [batch, sequence, 1] -> [batch, width]."""
+"""Poolings as in the library. tokens: [batch, sequence, width], mask: [batch, sequence, 1] -> [batch, width]."""
 
 
 class Dense(nn.Module):
@@ -149,9 +149,9 @@ class SentenceModules:
     """The modules behind the transformer, in order, by the names of their folders."""
 
     pooling: Literal["mean", "cls"] | None = None
-    """How one vector is made of the tokens, where no more is done than the plan's user can do."""
+    """Pooling of the tokens to one vector, where no more is done than the plan's user can do."""
     modules: dict[str, nn.Module] | None = None
-    """What is part of the network; None where nothing is."""
+    """Modules that are part of the network; None where none is."""
 
     def attach(self, model: nn.Module) -> None:
         """Let the model's outputs hold ``sentence_embedding``."""
@@ -177,7 +177,7 @@ class SentenceModules:
 
 
 def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:
-    """What comes behind the transformer in a folder. Raises ``InputError`` for a module that is not known.
+    """Modules behind the transformer in a folder. Raises ``InputError`` for a module that is not known.
 
     with_weights: whether parameters are read; else they are made on the default device.
     """

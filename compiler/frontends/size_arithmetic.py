@@ -29,7 +29,7 @@ class NotWrittenError(Exception):
 
 
 def always_true(condition: sympy.Basic, ranges: Ranges) -> bool:
-    """Whether a condition follows from the limits of the sizes in it, as far as interval arithmetic shows."""
+    """True if a condition follows from the limits of the sizes in it, as far as interval arithmetic shows."""
     try:
         return bool(condition == sympy.true or bound_sympy(condition, dict(ranges)).lower == sympy.true)
     except Exception:  # torch's interval arithmetic does not know every function
@@ -102,7 +102,7 @@ def _as_remainder(difference: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr] | Non
 
 
 def _is_remainder(number: sympy.Expr) -> bool:
-    """Whether it is e - k * (e // k)."""
+    """True if a number is e - k * (e // k)."""
     quotients = [part for part in number.atoms(torch_functions.FloorDiv) if number.coeff(part) == -part.args[1]]
     return any(sympy.expand(number - (part.args[0] - part * part.args[1])) == 0 for part in quotients)
 

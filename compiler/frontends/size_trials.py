@@ -25,10 +25,10 @@ TOLERANCE = 1e-4
 MOST_TRIALS = 8
 """Runs that settle what torch asked, beside one for each dimension of size one."""
 LARGEST_GROWTH = 4
-"""How many times larger than the example inputs may be that are tried; small ones may have ``SMALL`` elements."""
+"""Largest ratio of the elements of inputs that are tried to the example's; small ones may have ``SMALL`` elements."""
 SMALL = 2**16
 MOST_LETTERS = 1024
-"""What a condition that cannot be written counts as."""
+"""Letters counted for a condition that cannot be written."""
 MOST_KEPT = 2**25
 """Numbers of the model's outputs that are kept, to compare with what passes make of the graph."""
 LARGE_SIZES = tuple(2**power + change for power in range(5, 21) for change in (-1, 0, 1))
@@ -55,7 +55,7 @@ class SizeTrials:
 
     @torch.inference_mode()
     def agree_at(self, sizes: Sizes) -> bool:
-        """Whether graph and model give the same at these sizes; not, where either refuses them."""
+        """True if graph and model give the same at these sizes; False where either refuses them."""
         inputs = self._inputs(sizes)
         try:
             expected = self.model(inputs)
@@ -69,7 +69,7 @@ class SizeTrials:
 
     @torch.inference_mode()
     def gives(self, inputs: Inputs, expected: Outputs) -> bool:
-        """Whether the graph gives these outputs."""
+        """True if the graph gives these outputs, but for rounding."""
         try:
             outputs = Touching(self.graph).run(*(value.clone() for value in inputs.values()))
         except Exception:  # a graph that was traced at other sizes may fail in any way
@@ -87,7 +87,7 @@ class SizeTrials:
         return made
 
     def are_small(self, sizes: Sizes) -> bool:
-        """Whether inputs of these sizes are quickly run."""
+        """True if inputs of these sizes are quickly run."""
         made = sum(
             math.prod(sizes[size] if isinstance(size, str) else size for size in record.shape)
             for record in self.records
@@ -103,7 +103,7 @@ class SettledSizes:
     kept: list[Assumption]
 
     def take(self, sizes: Sizes, *, by_model: bool | None = None) -> bool:
-        """Whether these are among them. by_model: look only at what the model asked, or at what torch asked."""
+        """True if these sizes are allowed. by_model: look only at what the model asked, or at what torch asked."""
         return all(
             limits.minimum <= sizes[name] <= (limits.maximum or sizes[name]) for name, limits in self.limits.items()
         ) and all(one.holds(sizes) for one in self.kept if by_model is None or one.by_model is by_model)
@@ -118,7 +118,7 @@ def settle(traced: TracedSizes, trials: SizeTrials, known: Sequence[tuple[Sizes,
 
 
 def untried(traced: TracedSizes) -> SettledSizes:
-    """What is known where nothing can be run: all assumptions are kept, and sizes of one taken for any other."""
+    """Settled sizes where nothing can be run: all assumptions are kept, and sizes of one taken for any other."""
     ones = {name: one.model_copy(update={"minimum": 1}) for name, one in traced.limits.items() if one.minimum == 2}
     return SettledSizes(traced.limits | ones, list(traced.assumptions))
 
@@ -170,7 +170,7 @@ def _try_what_torch_asked(
 def _telling_tries(
     open_: list[Assumption], tries: list[tuple[Sizes, list[Assumption]]], trials: SizeTrials
 ) -> list[tuple[Sizes, list[Assumption]]]:
-    """Where all but nothing is true, and for each assumption where little else than it is not."""
+    """Tries that tell most: where almost nothing is true, and for each assumption where little else is false."""
     runnable = [one for one in tries if trials.are_small(one[0])]
     chosen = sorted(runnable, key=lambda one: -len(one[1]))[:1]
     for asked in open_:
@@ -182,7 +182,7 @@ def _telling_tries(
 
 
 def _shortest(needed: list[Assumption], tries: list[list[Assumption]]) -> list[Assumption]:
-    """Of what torch asked, the shortest that are broken wherever any of it is: it asks one thing many times."""
+    """Shortest assumptions of torch that are broken wherever any of them is: torch asks one thing many times."""
     kept: list[Assumption] = []
     for one in sorted(needed, key=lambda one: len(one.condition.text) if one.condition is not None else MOST_LETTERS):
         if not all(any(other in broken for other in kept) for broken in tries if one in broken):

@@ -78,7 +78,7 @@ def tensors_of(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:
-    """What torch.save wrote: a mapping of names to tensors, and nothing that would have to be run to be read."""
+    """Tensors by name that torch.save wrote, with nothing among them that would have to be run to be read."""
     content: Any = None
     try:
         is_mapped = zipfile.is_zipfile(path)
@@ -99,11 +99,11 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
 
 
 def _is_stored_plainly(path: Path) -> bool:
-    """Whether nothing in a zip file is larger than the file: torch does not compress."""
+    """True if all that a zip file holds is no larger than the file: torch does not compress."""
     with zipfile.ZipFile(path) as archive:
         return sum(entry.file_size for entry in archive.infolist()) <= path.stat().st_size
 
 
 def _is_whole(tensor: Tensor) -> bool:
-    """Whether each number has a place of its own: a view of one number may claim any shape."""
+    """True if each number of a tensor has a place of its own: a view of one number may claim any shape."""
     return tensor.layout == torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()

@@ -1,4 +1,4 @@
-"""What tracing took for true of the sizes that may vary: their limits, and the branches that it followed.
+"""Assumptions of tracing about the sizes that may vary: their limits, and the branches that it followed.
 
 torch.export runs the model at one set of sizes. Where the model, or torch itself, asks something of a size, the answer
 at these sizes decides which branch is in the graph, and the question is noted as a guard.
@@ -30,7 +30,7 @@ TORCH = Path(torch.__file__).parent
 ASKED_BY_MODELS = TORCH / "nn"
 """Layers and functions of torch that branch on sizes as models do."""
 CALLED = ASKED_BY_MODELS / "modules" / "module.py"
-"""What calls layers, and asks nothing itself: it stands for kernels in C++ that ask while a graph is traced again."""
+"""File that calls layers and asks nothing itself: stands for kernels in C++ that ask while a graph is traced again."""
 LARGEST_SIZE = 2**31
 
 
@@ -40,13 +40,13 @@ class Assumption:
 
     expression: sympy.Basic
     by_model: bool
-    """Whether the model's own code asked. What torch asks of its own is mostly of no consequence to the graph: whether
+    """True if the model's own code asked. What torch asks of its own is mostly of no consequence to the graph: whether
     a tensor's strides are those of a contiguous one, whether a size is 1."""
     condition: Condition | None
-    """As a plan can say it; None if it cannot."""
+    """Condition of a plan that says what the expression does; None if a plan cannot say it."""
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether it is true at these sizes."""
+        """True if the assumption holds at these sizes."""
         if self.condition is not None:
             return self.condition.holds(sizes)
         values = {symbol: sympy.Integer(sizes[str(symbol)]) for symbol in self.expression.free_symbols}
@@ -132,7 +132,7 @@ class TracedSizes:
         return self._assumption(expression, True)
 
     def conditions(self, kept: list[Assumption], limits: Mapping[str, DimensionRecord]) -> list[str]:
-        """What a plan says of its sizes beside their limits, the shortest first.
+        """Conditions that a plan sets on its sizes beside their limits, the shortest first.
 
         The sizes in what a plan cannot say are fixed to what they were while tracing: never wrong, and seldom.
         """
@@ -179,7 +179,7 @@ class TracedSizes:
         return known
 
     def _relations(self) -> Iterable[sympy.Basic]:
-        """What sizes that are sums of others are: the second dimension is twice the first, say."""
+        """Equations for sizes that are sums of others: the second dimension is twice the first, say."""
         for text, node in self._nodes.items():
             symbol = self._symbols[self._names[text]]
             relation = sympy.Eq(node.expr, symbol)
@@ -200,7 +200,7 @@ def _limits(found: ValueRanges[Any]) -> DimensionRecord:
 
 
 def _is_by_model(where: Any) -> bool:
-    """Whether a guard was asked for by the model's code, or by what might be."""
+    """True if a guard was asked for by the model's code, or by code that might be the model's."""
     path = Path(getattr(where, "filename", ""))
     return not path.is_relative_to(TORCH) or (path.is_relative_to(ASKED_BY_MODELS) and path != CALLED)
 

@@ -48,7 +48,7 @@ def _constant_node(node: NodeProto) -> TensorProto:
 
 
 def read_names(graph: GraphProto) -> set[str]:
-    """What any node reads, those in branches too, and what the graph gives."""
+    """Names that any node reads, in branches too, and names of the graph's outputs."""
     found = {value.name for value in graph.output}
     for node in graph.node:
         found.update(node.input)

@@ -38,10 +38,10 @@ from tilewright.targets.errors import InputError
 LARGEST_TENSOR = 2**30
 """Elements that a tensor inside the network may have while the examples run."""
 LARGER = (1, 2, 4, 8)
-"""How many times the usual sizes are tried where the model leaves sizes open and refuses those."""
+"""Multiples of the usual sizes, tried in turn until the model takes one, where it leaves sizes open."""
 LONGEST_REASON = 400
 ALWAYS_ALLOWED = 2**26
-"""The same of a network that has few inputs and weights."""
+"""Elements that a tensor inside the network may have even where inputs and weights are few."""
 MOST_ELEMENTS = 2**32
 """Elements of all tensors together."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -122,7 +122,7 @@ def _workable(network: OnnxNetwork, inputs: Callable[[int], ModelInputs]) -> Mod
 
 
 def _takes_shapes(network: OnnxNetwork, wanted: ModelInputs) -> bool:
-    """Whether the network runs on inputs of these shapes, tried without numbers."""
+    """True if the network runs on inputs of these shapes, tried without numbers."""
     try:
         example = wanted.example(wanted.example_sizes[0], padded=False)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), quiet_tracing():

@@ -53,7 +53,7 @@ def with_joint_sizes(specs: list[InputSpec]) -> list[InputSpec]:
 
 
 def onnx_inputs(specs: list[InputSpec], folder: Path | None, sizes: dict[str, int], times: int = 1) -> ModelInputs:
-    """How to make inputs.
+    """Inputs that an ONNX model takes, and the means to make them.
 
     sizes: of dimensions that the user's own samples have, by their names in ``specs``. times: how many times the usual
     size the others are, but for the batch.

@@ -12,7 +12,7 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
 
 MOST_NODES = 2**16
-"""Of a model once its functions are written out: exports of large language models have 20,000."""
+"""Largest number of nodes of a model, its functions written out: exports of large language models have 20,000."""
 LONGEST_NAME = 1024
 DEEPEST = 32
 """Graphs in graphs, or calls of functions by functions."""
@@ -111,7 +111,7 @@ def _check_data(tensor: TensorProto, folder: Path | None, label: str, *, may_be_
 
 
 class _Counter:
-    """How many nodes there are once functions are written out: a function that calls another twice doubles them."""
+    """Counter of nodes once functions are written out: a function that calls another twice doubles them."""
 
     def __init__(self, model: ModelProto, label: str) -> None:
         self._functions = {(function.domain, function.name): function for function in model.functions}
@@ -120,7 +120,7 @@ class _Counter:
         self._label = label
 
     def count(self, nodes: Iterable[NodeProto]) -> int:
-        """Of these nodes."""
+        """Number of nodes that these make once functions are written out."""
         return sum(map(self._of_node, nodes))
 
     def _of_node(self, node: NodeProto) -> int:

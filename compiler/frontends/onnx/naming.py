@@ -34,7 +34,7 @@ RESERVED = {*dir(fx.GraphModule), "training"}
 
 LONGEST_SCOPES = 2**14
 MOST_WORDS, LONGEST_PATH = 32, 320
-"""Of a path, counted from its end: modules are as deep, and a plan may hold only so long names."""
+"""Words and letters kept of a path, its last ones: modules are as deep, and a plan may hold only so long names."""
 
 
 def without_endings(name: str) -> str:

@@ -182,7 +182,7 @@ def _branch(
 
 
 def _is_mask(tensor: Tensor) -> bool:
-    """Whether it is zeros, ones and infinities alone."""
+    """True if a tensor holds zeros, ones and infinities alone."""
     return bool(((tensor == 0) | (tensor == 1) | tensor.isinf()).all())
 
 

@@ -92,7 +92,7 @@ def runtime_name() -> str:
 
 @cache
 def products_saturate() -> bool:
-    """Whether onnxruntime's products of uint8 and int8 numbers are wrong on this processor; False without onnxruntime.
+    """True if onnxruntime's products of uint8 and int8 numbers are wrong on this processor; False without onnxruntime.
 
     Without VNNI it adds pairs of products in 16 bits, which hold half of the largest pair.
     """

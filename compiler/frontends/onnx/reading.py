@@ -35,7 +35,7 @@ class OnnxSource:
     notes: list[str]
     was_quantised: bool = False
     unused_tensors: list[UnusedTensor] = field(default_factory=list)
-    """What nothing in the model reads."""
+    """Tensors that nothing in the model reads."""
 
     def dequantise(self) -> None:
         """Replace the model by one in full precision, and note it."""

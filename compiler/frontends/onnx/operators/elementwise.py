@@ -86,7 +86,7 @@ def mod(call: Call) -> Value:
 
 
 def _may_overflow(call: Call) -> bool:
-    """Whether the lowest whole number may be divided by -1, which ends the process."""
+    """True if the lowest whole number may be divided by -1, which ends the process."""
     divisor = call.known[1]
     return divisor is None or divisor.dtype == object or bool((divisor == -1).any())
 

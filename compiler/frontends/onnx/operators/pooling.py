@@ -71,7 +71,7 @@ def average_pool(call: Call) -> Value:
 
 
 def _fits(begin: list[Any], end: list[Any], kernel: list[int]) -> bool:
-    """Whether torch's pooling itself can pad so: alike on both sides, by at most half of the window."""
+    """True if torch's pooling itself can do this padding: alike on both sides, by at most half of the window."""
     return are_alike(begin, end) and all(2 * side <= size for side, size in zip(begin, kernel, strict=True))
 
 

@@ -110,14 +110,14 @@ def around(begin: list[Any], end: list[Any]) -> list[Any]:
 
 
 def are_alike(begin: list[Any], end: list[Any]) -> bool:
-    """Whether as much is padded before as after, at all sizes of the input."""
+    """True if as much is padded before as after, at all sizes of the input."""
     return not any(map(is_symbolic, [*begin, *end])) and begin == end
 
 
 def sides(
     call: Call, x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]
 ) -> tuple[list[Any], list[Any]]:
-    """How much is padded before and after each spatial dimension: sums of its size, where that may vary."""
+    """Padding before and after each spatial dimension: sums of its size, where that may vary."""
     dimensions = len(kernel)
     automatic = call.attribute("auto_pad", "NOTSET")
     if automatic == "VALID":
