@@ -18,10 +18,10 @@ ANY_SIZE = DimensionRecord(minimum=1, maximum=None)
 
 @dataclass(frozen=True)
 class AllowedSizes:
-    """What the sizes that may vary must satisfy. In plans of older versions conditions are not known and not asked."""
+    """Limits and conditions of sizes that may vary. In plans of older versions conditions are unknown and not asked."""
 
     limits: Mapping[str, DimensionRecord]
-    """Of every dimension, in the order of the inputs."""
+    """Limits of every dimension, in the order of the inputs."""
     conditions: list[Condition]
 
     @classmethod
@@ -37,15 +37,15 @@ class AllowedSizes:
         return cls(limits, [read_condition(text) for text in conditions])
 
     def take(self, sizes: Mapping[str, int]) -> bool:
-        """Whether all is satisfied."""
+        """True if all sizes are within their limits and all conditions are true."""
         return all(self.is_within(name, size) for name, size in sizes.items()) and self.satisfy(sizes)
 
     def satisfy(self, sizes: Mapping[str, int]) -> bool:
-        """Whether the conditions are true."""
+        """True if all conditions are true at these sizes."""
         return all(condition.holds(sizes) for condition in self.conditions)
 
     def is_within(self, name: str, size: int) -> bool:
-        """Whether one size is within its limits."""
+        """True if one size is within its limits."""
         limits = self.limits[name]
         return limits.minimum <= size <= (limits.maximum or size)
 

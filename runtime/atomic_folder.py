@@ -31,14 +31,14 @@ LARGEST_MARKER = 2**30  # bytes of JSON
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What a folder of tilewright is known by."""
+    """A kind of folder that tilewright writes, and what it is known by."""
 
     called: str
-    """For sentences: a plan."""
+    """Name of the kind in sentences: a plan."""
     marker: str
     """A JSON file at its top."""
     keys: frozenset[str]
-    """What the JSON object in it has, at least."""
+    """Keys that the JSON object in the marker has, at least."""
     files: Callable[[dict[str, Any]], set[str]]
     """The files that are tilewright's besides the marker, by the marker's content; paths with slashes."""
 

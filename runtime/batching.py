@@ -21,7 +21,7 @@ def run_in_batches(session: Session, inputs: Mapping[str, Tensor], batch_size: i
 
 
 def find_nonfinite(session: Session, inputs: Mapping[str, Tensor], batch_size: int) -> NonfiniteOrigin | None:
-    """Where the first NaN or infinity of ``run_in_batches`` arises, see ``Session.find_nonfinite``."""
+    """Origin of the first NaN or infinity of ``run_in_batches``, see ``Session.find_nonfinite``."""
     found = (session.find_nonfinite(batch, samples=samples) for batch, samples in _batches(session, inputs, batch_size))
     return next((origin for origin in found if origin is not None), None)
 

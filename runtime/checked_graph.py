@@ -45,7 +45,7 @@ class CheckedGraph:
         return decode_graph(self.plan.document.graph, set(self.modules), set(self.plan.tensors))
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """What the graph gives. Raises ``InputError`` where it cannot run on these inputs."""
+        """Results of the graph. Raises ``InputError`` where it cannot run on these inputs."""
         sizes = tuple(x.shape for x in inputs)
         if sizes not in self.plan.sizes_run:
             self.plan.sizes_run[sizes] = self._says_how_much(inputs)
@@ -60,7 +60,7 @@ class CheckedGraph:
 
     @torch.inference_mode()
     def _says_how_much(self, inputs: Sequence[Tensor]) -> bool:
-        """Whether shapes alone say what a run holds, which is then not too much."""
+        """True if shapes alone say what a run holds, which is then not too much."""
         runner = shape_run(self.plan, ShapeRun, memory_limit(self.plan, inputs))
         try:
             runner.run(*(torch.empty_like(x, device=META) for x in inputs))

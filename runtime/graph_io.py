@@ -103,7 +103,7 @@ def decode_graph(nodes: list[NodeRecord], module_names: set[str], tensor_names: 
 def _decode_node(
     record: NodeRecord, made: Made, module_names: set[str], tensor_names: set[str]
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any], Kind]:
-    """What it calls, with what, and what it gives."""
+    """Target, arguments, arguments by name and kind of result of a node."""
     where = f"node {record.name!r} ({record.target})"
     if record.op == "call_function":
         function = allowed_function(record.target)

@@ -1,4 +1,4 @@
-"""What torch's kernels do not check for themselves, and a stranger's plan could end the process with.
+"""Guards for what torch's kernels do not check for themselves, and a stranger's plan could end the process with.
 
 Shapes are checked when a graph is run on shapes, values when it runs in earnest: of those only the divisors of whole
 numbers, where the processor itself stops at the least number divided by -1.

@@ -85,7 +85,7 @@ def _seconds(call: Callable[[], object], times: int = 5) -> float:
 
 
 def _int8_is_exact() -> bool:
-    """Whether this processor's int8 product keeps extreme sums."""
+    """True if this processor's int8 product keeps extreme sums."""
     vectors = torch.full((4, 512), 127, dtype=torch.int8)
     vectors[1::2] = -127
     matrix = torch.full((16, 512), 127, dtype=torch.int8)

@@ -46,13 +46,13 @@ def _identity(one: dict[str, Any]) -> str:
 
 
 def _shown(one: dict[str, Any]) -> dict[str, Any]:
-    """What reports show of it, without what else a stranger may have put there."""
+    """The part of an evaluation that reports show, without what else a stranger may have put there."""
     points = [{key: point.get(key) for key in POINT} for point in one["points"]]
     return {**{key: one[key] for key in ("metric", *SETTINGS, "digital")}, "points": points}
 
 
 def _is_evaluation(one: Any) -> bool:
-    """Whether it has what reports show: the file is of a stranger as the plan is."""
+    """True if an entry has what reports show: the file is of a stranger as the plan is."""
     if not isinstance(one, dict) or not all(isinstance(one.get(key), str) for key in ("plan", "task", "metric")):
         return False
     if not isinstance(one.get("drift_compensation"), bool):

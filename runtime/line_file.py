@@ -57,7 +57,7 @@ def entries(path: Path | None, largest: int = LARGEST_FILE) -> Iterator[Any]:
 
 
 def parsed(line: bytes) -> Any:
-    """What a line says.
+    """Content of a line, read as JSON.
 
     Raises ``TornLineError`` if it was not written to its end, ``ValueError`` or ``RecursionError`` if it is not ours.
     """
@@ -73,7 +73,7 @@ def parsed(line: bytes) -> Any:
 
 
 def can_add(path: Path) -> bool:
-    """Whether lines can be added to a file, or to a new one, that a stranger may have put there."""
+    """True if lines can be added to a file, or to a new one, that a stranger may have put there."""
     if path.is_symlink():  # it may lead to any file of the user's
         return False
     try:

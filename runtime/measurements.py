@@ -76,7 +76,7 @@ class MeasurementLog:
 
 
 def place_beside(plan: Plan, file: str) -> Path | None:
-    """Where measurements of a plan are kept: in its folder; None if it has none, or none that can be added to there."""
+    """Path of measurements in a plan's folder; None if it has no folder, or none that can be added to there."""
     folder = plan.folder
     if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK) or not can_add(folder / file):
         return None
@@ -99,7 +99,7 @@ def add_measurements(source: Path | None, destination: Path) -> None:
 
 
 def is_measured(value: Any) -> bool:
-    """Whether it is a number that a measurement may give: of at most 64 bits; NaN is one."""
+    """True if a value is a number that a measurement may give: of at most 64 bits; NaN is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, float) or abs(value) < 2**63

@@ -1,4 +1,4 @@
-"""How much memory there is for what a user or a stranger's file asks for, before it is taken."""
+"""Memory that is left for what a user or a stranger's file asks for, looked up before it is taken."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def all_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinite: one sum tells, and where that overflows each value is asked."""
+    """True if no value is NaN or infinite: one sum tells, and where that overflows each value is asked."""
     return math.isfinite(float(values.sum())) or bool(values.isfinite().all())
 
 

@@ -1,4 +1,4 @@
-"""Where the first NaN or infinity of a run arose, of those that reach its outputs."""
+"""Origin of the first NaN or infinity of a run, of those that reach its outputs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class NonfiniteOrigin:
     kind: str
     """NaN or infinity."""
     count: int
-    """How many of these its result holds."""
+    """Number of NaNs, or of infinities, in the node's result: those of ``kind``."""
     size: int
     """Numbers in its result."""
     outputs: dict[str, int]
     """NaNs and infinities of each of the plan's outputs that holds some."""
     infinities_from: str | None = None
-    """Where a NaN arises from infinities (inf - inf, the softmax of -inf alone): the node where these arose."""
+    """Node where the infinities arose that a NaN arises from (inf - inf, the softmax of -inf alone), if any."""
 
     @property
     def sentence(self) -> str:

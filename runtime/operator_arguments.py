@@ -30,7 +30,7 @@ LONGEST_LIST = 2**16
 """Entries of one list among the arguments."""
 MEMORY_FORMATS = {"contiguous_format": torch.contiguous_format, "preserve_format": torch.preserve_format}
 NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-"""What JSON has no number for."""
+"""Numbers that JSON does not have, by their names in a plan."""
 WORDS = {
     "approximate": r"none|tanh",
     "rounding_mode": r"trunc|floor",
@@ -40,12 +40,12 @@ WORDS = {
     "reduce": r"add|multiply|sum|prod|mean|amax|amin",
     "equation": r"[A-Za-z., ]*(->[A-Za-z. ]*)?",
 }
-"""What text arguments may be, by their names in the schemas."""
+"""Patterns of what text arguments may be, by their names in the schemas."""
 LONGEST_WORD = 256
 
 
 class Kind(Enum):
-    """What a node gives."""
+    """Kind of result that a node gives."""
 
     TENSOR = "a tensor"
     NUMBER = "a number"
@@ -71,7 +71,7 @@ class Parameter:
     read: Reader
     needed: bool
     by_name: bool
-    """Whether it is given by its name alone."""
+    """True if the argument is given by its name alone."""
 
 
 def read_arguments(
@@ -109,7 +109,7 @@ def read_node(where: str, value: Any, made: Made, kind: Kind = Kind.TENSOR) -> f
 
 
 def result_kind(function: Any) -> Kind:
-    """What a call of a function of the allow-list gives."""
+    """Kind of result that a call of a function of the allow-list gives."""
     if function in _TAKING:
         return Kind.TENSOR
     if function in _PYTHON:
@@ -122,7 +122,7 @@ def result_kind(function: Any) -> Kind:
 
 @cache
 def parameters(function: Any) -> tuple[Parameter, ...]:
-    """What a function of the allow-list takes."""
+    """Parameters that a function of the allow-list takes."""
     if function in _TAKING:
         return (_python("value", _several), _python("place", _place))
     if function in _PYTHON:
@@ -149,7 +149,7 @@ def _python(name: str, read: Reader) -> Parameter:
 
 
 def _reader(kind: Any, name: str, count: int | None) -> Reader:
-    """For one type of torch's schemas. count: how many numbers a list has that may be written as one."""
+    """Reader for one type of torch's schemas. count: how many numbers a list has that may be written as one."""
     match kind.kind():
         case "OptionalType":
             read = _reader(kind.getElementType(), name, count)

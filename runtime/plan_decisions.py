@@ -1,4 +1,4 @@
-"""What was decided for a plan, why, and what was measured of it: each with its figures."""
+"""Decisions for a plan, the reasons for them, and what was measured of it: each with its figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Decision(Record):
 
 
 def without_use(subject: str) -> str:
-    """What a decision is about: of "NAME use 2", which is one use of a layer, the layer."""
+    """Subject of a decision without the use: of "NAME use 2", which is one use of a layer, the layer."""
     return subject.split(" use ")[0]
 
 

@@ -27,18 +27,18 @@ TOKENIZER_FOLDER = "tokenizer"
 LARGEST_PLAN_FILE = 2**30  # bytes of JSON
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 READINGS = 100
-"""How often a plan is read again that other processes replace meanwhile, at most."""
+"""Largest number of times that a plan is read which other processes replace meanwhile."""
 
 
 def _files_of(document: Mapping[str, Any]) -> set[str]:
-    """What saving wrote besides plan.json; other files that a stranger's plan may name are not its own."""
+    """Files that saving wrote besides plan.json; other files that a stranger's plan may name are not its own."""
     records = document.get("tokenizer")
     names = [record.get("file") for record in records if isinstance(record, dict)] if isinstance(records, list) else []
     return {WEIGHTS_FILE, *(f"{TOKENIZER_FOLDER}/{name}" for name in names if isinstance(name, str))}
 
 
 PLAN = FolderKind("a plan", PLAN_FILE, frozenset({"schema_version", "tilewright_version", "model", "graph"}), _files_of)
-"""What plans on disk are known by."""
+"""The kind of folder that plans on disk are, and what they are known by."""
 
 
 def save(plan: Plan, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -98,7 +98,7 @@ def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
-    """What tracing took for true of sizes was not kept, nor what a checkpoint held beside its weights."""
+    """A version 5 plan as version 6: conditions on sizes and a checkpoint's unused tensors were not kept."""
     return {**content, "schema_version": 6, "size_conditions": None, "unused_tensors": []}
 
 

@@ -1,4 +1,4 @@
-"""What a plan's document is made of: sizes, names and types, each with its bounds."""
+"""Parts that a plan's document is made of: sizes, names and types, each with its bounds."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class Session:
     def find_nonfinite(
         self, inputs: Mapping[str, Any], *, samples: Sequence[int] | None = None
     ) -> NonfiniteOrigin | None:
-        """Where the first NaN or infinity arises of those that reach the outputs; None if the outputs are finite.
+        """Origin of the first NaN or infinity of those that reach the outputs; None if the outputs are finite.
 
         It runs the graph twice more, once node by node, on samples 0, 1, ... if not given, and counts none as read.
         Raises ``InputError`` for inputs that do not fit the plan.

@@ -35,7 +35,7 @@ META = torch.device("meta")
 MOST_RESULTS = 2**13
 """Tensors that an operator may give which gives a list of them."""
 MOST_RESULTS_OF_A_RUN = 2**16
-"""The same of all such operators of one run."""
+"""Tensors that all operators of one run which give lists of them may give together."""
 MOST_DIMENSIONS = 64
 """Dimensions of a tensor: torch's own kernels count no further."""
 ALWAYS_ALLOWED = 2**30
@@ -43,7 +43,7 @@ ALWAYS_ALLOWED = 2**30
 each input for each weight (logits of a large vocabulary, channels of an image) and for each other input (attention).
 """
 SHARE_OF_MEMORY = 0.75
-"""Of a machine's memory that they may hold at most."""
+"""Largest share of a machine's memory that the tensors of a run may hold."""
 
 
 class UnboundedError(InputError):
@@ -51,7 +51,7 @@ class UnboundedError(InputError):
 
 
 class SizesUnknownError(InputError):
-    """How much an operator gives follows from values, not from sizes."""
+    """The size of what an operator gives follows from values, not from sizes."""
 
 
 class ShapeRun(fx.Interpreter):
@@ -152,7 +152,7 @@ def shape_run(plan: Plan, run: type[Run], limit: int | None) -> Run:
 
 
 def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What a call gives, on the meta device. Raises ``InputError``, with torch's reason, where it cannot be made."""
+    """Result of a call on the meta device. Raises ``InputError``, with torch's reason, where it cannot be made."""
     if follows_from_values(function, args):
         raise SizesUnknownError("how much it gives follows from values")
     place = _device_place(function)
@@ -168,7 +168,7 @@ def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 
 def follows_from_values(function: Any, args: Sequence[Any]) -> bool:
-    """Whether how much an operator gives follows from values: it takes what a mask is true for."""
+    """True if the size of what an operator gives follows from values: it takes what a mask is true for."""
     if function is aten.index.Tensor:
         return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return function is aten.masked_select.default
@@ -189,7 +189,7 @@ def unknown_bytes(function: Any, args: Sequence[Any]) -> int:
 
 @cache
 def _device_place(function: Any) -> tuple[int, str] | None:
-    """Where an operator is told a device, which is the real one if nothing is said."""
+    """Place and name of an operator's argument for its device, the real one if it is not given; None if it has none."""
     for place, argument in enumerate(function._schema.arguments if isinstance(function, OpOverload) else ()):
         if argument.name == "device":
             return (len(function._schema.arguments) if argument.kwarg_only else place), argument.name
@@ -202,14 +202,14 @@ def reason_of(error: Exception) -> str:
 
 
 def function_of(node: fx.Node) -> str:
-    """What a node calls, in a plan's words."""
+    """Name of what a node calls, in a plan's words."""
     called: Any = node.target
     called = UNGUARDED.get(called, called)
     return function_name(called) or str(called)
 
 
 def listed_results(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """How many tensors an operator gives that gives a list of them; none for all others."""
+    """Number of tensors that an operator gives which gives a list of them; 0 for all others."""
     count = _LISTED.get(function)
     if count is None:
         return 0
@@ -243,7 +243,7 @@ class Held:
         self._holders: Counter[int] = Counter()
 
     def add(self, node: fx.Node, result: Any) -> None:
-        """What a node gave is held from now on."""
+        """Count what a node gave as held from now on."""
         places = {} if node.op == "get_attr" else memory_places(result)
         self._places[node] = places
         for place, size in places.items():
@@ -251,14 +251,14 @@ class Held:
             self._holders[place] += 1
 
     def free(self, node: fx.Node) -> None:
-        """What it gave is used no more."""
+        """Count what a node gave as held no more."""
         for place, size in self._places.pop(node, {}).items():
             self._holders[place] -= 1
             self.bytes -= 0 if self._holders[place] else size
 
 
 def memory_places(result: Any) -> dict[int, int]:
-    """Where tensors lie, and how many bytes there."""
+    """Places in memory where tensors lie -> how many bytes there."""
     values = result if isinstance(result, list | tuple) else [result]
     storages = [value.untyped_storage() for value in values if isinstance(value, Tensor)]
     return {storage._cdata: storage.nbytes() for storage in storages}

@@ -41,7 +41,7 @@ class Condition:
     tree: ast.expr
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether it is true at these sizes; where it cannot be computed (a division by zero) it is not."""
+        """True if the condition is true at these sizes; False where it cannot be computed (a division by zero)."""
         try:
             return _is_true(self.tree, sizes)
         except (ZeroDivisionError, OverflowError):
@@ -67,7 +67,7 @@ def read_condition(text: str) -> Condition:
 
 
 class _NotOneError(Exception):
-    """What in a text is no part of a condition."""
+    """A text holds what is no part of a condition."""
 
 
 def _check_truth(node: ast.expr, depth: int) -> None:

@@ -62,7 +62,7 @@ class Turns:
 
     @property
     def depth(self) -> int:
-        """How many readings and changes this thread is in the middle of."""
+        """Number of readings and changes that this thread is in the middle of."""
         found: int = getattr(self._here, "depth", 0)
         return found
 

@@ -11,7 +11,7 @@ from tilewright.runtime.plan import PlanDocument
 from tilewright.targets.errors import InputError, nearest
 
 USUAL_LENGTH = 128
-"""What a size is taken to be that is not given and may be this."""
+"""Size that a dimension is taken to have if none is given and it may be this."""
 TRIED = 512
 """Sizes of one dimension that are tried while the others stay, the nearest to the usual one first."""
 TRIED_TOGETHER = 2**14

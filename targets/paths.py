@@ -1,4 +1,4 @@
-"""What lies at a path that a user or a stranger's plan names, and reading it whole within a limit.
+"""Paths that a user or a stranger's plan names: what lies there, and reading it whole within a limit.
 
 A path may be longer than the system takes, lead to a device that never ends or to a pipe that nobody writes to: each is
 one sentence, before anything is read.

@@ -118,7 +118,7 @@ def is_number(node: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Whether this is a number that arithmetic takes: a stranger's file may hold whole ones of any size, and NaN."""
+    """True if a value is a number that arithmetic takes: a stranger's file may hold whole ones of any size, and NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

@@ -37,7 +37,7 @@ def normalise(weight: Tensor, scale: Tensor) -> Tensor:
 
 
 def divisor(scale: Tensor) -> Tensor:
-    """What weights are divided by: the scale [columns], and 1 where it is 0 and all weights are."""
+    """Divisor of the weights: the scale [columns], and 1 where it is 0 and all weights are."""
     return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
