@@ -21,7 +21,7 @@ class Figure(Record):
 
 
 class Alternative(Record):
-    """What was not chosen, and its figures."""
+    """A choice that was not made, and its figures."""
 
     choice: str
     figures: list[Figure]
@@ -44,7 +44,7 @@ def without_use(subject: str) -> str:
 
 
 class Check(Record):
-    """How far the plan on the ideal target is from the original network, run by something else."""
+    """Distance of the plan on the ideal target from the original network, run by something else."""
 
     against: str = Field(description="what ran the original, with its version")
     sizes: list[dict[str, Shape]] = Field(description="the shapes of the inputs that were compared, by name")
@@ -53,14 +53,14 @@ class Check(Record):
 
 
 class Verification(Record):
-    """How far the graph was from the model on the ideal target, after each pass."""
+    """Distance of the graph from the model on the ideal target, after each pass."""
 
     pass_name: str
     largest_relative_error: float = Field(ge=0)
 
 
 class AccuracyRecord(Record):
-    """What an assignment was measured at, on chips that had no part in choosing it."""
+    """Accuracy that an assignment was measured at, on chips that had no part in choosing it."""
 
     metric: str
     examples: Natural
@@ -77,7 +77,7 @@ class AccuracyRecord(Record):
 
 
 class AssignmentRecord(Record):
-    """How the layers' targets were chosen together, what was predicted, and what came out."""
+    """Joint choice of the layers' targets, what was predicted, and what came out."""
 
     method: str
     criterion: str = Field(description="of sensitivity, whose figures are losses")

@@ -49,8 +49,11 @@ def _of_its_type(tree, container, key, choose):
     if isinstance(value, bool):
         container[key] = not value
     elif isinstance(value, int | float):
-        near = (value + 1, value - 1, -value, value * 2, value // 2, value / 3)
-        container[key] = choose.choice(near) if choose.random() < 0.4 and abs(value) < 1e9 else hostile.number(choose)
+        if choose.random() < 0.4 and abs(value) < 1e9:
+            near = (value + 1, value - 1, -value, value * 2, value // 2, value / 3)
+            container[key] = choose.choice(near)
+        else:
+            container[key] = hostile.number(choose)
     elif isinstance(value, str):
         known = list(texts(tree))
         container[key] = choose.choice(known) if choose.random() < 0.4 else hostile.text(choose)
