@@ -108,7 +108,8 @@ def _zipped(files, choose):
     pack = choose.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
     with zipfile.ZipFile(content, "w", pack) as archive:
         for name, data in files.items():
-            archive.writestr(name.encode("utf-8", "replace").decode() or "nameless", data)
+            written = name.encode("utf-8", "replace").decode()
+            archive.writestr(written.partition("\0")[0] or "nameless", data)  # zipfile ends a name there
         if choose.random() < 0.03:
             archive.writestr("bomb.npy", _large_zeros())
     return content.getvalue()
