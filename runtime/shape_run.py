@@ -178,7 +178,10 @@ def unknown_bytes(function: Any, args: Sequence[Any]) -> int:
     """The most that such an operator gives."""
     x, taken = args[0], args[1]
     if function is aten.masked_select.default:
-        numbers: int = torch.broadcast_shapes(x.shape, taken.shape).numel()
+        try:
+            numbers: int = torch.broadcast_shapes(x.shape, taken.shape).numel()
+        except RuntimeError as error:
+            raise InputError(reason_of(error)) from error
     else:
         indices = [index for index in taken if index is not None]
         used = sum(index.dim() if index.dtype in (torch.bool, torch.uint8) else 1 for index in indices)

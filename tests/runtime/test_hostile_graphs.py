@@ -188,6 +188,8 @@ KILLERS = {
                                                      rounding_mode="trunc")],
     "outside": [filled("a", 4), call("y", "aten.as_strided.default", node("a"), [4], [1], 1000)],
     "beyond": [ONES, filled("i", 5), call("y", "aten.index_select.default", node("x"), 1, node("i"))],
+    "mask of another shape": [ONES, call("m", "aten.ones.default", [7], dtype={"dtype": "bool"}),
+                              call("y", "aten.masked_select.default", node("x"), node("m"))],
     "types": [call("y", "aten.gather.default", IDS, 0, 1)],
 }  # fmt: skip
 """Graphs of which the first of them end a process that runs them unguarded; y is the node at fault."""
