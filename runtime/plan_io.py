@@ -19,7 +19,7 @@ from tilewright.runtime.plan_check import PlanError, check_plan
 from tilewright.runtime.plan_migration import READABLE, migrated
 from tilewright.runtime.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.paths import FOLDER, kind_of, shown_path
+from tilewright.targets.paths import FILE, FOLDER, kind_of, shown_path
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -144,7 +144,7 @@ def _check_file(folder: Path, record: FileRecord) -> None:
     if Path(record.file).name != record.file or record.file in ("", ".", ".."):
         raise InputError(f"plan {folder}: file name {record.file!r} does not stay inside the plan")
     path = folder / record.file
-    if path.is_symlink() or not path.is_file():
+    if kind_of(path) != FILE or path.is_symlink():  # kind_of first: a name may be longer than the system takes
         raise InputError(f"plan {folder}: the file {record.file} is missing")
     if path.stat().st_size != record.bytes:
         raise InputError(f"{path} has {path.stat().st_size} bytes where the plan says {record.bytes}: it is damaged")

@@ -334,6 +334,11 @@ def test_unknown_keys_name_the_nearest(folder):
     assert "inputz is not a known key; did you mean 'inputs'" in refusal(folder)
 
 
+def test_a_file_of_the_plan_with_a_name_that_no_system_takes(folder):
+    edit(folder, lambda content: content["weights"].update(file="x" * 300))
+    assert "cannot be used as a path" in refusal(folder)
+
+
 def test_paths_stay_inside_the_plan(folder, tmp_path):
     (tmp_path / "secret").write_text("x")
     for name in ("../secret", "/etc/passwd", ".."):
