@@ -45,7 +45,9 @@ def run(seed, folder):
     shutil.copytree(bases.models()[base], model)
     for _ in range(choose.choice((1, 1, 1, 2))):
         change = choose.choices(list(CHANGES), CHANGES.values())[0]
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # of a file that one before damaged
+        with contextlib.suppress(
+            ValueError, TypeError, KeyError, AttributeError, OSError
+        ):  # of a file that one before damaged
             change(model, choose)
     try:
         plan = tilewright.compile(model, config_only=choose.random() < CONFIG_ONLY)
