@@ -100,8 +100,9 @@ def run_command(
 
 
 def _numbers(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Tensors as numpy arrays."""
-    return {name: value.numpy() for name, value in outputs.items()}
+    """Tensors as numpy arrays: bfloat16, which numpy lacks, as float32."""
+    bfloat16 = "torch.bfloat16"
+    return {name: (value.float() if str(value.dtype) == bfloat16 else value).numpy() for name, value in outputs.items()}
 
 
 def _not_finite(outputs: dict[str, Any]) -> int:

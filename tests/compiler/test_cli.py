@@ -494,3 +494,11 @@ def test_reports_are_written_by_their_ending(run, small_plan_folder, tmp_path):
     assert code == 0 and len(out.splitlines()) == 3
     code, out, _ = run("report", small_plan_folder, small_plan_folder, "--format", "html")
     assert code == 0 and "Two plans" in out
+
+
+def test_outputs_that_numpy_has_no_type_for_are_float32():
+    from tilewright.compiler.cli.run_command import _numbers
+
+    made = _numbers({"y": torch.tensor([0.5], dtype=torch.bfloat16), "n": torch.tensor([3])})
+    assert made["y"].dtype == np.float32 and made["y"] == 0.5
+    assert made["n"].dtype == np.int64
