@@ -14,7 +14,6 @@ ALIKE = 0.85
 """Similarity from which a name is more likely mistyped than another operator's."""
 SHORTEST, LONGEST = 8, 160
 """Letters of a description."""
-SIGNATURE = re.compile(r"[\w.]+\(.*\)\s*->|[\w.]+\([^)]*\)$")
 IN_TRAINING = ("native_dropout", "_native_batch_norm_legit_functional", "_native_batch_norm_legit")
 """Operators that are only in graphs that were exported for training."""
 
