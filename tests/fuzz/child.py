@@ -21,8 +21,6 @@ ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space that a child may take beyond what its parent had: more and an allocation fails."""
 LARGEST_FILE = 2**31
 """Bytes that may be written into a file."""
-LARGEST_GROWTH = 1536 * MIB
-"""Bytes that memory may grow by for one mutant; plans may ask for tensors of 2^28 float32."""
 
 
 def run_range(kind, seeds, report, last_words, folder):
@@ -63,7 +61,7 @@ def run_one(kind, seed, folder):
         signal.setitimer(signal.ITIMER_PROF, 0)
     verdict.seconds = round(time.process_time() - started, 3)
     verdict.mib = round(max(0, _peak() - before) / MIB, 1)
-    if not verdict.fell and verdict.mib * MIB > LARGEST_GROWTH:
+    if not verdict.fell and verdict.mib > KINDS[kind].growth:
         verdict.fell, verdict.message = "memory", f"{verdict.mib:.0f} MiB"
     if verdict.mib > 256:
         gc.collect()

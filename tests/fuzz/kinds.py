@@ -10,13 +10,15 @@ class Kind:
 
     module: of this package, with ``warm()``, which is called once, and ``run(seed, folder)``, which says how a mutant
     ended. wanted: mutants of a campaign; budgets are shared in this proportion. seconds: processor time that one may
-    take. batch: mutants that one child tries.
+    take. batch: mutants that one child tries. growth: MiB that memory may grow by for one; plans may ask for tensors of
+    2^28 float32.
     """
 
     module: str
     wanted: int
     seconds: float
     batch: int
+    growth: int = 1536
 
     def run(self, seed, folder):
         return self._module.run(seed, folder)
@@ -37,6 +39,6 @@ KINDS = {
     "targets": Kind("targets", 5_000, 20, 100),
     "onnx": Kind("onnx_mutants", 3_000, 40, 20),
     "folders": Kind("folders", 1_000, 60, 10),
-    "faults": Kind("faults", 0, 2, 4),
+    "faults": Kind("faults", 0, 2, 4, growth=64),
 }
 ALL = [name for name, kind in KINDS.items() if kind.wanted]
