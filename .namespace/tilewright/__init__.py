@@ -1,1 +1,0 @@
-../../compiler/facade/__init__.py

@@ -1,0 +1,26 @@
+"""tilewright: compile trained networks for analog in-memory chips, and run the plans on simulated ones.
+
+    plan = tilewright.compile("path/to/model", target="pcm-512")
+    plan.save("plan")
+    session = tilewright.Session(tilewright.load("plan"), seed=0).advance_to("1mo")
+    outputs = session(input_ids=..., attention_mask=...)
+
+``__init__.pyi`` lists the public names; each is imported on first use, so that the runtime works where the compiler
+cannot be imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lazy_loader
+
+_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tilewright")
+    return _public_name(name)
