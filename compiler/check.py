@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tilewright.compiler.compilation import Inputs, Original, Traced
-from tilewright.compiler.double_precision import in_double
+from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.compiler.network.double_precision import in_double
 from tilewright.compiler.pipeline import LARGEST_ROUNDING, PassError, relative_error
-from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.plan import Check, Plan
-from tilewright.runtime.session import Session
+from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.decisions import Check
+from tilewright.runtime.plan.plan import Plan
 
 CALIBRATION_SAMPLES = 4
 """Samples of the calibration set that are compared, beside the examples."""

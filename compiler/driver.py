@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from tilewright.compiler.check import compare_with_original
-from tilewright.compiler.compilation import Compilation, Traced
-from tilewright.compiler.overrides import EVERY_LAYER
-from tilewright.compiler.passes import passes_for
+from tilewright.compiler.mapping.overrides import EVERY_LAYER
+from tilewright.compiler.network.compilation import Compilation, Traced
 from tilewright.compiler.pipeline import OnPass, PassError, run_passes
-from tilewright.runtime.graph_io import encode_graph
-from tilewright.runtime.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
-from tilewright.runtime.plan import SCHEMA_VERSION, Decision, FileRecord, Plan, PlanDocument
-from tilewright.runtime.plan_check import PlanError, check_plan
+from tilewright.compiler.steps import passes_for
+from tilewright.runtime.plan.check import PlanError, check_plan
+from tilewright.runtime.plan.decisions import Decision
+from tilewright.runtime.plan.graph import encode_graph
+from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import Target, load_attention_unit, load_chip, load_programming, target_names
 from tilewright.targets.spec import AttentionUnit, Chip, Programming
@@ -85,7 +87,7 @@ def compile(
     run_passes(compilation, passes_for(traced), on_pass)
     plan = build_plan(compilation)
     try:
-        check_plan(plan)
+        check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
     if original is not None:

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from tilewright.compiler import double_precision
-from tilewright.compiler.compilation import Compilation, Inputs
-from tilewright.compiler.double_precision import in_double
-from tilewright.compiler.invariants import check_invariants
-from tilewright.runtime.layers import DigitalLinear
-from tilewright.runtime.memory_map import used
-from tilewright.runtime.memory_place import memory_place
-from tilewright.runtime.plan import Verification
+from tilewright.compiler.network import double_precision
+from tilewright.compiler.network.compilation import Compilation, Inputs
+from tilewright.compiler.network.double_precision import in_double
+from tilewright.compiler.network.invariants import check_invariants
+from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.runtime.plan.decisions import Verification
+from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.targets.errors import InputError
 
 TOLERANCE = 1e-5

@@ -9,7 +9,7 @@ import onnx
 from tilewright.compiler.frontends.onnx.dequantise import QUANTISED
 from tilewright.compiler.frontends.onnx.operators import OPERATORS
 from tilewright.compiler.frontends.onnx.reading import OLDEST_OPSET
-from tilewright.runtime.operators import allowed_functions
+from tilewright.runtime.plan.operators import allowed_functions
 
 PATH = Path(__file__).with_name("operators.md")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from tilewright.runtime.plan import PlanDocument
+from tilewright.runtime.plan.records import PlanDocument
 from tilewright.targets.loading import KINDS
 
 FOLDER = Path(__file__).parent

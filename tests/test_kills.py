@@ -20,7 +20,7 @@ from torch import nn
 
 import tilewright
 from tests.onnx_models import tensorflow_style
-from tilewright.runtime.measurements import MeasurementLog, read_measurements
+from tilewright.runtime.measuring.measurements import MeasurementLog, read_measurements
 
 OFTEN = pytest.mark.parametrize("times", [3, pytest.param(60, marks=pytest.mark.slow)])
 BEGUN = 0.02

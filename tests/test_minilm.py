@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 
 import tilewright
 from tilewright.runtime.tasks.stsb import read_pairs
-from tilewright.runtime.text import TextEncoder, batches
+from tilewright.runtime.tasks.text import TextEncoder, batches
 
 PAIRS = Path(str(files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")))
 

@@ -20,7 +20,7 @@ from tilewright.compiler.assignment.problem import (
 )
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
-from tilewright.runtime.plan import Plan
+from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import Cost
 

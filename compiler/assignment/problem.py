@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
 from tilewright.compiler.cost.estimate import preset_of
 from tilewright.compiler.cost.schedule import Schedule, schedule
-from tilewright.compiler.overrides import chosen_for, names_of_layers
-from tilewright.compiler.retarget import option_of
+from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
+from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity.measure import targets_of
-from tilewright.runtime.operations import count_operations
-from tilewright.runtime.plan import Plan
+from tilewright.runtime.measuring.operations import count_operations
+from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import target_names
 from tilewright.targets.spec import AnalogTarget, Cost

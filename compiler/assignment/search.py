@@ -16,17 +16,18 @@ from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
-from tilewright.runtime.evaluate import data_sha256, make_task
-from tilewright.runtime.limits import check_repeats, check_seed
-from tilewright.runtime.measurements import MeasurementLog, place_beside
-from tilewright.runtime.plan import AccuracyRecord, Plan
-from tilewright.runtime.plan_io import plan_sha256
-from tilewright.runtime.session import Session
-from tilewright.runtime.spread import standard_error
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.evaluate import data_sha256, make_task
+from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside
+from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.plan.decisions import AccuracyRecord
+from tilewright.runtime.plan.files import document_sha256
+from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
-from tilewright.runtime.times import parse_time
 from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_repeats, check_seed
 from tilewright.targets.spec import Cost
+from tilewright.targets.times import parse_time
 
 STEPS = 8
 """Assignments that are measured between the cheapest and the most precise, at most."""
@@ -172,7 +173,7 @@ class _Measure:
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
         self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
-        key = {"plan": plan_sha256(plan), "digital": True}
+        key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 
     def __call__(self, plan: Plan, choice: dict[str, str], predicted: dict[str, float], seed: int) -> Trial:
@@ -189,7 +190,7 @@ class _Measure:
 
     def _chip(self, plan: Plan, seed: int, repeat: int) -> float:
         content = plan.document.model_copy(update={"assignment": None, "decisions": []})
-        key = {"plan": plan_sha256(Plan(content, plan.tensors)), "seed": seed, "repeat": repeat}
+        key = {"plan": document_sha256(content), "seed": seed, "repeat": repeat}
         return self.log.measure(
             key, lambda: self.task.measure(Session(plan, seed, repeat=repeat).advance_to(self.seconds), BATCH_SIZE)
         )

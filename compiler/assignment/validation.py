@@ -8,10 +8,10 @@ from statistics import mean
 from tilewright.compiler.assignment.written import Assigned
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
-from tilewright.runtime.plan import Figure
-from tilewright.runtime.session import Session
-from tilewright.runtime.spread import standard_error
-from tilewright.runtime.times import parse_time
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.plan.decisions import Figure
+from tilewright.targets.times import parse_time
 
 
 def validate(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tilewright.compiler.assignment.amounts import readable
 from tilewright.compiler.assignment.problem import UNITS, Choice, Problem
-from tilewright.compiler.retarget import retarget
-from tilewright.runtime.plan import Alternative, AssignmentRecord, Decision, Figure, Plan
+from tilewright.compiler.mapping.retarget import retarget
+from tilewright.runtime.plan.decisions import Alternative, AssignmentRecord, Decision, Figure
+from tilewright.runtime.plan.plan import Plan
 
 HOW = {
     "exact": "it is part of the choice with the least",

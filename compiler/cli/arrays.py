@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tilewright.runtime.atomic_file import whole_file
-from tilewright.runtime.memory_budget import check_memory
+from tilewright.runtime.storage.atomic_file import whole_file
+from tilewright.runtime.storage.memory_budget import check_memory
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FILE, check_file, shown_path
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tilewright.compiler.assignment import Assigned, Search
     from tilewright.compiler.assignment.search import Trial
     from tilewright.compiler.sensitivity import Sensitivity
-    from tilewright.runtime.plan import Plan
+    from tilewright.runtime.plan.plan import Plan
 
 MOST_NAMED = 12
 """Layers that are named one by one."""
@@ -71,9 +71,9 @@ def assign_command(
     from tilewright.compiler.assignment.validation import validate
     from tilewright.compiler.sensitivity import measure_sensitivity
     from tilewright.compiler.sensitivity.samples import samples_of
-    from tilewright.runtime.atomic_folder import check_destination
-    from tilewright.runtime.plan import load
-    from tilewright.runtime.plan_io import PLAN
+    from tilewright.runtime.plan.files import PLAN
+    from tilewright.runtime.plan.plan import load
+    from tilewright.runtime.storage.atomic_folder import check_destination
 
     check_destination(new, PLAN, overwrite=force)
     budgets = parse_assignments(at_most, "at-most", example="energy=60uJ")
@@ -120,7 +120,7 @@ def _check(share: float | None, budgets: dict[str, str], task: str | None, data:
 def _save(plan: Plan, source: Plan, folder: Path, force: bool) -> None:
     """Write the plan, with the figures that were measured for its options, which are the same."""
     from tilewright.compiler.sensitivity.measure import CACHE_FILE
-    from tilewright.runtime.measurements import add_measurements
+    from tilewright.runtime.measuring.measurements import add_measurements
 
     kept = source.folder / CACHE_FILE if source.folder is not None else None
     plan.save(folder, overwrite=force)

@@ -13,10 +13,10 @@ from rich.table import Table
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes
-from tilewright.runtime.atomic_folder import FolderKind, atomic_folder, check_destination
+from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, check_destination
 
 if TYPE_CHECKING:
-    from tilewright.runtime.characterize import Characterization
+    from tilewright.runtime.measuring.characterize import Characterization
 
 RESULT_FILE = "characterization.json"
 
@@ -43,9 +43,9 @@ def characterize_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
-    from tilewright.runtime.characterize import characterize
-    from tilewright.runtime.times import parse_times
+    from tilewright.runtime.measuring.characterize import characterize
     from tilewright.targets import load_target
+    from tilewright.targets.times import parse_times
 
     if folder is not None:
         from tilewright.compiler.report.characterization_plots import PLOTS, require_matplotlib, save_plots

@@ -12,7 +12,7 @@ from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.inputs import read_samples
 from tilewright.compiler.cli.settings import parse_assignments, parse_changes
-from tilewright.compiler.overrides import EVERY_LAYER
+from tilewright.compiler.mapping.overrides import EVERY_LAYER
 from tilewright.targets import load_chip
 
 
@@ -61,8 +61,8 @@ def compile_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
-    from tilewright.runtime.atomic_folder import check_destination
-    from tilewright.runtime.plan_io import PLAN
+    from tilewright.runtime.plan.files import PLAN
+    from tilewright.runtime.storage.atomic_folder import check_destination
 
     check_destination(plan, PLAN, overwrite=force)
     samples = read_samples(calibration, "calibration")

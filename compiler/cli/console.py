@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tilewright.compiler.finite_json import json_text
-from tilewright.compiler.plain_console import PlainConsole
+from tilewright.compiler.report.finite_json import json_text
+from tilewright.compiler.report.plain_console import PlainConsole
 from tilewright.targets.shown import visible
 
 PIPED_WIDTH = 132

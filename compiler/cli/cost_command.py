@@ -29,7 +29,7 @@ def cost_command(
 ) -> None:
     """Estimate energy, latency and area of a run, by component, and say what is not modelled or assumed."""
     from tilewright.compiler.cost import estimate_cost
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.plan.plan import load
 
     sizes = [parse_sizes(text) for text in at or [""]]
     loaded = load(plan)

@@ -27,7 +27,7 @@ def diff_command(
 ) -> None:
     """Show what changed from one plan to another: hardware, layers, ranges, and the sums."""
     from tilewright.compiler.report.difference import as_text, difference
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.plan.plan import load
 
     found = difference(load(before), load(after))
     if as_json:

@@ -31,9 +31,9 @@ def evaluate_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time."""
-    from tilewright.runtime.evaluate import evaluate
-    from tilewright.runtime.plan import load
-    from tilewright.runtime.times import parse_times
+    from tilewright.runtime.measuring.evaluate import evaluate
+    from tilewright.runtime.plan.plan import load
+    from tilewright.targets.times import parse_times
 
     labels = parse_times(times)
     loaded = load(plan)

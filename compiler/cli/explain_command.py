@@ -18,7 +18,7 @@ def explain_command(
 ) -> None:
     """Tell why one layer is as it is: every decision about it, with its figures and what was rejected."""
     from tilewright.compiler.report.explanation import explain
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.plan.plan import load
 
     explanation = explain(load(plan), layer)
     if as_json:

@@ -21,8 +21,8 @@ def operations_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Count the multiplications of a run: on tiles, on digital units, and in attention, at each size of the inputs."""
-    from tilewright.runtime.operations import count_operations
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.measuring.operations import count_operations
+    from tilewright.runtime.plan.plan import load
 
     sizes = [parse_sizes(text) for text in at or [""]]
     loaded = load(plan)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tilewright.compiler.cli.console import errors, output
-from tilewright.compiler.finite_json import json_text, visible_json
-from tilewright.runtime.atomic_file import check_output_file, write_whole
+from tilewright.compiler.report.finite_json import json_text, visible_json
+from tilewright.runtime.storage.atomic_file import check_output_file, write_whole
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.paths import shown_path
 
 if TYPE_CHECKING:
-    from tilewright.runtime.plan import Plan
+    from tilewright.runtime.plan.plan import Plan
 
 ENDINGS = {
     ".html": "html", ".json": "json", ".csv": "csv", ".md": "markdown", ".onnx": "onnx",
@@ -40,7 +40,7 @@ def report_command(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Show where everything went and why: in the terminal, as a page, or for other programs."""
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.plan.plan import load
 
     chosen = _format(format, file, as_json)
     if len(plans) > 1 and chosen not in SEVERAL:

@@ -13,9 +13,9 @@ import typer
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.arrays import read_arrays, write_arrays
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.runtime.atomic_file import check_output_file
-from tilewright.runtime.limits import check_repeats, check_seed, check_whole
-from tilewright.runtime.memory_budget import check_memory
+from tilewright.runtime.storage.atomic_file import check_output_file
+from tilewright.runtime.storage.memory_budget import check_memory
+from tilewright.targets.limits import check_repeats, check_seed, check_whole
 
 
 def run_command(
@@ -42,16 +42,16 @@ def run_command(
     check_whole("batch size", batch_size)
     check_seed(seed)
     check_output_file(out, overwrite=force)
-    from tilewright.runtime.times import parse_time
+    from tilewright.targets.times import parse_time
 
     seconds = parse_time(time)
     arrays = read_arrays(inputs)
     import numpy as np
 
-    from tilewright.runtime.batching import find_nonfinite, run_in_batches
-    from tilewright.runtime.inputs import prepare_inputs
-    from tilewright.runtime.plan import load
-    from tilewright.runtime.session import Session
+    from tilewright.runtime.execution.batching import find_nonfinite, run_in_batches
+    from tilewright.runtime.execution.inputs import prepare_inputs
+    from tilewright.runtime.execution.session import Session
+    from tilewright.runtime.plan.plan import load
 
     loaded = load(plan)
     prepared = prepare_inputs(loaded.document, arrays)

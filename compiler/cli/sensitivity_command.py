@@ -41,7 +41,7 @@ def sensitivity_command(
     """Measure how much the outputs suffer from each layer, on each target that it may run on."""
     from tilewright.compiler.sensitivity import measure_sensitivity
     from tilewright.compiler.sensitivity.measure import DEFAULT
-    from tilewright.runtime.plan import load
+    from tilewright.runtime.plan.plan import load
 
     loaded = load(plan)
     with progress_bar("sensitivity") as advance:

@@ -9,10 +9,11 @@ from typing import Any
 
 from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
 from tilewright.compiler.cost.schedule import Schedule, schedule
-from tilewright.runtime.blocks import middle_of
-from tilewright.runtime.operations import Operations, count_operations
-from tilewright.runtime.plan import LayerRecord, Plan
-from tilewright.runtime.shape_run import UnboundedError
+from tilewright.runtime.execution.shape_run import UnboundedError
+from tilewright.runtime.measuring.operations import Operations, count_operations
+from tilewright.runtime.plan.blocks import middle_of
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
 from tilewright.targets.spec import Cost, MacCost

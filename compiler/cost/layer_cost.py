@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from tilewright.runtime.splitting import split_columns, split_rows
+from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
 
 PICO = 1e-3

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
-from tilewright.runtime.graph_io import decode_graph
-from tilewright.runtime.names import layer_path, matmul_path
-from tilewright.runtime.plan import Plan
+from tilewright.runtime.plan.graph import decode_graph
+from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.plan.plan import Plan
 
 
 @dataclass(frozen=True)

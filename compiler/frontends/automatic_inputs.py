@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tilewright.compiler.compilation import Inputs
-from tilewright.runtime.inputs import numbers_of
-from tilewright.runtime.plan import Calibration, InputRecord
+from tilewright.compiler.network.compilation import Inputs
+from tilewright.runtime.execution.inputs import numbers_of
+from tilewright.runtime.plan.records import Calibration, InputRecord
 from tilewright.targets.errors import InputError, nearest
 
 RANDOM_SAMPLES = 32

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from tilewright.compiler.frontends.finite_weights import STATISTICS
-from tilewright.runtime.plan import UnusedTensor
+from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.targets.errors import InputError
 
 SHOWN = 3

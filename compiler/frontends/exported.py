@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
 from tilewright.compiler.frontends.traced_sizes import TracedSizes
-from tilewright.runtime.plan import InputRecord, OutputRecord
-from tilewright.runtime.plan_types import DTYPES
-from tilewright.runtime.weights_file import dtype_name
+from tilewright.runtime.plan.records import InputRecord, OutputRecord
+from tilewright.runtime.plan.types import DTYPES
+from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
 DIMENSION_NAMES = ("batch", "sequence")

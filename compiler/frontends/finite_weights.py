@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from tilewright.runtime.memory_map import used
-from tilewright.runtime.nonfinite import all_finite
+from tilewright.runtime.chip.nonfinite import all_finite
+from tilewright.runtime.storage.memory_map import used
 from tilewright.targets.errors import InputError
 
 STATISTICS = ("running_mean", "running_var")

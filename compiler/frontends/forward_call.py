@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tilewright.compiler.compilation import Inputs
 from tilewright.compiler.frontends.input_names import plain_word, unique
-from tilewright.runtime.weights_file import DTYPES, dtype_name
+from tilewright.compiler.network.compilation import Inputs
+from tilewright.runtime.storage.weights_file import DTYPES, dtype_name
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
 

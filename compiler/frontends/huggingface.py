@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.finite_weights import check_finite
@@ -28,7 +27,8 @@ from tilewright.compiler.frontends.sentence_modules import read_modules
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
-from tilewright.runtime.plan import ModelIdentity
+from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}

@@ -17,8 +17,8 @@ from tilewright.compiler.frontends.checkpoint import check_complete, computed_ta
 from tilewright.compiler.frontends.config_limits import bounded_building, check_config
 from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, stored_weights, weight_files
 from tilewright.compiler.frontends.without_weights import META
-from tilewright.runtime.memory_map import used
-from tilewright.runtime.plan import UnusedTensor
+from tilewright.runtime.plan.records import UnusedTensor
+from tilewright.runtime.storage.memory_map import used
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
 

@@ -6,8 +6,8 @@ import hashlib
 
 from torch import nn
 
-from tilewright.runtime.memory_map import used
-from tilewright.runtime.weights_file import dtype_name, tensor_bytes
+from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.storage.weights_file import dtype_name, tensor_bytes
 
 
 def weights_sha256(module: nn.Module) -> str:

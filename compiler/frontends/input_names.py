@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable
 
-from tilewright.runtime.plan import InputRecord
+from tilewright.runtime.plan.records import InputRecord
 
 LONGEST = 128
 """Letters of a name; a plan may hold longer ones, but nobody types them."""

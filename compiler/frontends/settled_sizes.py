@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.exported import ExportedGraph
 from tilewright.compiler.frontends.size_trials import RunModel, SettledSizes, SizeTrials, settle, untried
-from tilewright.runtime.allowed_sizes import AllowedSizes
-from tilewright.runtime.inputs import sizes_of
+from tilewright.compiler.network.compilation import Inputs, Traced
+from tilewright.runtime.execution.inputs import sizes_of
+from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.targets.errors import InputError
 
 

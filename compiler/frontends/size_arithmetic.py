@@ -37,7 +37,7 @@ def always_true(condition: sympy.Basic, ranges: Ranges) -> bool:
 
 
 def written(condition: sympy.Basic, ranges: Ranges) -> str:
-    """The condition as text that ``runtime/size_conditions.py`` reads. Raises ``NotWrittenError`` if it has no such."""
+    """Text of the condition, as ``size_conditions.py`` reads it. Raises ``NotWrittenError`` if it has none."""
     match condition:
         case sympy.And():
             return " and ".join(sorted(_joined(part, ranges) for part in condition.args))

@@ -15,10 +15,10 @@ from itertools import combinations, product
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.compilation import Inputs
 from tilewright.compiler.frontends.traced_sizes import Assumption, TracedSizes
+from tilewright.compiler.network.compilation import Inputs
 from tilewright.compiler.pipeline import Touching, relative_error
-from tilewright.runtime.plan import DimensionRecord, InputRecord
+from tilewright.runtime.plan.records import DimensionRecord, InputRecord
 
 TOLERANCE = 1e-4
 """Relative difference between graph and model that is rounding."""

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.scratch import Scratch
-from tilewright.runtime.memory_map import used
-from tilewright.runtime.weights_file import WeightsFile
+from tilewright.compiler.network.scratch import Scratch
+from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.storage.weights_file import WeightsFile
 from tilewright.targets.errors import InputError
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")

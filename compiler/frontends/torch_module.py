@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
-from tilewright.compiler.compilation import Inputs, Original, Traced
 from tilewright.compiler.frontends.automatic_inputs import split_samples
 from tilewright.compiler.frontends.exported import (
     ExportedGraph,
@@ -29,8 +28,9 @@ from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
 from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
-from tilewright.runtime.plan import Calibration, ModelIdentity
-from tilewright.runtime.weights_file import dtype_name
+from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.runtime.plan.records import Calibration, ModelIdentity
+from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
 
 LONGEST_NAME = 400

@@ -21,9 +21,9 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from tilewright.compiler.frontends.size_arithmetic import NotWrittenError, Ranges, always_true, written
-from tilewright.runtime.allowed_sizes import MOST_CONDITIONS
-from tilewright.runtime.plan import DimensionRecord
-from tilewright.runtime.size_conditions import Condition, read_condition
+from tilewright.runtime.plan.allowed_sizes import MOST_CONDITIONS
+from tilewright.runtime.plan.records import DimensionRecord
+from tilewright.runtime.plan.size_conditions import Condition, read_condition
 from tilewright.targets.errors import InputError
 
 TORCH = Path(torch.__file__).parent

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from tilewright.compiler.compilation import Inputs
-from tilewright.runtime.plan import Calibration
+from tilewright.compiler.network.compilation import Inputs
+from tilewright.runtime.plan.records import Calibration
 
 META = torch.device("meta")
 UNCALIBRATED = Calibration(source="none: ranges need the model's weights", samples=0, automatic=False)

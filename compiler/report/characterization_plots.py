@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tilewright.runtime.characterize import Characterization, Curve
+from tilewright.runtime.measuring.characterize import Characterization, Curve
 from tilewright.targets.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tilewright.compiler.report.lines import LayerLine, MatmulLine, Report
 from tilewright.compiler.report.summary import summarise
-from tilewright.runtime.plan import Plan
+from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.quantity import is_number, leaves
 
 TOTALS = (

@@ -8,10 +8,12 @@ from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import NANO, engineering, sizes_text
-from tilewright.compiler.passes.fold_channel_scales import STAYS_DIGITAL
-from tilewright.compiler.passes.offer_targets import is_about
-from tilewright.runtime.blocks import positions_of
-from tilewright.runtime.plan import Decision, Figure, LayerRecord, MatmulRecord, Plan
+from tilewright.compiler.lowering.fold_channel_scales import STAYS_DIGITAL
+from tilewright.compiler.mapping.offer_targets import is_about
+from tilewright.runtime.plan.blocks import positions_of
+from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord, MatmulRecord
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import visible
 from tilewright.targets.spec import Chip

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from tilewright.runtime.blocks import positions_of
-from tilewright.runtime.names import layer_path, matmul_path
-from tilewright.runtime.plan import InputRecord, LayerRecord, MatmulRecord, NodeRecord, OutputRecord, Plan
+from tilewright.runtime.plan.blocks import positions_of
+from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import InputRecord, LayerRecord, MatmulRecord, NodeRecord, OutputRecord
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import Chip
 

@@ -19,10 +19,12 @@ from tilewright.compiler.report.lines import (
 )
 from tilewright.compiler.report.warnings import range_errors, warnings_of
 from tilewright.compiler.sensitivity.measure import kept_figures
-from tilewright.runtime.allowed_sizes import AllowedSizes
-from tilewright.runtime.blocks import blocks_of, positions_of
-from tilewright.runtime.kept_evaluations import kept_evaluations
-from tilewright.runtime.plan import AssignmentRecord, Figure, LayerRecord, Plan
+from tilewright.runtime.measuring.kept_evaluations import kept_evaluations
+from tilewright.runtime.plan.allowed_sizes import AllowedSizes
+from tilewright.runtime.plan.blocks import blocks_of, positions_of
+from tilewright.runtime.plan.decisions import AssignmentRecord, Figure
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.spec import AnalogTarget
 
 MOST_SHOWN = 200_000

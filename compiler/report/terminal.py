@@ -8,9 +8,9 @@ from rich import box
 from rich.console import Console
 
 from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
-from tilewright.compiler.plain_console import PlainTable, plain
 from tilewright.compiler.report.cells import sizes_that_may_vary
 from tilewright.compiler.report.lines import LayerLine, Report
+from tilewright.compiler.report.plain_console import PlainTable, plain
 
 
 def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tilewright.runtime.allowed_sizes import AllowedSizes
-from tilewright.runtime.plan import Plan, without_use
+from tilewright.runtime.plan.allowed_sizes import AllowedSizes
+from tilewright.runtime.plan.decisions import without_use
+from tilewright.runtime.plan.plan import Plan
 
 SATURATING = 1.2
 """The largest input in parts of the range, from which a reader is told that inputs saturate."""

@@ -10,13 +10,14 @@ from statistics import mean
 
 import torch
 
-from tilewright.compiler.passes.verify import without_noise
-from tilewright.compiler.retarget import on_target
+from tilewright.compiler.mapping.retarget import on_target
+from tilewright.compiler.mapping.verify import without_noise
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
-from tilewright.runtime.names import channel_scale_key, layer_path, weight_key
-from tilewright.runtime.plan import LayerRecord, Plan
-from tilewright.runtime.session import Session
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.names import channel_scale_key, layer_path, weight_key
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks import Task
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget, DigitalTarget

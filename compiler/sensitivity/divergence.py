@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.sensitivity.samples import Batch, Samples
-from tilewright.runtime.plan import Plan
-from tilewright.runtime.session import Session
-from tilewright.runtime.weights_file import dtype_name
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
 MASK = "attention_mask"

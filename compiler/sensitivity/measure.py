@@ -23,13 +23,14 @@ from tilewright.compiler.sensitivity.criteria import (
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import Samples, samples_of
-from tilewright.runtime.evaluate import data_sha256, make_task
-from tilewright.runtime.limits import check_repeats, check_seed, check_whole
-from tilewright.runtime.measurements import MeasurementLog, place_beside, read_measurements
-from tilewright.runtime.plan import LayerRecord, Plan
-from tilewright.runtime.plan_io import readable_json
-from tilewright.runtime.times import parse_time
+from tilewright.runtime.measuring.evaluate import data_sha256, make_task
+from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
+from tilewright.runtime.plan.files import readable_json
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.times import parse_time
 
 ALL: tuple[type[Criterion], ...] = (
     MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, ProductError, WeightError,

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.passes.observe import watching
-from tilewright.compiler.retarget import on_target
+from tilewright.compiler.mapping.retarget import on_target
+from tilewright.compiler.observing.observe import watching
 from tilewright.compiler.sensitivity.criteria import Criterion
-from tilewright.runtime.layers import DigitalLinear
-from tilewright.runtime.names import bias_key, layer_path, weight_key
-from tilewright.runtime.plan import LayerRecord, Plan
-from tilewright.runtime.session import Session
+from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.names import bias_key, layer_path, weight_key
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
 
 
 def exact_layer(plan: Plan, layer: LayerRecord) -> DigitalLinear:

@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.retarget import on_target
+from tilewright.compiler.mapping.retarget import on_target
 from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.compiler.sensitivity.product import exact_layer
 from tilewright.compiler.sensitivity.samples import Batch
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.names import layer_path
-from tilewright.runtime.plan import LayerRecord
-from tilewright.runtime.session import Session
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.records import LayerRecord
 
 PROBES = 4
 SAMPLES = 32

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.runtime.inputs import prepare_inputs
-from tilewright.runtime.plan import Plan
-from tilewright.runtime.text import TextEncoder, batches
+from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.text import TextEncoder, batches
 from tilewright.targets.errors import InputError
 
 BATCH = 16

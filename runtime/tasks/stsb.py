@@ -10,10 +10,10 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from tilewright.runtime.plan import Plan
-from tilewright.runtime.session import Session
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.text import TextEncoder, batches
+from tilewright.runtime.tasks.text import TextEncoder, batches
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, check_file, kind_of
 

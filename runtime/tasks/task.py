@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from tilewright.runtime.plan import Plan
-from tilewright.runtime.session import Session
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.plan import Plan
 
 
 class Task(ABC):

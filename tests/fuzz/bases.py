@@ -28,11 +28,10 @@ from transformers import (
 )
 
 import tilewright
-from tests.fuzz.verdict import ROOT
+from tests.fuzz.verdict import PACKAGE
 from tilewright.compiler.sensitivity import measure_sensitivity
-from tilewright.runtime.kept_evaluations import keep_evaluation
-from tilewright.runtime.measurements import MeasurementLog
-from tilewright.runtime.plan_io import plan_sha256
+from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
+from tilewright.runtime.measuring.measurements import MeasurementLog
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "cat", "dog", "sat", "on", "mat", "##s", ".")
@@ -70,10 +69,10 @@ def one_thread():
 def code_sha256():
     """The state of tilewright's own source and of this file, which makes the bases."""
     hashed = hashlib.sha256()
-    files = [path for folder in ("compiler", "runtime", "targets") for path in sorted((ROOT / folder).rglob("*"))]
+    files = [path for folder in PACKAGE.iterdir() if folder.is_dir() for path in sorted(folder.rglob("*"))]
     for path in (*files, Path(__file__)):
         if path.suffix in (".py", ".yaml", ".j2", ".js", ".css"):
-            hashed.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+            hashed.update(f"{path.name}\0".encode() + path.read_bytes())
     return hashed.hexdigest()[:16]
 
 
@@ -127,8 +126,8 @@ def _keep_measurements(plan):
     evaluation = {"task": "stsb", "metric": "Spearman", "digital": 82.5, "examples": 10, "repeats": 2, "seed": 0}
     keep_evaluation(plan, {**evaluation, "drift_compensation": True, "points": [point]})
     log = MeasurementLog(plan.folder / "accuracy.jsonl", {"data": "0" * 64, "seconds": 3600.0})
-    log.measure({"plan": plan_sha256(plan), "digital": True}, lambda: 82.5)
-    log.measure({"plan": plan_sha256(plan), "seed": 0, "repeat": 0}, lambda: 81.5)
+    log.measure({"plan": plan.sha256, "digital": True}, lambda: 82.5)
+    log.measure({"plan": plan.sha256, "seed": 0, "repeat": 0}, lambda: 81.5)
 
 
 def _make_models(folder):

@@ -11,8 +11,8 @@ from tests.fuzz.program import called, refused
 from tilewright.compiler.assignment import search
 from tilewright.compiler.cli import explain_command, report_command, sensitivity_command
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
-from tilewright.runtime import kept_evaluations
-from tilewright.runtime.measurements import MeasurementLog
+from tilewright.runtime.measuring import kept_evaluations
+from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.targets.errors import InputError
 
 FILES = (CACHE_FILE, kept_evaluations.FILE, search.CACHE_FILE)

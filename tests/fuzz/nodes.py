@@ -1,7 +1,7 @@
 """Nodes of a plan's graph drawn at random: any allowed operator, its arguments by its schema or not."""
 
 from tests.fuzz import hostile
-from tilewright.runtime.operators import allowed_functions
+from tilewright.runtime.plan.operators import allowed_functions
 
 WORDS = (
     "none",

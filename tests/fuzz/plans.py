@@ -17,11 +17,11 @@ from tests.fuzz import bases, hostile, nodes, trees
 from tests.fuzz.child import caught_output
 from tests.fuzz.corpus import CORPUS
 from tests.fuzz.program import called, refused, typed
+from tilewright import load
 from tilewright.compiler import report
 from tilewright.compiler.cli import cost_command, diff_command, explain_command, operations_command, report_command
 from tilewright.compiler.cli import run_command as running
-from tilewright.runtime import plan as plans_module
-from tilewright.runtime.plan_io import load
+from tilewright.runtime.plan import records as plans_module
 from tilewright.targets.errors import InputError
 
 SHARES = {"mlp": 5, "mixed": 3, "hermes": 2, "cnn": 3, "bert": 2, "config": 1}

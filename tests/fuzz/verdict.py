@@ -6,7 +6,9 @@ import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import tilewright
+
+PACKAGE = Path(tilewright.__file__).parent
 FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+|<\w+>)')
 OUT_OF_MEMORY = (
     "can't allocate memory",
@@ -64,14 +66,14 @@ def of_exception(error):
 def place_of(frames):
     """Where: the innermost frame in tilewright's own source, and the innermost of all. frames: innermost first."""
     frames = list(frames)
-    own = [f"{Path(file).relative_to(ROOT)}:{name}" for file, _, name in frames if _is_own(file)]
+    own = [f"{Path(file).relative_to(PACKAGE)}:{name}" for file, _, name in frames if _is_own(file)]
     innermost = f"{Path(frames[0][0]).name}:{frames[0][2]}" if frames else ""
     return f"{own[0]} ({innermost})" if own and not own[0].endswith(innermost) else own[0] if own else innermost
 
 
 def _is_own(file):
     path = Path(file)
-    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ("compiler", "runtime", "targets")
+    return path.is_relative_to(PACKAGE)
 
 
 def of_last_words(text):

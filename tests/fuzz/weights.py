@@ -10,9 +10,9 @@ import numpy as np
 
 from tests.fuzz import bases, hostile, plans, trees
 from tests.fuzz.program import called
+from tilewright import load
 from tilewright.compiler.cli import evaluate_command
-from tilewright.runtime.plan_io import load
-from tilewright.runtime.text import TextEncoder
+from tilewright.runtime.tasks.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 BASES = ("mlp", "mixed", "cnn", "bert")

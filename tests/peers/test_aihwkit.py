@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from tilewright.runtime.characterize import characterize, standard_problem
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.drift import conductances_at
-from tilewright.runtime.programming import cells_of
-from tilewright.runtime.programming.writing import write
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.drift import conductances_at
+from tilewright.runtime.chip.programming import cells_of
+from tilewright.runtime.chip.programming.writing import write
+from tilewright.runtime.measuring.characterize import characterize, standard_problem
 from tilewright.targets import load_programming, load_target
 from tilewright.targets.devices import statistics_of
 

@@ -6,10 +6,10 @@ Needs the package aihwkit-lightning: `make test-peers`.
 import pytest
 import torch
 
-from tilewright.runtime.characterize import standard_problem
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
-from tilewright.runtime.plan import SAMPLES_FIRST
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.measuring.characterize import standard_problem
+from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.targets import load_target
 
 lightning = pytest.importorskip(

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.variants import leaves
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.layers import AnalogLinear, Reading, SimulatedChip, Use
-from tilewright.runtime.plan import SAMPLES_FIRST
-from tilewright.runtime.splitting import split_columns, split_rows
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.plan.records import SAMPLES_FIRST
+from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets import InputError, load_document, load_programming, parse_target, target_names
 
 OPTIONAL = ("offset", "nonlinearity", "scales", "probabilities", "cost")

@@ -7,9 +7,9 @@ import torch
 from scipy.stats import kstest
 
 from tests.variants import variant
-from tilewright.runtime.draws import Draws
-from tilewright.runtime.drift import conductances_at
-from tilewright.runtime.programming import Programmer, program
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.drift import conductances_at
+from tilewright.runtime.chip.programming import Programmer, program
 from tilewright.targets import load_target
 from tilewright.targets.devices import statistics_of
 
@@ -58,7 +58,7 @@ def test_rram_does_not_change():
 
 def test_constant_read_noise_is_the_same_for_every_column():
     """FTJ: each weight's noise is .035 whatever the weight: σ_y = .035 sqrt(Σ x²)."""
-    from tilewright.runtime.tile import TileRow
+    from tilewright.runtime.chip.tile import TileRow
 
     target = variant("ftj-balanced", tile__adc=None, tile__output_noise=0, tile__ir_drop=None)
     weights = torch.cat([torch.zeros(8, 64), torch.ones(8, 64)])

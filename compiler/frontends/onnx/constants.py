@@ -7,7 +7,7 @@ import onnx
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 from tilewright.compiler.frontends.onnx.values import Numbers
-from tilewright.runtime.plan import UnusedTensor
+from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.targets.errors import InputError
 
 

@@ -12,7 +12,6 @@ from onnx import ModelProto
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tilewright.compiler.compilation import Inputs, Traced
 from tilewright.compiler.frontends.automatic_inputs import (
     InputSpec,
     ModelInputs,
@@ -31,8 +30,9 @@ from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.size_trials import MOST_KEPT
 from tilewright.compiler.frontends.tracing_errors import export_reason
-from tilewright.runtime.inputs import numbers_of
-from tilewright.runtime.plan import ModelIdentity
+from tilewright.compiler.network.compilation import Inputs, Traced
+from tilewright.runtime.execution.inputs import numbers_of
+from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 LARGEST_TENSOR = 2**30

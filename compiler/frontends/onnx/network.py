@@ -19,8 +19,8 @@ from tilewright.compiler.frontends.onnx.naming import module_path, weight_names
 from tilewright.compiler.frontends.onnx.operators import ON_NUMBERS, OPERATORS
 from tilewright.compiler.frontends.onnx.operators.numbers import UnknownNumberError
 from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, Value, as_tensor, type_of
-from tilewright.compiler.unsupported import first_sentence, unsupported_operator
-from tilewright.runtime.graph_io import place_at
+from tilewright.compiler.network.unsupported import first_sentence, unsupported_operator
+from tilewright.runtime.plan.graph import place_at
 from tilewright.targets.errors import InputError
 
 PLAIN_DOMAINS = ("", "ai.onnx")

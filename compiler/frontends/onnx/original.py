@@ -10,9 +10,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from tilewright.compiler.compilation import Inputs, Original
 from tilewright.compiler.frontends.onnx.constants import first_line
 from tilewright.compiler.frontends.onnx.reading import OnnxSource
+from tilewright.compiler.network.compilation import Inputs, Original
 from tilewright.targets.errors import InputError
 
 HALF = (10, 16)

@@ -14,7 +14,7 @@ from tilewright.compiler.frontends.onnx.dequantise import QUANTISED, dequantised
 from tilewright.compiler.frontends.onnx.limits import check_limits
 from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS, unsupported
 from tilewright.compiler.frontends.onnx.operators import OPERATORS
-from tilewright.runtime.plan import UnusedTensor
+from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.targets.errors import InputError
 
 OLDEST_OPSET = 11

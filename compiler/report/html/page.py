@@ -12,9 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
-from tilewright.compiler.finite_json import finite
 from tilewright.compiler.report.cells import COLUMNS, Cell, figure, layer_cells, share, totals
 from tilewright.compiler.report.difference import Difference, as_text
+from tilewright.compiler.report.finite_json import finite
 from tilewright.compiler.report.html.charts import (
     Bar,
     accuracy_chart,
@@ -24,7 +24,7 @@ from tilewright.compiler.report.html.charts import (
     network_chart,
 )
 from tilewright.compiler.report.lines import Report
-from tilewright.runtime.plan import without_use
+from tilewright.runtime.plan.decisions import without_use
 from tilewright.targets.shown import visible
 
 SECTIONS = {

@@ -1,0 +1,1 @@
+"""Passes over the graph: from ATen operators to layers on tiles and products on units."""

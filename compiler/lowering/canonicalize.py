@@ -1,0 +1,142 @@
+"""The same function with fewer kinds of node: no checks, no dropout, no copies, constants folded."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+import torch
+from torch import fx
+
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.runtime.storage.memory_place import memory_place
+
+aten = torch.ops.aten
+
+CHECKS = ("_assert", "sym_constrain_range")
+"""Names of operators that only check what tracing assumed; the plan's inputs are checked by their shapes instead."""
+
+COPIES = {aten.dropout.default, aten.alias.default, aten.detach.default, aten.contiguous.default, aten.clone.default}
+"""Operators that return their input in eval mode."""
+
+CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
+VIEWS = {aten.view.default, aten._unsafe_view.default}
+LARGEST_FOLDED = 2**20
+"""A folded constant may have this many elements even if its operands have fewer."""
+
+
+def canonicalize(compilation: Compilation) -> None:
+    """Clean the traced graph in place."""
+    graph = compilation.graph.graph
+    _find_origins(compilation)
+    for node in list(graph.nodes):
+        if node.op == "call_module" or _is_check(node):
+            graph.erase_node(node)
+        elif node.op == "call_function" and (node.target in COPIES or _casts_nothing(node)):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif node.op == "call_function" and node.target in VIEWS:
+            node.target = aten.reshape.default  # a view needs its input's strides, which passes may change
+        elif node.op == "call_function" and node.target == aten._native_batch_norm_legit_no_training.default:
+            _plain_batch_norm(graph, node)
+    _fold_constants(compilation)
+    compilation.tidy()
+
+
+def _find_origins(compilation: Compilation) -> None:
+    """Which parameter each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
+    parameters: dict[tuple[object, int], str] = {}
+    for name, tensor in compilation.traced.parameters.items():
+        parameters.setdefault((memory_place(tensor), tensor.numel()), name)
+    for node in compilation.graph.graph.nodes:
+        constant = compilation.tensor(node)
+        if constant is not None:
+            found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
+            compilation.origins[str(node.target)] = () if found is None else (found,)
+            _give_plain_name(compilation, node, constant)
+    shapes = {name: tensor.to("meta") for name, tensor in compilation.traced.parameters.items()}
+    compilation.traced.parameters = shapes
+
+
+def _give_plain_name(compilation: Compilation, node: fx.Node, constant: torch.Tensor) -> None:
+    """Tracing keeps constants under the path of the module that made them, which may hold more than words."""
+    words = str(node.target).split(".")
+    plain = [re.sub(r"\W", "_", word, flags=re.ASCII) for word in words if word[0] != "-"]
+    if plain != words:
+        node.target = compilation.add_tensor(".".join(plain) or "constant", constant, (str(node.target),))
+
+
+def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+    """Of the form with three results, inference uses the first."""
+    x, weight, bias, mean, variance, momentum, epsilon = node.args
+    for user in list(node.users):
+        if user.target is not operator.getitem or user.args[1] != 0:
+            continue
+        with graph.inserting_before(user):
+            arguments = (x, weight, bias, mean, variance, False, momentum, epsilon, False)
+            plain = graph.call_function(aten.batch_norm.default, arguments)
+        plain.meta = dict(user.meta)
+        user.replace_all_uses_with(plain)
+        graph.erase_node(user)
+
+
+def _is_check(node: fx.Node) -> bool:
+    name = getattr(node.target, "__name__", str(node.target))
+    return node.op == "call_function" and not node.users and any(check in name for check in CHECKS)
+
+
+def _casts_nothing(node: fx.Node) -> bool:
+    if node.target not in CASTS or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = node.args[0].meta.get("val"), node.meta.get("val")
+    return isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype == after.dtype
+
+
+def _fold_constants(compilation: Compilation) -> None:
+    """Compute once what depends on weights alone, such as the transpose of one."""
+    graph = compilation.graph.graph
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        operands = {operand: compilation.tensor(operand) for operand in node.all_input_nodes}
+        if any(tensor is None for tensor in operands.values()):
+            continue
+        size = sum(tensor.numel() for tensor in operands.values() if tensor is not None)
+        expected = node.meta.get("val")
+        results = expected if isinstance(expected, list | tuple) else [expected]
+        if node.target is not aten.item.default and not all(
+            isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED) for result in results
+        ):
+            continue
+        if node.target is aten.item.default and not compilation.traced.has_weights:
+            continue
+        with torch.no_grad():
+            folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
+        sources = tuple(str(operand.target) for operand in operands)
+        largest = max(operands, key=lambda operand: operands[operand].numel())  # type: ignore[union-attr]
+        _replace(compilation, node, folded, str(largest.target), sources)
+
+
+def _replace(compilation: Compilation, node: fx.Node, folded: Any, name: str, sources: tuple[str, ...]) -> None:
+    """Put a number, a tensor, or each of several in place of a node that computes it."""
+    graph = compilation.graph.graph
+    if isinstance(folded, list | tuple):
+        for user in list(node.users):
+            if user.target is operator.getitem:
+                _replace(compilation, user, folded[user.args[1]], name, sources)  # type: ignore[index]
+    elif isinstance(folded, torch.Tensor):
+        with graph.inserting_before(node):
+            constant = graph.get_attr(compilation.add_tensor(name, folded, sources))
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+    else:
+        for user in list(node.users):
+            user.args = fx.node.map_arg(user.args, lambda used: folded if used is node else used)
+            user.kwargs = fx.node.map_arg(user.kwargs, lambda used: folded if used is node else used)
+    if not node.users:
+        graph.erase_node(node)
+
+
+def _values(arguments: Any, operands: dict[fx.Node, Any]) -> Any:
+    return fx.node.map_arg(arguments, lambda operand: operands[operand])

@@ -1,0 +1,113 @@
+"""Batch norms behind a convolution or a linear layer become part of its column scale.
+
+In eval mode a batch norm multiplies each channel by γ / sqrt(σ² + ε) and adds an offset. A tile's columns are
+programmed relative to their largest weight, and the digital scale behind the ADC restores it: scaling the weights of a
+column by a number changes that scale and (but for a sign) not one conductance. So the factor costs nothing, and the
+offset joins the bias.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
+from tilewright.compiler.lowering.unfold_convolutions import CONVOLUTIONS, why_digital
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.runtime.plan.decisions import Decision, Figure
+
+aten = torch.ops.aten
+TENSORS = ("weight", "bias", "running_mean", "running_var")
+
+
+@torch.no_grad()
+def fold_batch_norms(compilation: Compilation) -> None:
+    """Fold every batch norm that can be; the others stay digital, with the reason."""
+    for node in list(compilation.graph.graph.nodes):
+        if node.op != "call_function" or node.target != aten.batch_norm.default:
+            continue
+        reason = _why_not(compilation, node)
+        if reason is None:
+            _fold(compilation, node)
+        else:
+            _decide(compilation, node, "digital", reason)
+            for key in TENSORS:
+                for name in compilation.origins.get(str(getattr(arguments_of(node)[key], "target", "")), ()):
+                    compilation.digital_reasons[name] = f"batch norm that is not folded: {reason}"
+    compilation.tidy()
+
+
+def _why_not(compilation: Compilation, node: fx.Node) -> str | None:
+    """Why this batch norm cannot fold; None if it can."""
+    arguments = arguments_of(node)
+    product = arguments["input"]
+    if arguments["training"]:
+        return "it uses the statistics of the batch"
+    if any(arguments[key] is not None and compilation.tensor(arguments[key]) is None for key in TENSORS):
+        return "its parameters are computed"
+    if arguments["running_mean"] is None:
+        return "it has no stored statistics"
+    if not isinstance(product, fx.Node) or product.target not in (*CONVOLUTIONS, aten.linear.default):
+        return "no convolution or linear layer feeds it"
+    if product.target == aten.linear.default and len(shape_of(product) or ()) != 2:
+        return "its channels are not the columns of the layer before it"
+    if len(product.users) > 1:
+        return "the output of the layer before it is used elsewhere too"
+    weight, bias = arguments_of(product)["weight"], arguments_of(product)["bias"]
+    if compilation.tensor(weight) is None or (bias is not None and compilation.tensor(bias) is None):
+        return "the weights of the layer before it are computed"
+    if len(weight.users) > 1:
+        return "the layer before it has other uses, which it does not scale"
+    if product.target in CONVOLUTIONS and why_digital(compilation, product) is not None:
+        return "the convolution before it stays digital"
+    return None
+
+
+def _fold(compilation: Compilation, node: fx.Node) -> None:
+    arguments = arguments_of(node)
+    product: fx.Node = arguments["input"]
+    inner = arguments_of(product)
+    gamma, beta, mean, variance = (compilation.tensor(arguments[key]) for key in TENSORS)
+    weight, bias = compilation.tensor(inner["weight"]), compilation.tensor(inner["bias"])
+    assert weight is not None and mean is not None and variance is not None
+    factor = torch.rsqrt(variance.double() + arguments["eps"])
+    if gamma is not None:
+        factor = factor * gamma
+    offset = ((bias if bias is not None else 0.0) - mean.double()) * factor
+    if beta is not None:
+        offset = offset + beta
+    rewriter = Rewriter(compilation, product)
+    scaled = (weight * factor.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
+    sources = {key: (str(arguments[key].target),) if arguments[key] is not None else () for key in TENSORS}
+    path = str(inner["weight"].target)
+    bias_path = (str(inner["bias"].target),) if bias is not None else ()
+    wanted = bias_path[0] if bias_path else path.removesuffix(".weight") + ".bias"
+    factors = sources["weight"] + sources["running_var"]
+    offsets = bias_path + sources["bias"] + factors + sources["running_mean"]
+    new_weight = rewriter.constant(path, scaled, (path, *factors))
+    new_bias = rewriter.constant(wanted, offset.to(weight.dtype), offsets)
+    product.args = tuple({**inner, "weight": new_weight, "bias": new_bias}.values())
+    product.kwargs = {}
+    _decide(
+        compilation,
+        node,
+        f"folded into {_called(compilation, path)}",
+        "its factor scales whole columns, which the scale behind the ADC does anyway; its offset joins the bias",
+    )
+    node.replace_all_uses_with(product)
+    compilation.graph.graph.erase_node(node)
+
+
+def _called(compilation: Compilation, path: str) -> str:
+    """The module that a tensor belongs to, for people."""
+    return compilation.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
+
+
+def _decide(compilation: Compilation, node: fx.Node, choice: str, reason: str) -> None:
+    tensor = arguments_of(node)["weight"] or arguments_of(node)["running_mean"]
+    name = _called(compilation, str(getattr(tensor, "target", node.name)))
+    channels = (shape_of(node) or (0, 0))[1]
+    figures = [Figure(name="channels", value=int(channels), unit="channel")]
+    compilation.decisions.append(
+        Decision(made_by="fold_batch_norms", subject=name, choice=choice, reason=reason, figures=figures)
+    )

@@ -1,0 +1,219 @@
+"""The division of a layer's inputs by its channel scale, done by what computes them, where something can.
+
+A normalisation has a factor and an offset a channel, and a layer has columns: dividing these by the scale gives inputs
+that are divided already. What the scale costs then is nothing. It stays a digital multiplication where the inputs are
+read by others too, or come out of a function that is not proportional (GELU, softmax).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.records import LayerRecord
+
+aten = torch.ops.aten
+NORMS = {aten.layer_norm.default, aten.rms_norm.default}
+PROPORTIONAL = {aten.relu.default, aten.neg.default, aten.alias.default, aten.clone.default}
+"""f(x / s) = f(x) / s for s above zero, value by value."""
+
+STAYS_DIGITAL = "a digital multiplication a channel"
+
+Fold = Callable[[], None]
+"""Divides one thing by the scale."""
+
+
+@torch.no_grad()
+def fold_channel_scales(compilation: Compilation) -> None:
+    """Fold every channel scale that can be; the others stay digital, with the reason."""
+    for name in list(compilation.channel_scales):
+        layer = compilation.layers[name]
+        found = Folding(compilation, layer).find()
+        if isinstance(found, str):
+            _decide(compilation, layer, STAYS_DIGITAL, found)
+            continue
+        for fold in found:
+            fold()
+        _scale_weights(compilation, layer)
+        _decide(compilation, layer, "folded into what computes its inputs", "nothing else reads these")
+    compilation.tidy()
+
+
+class Folding:
+    """Looks for what can be divided by the channel scale of one layer in place of its inputs."""
+
+    def __init__(self, compilation: Compilation, layer: LayerRecord) -> None:
+        self.compilation, self.layer = compilation, layer
+        self.scale = compilation.channel_scales[layer.name]
+
+    def find(self) -> list[Fold] | str:
+        """What to do, all of it; or why it cannot be done."""
+        calls = list(self.compilation.uses_of(layer_path(self.layer.name)))
+        inputs = {call.args[0] for call in calls}
+        if len(inputs) != 1:
+            return "its uses have inputs of their own"
+        source = inputs.pop()
+        assert isinstance(source, fx.Node)
+        if set(source.users) != set(calls):
+            return "its inputs are read elsewhere too"
+        return self._into(source)
+
+    def _into(self, node: fx.Node) -> list[Fold] | str:
+        if node.target in NORMS:
+            return self._norm(node)
+        if node.target in PROPORTIONAL or self._keeps_channels(node):
+            return self._alone(node.args[0], node)
+        if node.target == aten.mul.Tensor:
+            return self._factor(node)
+        if node.target == aten.add.Tensor and arguments_of(node)["alpha"] == 1:
+            return self._sum(node)
+        if node.op == "call_module":
+            return self._columns(node, 0)
+        parts = _part_of_split(node)
+        if parts is not None:
+            return self._columns(*parts)
+        return f"they come from {_called(node)}"
+
+    def _keeps_channels(self, node: fx.Node) -> bool:
+        """Whether it is a change of form that leaves the channels the last dimension."""
+        if node.target != aten.reshape.default:
+            return False
+        shapes = [shape_of(node), shape_of(node.args[0])]
+        return all(shape is not None and shape[-1] == len(self.scale) for shape in shapes)
+
+    def _alone(self, node: object, user: fx.Node) -> list[Fold] | str:
+        """Into an operand, if it has no other reader."""
+        if not isinstance(node, fx.Node) or set(node.users) != {user}:
+            return "what they are computed from is read elsewhere too"
+        return self._into(node)
+
+    def _constant(self, node: object, user: fx.Node, place: int | str) -> Fold | None:
+        """The division of a constant vector over channels; None if it is not one."""
+        tensor = self.compilation.tensor(node)
+        if tensor is None or not isinstance(node, fx.Node) or tensor.numel() != len(self.scale):
+            return None
+        if tensor.shape[-1] != len(self.scale):
+            return None
+
+        def fold() -> None:
+            path = str(node.target)
+            made = Rewriter(self.compilation, user).constant(path, tensor / self.scale, (path,))
+            if isinstance(place, int):
+                user.update_arg(place, made)
+            else:
+                user.update_kwarg(place, made)
+
+        return fold
+
+    def _norm(self, node: fx.Node) -> list[Fold] | str:
+        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+        folds = []
+        for key in ("weight", "bias"):
+            operand = arguments_of(node).get(key)
+            if operand is None:
+                if key == "weight":
+                    return "the normalisation before it has no factors"
+                continue
+            place = names.index(key)
+            fold = self._constant(operand, node, place if place < len(node.args) else key)
+            if fold is None:
+                return "the normalisation before it has computed factors"
+            folds.append(fold)
+        return folds
+
+    def _factor(self, node: fx.Node) -> list[Fold] | str:
+        """Into either factor of a product."""
+        for place in (0, 1):
+            fold = self._constant(node.args[place], node, place)
+            if fold is not None:
+                return [fold]
+        reason = "they are a product whose factors are read elsewhere too"
+        for operand in node.args:
+            if isinstance(operand, fx.Node) and shape_of(operand) == shape_of(node):
+                found = self._alone(operand, node)
+                if not isinstance(found, str):
+                    return found
+                reason = found
+        return reason
+
+    def _sum(self, node: fx.Node) -> list[Fold] | str:
+        """Into both terms of a sum, one of which is a constant."""
+        for place, other in ((0, 1), (1, 0)):
+            fold = self._constant(node.args[place], node, place)
+            if fold is not None:
+                found = self._alone(node.args[other], node)
+                return found if isinstance(found, str) else [fold, *found]
+        return "they are a sum of activations"
+
+    def _columns(self, call: fx.Node, first: int) -> list[Fold] | str:
+        """Into the columns of the layer whose outputs they are, from ``first``."""
+        path = str(call.target)
+        module = self.compilation.graph.get_submodule(path)
+        if not isinstance(module, DigitalLinear):
+            return "they come from a product of activations"
+        if len(list(self.compilation.uses_of(path))) != 1:
+            return "the layer before it has other uses, which it does not scale"
+        stop = first + len(self.scale)
+
+        def fold() -> None:
+            module.weight = self._divided(module.weight, first, stop, self.scale.unsqueeze(1))
+            if module.bias is not None:
+                module.bias = self._divided(module.bias, first, stop, self.scale)
+
+        return [fold]
+
+    def _divided(self, tensor: Tensor, first: int, stop: int, scale: Tensor) -> Tensor:
+        changed = self.compilation.scratch.empty(tensor.shape, tensor).copy_(tensor)
+        changed[first:stop] /= scale
+        return changed
+
+
+def _part_of_split(node: fx.Node) -> tuple[fx.Node, int] | None:
+    """(call, first column) of a part of a fused layer's outputs; None for anything else."""
+    if _called(node) != "getitem" or not isinstance(node.args[0], fx.Node):
+        return None
+    split, place = node.args[0], node.args[1]
+    if split.target != aten.split_with_sizes.default or not isinstance(place, int):
+        return None
+    call, sizes = split.args[0], split.args[1]
+    if not isinstance(call, fx.Node) or call.op != "call_module" or set(call.users) != {split}:
+        return None
+    assert isinstance(sizes, list | tuple)
+    before: list[Any] = list(sizes[:place])
+    return call, sum(before)
+
+
+def _called(node: fx.Node) -> str:
+    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
+
+
+def _scale_weights(compilation: Compilation, layer: LayerRecord) -> None:
+    """The layer's matrix takes the scale, and its inputs are seen as they now are."""
+    scale = compilation.channel_scales.pop(layer.name)
+    module = compilation.layer_module(layer.name)
+    weight = module.weight
+    module.weight = torch.mul(weight, scale, out=compilation.scratch.empty(weight.shape, weight))
+    layer.has_channel_scale = False
+    for use in range(len(layer.uses)):
+        compilation.layer_inputs[layer.name, use] = compilation.layer_inputs[layer.name, use].divided_by(scale)
+
+
+def _decide(compilation: Compilation, layer: LayerRecord, choice: str, reason: str) -> None:
+    digital = layer.has_channel_scale
+    compilation.decisions.append(
+        Decision(
+            made_by="fold_channel_scales",
+            subject=layer.name,
+            choice=choice,
+            reason=reason,
+            figures=[Figure(name="digital multiplications", value=layer.inputs if digital else 0, unit="1 a token")],
+        )
+    )

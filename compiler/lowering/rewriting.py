@@ -1,0 +1,95 @@
+"""New nodes in place of old ones, with the symbolic shapes that later passes ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
+
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.runtime.plan import operators
+
+aten = torch.ops.aten
+
+
+class Rewriter:
+    """Builds what replaces one node, in front of it."""
+
+    def __init__(self, compilation: Compilation, node: fx.Node) -> None:
+        self.compilation, self.node = compilation, node
+        self._fake_mode = node.meta["val"].fake_mode
+
+    def call(self, function: Any, *args: Any) -> fx.Node:
+        """A call of ``function``; its arguments may be nodes, numbers and lists of them."""
+        with self.compilation.graph.graph.inserting_before(self.node):
+            made = self.compilation.graph.graph.call_function(function, args)
+        made.meta = {key: value for key, value in self.node.meta.items() if key != "val"}
+        with self._fake_mode, enable_python_dispatcher():  # kernels in C++ would fix the sizes that may vary
+            made.meta["val"] = function(*fx.node.map_arg(args, lambda node: node.meta["val"]))
+        return made
+
+    def call_module(self, path: str, args: tuple[fx.Node, ...], added: Sequence[int] = ()) -> fx.Node:
+        """A call of the module at ``path``: its result is the old node's, with dimensions of one ``added`` to it."""
+        with self.compilation.graph.graph.inserting_before(self.node):
+            made = self.compilation.graph.graph.call_module(path, args)
+        made.meta = dict(self.node.meta)
+        with self._fake_mode:
+            for dimension in added:
+                made.meta["val"] = made.meta["val"].unsqueeze(dimension)
+        return made
+
+    def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...]) -> fx.Node:
+        """A new tensor of the graph, computed from those at the paths ``made_of``."""
+        path = self.compilation.add_tensor(wanted, tensor, made_of)
+        with self.compilation.graph.graph.inserting_before(self.node):
+            made = self.compilation.graph.graph.get_attr(path)
+        made.meta["val"] = self._fake_mode.from_tensor(tensor, static_shapes=True)
+        return made
+
+    def size(self, node: fx.Node, dimension: int) -> int | fx.Node:
+        """A size of a tensor: a number where it is fixed."""
+        size = node.meta["val"].shape[dimension]
+        return size if isinstance(size, int) else self.call(aten.sym_size.int, node, dimension)
+
+    def arithmetic(self, function: Any, left: int | fx.Node, right: int | fx.Node) -> int | fx.Node:
+        """``function(left, right)`` on sizes: computed now if it can be."""
+        if isinstance(left, int) and isinstance(right, int):
+            return int(function(left, right))
+        return self.call(function, left, right)
+
+    def replace_with(self, new: fx.Node) -> None:
+        """Let ``new`` stand where the old node stood."""
+        new.meta["val"] = self.node.meta["val"]
+        self.node.replace_all_uses_with(new)
+        self.compilation.graph.graph.erase_node(self.node)
+
+
+def arguments_of(node: fx.Node) -> dict[str, Any]:
+    """All arguments of a node that calls an ATen operator by their names, with defaults filled in."""
+    return operators.arguments_of(node.target, node.args, node.kwargs)
+
+
+def shape_of(node: object) -> Sequence[int | torch.SymInt] | None:
+    """The symbolic shape of a node's tensor; None for anything else."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return value.shape if isinstance(value, Tensor) else None
+
+
+def depends_on_activations(node: fx.Node) -> bool:
+    """Whether a value is computed from activations, not from positions or masks alone (rotary angles are)."""
+    seen: set[fx.Node] = set()
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        value = current.meta.get("val")
+        is_float_input = current.op == "placeholder" and isinstance(value, torch.Tensor) and value.is_floating_point()
+        if current.op == "call_module" or current.target == aten.embedding.default or is_float_input:
+            return True
+        waiting.extend(current.all_input_nodes)
+    return False

@@ -1,0 +1,181 @@
+"""A convolution is a matrix product with the patches of its input: the matrix may stay in a crossbar.
+
+Each output position reads one patch of channels x kernel values; the kernel as a matrix [outputs, channels x kernel] is
+the same for all positions, so it is programmed once and used once a position.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.runtime.plan.decisions import Decision, Figure
+
+aten = torch.ops.aten
+CONVOLUTIONS = (
+    aten.conv1d.default,
+    aten.conv1d.padding,
+    aten.conv2d.default,
+    aten.conv2d.padding,
+    aten.conv3d.default,
+    aten.conv3d.padding,
+    aten.convolution.default,
+)
+TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
+
+
+@torch.no_grad()
+def unfold_convolutions(compilation: Compilation) -> None:
+    """Write every convolution that can be as patches times a matrix; the others stay digital, with the reason."""
+    patches: dict[Any, fx.Node] = {}
+    for node in list(compilation.graph.graph.nodes):
+        if node.op != "call_function" or node.target not in (*CONVOLUTIONS, *TRANSPOSED):
+            continue
+        weight = compilation.tensor(arguments_of(node)["weight"])
+        if weight is None:
+            continue
+        reason = why_digital(compilation, node)
+        path = str(arguments_of(node)["weight"].target)
+        if reason is None:
+            _unfold(compilation, node, patches)
+        else:
+            _note_reason(compilation, node, reason)
+        _decide(compilation, path, weight, reason)
+    compilation.tidy()
+
+
+def _note_reason(compilation: Compilation, node: fx.Node, reason: str) -> None:
+    for key, text in (("weight", reason), ("bias", "bias of a convolution that stays digital")):
+        operand = arguments_of(node)[key]
+        if isinstance(operand, fx.Node):
+            compilation.digital_reasons |= dict.fromkeys(compilation.origins.get(str(operand.target), ()), text)
+
+
+def why_digital(compilation: Compilation, node: fx.Node) -> str | None:
+    """Why this convolution stays on digital units; None if it may go on tiles."""
+    arguments = arguments_of(node)
+    weight, bias = compilation.tensor(arguments["weight"]), arguments["bias"]
+    if weight is None or (bias is not None and compilation.tensor(bias) is None):
+        return "its weights are computed, so they cannot stay in a crossbar"
+    if node.target in TRANSPOSED or arguments.get("transposed"):
+        return "a transposed convolution adds overlapping patches, which tiles do not"
+    if arguments["groups"] > 1:
+        groups, outputs = arguments["groups"], weight.shape[0] // arguments["groups"]
+        kind = "depthwise" if weight.shape[1] == 1 else "grouped"
+        return (
+            f"{kind} convolution: as one matrix only 1/{groups} of its cells would hold weights; "
+            f"as {groups} matrices of {weight[0].numel()} x {outputs}, tiles would be nearly empty"
+        )
+    if weight.dim() > 4:
+        return "three-dimensional convolutions are not unfolded"
+    if len(shape_of(arguments["input"]) or ()) != weight.dim():
+        return "its input has no batch dimension"
+    return None
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of its input a convolution reads, along height and width."""
+
+    kernel: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def reads_single_values(self) -> bool:
+        """Whether a patch is one position, so that nothing is copied."""
+        return all(size == 1 for size in self.kernel) and not any(self.padding)
+
+    def positions(self, rewriter: Rewriter, x: fx.Node, axis: int) -> int | fx.Node:
+        """Output positions along height (0) or width (1)."""
+        covered = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        free = rewriter.arithmetic(operator.add, rewriter.size(x, axis + 2), 2 * self.padding[axis] - covered)
+        return rewriter.arithmetic(operator.add, rewriter.arithmetic(operator.floordiv, free, self.stride[axis]), 1)
+
+
+def _unfold(compilation: Compilation, node: fx.Node, patches: dict[Any, fx.Node]) -> None:
+    arguments = arguments_of(node)
+    rewriter = Rewriter(compilation, node)
+    x: fx.Node = arguments["input"]
+    weight = compilation.tensor(arguments["weight"])
+    assert weight is not None
+    is_line = weight.dim() == 3  # one-dimensional: an image of height one
+    x, window = _symmetric(rewriter, arguments, weight)
+    if is_line:
+        x = rewriter.call(aten.unsqueeze.default, x, 2)
+    sizes = [window.positions(rewriter, x, axis) for axis in (0, 1)]
+    key = (arguments["input"], window)
+    if key not in patches:
+        patches[key] = _patches(rewriter, x, window)
+    path = str(arguments["weight"].target)
+    matrix = rewriter.constant(path, weight.reshape(weight.shape[0], -1), (path,))
+    product = rewriter.call(aten.linear.default, patches[key], matrix, arguments["bias"])
+    columns = rewriter.call(aten.transpose.int, product, 1, 2)
+    if is_line:
+        rewriter.replace_with(columns)
+        return
+    rewriter.replace_with(rewriter.call(aten.unflatten.int, columns, 2, sizes))
+
+
+def _symmetric(rewriter: Rewriter, arguments: dict[str, Any], weight: Tensor) -> tuple[fx.Node, Window]:
+    """The input, padded beforehand where its two sides differ or the padding follows from sizes, and the window."""
+    x: fx.Node = arguments["input"]
+    kernel = tuple(weight.shape[2:])
+    stride, dilation = (_each(arguments[key], len(kernel)) for key in ("stride", "dilation"))
+    padding = arguments["padding"]
+    if padding == "same":
+        total = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
+        if any(size % 2 for size in total):
+            sides = [side for size in reversed(total) for side in (size // 2, size - size // 2)]
+            x, total = rewriter.call(aten.constant_pad_nd.default, x, sides, 0.0), [0] * len(total)
+        padding = [size // 2 for size in total]
+    elif padding == "valid":
+        padding = 0
+    if isinstance(padding, list | tuple) and any(isinstance(side, fx.Node) for side in padding):
+        around = [side for side in reversed(_each(padding, len(kernel))) for _ in range(2)]
+        x, padding = rewriter.call(aten.constant_pad_nd.default, x, around, 0.0), 0
+    line = 2 - len(kernel)
+    ones, zeros = (1,) * line, (0,) * line
+    padding = _each(padding, len(kernel))
+    return x, Window(ones + kernel, ones + dilation, zeros + padding, ones + stride)
+
+
+def _each(value: Any, count: int) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return values * count if len(values) == 1 else values
+
+
+def _patches(rewriter: Rewriter, x: fx.Node, window: Window) -> fx.Node:
+    """[samples, channels, height, width] -> [samples, positions, channels x kernel]."""
+    if window.reads_single_values:
+        for axis, step in enumerate(window.stride):
+            if step > 1:
+                x = rewriter.call(aten.slice.Tensor, x, axis + 2, 0, 2**63 - 1, step)
+        flat = rewriter.call(aten.flatten.using_ints, x, 2, 3)
+    else:
+        sizes = (list(window.kernel), list(window.dilation), list(window.padding), list(window.stride))
+        flat = rewriter.call(aten.im2col.default, x, *sizes)
+    return rewriter.call(aten.transpose.int, flat, 1, 2)
+
+
+def _decide(compilation: Compilation, path: str, weight: Tensor, reason: str | None) -> None:
+    kernel = "x".join(map(str, weight.shape[2:]))
+    subject = compilation.source_names.get(path, path).removesuffix(".weight")
+    choice = f"{kernel} kernel as a matrix of {weight[0].numel()} x {weight.shape[0]}" if reason is None else "digital"
+    compilation.decisions.append(
+        Decision(
+            made_by="unfold_convolutions",
+            subject=subject,
+            choice=choice,
+            reason=reason
+            or "every position multiplies its patch with one constant matrix, which may stay in a crossbar",
+            figures=[Figure(name="weights", value=weight.numel(), unit="weight")],
+        )
+    )

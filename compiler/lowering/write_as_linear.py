@@ -1,0 +1,177 @@
+"""Every product of an activation and constant matrices, in whatever form it was written, as ``linear(x, W, b)``.
+
+mm, addmm, matmul, bmm, mv and dot, with the constant on either side and factors in its weights; a stack of matrices as
+one product each; an addition of a constant vector behind a product as its bias. Products of two activations that were
+written with an addition (addmm, baddbmm, linear) are taken apart too, for ``route_attention`` to find.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
+from tilewright.compiler.network.compilation import Compilation
+
+aten = torch.ops.aten
+MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default, aten.dot.default)
+BIASED = (aten.addmm.default, aten.baddbmm.default)
+MOST_MATRICES = 1024
+"""Matrices in one operand that become layers; a larger stack stays digital."""
+
+
+@torch.no_grad()
+def write_as_linear(compilation: Compilation) -> None:
+    """Rewrite what multiplies activations with constant matrices."""
+    for node in list(compilation.graph.graph.nodes):
+        if node.op == "call_function" and node.target in BIASED:
+            _take_bias_apart(compilation, node)
+        elif node.op == "call_function" and node.target == aten.linear.default:
+            _take_linear_apart(compilation, node)
+    for node in list(compilation.graph.graph.nodes):
+        if node.op == "call_function" and node.target in MATMULS:
+            _rewrite(compilation, node)
+    for node in list(compilation.graph.graph.nodes):
+        if node.op == "call_function" and node.target == aten.add.Tensor:
+            _join_bias(compilation, node)
+    compilation.tidy()
+
+
+def _take_bias_apart(compilation: Compilation, node: fx.Node) -> None:
+    """addmm(b, x, y, β, α) -> α x y + β b, with α in the weights where x or y is constant."""
+    bias, left, right, beta, alpha = arguments_of(node).values()
+    rewriter = Rewriter(compilation, node)
+    constants = [compilation.tensor(operand) is not None for operand in (left, right)]
+    if constants == [True, False]:
+        left, alpha = _times(rewriter, left, alpha), 1
+    elif constants == [False, True]:
+        right, alpha = _times(rewriter, right, alpha), 1
+    result = _times(rewriter, rewriter.call(aten.matmul.default, left, right), alpha)
+    if beta != 0:  # torch ignores the bias then, even a NaN in it
+        result = rewriter.call(aten.add.Tensor, result, _times(rewriter, bias, beta))
+    rewriter.replace_with(result)
+
+
+def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
+    """``value · factor``: computed now where the value is constant."""
+    if factor == 1:
+        return value
+    tensor, path = rewriter.compilation.tensor(value), str(value.target)
+    if tensor is not None:
+        return rewriter.constant(path, tensor * factor, (path,))
+    return rewriter.call(aten.mul.Tensor, value, factor)
+
+
+def _take_linear_apart(compilation: Compilation, node: fx.Node) -> None:
+    """linear(x, y, b) -> x yᵀ + b, where y is computed from activations, or is one constant vector."""
+    x, weight, bias = arguments_of(node).values()
+    constant = compilation.tensor(weight)
+    if constant.dim() != 1 if constant is not None else not depends_on_activations(weight):
+        return
+    rewriter = Rewriter(compilation, node)
+    is_vector = len(shape_of(weight) or ()) == 1
+    transposed = weight if is_vector else rewriter.call(aten.transpose.int, weight, 0, 1)
+    product = rewriter.call(aten.matmul.default, x, transposed)
+    rewriter.replace_with(product if bias is None else rewriter.call(aten.add.Tensor, product, bias))
+
+
+def _rewrite(compilation: Compilation, node: fx.Node) -> None:
+    left, right = node.args[:2]
+    constants = compilation.tensor(left), compilation.tensor(right)
+    if (constants[0] is None) == (constants[1] is None):
+        return
+    on_left = constants[0] is not None
+    x, matrices = (right, left) if on_left else (left, right)
+    tensor = constants[0] if on_left else constants[1]
+    assert tensor is not None and isinstance(x, fx.Node) and isinstance(matrices, fx.Node)
+    if not tensor.is_floating_point() or tensor.dim() == 0 or not depends_on_activations(x):
+        return
+    if tensor.dim() == 1:
+        _rewrite_vector(compilation, node, x, tensor, on_left)
+        return
+    stack = _without_ones(tensor)
+    dimensions = len(shape_of(x) or ())
+    is_vector = dimensions == 1
+    if stack.dim() > 3 or (stack.dim() == 3 and not _is_stack_of(x, stack)) or tensor.dim() > max(dimensions, 2):
+        origins = compilation.origins.get(str(matrices.target), ())
+        compilation.digital_reasons |= dict.fromkeys(origins, "a stack of matrices of a form that is not taken apart")
+        return
+    rewriter = Rewriter(compilation, node)
+    if on_left and not is_vector:
+        x = rewriter.call(aten.transpose.int, x, -2, -1)
+    # linear takes [outputs, inputs]: a constant on the left is that already
+    stack = stack if on_left else stack.transpose(-2, -1)
+    path = str(matrices.target)
+    result = _product(rewriter, x, stack, path) if stack.dim() == 2 else _products(rewriter, x, stack, path)
+    if on_left and not is_vector:
+        result = rewriter.call(aten.transpose.int, result, -2, -1)
+    rewriter.replace_with(result)
+
+
+def _rewrite_vector(compilation: Compilation, node: fx.Node, x: fx.Node, vector: Tensor, on_left: bool) -> None:
+    """A product with one constant vector: a layer of one output, which its result does not count as a dimension."""
+    rewriter, path = Rewriter(compilation, node), str(node.args[0 if on_left else 1].target)  # type: ignore[union-attr]
+    if on_left and len(shape_of(x) or ()) > 1:
+        x = rewriter.call(aten.transpose.int, x, -2, -1)
+    result = _product(rewriter, x, vector.unsqueeze(0), path)
+    rewriter.replace_with(rewriter.call(aten.squeeze.dim, result, -1))
+
+
+def _without_ones(tensor: Tensor) -> Tensor:
+    """Without leading sizes of one: they only broadcast."""
+    while tensor.dim() > 2 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    return tensor
+
+
+def _is_stack_of(x: fx.Node, stack: Tensor) -> bool:
+    """Whether x has one matrix for each of the stack, or one for all."""
+    shape = shape_of(x) or ()
+    return len(shape) >= 3 and shape[-3] in (1, stack.shape[0]) and stack.shape[0] <= MOST_MATRICES
+
+
+def _product(rewriter: Rewriter, x: fx.Node, matrix: Tensor, path: str) -> fx.Node:
+    constant = rewriter.constant(path, matrix, (path,))
+    return rewriter.call(aten.linear.default, x, constant)
+
+
+def _products(rewriter: Rewriter, x: fx.Node, stack: Tensor, path: str) -> fx.Node:
+    shared = (shape_of(x) or ())[-3] == 1
+    single = rewriter.call(aten.select.int, x, -3, 0) if shared else None
+    base = path.removesuffix(".weight")
+    results = []
+    for place, matrix in enumerate(stack):
+        part = single if single is not None else rewriter.call(aten.select.int, x, -3, place)
+        constant = rewriter.constant(f"{base}_{place}.weight", matrix, (path,))
+        results.append(rewriter.call(aten.linear.default, part, constant))
+    return rewriter.call(aten.stack.default, results, -3)
+
+
+def _join_bias(compilation: Compilation, node: fx.Node) -> None:
+    """linear(x, W) + b -> linear(x, W, b), if nothing else uses the product."""
+    left, right, alpha = arguments_of(node).values()
+    for product, bias in ((left, right), (right, left)):
+        vector = compilation.tensor(bias)
+        if alpha != 1 or vector is None or not isinstance(product, fx.Node) or len(product.users) > 1:
+            continue
+        if product.target != aten.linear.default or arguments_of(product)["bias"] is not None:
+            continue
+        weight = compilation.tensor(arguments_of(product)["weight"])
+        if weight is None or vector.numel() != weight.shape[0] or vector.shape[-1:] != weight.shape[:1]:
+            continue
+        if vector.dim() > len(shape_of(product) or ()) or vector.dtype != weight.dtype:
+            continue
+        _set_bias(compilation, product, bias, vector)
+        node.replace_all_uses_with(product)
+        compilation.graph.graph.erase_node(node)
+        return
+
+
+def _set_bias(compilation: Compilation, product: fx.Node, bias: Any, vector: Tensor) -> None:
+    rewriter = Rewriter(compilation, product)
+    path = str(bias.target)
+    flat = rewriter.constant(path, vector.reshape(-1), (path,))
+    arguments = arguments_of(product)
+    product.args, product.kwargs = (arguments["input"], arguments["weight"], flat), {}

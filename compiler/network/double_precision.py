@@ -1,0 +1,59 @@
+"""Run a graph in float64: what differs there is no rounding.
+
+Long sums round: a convolution over half a million values differs from the product that it is by more than a pass may
+leave in float32, and by nothing that matters in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional
+from torch.utils import _pytree as pytree
+
+from tilewright.runtime.chip.layers import DigitalLinear
+
+TOLERANCE = 1e-9
+"""Largest relative difference between two computations of the same in float64."""
+
+
+@torch.inference_mode()
+def in_double(module: fx.GraphModule, inputs: Iterable[Tensor]) -> Sequence[Tensor]:
+    """The graph's outputs, computed in float64. Weights are copied one at a time, as they are used."""
+    outputs: Sequence[Tensor] = InDouble(module).run(*inputs)
+    return outputs
+
+
+class InDouble(fx.Interpreter):
+    """Runs a graph with every float32 tensor in float64."""
+
+    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """An input."""
+        return _double(super().placeholder(target, args, kwargs))
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A tensor of the graph."""
+        return _double(super().get_attr(target, args, kwargs))
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A call of an operator: where it names float32, float64 is meant."""
+        args, kwargs = pytree.tree_map(lambda value: torch.float64 if value is torch.float32 else value, (args, kwargs))
+        return _double(super().call_function(target, args, kwargs))
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A call of a layer or a product."""
+        module = self.fetch_attr(target)
+        if not isinstance(module, DigitalLinear):
+            return _double(super().call_module(target, args, kwargs))
+        bias = module.bias.double() if module.bias is not None else None
+        return functional.linear(args[0], module.weight.double(), bias)
+
+
+def _double(value: Any) -> Any:
+    """Value, a tensor or a nest of them, with its float32 tensors in float64."""
+    return pytree.tree_map(
+        lambda part: part.double() if isinstance(part, Tensor) and part.dtype == torch.float32 else part, value
+    )

@@ -1,0 +1,102 @@
+"""Where the samples of a batch are in the input of every layer: the noise of a read is named by its sample.
+
+Most layers see [samples, ...]; some see [positions, samples, ...] (torch's own attention), or both folded into one
+dimension in either order. Shapes do not tell these apart, so two samples are run together and one of them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.network.compilation import Compilation, Inputs
+from tilewright.compiler.observing.observe import Watcher, watching
+from tilewright.runtime.execution.inputs import sizes_of
+from tilewright.runtime.plan.allowed_sizes import AllowedSizes
+from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.records import SampleAxis
+
+CLOSE = 1e-4
+"""Relative difference below which two rows are the same numbers, computed in batches of another size."""
+
+MOST_TOGETHER = 16
+"""Samples that one is repeated to where the graph takes no batch of one."""
+
+LayerInputs = dict[tuple[str, int], Tensor]
+
+
+@torch.inference_mode()
+def locate_samples(compilation: Compilation) -> None:
+    """Fill ``sample_axis`` of every use; it stays None where no axis counts samples."""
+    pair = _two_samples(compilation)
+    if pair is None:
+        return
+    together, alone = pair
+    inputs_together = _layer_inputs(compilation, together)
+    inputs_alone = _layer_inputs(compilation, alone)
+    for (name, use), batch in inputs_together.items():
+        compilation.layers[name].uses[use].sample_axis = find_axis(batch, inputs_alone[name, use])
+
+
+def _two_samples(compilation: Compilation) -> tuple[Inputs, Inputs] | None:
+    """A batch of two samples that differ, and the second alone; None if the batch is fixed.
+
+    Where the graph takes no batch of one, each is there as often as it takes.
+    """
+    batched = {record.name for record in compilation.traced.inputs if record.shape and record.shape[0] == "batch"}
+    if not batched:
+        return None
+    sample = compilation.traced.calibration_inputs[0]
+    least = _least_batch(compilation, sample)
+    first = {name: torch.cat([value[:1]] * least) if name in batched else value for name, value in sample.items()}
+    other = {name: value.flip(-1) if name in batched and value.dim() > 1 else value for name, value in first.items()}
+    both = {name: torch.cat([first[name], other[name]]) if name in batched else first[name] for name in first}
+    return both, other
+
+
+def _least_batch(compilation: Compilation, sample: Inputs) -> int:
+    """The least that the graph takes along with twice as much; one if there is none."""
+    traced = compilation.traced
+    allowed, sizes = AllowedSizes.read(traced.dimensions, traced.size_conditions), sizes_of(traced.inputs, sample)
+    taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, "batch": m}) for m in (n, 2 * n)))
+    return next(taken, 1)
+
+
+def _layer_inputs(compilation: Compilation, inputs: Inputs) -> LayerInputs:
+    seen: LayerInputs = {}
+
+    def watch(name: str) -> Watcher:
+        def see(arguments: tuple[Tensor, int]) -> None:
+            seen[name, arguments[1]] = arguments[0]
+
+        return see
+
+    with watching(compilation.graph, {layer_path(name): watch(name) for name in compilation.layers}):
+        compilation.graph(*inputs.values())
+    return seen
+
+
+def find_axis(batch: Tensor, alone: Tensor) -> SampleAxis | None:
+    """The axis along which the second of two samples lies in ``batch`` [..., channels], given it ``alone``."""
+    if batch.dim() < 2 or batch.numel() != 2 * alone.numel():
+        return None
+    wanted = alone.reshape(-1, alone.shape[-1])
+    limit = CLOSE * float(wanted.abs().max()) if wanted.numel() else 0.0
+    for axis, second in _candidates(batch):
+        if float((second - wanted).abs().max()) <= limit:
+            return axis
+    return None
+
+
+def _candidates(batch: Tensor) -> Iterator[tuple[SampleAxis, Tensor]]:
+    """Every place where the second of two samples could be, with the rows that are there."""
+    for dimension, size in enumerate(batch.shape[:-1]):
+        if size % 2:
+            continue
+        outer = batch.unflatten(dimension, (2, -1)).select(dimension, 1)
+        yield SampleAxis(dimension=dimension, innermost=False), outer.reshape(-1, batch.shape[-1])
+        if size > 2:
+            inner = batch.unflatten(dimension, (-1, 2)).select(dimension + 1, 1)
+            yield SampleAxis(dimension=dimension, innermost=True), inner.reshape(-1, batch.shape[-1])

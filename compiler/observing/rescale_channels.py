@@ -1,0 +1,96 @@
+"""Move the size of outlier channels from activations into weights, where the simulated error falls.
+
+A few channels of a transformer's activations are tens of times larger than the rest. One input range for all of them
+leaves the rest a handful of DAC steps, and their sums lie near the ADC's noise. Dividing channel j of the input by s_j
+in digital and multiplying its weights by s_j changes nothing in the product and lets all channels use the converters
+alike. The price is a digital multiplication a channel, and columns whose scale is set by the weights of an outlier
+channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is decided for each layer on a simulated chip;
+``fold_channel_scales`` then spares the multiplications where it can.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.observing.observation import Observed
+from tilewright.compiler.observing.simulation import RememberedDraws, simulated_error
+from tilewright.runtime.chip.parallel import in_parallel
+from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.runtime.plan.records import LayerRecord
+from tilewright.targets.spec import AnalogTarget
+
+EXPONENTS = (0.25, 0.5, 0.75, 1.0)
+"""s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
+CUTS = (99.0, 95.0, 80.0)
+"""s_j = max(1, largest |x_j| / that percentile over channels): only the largest channels move."""
+UNSCALED = "no channel scale"
+LEAST_GAIN = 0.05
+"""The error must fall by this share to be worth a multiplication a channel."""
+
+
+@torch.inference_mode()
+def rescale_channels(compilation: Compilation) -> None:
+    """Choose the scale of every layer on tiles. Nothing to do where inputs are not converted."""
+    converted = [layer for layer, target in compilation.layers_on_tiles() if target.tile.dac is not None]
+    for layer, (scales, errors) in zip(converted, in_parallel(partial(_try, compilation), converted), strict=True):
+        best = min(errors, key=lambda name: errors[name])
+        if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
+            best = UNSCALED
+        scale = scales[best]
+        if scale is not None:
+            layer.has_channel_scale = True
+            compilation.channel_scales[layer.name] = scale
+        compilation.decisions.append(_decision(layer, best, errors))
+
+
+def _try(compilation: Compilation, layer: LayerRecord) -> tuple[dict[str, Tensor | None], dict[str, float]]:
+    """The scales to choose from, and the simulated error with each."""
+    target = compilation.target_of(layer)
+    assert isinstance(target, AnalogTarget)
+    seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
+    weight, method = compilation.layer_module(layer.name).weight, compilation.method_of(layer)
+    scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
+    draws = RememberedDraws(0, 0)
+    return scales, {
+        name: simulated_error(target, method, weight, seen, channel_scale=scale, draws=draws)
+        for name, scale in scales.items()
+    }
+
+
+def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
+    """s_j [inputs] by name, over all uses of a layer. Channels that were never driven count as the least driven one."""
+    largest = torch.stack([observed.channel_largest for observed in seen]).amax(dim=0)
+    driven = largest[largest > 0]
+    if not driven.numel():
+        return {}
+    largest = largest.clamp(min=float(driven.min()))
+    relative = largest / largest.median()
+    candidates = {f"channel scale with exponent {exponent:g}": relative**exponent for exponent in EXPONENTS}
+    for percentile in CUTS:
+        cut = largest.sort().values[round((len(largest) - 1) * percentile / 100)]
+        candidates[f"channel scale above percentile {percentile:g}"] = (largest / cut).clamp(min=1.0)
+    return candidates
+
+
+def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decision:
+    def figures(name: str) -> list[Figure]:
+        return [Figure(name="simulated output error after a day", value=errors[name], unit="1")]
+
+    gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
+    reason = (
+        f"the error of its outputs falls by {gain:.0%} on a simulated chip with every effect"
+        if best != UNSCALED
+        else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
+    )
+    return Decision(
+        made_by="rescale_channels",
+        subject=layer.name,
+        choice=best,
+        reason=reason,
+        figures=figures(best),
+        rejected=[Alternative(choice=name, figures=figures(name)) for name in errors if name != best],
+    )

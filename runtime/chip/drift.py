@@ -1,0 +1,33 @@
+"""What time does to programmed conductances."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.programming.cells import Cells
+from tilewright.runtime.chip.programming.writing import with_stuck
+from tilewright.targets.devices import DeviceStatistics
+
+
+def conductances_at(
+    seconds: float, programmed: Tensor, cells: Cells, statistics: DeviceStatistics, draws: Draws, *name: object
+) -> Tensor:
+    """The conductances at a time: drift, then 1/f noise, never below zero (Joshi 2020; Rasch 2023 Eq. 8-10).
+
+    ν depends on the conductance that was asked for and is drawn from its name again at each time: a chip keeps its ν.
+    At time 0 it does not matter, and is not drawn. The 1/f noise has one draw a time and is frozen until the next.
+    Stuck devices stay.
+    """
+    if not statistics.drifts and not statistics.accumulates_noise:
+        return programmed
+    shape, logarithm, drifted = programmed.shape, statistics.drift_logarithm(seconds), programmed
+    if logarithm:
+        normal = draws.normal(shape, *name, "drift exponent") if statistics.exponent_varies else None
+        drifted = statistics.drift_exponent(cells.wanted, normal).mul_(-logarithm).exp_().mul_(programmed)
+    if statistics.accumulates_noise:
+        noise = statistics.accumulated_deviation(programmed, seconds)
+        noise.mul_(draws.normal(shape, *name, "accumulated noise", seconds))
+        drifted = torch.addcmul(drifted, drifted, noise)
+    return with_stuck(cells, drifted.clamp(min=0.0))

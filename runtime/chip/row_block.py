@@ -1,0 +1,171 @@
+"""The tiles of one row-block of a layer, over the life of a chip: programmed, drifting, read, corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.chip.compensation import Correction, fitted, from_readings, over_tiles
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.drift import conductances_at
+from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, weight_scale
+from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
+from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
+
+Noise = Callable[[int], Tensor | None]
+"""Standard normal numbers [M, columns] of the n-th reading of the same inputs; None where reading is noise-free."""
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """How the tiles of a layer are made and used."""
+
+    target: AnalogTarget
+    method: Programming
+    column_splits: list[int]
+    clip_deviations: float | None
+    compensation: str
+    """none, global, per_column or affine."""
+    kept_as: torch.dtype = torch.float32
+    """What programmed conductances are kept in."""
+
+
+class RowBlock:
+    """All tiles that one part of a layer's inputs drives. Weights are normalised by ``scale`` [columns]."""
+
+    def __init__(
+        self, weight: Callable[[], Tensor], settings: TileSettings, draws: Draws, name: tuple[object, ...]
+    ) -> None:
+        """Write all devices. The first ``advance_to``, to time 0, takes the reference reading of the compensation.
+
+        weight: gives the matrix [columns, rows] in the model's units; it is asked for again at each time, not kept.
+        name: of the layer and the row-block; it names the draws.
+        """
+        self.settings, self.draws, self.name, self._weight = settings, draws, name, weight
+        rule = settings.target.tile.weight_scale
+        self.scale = weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations)
+        self._programmer = Programmer(settings.target, settings.method, settings.column_splits, draws, name)
+        programmed = program(self._normalised(), self._programmer)
+        self.programmed = programmed.conductances.to(settings.kept_as)
+        derivable = settings.target.stuck_devices is None and not isinstance(settings.method.coding, MostLeast)
+        self._kept_cells = None if derivable else programmed.cells
+        self._offsets = self._draw_offsets()
+        self._reference: Tensor | None = None
+        self.correction = Correction(torch.ones(len(self.scale)))
+
+    def _normalised(self) -> Tensor:
+        return normalise(self._weight(), self.scale)
+
+    @property
+    def cells(self) -> Cells:
+        """What was asked of the devices: derived from the weights where it can be, not stored."""
+        return self._kept_cells or self._programmer.cells(self._normalised())
+
+    def _draw_offsets(self) -> ConverterOffsets:
+        rows, columns = self.programmed.shape[2], self.programmed.shape[1]
+
+        def draw(converter: Converter | None, size: int, which: str) -> Tensor | None:
+            if converter is None or not converter.offset:
+                return None
+            return self.draws.normal((size,), *self.name, f"{which} offset").mul_(float(converter.offset))
+
+        tile = self.settings.target.tile
+        return ConverterOffsets(draw(tile.dac, rows, "dac"), draw(tile.adc, columns, "adc"))
+
+    def advance_to(self, seconds: float, calibration: Tensor | None) -> None:
+        """Let the devices drift to ``seconds`` after programming, and correct what is read.
+
+        calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit.
+        """
+        cells = self.cells
+        held = self._conductances_at(seconds, cells)
+        weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
+        self.tiles = TileRow(weights, self.settings.target, magnitudes, cells.significance_power, self._offsets)
+        if self.settings.compensation == "affine" and calibration is not None:
+            self.correction = self._fit(calibration, seconds)
+        elif self.settings.compensation in ("global", "per_column"):
+            self.correction = self._compare(weights, magnitudes, seconds)
+
+    def _conductances_at(self, seconds: float, cells: Cells) -> Tensor:
+        statistics = self._programmer.statistics
+        programmed = self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
+        return conductances_at(seconds, programmed, cells, statistics, self.draws, *self.name)
+
+    def held_weights(self, seconds: float) -> Tensor:
+        """The weights that devices hold at a time [columns, rows], in the model's units, corrected by the factor."""
+        cells = self.cells
+        held = cells.weights(self._conductances_at(seconds, cells))
+        return held * (self.scale * self.correction.factor).unsqueeze(1)
+
+    def _compare(self, weights: Tensor, magnitudes: Tensor | None, seconds: float) -> Correction:
+        """Σ|y| of each column, or tile, over one-hot inputs, each read once through the tile's own noise and ADC."""
+        normal = self.draws.normal(weights.shape, *self.name, "compensation reading", seconds)
+        reading = self.tiles.read_one_hot(weights, normal, magnitudes).abs_().sum(dim=1)
+        reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
+        if self.settings.compensation == "global":
+            reading = over_tiles(reading, self.settings.column_splits)
+        if self._reference is None:
+            self._reference = reading
+        return from_readings(self._reference, reading)
+
+    def _fit(self, calibration: Tensor, seconds: float) -> Correction:
+        """Each calibration input is read once, and the columns are fitted to what should have been read."""
+        normal = self.draws.normal((len(calibration), len(self.scale)), *self.name, "calibration reading", seconds)
+
+        def noise(reading: int) -> Tensor | None:
+            return normal if reading == 0 else self.draws.normal(normal.shape, *self.name, "again", reading, seconds)
+
+        read = self.read_raw(calibration, 1.0, noise if self.tiles.is_noisy else lambda reading: None)
+        tile = self.settings.target.tile
+        driven = calibration  # a clipped input is no error of the tile: the fit must not make up for it
+        if tile.dac is not None and tile.doublings is None:
+            driven = calibration.clamp(-tile.dac.bound, tile.dac.bound)
+        exact = driven @ (self._weight() / divisor(self.scale).unsqueeze(1)).T
+        return fitted(read, exact, self.settings.column_splits)
+
+    def read_raw(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
+        """What the ADCs read, times the range of each input vector in parts of ``input_range`` [M, columns]."""
+        doublings = self.settings.target.tile.doublings
+        if doublings is None:
+            return self.tiles.multiply(values, input_range, noise(0))
+        return read_with_own_ranges(self.tiles, values, doublings, noise).div_(input_range)
+
+    def read(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
+        """The products with ``values`` [M, rows] in the model's units [M, columns]: corrected and scaled."""
+        outputs = self.read_raw(values, input_range, noise)
+        scale = self.scale * input_range
+        outputs.mul_(self._rounded(scale * self.correction.factor))
+        if self.correction.offset is not None:
+            outputs.add_(self._rounded(scale * self.correction.offset))
+        return outputs
+
+    def _rounded(self, numbers: Tensor) -> Tensor:
+        """In the precision of the digital scale and offset."""
+        return numbers.bfloat16().float() if self.settings.target.tile.scale_precision == "bfloat16" else numbers
+
+
+def read_with_own_ranges(tiles: TileRow, values: Tensor, doublings: int, noise: Noise) -> Tensor:
+    """Outputs [M, columns] times the range of their input: α = max|x| of each vector, doubled while an ADC saturates.
+
+    Noise and bound management of Gokmen et al. 2017, as in AIHWKit and the FTJ thesis. All column tiles of the
+    row-block share the range, as they share the DACs.
+    """
+    ranges = values.abs().amax(dim=1, keepdim=True)
+    ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
+    outputs = tiles.multiply(values, ranges, noise(0))
+    adc = tiles.tile.adc
+    waiting = torch.arange(len(values))
+    for reading in range(1, doublings + 1 if adc is not None else 1):
+        assert adc is not None
+        saturated = (outputs[waiting].abs() >= adc.bound - adc.step / 2).any(dim=1)
+        waiting = waiting[saturated]
+        if not len(waiting):
+            break
+        ranges[waiting] *= 2
+        normal = noise(reading)
+        again = tiles.multiply(values[waiting], ranges[waiting], None if normal is None else normal[waiting])
+        outputs[waiting] = again
+    return outputs.mul_(ranges)

@@ -1,0 +1,1 @@
+"""Running a plan: modules from records, sessions, inputs, batches, sizes."""

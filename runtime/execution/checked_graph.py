@@ -1,0 +1,126 @@
+"""A plan's graph as a session runs it: on shapes first, and with the node's name in whatever goes wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from tilewright.runtime.execution.guarded_operators import DIVISIONS, guard_values
+from tilewright.runtime.execution.shape_run import (
+    META,
+    ShapeRun,
+    SizesUnknownError,
+    function_of,
+    memory_limit,
+    memory_places,
+    reason_of,
+    shape_run,
+    unknown_bytes,
+)
+from tilewright.runtime.plan.graph import build_module, decode_graph
+from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, matmul_path
+from tilewright.runtime.plan.plan import Plan
+from tilewright.targets.errors import InputError
+
+
+class CheckedGraph:
+    """The graph of a plan over these layers and products.
+
+    Before it runs on inputs of sizes that are new, it is run on shapes, so that nothing is made that does not fit.
+    What a graph does whose sizes follow from values is looked at node by node, at every run.
+    """
+
+    def __init__(self, plan: Plan, modules: Mapping[str, nn.Module]) -> None:
+        """modules: by the paths that the graph calls. Raises ``InputError`` for a graph that a plan may not hold."""
+        self.plan, self.modules = plan, dict(modules)
+        self.tensors = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
+        graph = self._decoded()
+        guard_values(graph)
+        self.module = build_module(graph, self.modules, self.tensors)
+
+    def _decoded(self) -> fx.Graph:
+        return decode_graph(self.plan.document.graph, set(self.modules), set(self.plan.tensors))
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Results of the graph. Raises ``InputError`` where it cannot run on these inputs."""
+        sizes = tuple(x.shape for x in inputs)
+        if sizes not in self.plan.sizes_run:
+            self.plan.sizes_run[sizes] = self._says_how_much(inputs)
+        if not self.plan.sizes_run[sizes]:
+            return self._carefully(inputs)
+        try:
+            results: list[Tensor] = self.module(*inputs)
+        except Exception:
+            _NamedErrors(self.module).run(*inputs)
+            raise
+        return results
+
+    @torch.inference_mode()
+    def _says_how_much(self, inputs: Sequence[Tensor]) -> bool:
+        """True if shapes alone say what a run holds, which is then not too much."""
+        runner = shape_run(self.plan, ShapeRun, memory_limit(self.plan, inputs))
+        try:
+            runner.run(*(torch.empty_like(x, device=META) for x in inputs))
+        except SizesUnknownError:
+            return False
+        return True
+
+    def _carefully(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        layers = {layer_path(layer.name): layer for layer in self.plan.document.layers}
+        matmuls = [matmul_path(matmul.name) for matmul in self.plan.document.matmuls]
+        module, limit = build_module(self._decoded(), self.modules, self.tensors), memory_limit(self.plan, inputs)
+        results: list[Tensor] = _CarefulRun(module, layers, matmuls, limit).run(*inputs)
+        return results
+
+
+class _CarefulRun(ShapeRun):
+    """Runs a graph in earnest, each node on shapes first."""
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of an operator of the allow-list."""
+        args_there, kwargs_there = _on_meta((args, kwargs))
+        try:
+            expected = super().call_function(target, args_there, kwargs_there)
+            known = memory_places(args_there)
+            more = sum(size for place, size in memory_places(expected).items() if place not in known)
+        except SizesUnknownError:
+            more = unknown_bytes(target, args)
+        self.check_room(more)
+        try:
+            return DIVISIONS.get(target, target)(*args, **kwargs)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(reason_of(error)) from error
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a layer or of a product of activations."""
+        super().call_module(target, *_on_meta((args, kwargs)))
+        return self.module.get_submodule(target)(*args)
+
+
+def _on_meta(arguments: Any) -> Any:
+    return fx.node.map_aggregate(
+        arguments, lambda value: torch.empty_like(value, device=META) if isinstance(value, Tensor) else value
+    )
+
+
+class _NamedErrors(fx.Interpreter):
+    """Runs a graph that failed once more, for the name of the node that did."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        try:
+            return super().run_node(n)
+        except Exception as error:
+            if n.op != "call_function" and not isinstance(error, InputError):
+                raise  # in a layer: a bug of ours
+            raise InputError(
+                f"node {n.name!r} ({function_of(n)}) cannot run on these inputs: {reason_of(error)}"
+            ) from error

@@ -1,0 +1,1 @@
+"""Measuring plans and targets: accuracy over time, errors of products, operations."""

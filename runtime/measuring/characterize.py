@@ -1,0 +1,209 @@
+"""What a physicist looks at first: the error of a tile's products over time, and the errors of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.plan.records import SAMPLES_FIRST
+from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.runtime.units.linear import DigitalUnitLinear
+from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_seed, check_whole
+from tilewright.targets.loading import Target, load_programming, load_target
+from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.targets.times import parse_time
+
+DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo", "1y")
+SPREAD = 0.246
+"""Standard deviation of the weights of the standard problem; they are clipped to ±1."""
+BINS = 80
+"""Of the histograms of weight errors."""
+WIDEST = 0.2
+"""The largest weight error that a histogram shows apart; larger ones are counted in its last bins."""
+LARGEST_SIZE = 8192
+OnCurve = Callable[[int, int, str], None]
+"""Called after each curve with how many are done, how many there are, and which it was."""
+
+
+@dataclass(frozen=True)
+class CharacterizedTime:
+    """One time of one curve. mvm_error: ||y - ŷ|| / ||y|| of each chip."""
+
+    time: str
+    seconds: float
+    mvm_error: list[float]
+    weight_error_mean: float
+    weight_error_deviation: float
+    histogram: list[int]
+    """Weights a bin of ``Curve.histogram_edges``, over all chips."""
+
+    @property
+    def mean(self) -> float:
+        """Over chips."""
+        return mean(self.mvm_error)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the mean; None from one chip."""
+        return standard_error(self.mvm_error)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One target programmed by one method. Weight errors are in parts of the column's scale, after compensation."""
+
+    target: str
+    programming: str | None
+    devices_per_weight: int
+    drift_compensation: str | None
+    points: list[CharacterizedTime]
+    histogram_edges: list[float]
+
+    @property
+    def label(self) -> str:
+        """How a plot names it."""
+        return self.target if self.programming is None else f"{self.target}, {self.programming}"
+
+
+@dataclass(frozen=True)
+class Characterization:
+    """What ``characterize`` found: a curve for every target and method."""
+
+    problem: str
+    rows: int
+    columns: int
+    vectors: int
+    repeats: int
+    seed: int
+    curves: list[Curve]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with means and standard errors."""
+        content = asdict(self)
+        for curve, written in zip(self.curves, content["curves"], strict=True):
+            for point, line in zip(curve.points, written["points"], strict=True):
+                line |= {"mean": point.mean, "standard_error": point.standard_error}
+        return content
+
+
+def characterize(
+    targets: str | Path | Target | Sequence[str | Path | Target],
+    programming: Sequence[str | Path | Programming] = (),
+    *,
+    times: Sequence[str | float] = DEFAULT_TIMES,
+    rows: int = 512,
+    columns: int = 512,
+    vectors: int = 512,
+    repeats: int = 3,
+    seed: int = 0,
+    on_curve: OnCurve | None = None,
+) -> Characterization:
+    """Measure the error of matrix-vector products on freshly programmed chips over time.
+
+    The standard problem: weights N(0, .246) clipped to ±1 with column scale 1, inputs uniform in ±1. programming: the
+    methods to compare on every analog target; each target's own if none is given. A matrix larger than a tile takes
+    several. Raises ``InputError`` for an unknown target or method, and numbers out of range.
+    """
+    for name, number in (("rows", rows), ("columns", columns), ("vectors", vectors)):
+        check_whole(name, number, most=LARGEST_SIZE)
+    check_whole("repeats", repeats, most=1000)
+    check_seed(seed)
+    if rows < 2:
+        raise InputError("rows is 1, allowed is 2 or more: one row of the standard problem holds the column scale")
+    chosen = [targets] if isinstance(targets, str | Path) or not isinstance(targets, Sequence) else list(targets)
+    loaded = [load_target(target) for target in chosen]
+    methods = [load_programming(method) for method in programming]
+    seconds = {str(time): parse_time(time) for time in times}
+    if not loaded or not seconds:
+        raise InputError("characterize needs at least one target and one time")
+    if methods and not any(isinstance(target, AnalogTarget) for target in loaded):
+        names = ", ".join(target.name for target in loaded)
+        raise InputError(f"programming {methods[0].name!r} is asked for, but {names} has no devices to program")
+    pairs = [(target, method) for target in loaded for method in _methods_of(target, methods)]
+    problem = standard_problem(rows, columns, vectors)
+    curves = []
+    for number, (target, method) in enumerate(pairs, start=1):
+        curves.append(_curve(target, method, problem, seconds, repeats, seed))
+        if on_curve:
+            on_curve(number, len(pairs), curves[-1].label)
+    text = f"w ~ N(0, {SPREAD}) clipped to ±1, x ~ U(-1, 1)"
+    return Characterization(text, rows, columns, vectors, repeats, seed, curves)
+
+
+def standard_problem(rows: int, columns: int, vectors: int) -> tuple[Tensor, Tensor]:
+    """Weights [columns, rows] and inputs [vectors, rows]. Row 0 holds 1 and is never driven: the column scale is 1."""
+    generator = torch.Generator().manual_seed(0)
+    weight = (torch.randn(columns, rows, generator=generator) * SPREAD).clamp(-1, 1)
+    inputs = torch.rand(vectors, rows, generator=generator) * 2 - 1
+    weight[:, 0], inputs[:, 0] = 1.0, 0.0
+    return weight, inputs
+
+
+def _methods_of(target: Target, methods: list[Programming]) -> list[Programming | None]:
+    if not isinstance(target, AnalogTarget):
+        return [None]
+    return [*methods] or [target.programming]
+
+
+@torch.inference_mode()
+def _curve(
+    target: Target,
+    method: Programming | None,
+    problem: tuple[Tensor, Tensor],
+    seconds: dict[str, float],
+    repeats: int,
+    seed: int,
+) -> Curve:
+    weight, inputs = problem
+    exact = inputs @ weight.T
+    edges = torch.linspace(-WIDEST, WIDEST, BINS + 1)
+    errors: dict[str, list[float]] = {time: [] for time in seconds}
+    wrong: dict[str, list[Tensor]] = {time: [] for time in seconds}
+    for repeat in range(repeats):
+        if isinstance(target, AnalogTarget):
+            layer = _on_tiles(target, method, weight, inputs, Draws(seed, repeat))
+        for time, at in seconds.items():
+            if isinstance(target, AnalogTarget):
+                layer.advance_to(at)
+                outputs, held = layer(inputs), layer.held_weights()
+            else:
+                unit = DigitalUnitLinear(weight, None, target, [1.0])
+                outputs, held = unit(inputs), unit.held_weights()
+            errors[time].append(float((outputs - exact).norm() / exact.norm()))
+            wrong[time].append((held - weight)[:, 1:].flatten())
+    points = []
+    for time, at in seconds.items():
+        all_wrong = torch.cat(wrong[time])
+        counts = torch.histogram(all_wrong.clamp(-WIDEST, WIDEST), edges).hist
+        points.append(
+            CharacterizedTime(
+                time, at, errors[time], float(all_wrong.mean()), float(all_wrong.std()), counts.long().tolist()
+            )
+        )
+    compensation = target.drift_compensation if isinstance(target, AnalogTarget) else None
+    devices = 2 * method.pairs if method else 0
+    return Curve(target.name, method.name if method else None, devices, compensation, points, edges.tolist())
+
+
+def _on_tiles(
+    target: AnalogTarget, method: Programming | None, weight: Tensor, inputs: Tensor, draws: Draws
+) -> AnalogLinear:
+    chip = SimulatedChip(target, draws, Reading(range(len(inputs))))
+    splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
+    generator = torch.Generator().manual_seed(1)
+    calibration = torch.rand(256, weight.shape[1], generator=generator) * 2 - 1  # inputs of its own, alike in law
+    calibration[:, 0] = 0.0
+    uses = [Use(1.0, SAMPLES_FIRST)]
+    return AnalogLinear(
+        "standard problem", weight, None, uses, splits, chip, programming=method, calibration=calibration
+    )

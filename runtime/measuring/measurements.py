@@ -1,0 +1,105 @@
+"""Measurements that are kept as they are made, so that a run can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
+
+
+class MeasurementLog:
+    """Measurements by their name, kept in a file so that a run can be resumed.
+
+    Of runs that were killed the file may hold torn lines, at its end or where another process went on: these are
+    passed by, and what they were to say is measured again.
+    """
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+        """settings: what all measurements of a run share. Raises ``InputError`` if the file is not of measurements."""
+        self.path, self.settings = path, settings
+        self._known: dict[str, float] = {}
+        if path is None:
+            return
+        kind = kind_of(path)
+        if kind == FOLDER or kind_of(path.absolute().parent) != FOLDER:
+            raise InputError(
+                f"cannot write measurements to {shown_path(path)}: its folder does not exist or it is a folder itself"
+            )
+        if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
+            raise InputError(f"cannot write measurements to {shown_path(path)}: no permission")
+        if kind is not None:
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        doubtful = 0
+        for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
+            try:
+                entry = parsed(line)
+                if not is_measured(entry["value"]):
+                    raise ValueError(entry["value"])
+                self._known[self._name(entry)] = float(entry["value"])
+            except TornLineError as torn:
+                doubtful = doubtful or (0 if self._begins_like_ours(str(torn)) else number)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise InputError(f"{shown_path(path)} line {number} is not a measurement of tilewright") from error
+        if doubtful and not self._known:  # nothing tells that it is a file of measurements
+            raise InputError(f"{shown_path(path)} line {doubtful} is not a measurement of tilewright")
+
+    def _begins_like_ours(self, text: str) -> bool:
+        ours = "{" + "".join(f"{json.dumps(key)}: " for key in list(self.settings)[:1])
+        return text.startswith(ours) or ours.startswith(text)
+
+    @staticmethod
+    def _name(entry: dict[str, Any]) -> str:
+        return json.dumps({key: entry[key] for key in sorted(entry) if key != "value"})
+
+    def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
+        """The value of that measurement, made now if it is not known."""
+        entry = {**self.settings, **measurement}
+        name = self._name(entry)
+        if name not in self._known:
+            self._known[name] = make()
+            if self.path is not None:
+                add_line(self.path, {**entry, "value": self._known[name]})
+        return self._known[name]
+
+    def knows(self, measurement: dict[str, Any]) -> bool:
+        """Whether the measurement was made before."""
+        return self._name({**self.settings, **measurement}) in self._known
+
+
+def place_beside(plan: Plan, file: str) -> Path | None:
+    """Path of measurements in a plan's folder; None if it has no folder, or none that can be added to there."""
+    folder = plan.folder
+    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK) or not can_add(folder / file):
+        return None
+    return folder / file
+
+
+def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
+    """The measurements in a file, for reading alone: what else is in it is passed by."""
+    for entry in entries(path):
+        if isinstance(entry, dict) and is_measured(entry.get("value")):
+            yield entry
+
+
+def add_measurements(source: Path | None, destination: Path) -> None:
+    """Add the measurements of one file to another, which may have some of them."""
+    log = MeasurementLog(destination, {})
+    for entry in read_measurements(source):
+        value = entry.pop("value")
+        log.measure(entry, lambda value=value: value)  # type: ignore[misc]
+
+
+def is_measured(value: Any) -> bool:
+    """True if a value is a number that a measurement may give: of at most 64 bits; NaN is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 2**63

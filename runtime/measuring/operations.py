@@ -1,0 +1,152 @@
+"""How many multiplications a plan makes for inputs of a size, and where: counted on shapes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tilewright.runtime.execution.shape_run import META, ShapeRun, UnboundedError, shape_run
+from tilewright.runtime.plan.names import MATMUL_PREFIX
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import InputRecord, PlanDocument
+from tilewright.runtime.plan.types import DTYPES, MOST_NUMBERS
+from tilewright.runtime.plan.usual_sizes import choose_sizes
+from tilewright.targets.errors import InputError
+from tilewright.targets.spec import AnalogTarget
+
+FUNCTIONS = {
+    "softmax": {"softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"},
+    "norms": {"layer_norm", "native_layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"},
+    "activation functions": {
+        "gelu", "relu", "silu", "tanh", "sigmoid", "elu", "leaky_relu", "prelu", "softplus", "mish", "relu6",
+        "hardswish", "hardsigmoid", "hardtanh", "exp", "erf",
+    },
+}  # fmt: skip
+"""Functions that make values by other means than a product, by what they are called in sums."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs."""
+
+    name: str
+    use: int
+    node: str
+    vectors: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Multiplications with an addition each (MACs), for one run of the plan at ``sizes``.
+
+    calls: of layers and matmuls, in running order. values: how many softmax, norms and activation functions make.
+    """
+
+    sizes: dict[str, int]
+    calls: list[Call]
+    values: dict[str, int]
+    vectors: dict[str, int]
+    """Input vectors of each layer, which is how often each of its tiles is read."""
+    layers: dict[str, int]
+    """MACs by name."""
+    matmuls: dict[str, int]
+    on_tiles: int
+    on_digital_units: int
+    on_attention_units: int
+
+    @property
+    def total(self) -> int:
+        """All MACs: norms, softmax and other value by value operations are not in it."""
+        return self.on_tiles + self.on_digital_units + self.on_attention_units
+
+    @property
+    def attention_share(self) -> float:
+        """Of products of two activations."""
+        return self.on_attention_units / self.total if self.total else 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Samples times tokens of each, where a sample has tokens."""
+        return math.prod(size for name, size in self.sizes.items() if name in ("batch", "sequence"))
+
+
+class _Counter(ShapeRun):
+    """Notes the calls of layers and matmuls, and how many values other functions make."""
+
+    calls: list[Call]
+    values: dict[str, int]
+    node = ""
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.node = n.name
+        return super().run_node(n)
+
+    def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
+        """A module was called."""
+        if path in self.layers_at:
+            layer = self.layers_at[path]
+            vectors = left.numel() // layer.inputs
+            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * layer.inputs * layer.outputs))
+        else:
+            macs = result.numel() * left.shape[-1]
+            self.calls.append(Call(path.removeprefix(MATMUL_PREFIX), use, self.node, 0, macs))
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = super().call_function(target, args, kwargs)
+        name = getattr(target, "overloadpacket", target).__name__
+        for kind, names in FUNCTIONS.items():
+            if name in names:
+                self.values[kind] += (result if isinstance(result, Tensor) else result[0]).numel()
+        return result
+
+
+def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Operations:
+    """Run the plan's graph on shapes, without numbers, and count.
+
+    sizes: by the names of the plan's dimensions; the others are 1 for the batch and 128 for the rest, or the nearest to
+    it that the plan takes. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does
+    not take.
+    """
+    document = plan.document
+    chosen = choose_sizes(document, sizes or {})
+    counter = shape_run(plan, _Counter, None)
+    counter.calls, counter.values = [], dict.fromkeys(FUNCTIONS, 0)
+    try:
+        with torch.inference_mode():
+            counter.run(*(_on_meta(record, chosen) for record in document.inputs))
+    except UnboundedError:
+        raise
+    except InputError as error:  # a convolution's window, say, that is larger than the input
+        raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {error}") from error
+    return _sums(document, chosen, counter)
+
+
+def _on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
+    shape = [sizes[size] if isinstance(size, str) else size for size in record.shape]
+    if math.prod(shape) > MOST_NUMBERS:
+        raise InputError(f"input {record.name!r} has {math.prod(shape)} numbers, allowed are {MOST_NUMBERS}")
+    return torch.empty(shape, dtype=DTYPES[record.dtype], device=META)
+
+
+def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> Operations:
+    vectors = {layer.name: 0 for layer in document.layers}
+    macs = dict.fromkeys([*vectors, *(matmul.name for matmul in document.matmuls)], 0)
+    for call in counter.calls:
+        macs[call.name] += call.macs
+        if call.name in vectors:
+            vectors[call.name] += call.vectors
+    layers = {name: macs[name] for name in vectors}
+    matmuls = {matmul.name: macs[matmul.name] for matmul in document.matmuls}
+    on_tiles = sum(
+        macs[layer.name] for layer in document.layers if isinstance(document.chip.target(layer.target), AnalogTarget)
+    )
+    on_units = sum(layers.values()) - on_tiles
+    return Operations(
+        sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values())
+    )

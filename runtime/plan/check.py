@@ -1,0 +1,226 @@
+"""Does a plan agree with itself? Asked by the compiler's last pass and by every load."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from tilewright.runtime.plan.allowed_sizes import check_conditions
+from tilewright.runtime.plan.blocks import tile_position, tiles_of
+from tilewright.runtime.plan.graph import decode_graph
+from tilewright.runtime.plan.names import (
+    bias_key,
+    calibration_key,
+    channel_scale_key,
+    layer_path,
+    matmul_path,
+    weight_key,
+)
+from tilewright.runtime.plan.records import LayerRecord, Placement, PlanDocument, TargetOption
+from tilewright.runtime.plan.types import PATH_PATTERN
+from tilewright.targets.errors import nearest
+from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
+
+
+class PlanError(ValueError):
+    """A plan that does not agree with itself: a file that was changed, or a bug of the compiler that made it.
+
+    Only who asked can tell the two apart: loading makes an ``InputError`` of it, the compiler a ``PassError``.
+    """
+
+
+def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``PlanError`` with the first thing that does not fit. tensors: by the names of the document.
+
+    A graph that no plan may have is an ``InputError``: a model itself may ask for sizes that are refused.
+    """
+    has_weights = document.weights is not None
+    check_names(document)
+    check_conditions(document)
+    check_targets(document, calibrated=has_weights)
+    check_placement(document.layers, document.placement, document.chip)
+    for name in tensors:
+        if re.fullmatch(PATH_PATTERN, name) is None:
+            raise PlanError(f"tensor name {name[:80]!r} is not words with dots between")
+    for layer in document.layers:
+        _check_tensors(layer, tensors, has_weights=has_weights)
+        _check_parts(layer)
+    _check_graph(document, tensors)
+
+
+def check_names(document: PlanDocument) -> None:
+    """Layers, matmuls, inputs and outputs each have a name of their own."""
+    for kind, names in {
+        "layer": [layer.name for layer in document.layers],
+        "matmul": [matmul.name for matmul in document.matmuls],
+        "input": [record.name for record in document.inputs],
+        "output": [record.name for record in document.outputs],
+    }.items():
+        if len(set(names)) != len(names):
+            twice, _ = Counter(names).most_common(1)[0]
+            raise PlanError(f"two {kind}s are named {twice!r}")
+
+
+def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
+    """Layers run on targets of the chip, by programming methods of the plan, and fit together with these.
+
+    calibrated: whether input ranges are known, which tiles need that do not find their own.
+    """
+    targets = {target.name: target for target in document.chip.targets}
+    methods = [method.name for method in document.programming]
+    for layer in document.layers:
+        for option in layer.options:
+            _check_option(layer, option, targets, methods, calibrated=calibrated)
+        target = targets.get(layer.target)
+        if target is None:
+            raise PlanError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
+        if isinstance(target, DigitalTarget):
+            if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.tiles:
+                raise PlanError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
+            continue
+        if layer.programming is None or layer.programming not in methods:
+            raise PlanError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
+        if calibrated and target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
+            raise PlanError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
+
+
+def _check_option(
+    layer: LayerRecord,
+    option: TargetOption,
+    targets: Mapping[str, AnalogTarget | DigitalTarget],
+    methods: list[str],
+    *,
+    calibrated: bool,
+) -> None:
+    where = f"layer {layer.name!r}: its option {option.target!r}"
+    target = targets.get(option.target)
+    if target is None:
+        raise PlanError(f"{where} is not on the chip; {nearest(option.target, targets)}")
+    if len(option.input_ranges) != len(layer.uses):
+        raise PlanError(f"{where} has {len(option.input_ranges)} input ranges for {len(layer.uses)} uses")
+    if isinstance(target, DigitalTarget):
+        if option.programming is not None or option.has_channel_scale or option.has_calibration:
+            raise PlanError(f"{where} is a digital unit, but has parts of tiles")
+    elif option.programming not in methods:
+        raise PlanError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
+    elif calibrated and target.tile.doublings is None and None in option.input_ranges:
+        raise PlanError(f"{where} has no input range, and {option.target} has no ranges of its own")
+
+
+def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
+    """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the plan's chips."""
+    if placement.mesh != chip.mesh:
+        raise PlanError(f"the plan is laid on a mesh of {placement.mesh}, its chip has {chip.mesh}")
+    runs: dict[str, list[tuple[int, int, str]]] = {}
+    used = cells = offered = 0
+    for layer in layers:
+        target = chip.target(layer.target)
+        if isinstance(target, DigitalTarget):
+            continue
+        rows, columns = int(target.tile.rows), int(target.tile.columns)
+        used += layer.tile_count
+        offered += layer.tile_count * rows * columns
+        _check_blocks(layer, rows, columns)
+        runs.setdefault(layer.target, []).extend((first, count, layer.name) for first, count in layer.tiles)
+        cells += layer.inputs * layer.outputs
+    ends = {name: _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips) for name, placed in runs.items()}
+    needed = max((-(-end // tiles_of(chip, name)[0].count) for name, end in ends.items()), default=0)
+    if placement.chips != needed:
+        raise PlanError(f"the plan says {placement.chips} chips, its tiles are on {needed}")
+    if used != placement.tiles:
+        raise PlanError(f"the plan says {placement.tiles} tiles, its blocks use {used}")
+    utilisation = cells / offered if offered else 0.0
+    if abs(utilisation - placement.utilisation) > 1e-6:
+        raise PlanError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
+
+
+def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
+    """Row-blocks and column-blocks split the layer, each within one tile, and there is a tile for each."""
+    for splits, size, limit, what in (
+        (layer.row_splits, layer.inputs, rows, "rows"),
+        (layer.column_splits, layer.outputs, columns, "columns"),
+    ):
+        if max(splits, default=0) > limit:
+            raise PlanError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
+        if sum(splits) != size:
+            raise PlanError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
+    needed = len(layer.row_splits) * len(layer.column_splits)
+    if layer.tile_count != needed:
+        raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
+
+
+def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> int:
+    """Runs (first, count, layer) of tiles of one kind, in order: none overlap, and all are on the chips.
+
+    Returns how many tiles there are up to the end of the last run.
+    """
+    free, holder = 0, ""
+    for first, count, layer in runs:
+        if first < free:
+            tile = tuple(tile_position(first, tiles, first_column))
+            raise PlanError(f"tile {tile} holds blocks of both {holder!r} and {layer!r}")
+        free, holder = first + count, layer
+    if free > chips * tiles.count:
+        tile = tuple(tile_position(free - 1, tiles, first_column))
+        raise PlanError(f"layer {holder!r} is on tile {tile}, which is not on the plan's chips")
+    return free
+
+
+def _check_tensors(layer: LayerRecord, tensors: Mapping[str, Tensor], *, has_weights: bool) -> None:
+    expected = {weight_key(layer.name): [layer.outputs, layer.inputs]}
+    if layer.has_bias:
+        expected[bias_key(layer.name)] = [layer.outputs]
+    if layer.has_channel_scale or any(option.has_channel_scale for option in layer.options):
+        expected[channel_scale_key(layer.name)] = [layer.inputs]
+    calibrated = {option.target for option in layer.options if option.has_calibration}
+    for target in sorted(calibrated | ({layer.target} if layer.has_calibration else set())):
+        key = calibration_key(layer.name, target)
+        inputs = tensors.get(key)
+        expected[key] = [
+            inputs.shape[0] if inputs is not None and inputs.dim() else 0,
+            layer.inputs,
+        ]
+    for key, shape in expected.items():
+        if key not in tensors:
+            raise PlanError(f"layer {layer.name!r}: there is no tensor {key!r}")
+        tensor = tensors[key]
+        if list(tensor.shape) != shape or not tensor.is_floating_point():
+            raise PlanError(f"tensor {key!r} is {tensor.dtype} of shape {list(tensor.shape)}, not float of {shape}")
+    key = channel_scale_key(layer.name)
+    if has_weights and key in expected and not bool((tensors[key] > 0).all()):
+        raise PlanError(f"tensor {key!r} holds numbers that are not above zero")
+
+
+def _check_parts(layer: LayerRecord) -> None:
+    place = 0
+    for part in layer.parts:
+        if part.columns[0] != place or part.columns[1] <= place:
+            raise PlanError(f"layer {layer.name!r}: its parts do not follow one another")
+        place = part.columns[1]
+    if place != layer.outputs:
+        raise PlanError(f"layer {layer.name!r}: its parts cover {place} of {layer.outputs} columns")
+
+
+def _check_graph(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
+    modules = {layer_path(layer.name) for layer in document.layers}
+    modules |= {matmul_path(matmul.name) for matmul in document.matmuls}
+    graph = decode_graph(document.graph, modules, set(tensors))
+    inputs = [record.target for record in document.graph if record.op == "placeholder"]
+    if inputs != [record.name for record in document.inputs]:
+        raise PlanError(f"the graph's inputs {inputs} are not those that the plan lists")
+    called: dict[str, set[object]] = {}
+    for node in graph.nodes:
+        if node.op == "call_module":
+            called.setdefault(str(node.target), set()).add(node.args[1] if len(node.args) > 1 else 0)
+    for layer in document.layers:
+        uses = called.get(layer_path(layer.name), set())
+        if uses != set(range(len(layer.uses))):
+            raise PlanError(f"layer {layer.name!r}: the graph's uses {sorted(map(str, uses))} are not the plan's")
+    output = next(iter(reversed(graph.nodes)))
+    results = output.args[0] if output.args else None
+    count = len(results) if isinstance(results, list | tuple) else -1
+    if count != len(document.outputs):
+        raise PlanError(f"the graph has {count} outputs, the plan names {len(document.outputs)}")

@@ -1,0 +1,224 @@
+"""Plans as folders: plan.json, weights.safetensors, tokenizer/. Saving is atomic; loading trusts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from tilewright.runtime.plan.check import PlanError, check_plan
+from tilewright.runtime.plan.migration import READABLE, migrated
+from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorRecord
+from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
+from tilewright.runtime.storage.memory_place import memory_place
+from tilewright.runtime.storage.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
+from tilewright.targets.errors import InputError, first_problem, nearest
+from tilewright.targets.paths import FILE, FOLDER, kind_of, shown_path
+
+PLAN_FILE = "plan.json"
+WEIGHTS_FILE = "weights.safetensors"
+TOKENIZER_FOLDER = "tokenizer"
+LARGEST_PLAN_FILE = 2**30  # bytes of JSON
+LARGEST_TOKENIZER_FILE = 2**28  # bytes
+READINGS = 100
+"""Largest number of times that a plan is read which other processes replace meanwhile."""
+
+
+def _files_of(document: Mapping[str, Any]) -> set[str]:
+    """Files that saving wrote besides plan.json; other files that a stranger's plan may name are not its own."""
+    records = document.get("tokenizer")
+    names = [record.get("file") for record in records if isinstance(record, dict)] if isinstance(records, list) else []
+    return {WEIGHTS_FILE, *(f"{TOKENIZER_FOLDER}/{name}" for name in names if isinstance(name, str))}
+
+
+PLAN = FolderKind("a plan", PLAN_FILE, frozenset({"schema_version", "tilewright_version", "model", "graph"}), _files_of)
+"""The kind of folder that plans on disk are, and what they are known by."""
+
+
+Tensors = Mapping[str, Tensor]
+Parts = tuple[PlanDocument, dict[str, Tensor], dict[str, bytes]]
+"""Document, tensors by name, and tokenizer files by name."""
+
+
+def write(
+    document: PlanDocument, tensors: Tensors, tokenizer_files: Mapping[str, bytes], folder: Path, *, overwrite: bool
+) -> PlanDocument:
+    """Write a plan as a folder, whole or not at all; see ``Plan.save``. Returns the document, which names the files."""
+    with atomic_folder(folder, PLAN, overwrite=overwrite) as new:
+        stored, records = _stored_once(tensors)
+        weights = None
+        if document.weights is not None:
+            digest, size = write_weights(new / WEIGHTS_FILE, stored)
+            weights = FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size)
+        if tokenizer_files:
+            (new / TOKENIZER_FOLDER).mkdir()
+        tokenizer = []
+        for name, content in sorted(tokenizer_files.items()):
+            (new / TOKENIZER_FOLDER / name).write_bytes(content)
+            tokenizer.append(_describe(new / TOKENIZER_FOLDER / name))
+        written = document.model_copy(update={"tensors": records, "weights": weights, "tokenizer": tokenizer})
+        (new / PLAN_FILE).write_text(readable_json(written.model_dump(mode="json")) + "\n", encoding="utf-8")
+    return written
+
+
+def read(folder: Path) -> Parts:
+    """Read and validate a plan; see ``load`` in runtime/plan/plan.py."""
+    for _ in range(READINGS):
+        before = _identity(folder)
+        try:
+            parts = _read(folder)
+        except InputError:
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return parts
+    raise InputError(f"plan {folder} cannot be read: another process replaces it again and again")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Another one once another plan has taken the folder's place. Raises ``InputError`` if there is no folder."""
+    if kind_of(folder) is None:
+        put_back(folder)
+    if kind_of(folder) != FOLDER:
+        raise InputError(f"there is no plan folder {shown_path(folder)}")
+    state = folder.stat()
+    return state.st_ino, state.st_ctime_ns
+
+
+def _read(folder: Path) -> Parts:
+    document = _read_document(folder)
+    if document.weights is not None:
+        _check_file(folder, document.weights)
+    tokenizer_files = {}
+    for record in document.tokenizer:
+        if record.bytes > LARGEST_TOKENIZER_FILE:
+            raise InputError(f"plan {folder}: {record.file} of its tokenizer is {record.bytes:,} bytes")
+        _check_file(folder / TOKENIZER_FOLDER, record)
+        tokenizer_files[record.file] = (folder / TOKENIZER_FOLDER / record.file).read_bytes()
+    tensors = (
+        _read_tensors(folder / document.weights.file, document.tensors)
+        if document.weights is not None
+        else _without_numbers(document.tensors)
+    )
+    try:
+        check_plan(document, tensors)
+    except (InputError, PlanError) as error:
+        raise InputError(f"plan {folder}: {error}") from error
+    return document, tensors, tokenizer_files
+
+
+def _read_document(folder: Path) -> PlanDocument:
+    path = folder / PLAN_FILE
+    if not path.is_file():
+        raise InputError(f"folder {str(folder)!r} holds no {PLAN_FILE}, so it is not a plan")
+    if path.stat().st_size > LARGEST_PLAN_FILE:
+        raise InputError(f"{path} is {path.stat().st_size} bytes, allowed are {LARGEST_PLAN_FILE}")
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version not in READABLE:
+        shown = ", ".join(map(str, READABLE))
+        raise InputError(f"{path} has schema version {version!r}; this tilewright reads versions {shown}")
+    try:
+        content = migrated(content)
+        return PlanDocument.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"plan {folder}: {first_problem(error, PlanDocument)}") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply to be a plan") from error
+
+
+def _check_file(folder: Path, record: FileRecord) -> None:
+    if Path(record.file).name != record.file or record.file in ("", ".", ".."):
+        raise InputError(f"plan {folder}: file name {record.file!r} does not stay inside the plan")
+    path = folder / record.file
+    if kind_of(path) != FILE or path.is_symlink():  # kind_of first: a name may be longer than the system takes
+        raise InputError(f"plan {folder}: the file {record.file} is missing")
+    if path.stat().st_size != record.bytes:
+        raise InputError(f"{path} has {path.stat().st_size} bytes where the plan says {record.bytes}: it is damaged")
+    if file_sha256(path) != record.sha256:
+        raise InputError(f"{path} does not have the SHA-256 that the plan names: it or the plan was changed")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe(path: Path) -> FileRecord:
+    return FileRecord(file=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+
+
+def _read_tensors(path: Path, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
+    file = WeightsFile(path)
+    read: dict[str, Tensor] = {}
+    tensors = {}
+    for name, record in records.items():
+        if record.stored_as not in file.names:
+            raise InputError(f"{path} holds no tensor {record.stored_as!r}, which the plan needs for {name!r}")
+        if file.shape(record.stored_as) != record.shape:
+            raise InputError(
+                f"tensor {record.stored_as!r} has shape {file.shape(record.stored_as)}, the plan says {record.shape}"
+            )
+        if record.stored_as not in read:
+            read[record.stored_as] = file.read(record.stored_as)
+        tensors[name] = read[record.stored_as]
+        if dtype_name(tensors[name].dtype) != record.dtype:
+            raise InputError(f"tensor {name!r} is {tensors[name].dtype}, the plan says {record.dtype}")
+    return tensors
+
+
+def _without_numbers(records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
+    """Tensors of these types and shapes on the meta device, which takes no memory."""
+    known = {dtype_name(dtype): dtype for dtype in DTYPES}
+    tensors = {}
+    for name, record in records.items():
+        if record.dtype not in known:
+            raise InputError(f"tensor {name!r} is {record.dtype}; {nearest(record.dtype, known)}")
+        tensors[name] = torch.empty(record.shape, dtype=known[record.dtype], device="meta")
+    return tensors
+
+
+def _stored_once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, TensorRecord]]:
+    """Tensors that share their memory (tied weights) are written once."""
+    stored: dict[str, Tensor] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+    records = {}
+    for name, tensor in tensors.items():
+        identity = (memory_place(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        key = seen.setdefault(identity, name) if tensor.numel() else name
+        if key == name:
+            stored[name] = tensor
+        records[name] = TensorRecord(stored_as=key, dtype=dtype_name(tensor.dtype), shape=list(tensor.shape))
+    return stored, records
+
+
+def readable_json(value: Any, indent: str = "") -> str:
+    """JSON with what fits in a line on one line, and the keys in the order given."""
+    flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not isinstance(value, dict | list) or not value or len(flat) + len(indent) <= 118:
+        return flat
+    deeper = indent + " "
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {readable_json(item, deeper)}" for key, item in value.items()]
+        opening, closing = "{", "}"
+    else:
+        items = [readable_json(item, deeper) for item in value]
+        opening, closing = "[", "]"
+    return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing
+
+
+def document_sha256(document: PlanDocument) -> str:
+    """Hash of what a plan does: its document without the version that wrote it, which names its weights' hash."""
+    content = document.model_dump(mode="json", exclude={"tilewright_version"})
+    return hashlib.sha256(readable_json(content).encode()).hexdigest()

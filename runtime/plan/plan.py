@@ -1,0 +1,89 @@
+"""Plans in memory: a document and the tensors it speaks of, saved as a folder and loaded from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.plan import files
+from tilewright.runtime.plan.records import LayerRecord, PlanDocument
+from tilewright.targets.errors import InputError, nearest
+
+
+@dataclass
+class Plan:
+    """A plan in memory. ``document.weights`` and ``document.tokenizer`` describe the files once it is saved."""
+
+    document: PlanDocument
+    tensors: Mapping[str, Tensor]
+    """By the names of ``document.tensors``."""
+    tokenizer_files: dict[str, bytes] = field(default_factory=dict)
+    """File name -> content."""
+    folder: Path | None = None
+    """Where the plan was loaded from or saved to."""
+    sizes_run: dict[tuple[torch.Size, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Sizes of inputs that the graph was run on as shapes -> whether these say how much memory a run takes."""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can be run: a plan of a model's config alone has tensors on the meta device, without numbers."""
+        return self.document.weights is not None
+
+    def require_weights(self) -> None:
+        """Raise ``InputError`` if it has no weights."""
+        if not self.has_weights:
+            raise InputError(
+                f"the plan of {self.document.model.name!r} was made from a config alone and has no weights to run; "
+                "compile the model with its weights"
+            )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the plan as a folder, whole or not at all. Raises ``InputError`` if it cannot be written there."""
+        self.document = files.write(
+            self.document, self.tensors, self.tokenizer_files, Path(folder), overwrite=overwrite
+        )
+        self.folder = Path(folder)
+        return self.folder
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the document, in hexadecimal: the name by which measurements of the plan are kept."""
+        return files.document_sha256(self.document)
+
+    def layer(self, name: str) -> LayerRecord:
+        """The layer of that name. Raises ``InputError`` with the nearest name."""
+        for layer in self.document.layers:
+            if layer.name == name:
+                return layer
+        raise InputError(f"the plan has no layer {name!r}; {nearest(name, [x.name for x in self.document.layers])}")
+
+    def _repr_html_(self) -> str:
+        """A small table for a notebook; ``tilewright.summarise`` says more."""
+        placement = self.document.placement
+        rows = {
+            "model": self.document.model.name,
+            "chip": self.document.chip.name,
+            "layers": len(self.document.layers),
+            "tiles": f"{placement.tiles} on {placement.chips} chip(s), {placement.utilisation:.1%} used",
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        placement = self.document.placement
+        return (
+            f"Plan({self.document.model.name!r} on {self.document.chip.name}: {len(self.document.layers)} layers, "
+            f"{placement.tiles} tiles, {placement.chips} chips)"
+        )
+
+
+def load(folder: str | Path) -> Plan:
+    """Read and validate a plan. Runs no code from it. Raises ``InputError`` if it is not one, whole and unchanged."""
+    folder = Path(folder)
+    return Plan(*files.read(folder), folder)

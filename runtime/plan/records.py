@@ -1,0 +1,257 @@
+"""Records of a plan: what the compiler decided, as one validated document.
+
+``PlanDocument`` is plan.json; docs/plan.schema.json is its JSON Schema. Its keys are in the order a reader wants them,
+which is also the order in the file. Records know nothing of files, tensors or modules.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from tilewright.runtime.plan.decisions import AssignmentRecord, Check, Decision, Verification
+from tilewright.runtime.plan.types import (
+    DType,
+    Identifier,
+    NamedShape,
+    Natural,
+    Path_,
+    Positive,
+    Range,
+    Record,
+    Sha256,
+    Shape,
+)
+from tilewright.targets.spec import Chip, NumberFormat, Programming
+
+SCHEMA_VERSION = 6
+
+
+class ModelIdentity(Record):
+    """Which network this is."""
+
+    name: str
+    architecture: str
+    source: str = Field(description="huggingface, onnx or torch")
+    sha256: Sha256 = Field(description="of the weights: names, types, shapes, and bytes where there are weights")
+    parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
+    pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
+
+
+class InputRecord(Record):
+    """One input of the graph, in order."""
+
+    name: Identifier
+    dtype: DType
+    shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
+    default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
+    source_name: str | None = Field(None, description="the model's own name, where that is not a plain word")
+
+
+class OutputRecord(Record):
+    """One output of the model, in the model's order and by the model's name."""
+
+    name: str
+    dtype: DType
+    shape: NamedShape
+
+
+class DimensionRecord(Record):
+    """A size that may vary, and how far."""
+
+    minimum: Positive
+    maximum: Positive | None
+
+
+SizeCondition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""A comparison of sizes that tracing took for true, by the names of dimensions: "sequence % 4 == 0"."""
+
+
+class UnusedTensor(Record):
+    """A tensor of the checkpoint that no part of the network is made of."""
+
+    name: str
+    shape: Shape
+
+
+class LayerPart(Record):
+    """One matrix of the source model inside a layer, and the columns of the layer that are its outputs."""
+
+    weight: str
+    bias: str | None
+    columns: tuple[Natural, Natural]
+
+
+class SampleAxis(Record):
+    """Where samples are in a layer's input: a dimension that counts them, alone or folded with other things."""
+
+    dimension: Natural
+    innermost: bool = Field(description="whether samples change fastest along it; else slowest")
+
+
+SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
+"""The usual place: [samples, ...]."""
+
+
+class UseRecord(Record):
+    """One place where a layer is called."""
+
+    input_range: Range | None = Field(
+        description="the |input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
+    )
+    sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
+
+
+class TargetOption(Record):
+    """How a layer runs on one of the chip's targets: all that was fixed for it there, and why."""
+
+    target: str
+    programming: str | None
+    clip_deviations: float | None = Field(gt=0, allow_inf_nan=False)
+    has_channel_scale: bool
+    has_calibration: bool
+    input_ranges: list[Range | None] = Field(description="one a use")
+    decisions: list[Decision]
+
+
+class LayerRecord(Record):
+    """A weight matrix on a target: tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs],
+    calibration_<target> [vectors, inputs].
+    """
+
+    name: Path_
+    inputs: Positive
+    outputs: Positive
+    has_bias: bool
+    has_channel_scale: bool = Field(
+        description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
+    )
+    has_calibration: bool = Field(description="whether inputs are kept, to which an affine compensation is fitted")
+    parts: list[LayerPart]
+    target: str = Field(description="one of the chip's")
+    programming: str | None = Field(description="one of the plan's programming methods; null on digital units")
+    clip_deviations: float | None = Field(
+        gt=0, allow_inf_nan=False, description="weights are cut at so many times the root mean square of their scale"
+    )
+    reason: str
+    uses: list[UseRecord]
+    row_splits: list[Positive] = Field(description="rows of each row-block; none on digital units")
+    column_splits: list[Positive] = Field(description="columns of each column-block; none on digital units")
+    tiles: list[tuple[Natural, Positive]] = Field(
+        description="runs (first, count) of the tiles that hold the blocks, row-block by row-block: tiles of one kind "
+        "are numbered chip by chip, along even rows of their mesh to the right and along odd ones to the left"
+    )
+    options: list[TargetOption] = Field(
+        description="the chip's targets that it may run on, its own too; none in plans of versions before 4"
+    )
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles that it is on; zero on digital units."""
+        return sum(count for _, count in self.tiles)
+
+
+class WeightRecord(Record):
+    """Where one parameter of the model went. Their sizes add up to the model's parameters."""
+
+    name: str
+    shape: Shape
+    place: Literal["analog", "digital", "look-up"]
+    reason: str
+    layers: list[str] = Field(description="the layers whose matrix it is in")
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in it."""
+        return math.prod(self.shape)
+
+
+class MatmulRecord(Record):
+    """A product of two activations on the digital attention unit."""
+
+    name: Path_
+    kind: Literal["scores", "context", "product"]
+    operands: NumberFormat
+    left_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
+    right_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
+    left_signed: bool = Field(description="false where the left operand is never negative and has no sign")
+    reason: str
+
+
+class Placement(Record):
+    """Where the tiles are, in sum."""
+
+    chips: Natural
+    mesh: tuple[Natural, Natural]
+    tiles: Natural
+    utilisation: float = Field(ge=0, le=1, description="cells that hold weights / cells of the tiles in use")
+
+
+class Calibration(Record):
+    """What the ranges were fixed on."""
+
+    source: str
+    samples: Natural
+    automatic: bool
+
+
+class NodeRecord(Record):
+    """One node of the graph. Arguments are JSON values, see runtime/plan/graph.py."""
+
+    name: Identifier
+    op: Literal["placeholder", "get_attr", "call_function", "call_module", "output"]
+    target: str
+    args: list[Any] = Field([])
+    kwargs: dict[Identifier, Any] = Field({})
+
+
+class TensorRecord(Record):
+    """A tensor that the graph or a layer uses, and where it is in the weights file."""
+
+    stored_as: str
+    dtype: str
+    shape: Shape
+
+
+class FileRecord(Record):
+    """A file beside plan.json."""
+
+    file: str
+    sha256: Sha256
+    bytes: Natural
+
+
+class PlanDocument(Record):
+    """plan.json."""
+
+    schema_version: Literal[6]
+    tilewright_version: str
+    model: ModelIdentity
+    placement: Placement
+    inputs: list[InputRecord]
+    outputs: list[OutputRecord]
+    dimensions: dict[str, DimensionRecord]
+    size_conditions: list[SizeCondition] | None = Field(
+        description="what sizes must satisfy beside their limits, since the graph was traced so; null where it is not "
+        "known, in plans of versions before 6"
+    )
+    layers: list[LayerRecord]
+    matmuls: list[MatmulRecord]
+    weights_of_model: list[WeightRecord]
+    unused_tensors: list[UnusedTensor] = Field(
+        description="what the model's files hold beside its weights; empty in plans of versions before 6"
+    )
+    assignment: AssignmentRecord | None = Field(description="null where targets were not chosen by their figures")
+    calibration: Calibration
+    decisions: list[Decision]
+    verification: list[Verification]
+    check: Check | None
+    notes: list[str] = Field(description="what was changed in the model on its way here")
+    chip: Chip = Field(description="what the plan was compiled for, with all that its files name written out")
+    programming: list[Programming] = Field(description="the methods by which layers are programmed")
+    graph: list[NodeRecord]
+    tensors: dict[Path_, TensorRecord]
+    weights: FileRecord | None = Field(description="null in a plan of a model's config alone, which cannot be run")
+    tokenizer: list[FileRecord]

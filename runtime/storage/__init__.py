@@ -1,0 +1,1 @@
+"""Files and memory: written whole or not at all, locked, mapped; knows nothing of plans."""

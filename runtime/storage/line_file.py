@@ -1,0 +1,109 @@
+"""Files of JSON objects, one a line, to which several processes add, and which may end anywhere.
+
+A line is added in one write, under a lock, on a line of its own: what a killed process left of its last line is removed
+first. Reading takes what is whole: such files lie beside plans, and a plan may be a stranger's.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tilewright.runtime.storage.file_lock import wait_for_lock
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FILE, check_file, read_bytes, shown_path
+
+LARGEST_FILE = 2**26
+"""Bytes that are read of a file."""
+LONGEST_LINE = 2**20
+"""Bytes of a line that is taken for one of tilewright's."""
+
+
+class TornLineError(ValueError):
+    """The beginning of an object, as a process that is killed leaves it, or zeros, as a machine that stops does."""
+
+
+def add_line(path: Path, entry: dict[str, Any]) -> None:
+    """Add an object. Raises ``InputError`` if there is something else than a file, ``OSError`` if there is no room."""
+    line = json.dumps(entry).encode() + b"\n"
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InputError(f"{shown_path(path)} is not a regular file, so nothing is added to it")
+        wait_for_lock(file.fileno())
+        size = _repair(file)
+        file.seek(max(0, size - 1))
+        if file.read(1) not in (b"", b"\n"):
+            line = b"\n" + line
+        _write(file, line, size)
+
+
+def entries(path: Path | None, largest: int = LARGEST_FILE) -> Iterator[Any]:
+    """The lines of a file that are whole, whatever is in them; none if there is no file, or one of more bytes."""
+    try:
+        content = read_bytes(path, FILE, largest) if path is not None else b""
+    except InputError:
+        return
+    for line in content.split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            yield parsed(line)
+
+
+def parsed(line: bytes) -> Any:
+    """Content of a line, read as JSON.
+
+    Raises ``TornLineError`` if it was not written to its end, ``ValueError`` or ``RecursionError`` if it is not ours.
+    """
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"{len(line):,} bytes in a line")
+    text = line.strip(b"\0 \t\r").decode("utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if not text or text.startswith("{"):
+            raise TornLineError(text) from error
+        raise
+
+
+def can_add(path: Path) -> bool:
+    """True if lines can be added to a file, or to a new one, that a stranger may have put there."""
+    if path.is_symlink():  # it may lead to any file of the user's
+        return False
+    try:
+        check_file(path, FILE, LARGEST_FILE)
+    except InputError:
+        return not os.path.lexists(path) and os.access(path.parent, os.W_OK)
+    return os.access(path, os.W_OK)
+
+
+def _repair(file: io.FileIO) -> int:
+    """Remove a torn line from the end of an open file. Returns the file's size."""
+    size = file.seek(0, os.SEEK_END)
+    start = file.seek(max(0, size - LONGEST_LINE))
+    end = file.read()
+    last = end[end.rfind(b"\n") + 1 :]
+    if last and (start == 0 or len(last) < len(end)):
+        try:
+            parsed(last)
+        except TornLineError:
+            size = file.truncate(size - len(last))
+        except (ValueError, RecursionError):
+            pass  # not ours to remove
+    return size
+
+
+def _write(file: io.FileIO, line: bytes, size: int) -> None:
+    """Add a line to a file of that size: all of it, or nothing."""
+    try:
+        if file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+    except OSError:
+        file.truncate(size)
+        raise

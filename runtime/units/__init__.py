@@ -1,0 +1,1 @@
+"""Digital units: full precision, number formats, layers and products of activations on INT-n units."""

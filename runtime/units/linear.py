@@ -1,0 +1,69 @@
+"""Layers on digital units, with numbers rounded to a unit's formats."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tilewright.runtime.chip.integer_product import integer_product
+from tilewright.runtime.chip.nonfinite import rows_apart
+from tilewright.runtime.chip.programming.scaling import divisor, weight_scale
+from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.units.formats import largest_step, rounded, to_steps
+from tilewright.targets.spec import DigitalTarget, bits_of
+
+
+class DigitalUnitLinear(nn.Module):
+    """A layer on a digital unit: weights with a scale a column, inputs with a range a use; sums are not rounded."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, unit: DigitalTarget, input_ranges: list[float]) -> None:
+        """weight: [out, in]; bias: [out]."""
+        super().__init__()
+        self.unit, self.input_ranges, self.weight, self.bias = unit, input_ranges, weight, bias
+        self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
+        self.scale = divisor(weight_scale(weight, [len(weight)]))
+        self.steps: Tensor | None = None
+        if self.weight_bits is not None and self.input_bits is not None:
+            self.steps = to_steps(weight, self.scale.unsqueeze(1), self.weight_bits)
+            self.fits_eight_bits = max(self.weight_bits, self.input_bits) <= 8
+            self.steps = self.steps.to(torch.int8) if self.fits_eight_bits else self.steps.double()
+        else:
+            self.held = rounded(weight, unit.weights, self.scale.unsqueeze(1))
+
+    def held_weights(self) -> Tensor:
+        """The weights as the unit holds them [out, in], in the model's units."""
+        if self.steps is None or self.weight_bits is None:
+            return self.held
+        held: Tensor = self.steps.float() * (self.scale / largest_step(self.weight_bits)).unsqueeze(1)
+        return held
+
+    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+        """x: [..., in] -> [..., out]. Sums of whole numbers are exact.
+
+        A vector that holds a NaN or infinity has the model's product, as on tiles.
+        """
+        outputs = rows_apart(x.reshape(-1, x.shape[-1]), partial(self._multiply, self.input_ranges[use]), self._exact)
+        return outputs.view(*x.shape[:-1], outputs.shape[-1])
+
+    def _exact(self, values: Tensor) -> Tensor:
+        return functional.linear(values, used(self.weight), self.bias)
+
+    def _multiply(self, input_range: float, values: Tensor) -> Tensor:
+        """values: [M, in], finite -> [M, out]."""
+        if self.steps is None:
+            outputs = functional.linear(rounded(values, self.unit.inputs, input_range), self.held)
+        else:
+            assert self.weight_bits is not None and self.input_bits is not None
+            steps = to_steps(values, input_range, self.input_bits)
+            if self.fits_eight_bits:
+                product = integer_product(steps.to(torch.int8), self.steps)
+            else:
+                product = steps.double() @ self.steps.T
+            largest = largest_step(self.weight_bits) * largest_step(self.input_bits)
+            outputs = product.to(torch.float32).mul_(self.scale * (input_range / largest))
+        if self.bias is not None:
+            outputs = outputs.add_(self.bias)
+        return outputs

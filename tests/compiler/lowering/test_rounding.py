@@ -1,0 +1,120 @@
+"""The rounding of long sums is told from a bug: after each pass, on ideal tiles, and against the original."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import tilewright
+from tests.compiler.lowering.test_passes import compilation, stack
+from tilewright.compiler import pipeline
+from tilewright.compiler.check import compare_with_original
+from tilewright.compiler.driver import trace
+from tilewright.compiler.network.compilation import Original
+from tilewright.compiler.pipeline import PassError, run_passes
+from tilewright.compiler.steps import PASSES
+
+
+def long_sums(cancel):
+    """A convolution over 1024 x 512 values, whose sums are far smaller than what they are made of."""
+    torch.manual_seed(0)
+    model = nn.Conv1d(1024, 2, 512, bias=False)
+    with torch.no_grad():
+        model.weight -= model.weight.mean((1, 2), keepdim=True)
+    return model, torch.randn(2, 1024, 513) + cancel
+
+
+SHORT = [entry for entry in PASSES if entry[0] in ("canonicalize", "unfold_convolutions", "write_as_linear")]
+
+
+def test_the_rounding_of_long_sums_is_no_bug(monkeypatch):
+    """In float32 the patches' product differs from the convolution by more than a pass may; in float64 by nothing."""
+    state = compilation(*long_sums(40.0))
+    run_passes(state, SHORT)
+    assert 1e-5 < state.verification[-1].largest_relative_error < pipeline.LARGEST_ROUNDING
+    # as before: float32 alone cannot tell it from a bug
+    monkeypatch.setattr(pipeline.Comparison, "_only_rounds", lambda self, before: False)
+    with pytest.raises(PassError, match="unfold_convolutions changed what the model computes"):
+        run_passes(compilation(*long_sums(40.0)), SHORT)
+
+
+@pytest.mark.parametrize("wrong", [1e-7, 1e-3])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_bug_is_caught_where_sums_round_by_more(wrong, inside):
+    """A weight matrix that is wrong by less than float32 can tell, in the pass that rounds or in one after it."""
+
+    def sabotage(state):
+        for node in state.graph.graph.nodes:
+            if state.tensor(node) is not None:
+                tensor = state.tensor(node)
+                state.graph.register_buffer("wrong", tensor * (1 + wrong * torch.randn(tensor.shape)))
+                node.target = "wrong"
+        state.tidy()
+
+    def unfold_wrongly(state):
+        SHORT[1][1](state)
+        sabotage(state)
+
+    passes = [SHORT[0], ("sabotage", unfold_wrongly)] if inside else [*SHORT[:2], ("sabotage", sabotage)]
+    with pytest.raises(PassError, match="pass sabotage changed what the model computes"):
+        run_passes(compilation(*long_sums(40.0)), passes)
+
+
+def test_a_pass_that_only_rounds_badly_is_a_bug_too():
+    def badly(state):
+        graph = state.graph.graph
+        output = next(node for node in graph.nodes if node.op == "output")
+        with graph.inserting_before(output):
+            large = graph.call_function(torch.ops.aten.add.Tensor, (output.args[0][0], 1e7))
+            again = graph.call_function(torch.ops.aten.sub.Tensor, (large, 1e7))
+        output.args = ([again],)
+        state.tidy()
+
+    with pytest.raises(PassError, match="pass badly changed"):
+        run_passes(compilation(stack(8, 8), torch.randn(2, 8)), [PASSES[0], ("badly", badly)])
+
+
+def test_verify_minds_long_layers(monkeypatch):
+    """On ideal tiles the sums of a layer of half a million inputs round by more than its blocks may differ."""
+    module = sys.modules["tilewright.compiler.mapping.verify"]
+    found = {}
+    real = module._error_on_tiles
+
+    def watched(state, layer, ideal, dtype=torch.float32):
+        found[dtype] = real(state, layer, ideal, dtype)
+        return max(found[dtype], 2e-5) if dtype == torch.float32 else found[dtype]  # as much as such a layer rounds
+
+    monkeypatch.setattr(module, "_error_on_tiles", watched)
+    run_passes(compilation(stack(600, 40), torch.randn(2, 600)), PASSES)
+    assert found[torch.float64] < 1e-12
+
+    def damaged(state, layer, ideal, dtype=torch.float32):
+        return 2e-5
+
+    monkeypatch.setattr(module, "_error_on_tiles", damaged)
+    with pytest.raises(PassError, match=r"on ideal tiles has relative error 2\.00e-05"):
+        run_passes(compilation(stack(600, 40), torch.randn(2, 600)), PASSES)
+
+
+def test_the_check_tells_the_originals_rounding_from_a_difference():
+    """An original that rounds about as much as the plan is the network; one that is off by more is not."""
+    model, x = stack(64, 64, 8), torch.randn(3, 64)
+    plan = tilewright.compile(model, "ideal", example_inputs=x)
+    traced = trace(model, x, None, None, None)
+
+    def original(factor):
+        """In another order of summation, and wrong by a factor; nothing is allowed but rounding."""
+
+        def run(inputs):
+            order = torch.arange(63, -1, -1)
+            first, last = model[0], model[-1]
+            hidden = model[1:-1](nn.functional.linear(inputs["input"][:, order], first.weight[:, order], first.bias))
+            return [factor * last(hidden).detach()]
+
+        return Original("torch", run, tolerance=1e-12)
+
+    compare_with_original(plan, traced, original(1.0))
+    assert 0 < plan.document.check.largest_relative_error < 1e-6
+    with pytest.raises(PassError, match="differs from torch"):
+        compare_with_original(plan, traced, original(1 + 1e-5))
