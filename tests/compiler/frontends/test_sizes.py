@@ -176,16 +176,16 @@ def test_without_weights_all_questions_are_kept():
 
 def test_what_a_pass_asks_is_known():
     """What the compiler's own code asks of a size while passes run becomes a condition too."""
-    from tilewright.compiler import passes
+    from tilewright.compiler import steps
 
     def asking(compilation):
         (x,) = [node for node in compilation.graph.graph.nodes if node.op == "placeholder"]
         assert x.meta["val"].shape[1] != 7
 
-    kept = list(passes.PASSES)
-    passes.PASSES.insert(1, ("asking", asking))
+    kept = list(steps.PASSES)
+    steps.PASSES.insert(1, ("asking", asking))
     try:
         plan = tilewright.compile(Network(padded_if_odd), "ideal", example_inputs=torch.randn(2, 4, 4))
     finally:
-        passes.PASSES[:] = kept
+        steps.PASSES[:] = kept
     assert plan.document.size_conditions == ["sequence % 2 == 0", "sequence != 7"]

@@ -15,10 +15,7 @@ import sys
 for name in ("transformers", "onnx", "tilewright.compiler"):
     sys.modules[name] = None  # as if it was not installed
 import numpy as np
-from tilewright.runtime import Session
-from tilewright.runtime.plan import load
-import tilewright
-assert tilewright.Session is Session and tilewright.load is load
+from tilewright import Session, load
 for plan_folder, inputs, outputs in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
     plan = load(plan_folder)
     session = Session(plan).advance_to("1mo")

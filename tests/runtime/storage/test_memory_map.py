@@ -84,7 +84,7 @@ def test_a_file_that_is_read_many_times_does_not_stay_in_memory(tmp_path):
     program = f"""
 import resource, torch
 from pathlib import Path
-from tilewright.runtime import memory_map
+from tilewright.runtime.storage import memory_map
 memory_map.RESIDENT = 2**24
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 parts = memory_map.MappedFile(Path({str(tmp_path / "f")!r})).tensor(torch.uint8, [64, {size // 64}], 0)
