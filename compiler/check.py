@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.compiler.network.comparison import LARGEST_ROUNDING, relative_error
 from tilewright.compiler.network.double_precision import in_double
-from tilewright.compiler.pipeline import LARGEST_ROUNDING, PassError, relative_error
+from tilewright.compiler.network.traced import Inputs, Original, Traced
+from tilewright.compiler.pipeline import PassError
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.decisions import Check
@@ -18,8 +21,11 @@ AS_MUCH_AGAIN = 3.0
 """Times the plan's own rounding that the original, which sums in another order, may be from the plan in float64."""
 
 
-def compare_with_original(plan: Plan, traced: Traced, original: Original) -> None:
-    """Write ``plan.document.check``. Raises ``PassError`` if plan and original differ by more than is allowed."""
+def checked_against(plan: Plan, traced: Traced, original: Original) -> Plan:
+    """The plan with what a comparison with its original found.
+
+    Raises ``PassError`` if plan and original differ by more than is allowed.
+    """
     session = Session(plan, ideal=True)
     compared: list[Inputs] = [*traced.examples, *traced.calibration_inputs[:CALIBRATION_SAMPLES]]
     worst = 0.0
@@ -34,12 +40,13 @@ def compare_with_original(plan: Plan, traced: Traced, original: Original) -> Non
                     f"relative for inputs of shape {shapes}; allowed is {original.tolerance:.0e}"
                 )
             worst = max(worst, error)
-    plan.document.check = Check(
+    found = Check(
         against=original.runs_on,
         sizes=[{name: list(value.shape) for name, value in inputs.items()} for inputs in compared],
         largest_relative_error=worst,
         tolerance=original.tolerance,
     )
+    return replace(plan, document=plan.document.model_copy(update={"check": found}))
 
 
 def _only_rounds(session: Session, inputs: Inputs, name: str, expected: Tensor, tolerance: float) -> bool:

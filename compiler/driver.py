@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from tilewright.compiler.check import compare_with_original
+from tilewright.compiler.check import checked_against
 from tilewright.compiler.mapping.overrides import EVERY_LAYER
-from tilewright.compiler.network.compilation import Compilation, Traced
-from tilewright.compiler.pipeline import OnPass, PassError, run_passes
-from tilewright.compiler.steps import passes_for
+from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.traced import Traced
+from tilewright.compiler.pipeline import OnPass, PassError
+from tilewright.compiler.steps import Mapped, map_network
 from tilewright.runtime.plan.check import PlanError, check_plan
-from tilewright.runtime.plan.decisions import Decision
+from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
 from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
 from tilewright.runtime.plan.plan import Plan
@@ -76,23 +78,14 @@ def compile(
     traced = trace(model, example_inputs, calibration, name, dynamic_shapes, config_only=config_only)
     original = traced.original if check else None
     traced.original = None  # it holds the model, which may be as large as all that the passes work on
-    compilation = Compilation(
-        traced=traced,
-        chip=chip,
-        attention_units=units,
-        graph=traced.graph,
-        wanted_targets=dict(assign or {}),
-        wanted_programming=methods,
-    )
-    run_passes(compilation, passes_for(traced), on_pass)
-    plan = build_plan(compilation)
+    network = Network.of(traced)
+    wishes = Wishes(chip, units, dict(assign or {}), methods)
+    plan = build_plan(network, map_network(network, wishes, on_pass), chip)
     try:
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
-    if original is not None:
-        compare_with_original(plan, traced, original)
-    return plan
+    return plan if original is None else checked_against(plan, traced, original)
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:
@@ -162,7 +155,7 @@ def trace(
             "a torch.nn.Module or a torch.export.ExportedProgram"
         )
     if name is not None:
-        traced.model.name = name
+        traced.model = traced.model.model_copy(update={"name": name})
     return traced
 
 
@@ -183,66 +176,57 @@ def _onnx_frontend() -> Any:
     return trace_onnx
 
 
-def build_plan(compilation: Compilation) -> Plan:
-    """The plan that the passes arrived at, with the tensors its graph needs."""
-    assert compilation.placement is not None
-    traced = compilation.traced
+def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
+    """The plan of a mapped network, with the tensors its graph needs."""
+    traced = network.traced
     document = PlanDocument(
         schema_version=SCHEMA_VERSION,
         tilewright_version=version("tilewright"),
         model=traced.model,
-        placement=compilation.placement,
+        placement=mapped.placement,
         inputs=traced.inputs,
         outputs=traced.outputs,
         dimensions=traced.dimensions,
         size_conditions=list(dict.fromkeys([*traced.size_conditions, *traced.asked_later()])),
-        layers=list(compilation.layers.values()),
-        matmuls=list(compilation.matmuls.values()),
-        weights_of_model=compilation.weights,
+        layers=mapped.layers,
+        matmuls=mapped.matmuls,
+        weights_of_model=mapped.weights,
         unused_tensors=traced.unused_tensors,
         assignment=None,
         calibration=traced.calibration,
-        decisions=_in_network_order(compilation),
-        verification=compilation.verification,
+        decisions=in_running_order(mapped.decisions),
+        verification=network.verification,
         check=None,
         notes=traced.notes,
-        chip=compilation.chip,
-        programming=list(compilation.methods.values()),
-        graph=encode_graph(compilation.graph.graph),
+        chip=chip,
+        programming=mapped.programming,
+        graph=encode_graph(network.graph.graph),
         tensors={},
         weights=UNSAVED if traced.has_weights else None,
         tokenizer=[],
     )
-    return Plan(document, _tensors(compilation), traced.tokenizer_files)
+    return Plan(document, _tensors(network, mapped), traced.tokenizer_files)
 
 
-def _tensors(compilation: Compilation) -> dict[str, Tensor]:
+def _tensors(network: Network, mapped: Mapped) -> dict[str, Tensor]:
     """Weights of layers first, in their order, then what else the graph reads."""
     tensors: dict[str, Tensor] = {}
-    for name, layer in compilation.layers.items():
-        module = compilation.layer_module(name)
-        tensors[weight_key(name)] = module.weight
+    for layer in mapped.layers:
+        module = network.layer_module(layer.name)
+        tensors[weight_key(layer.name)] = module.weight
         if layer.has_bias:
             assert module.bias is not None
-            tensors[bias_key(name)] = module.bias
+            tensors[bias_key(layer.name)] = module.bias
         if any(option.has_channel_scale for option in layer.options):
-            tensors[channel_scale_key(name)] = compilation.channel_scales[name]
+            tensors[channel_scale_key(layer.name)] = mapped.channel_scales[layer.name]
         for option in layer.options:
             if option.has_calibration:
-                tensors[calibration_key(name, option.target)] = compilation.calibrations[name, option.target]
-    for node in compilation.graph.graph.nodes:
-        tensor = compilation.tensor(node)
+                calibration = mapped.calibrations[layer.name, option.target]
+                tensors[calibration_key(layer.name, option.target)] = calibration
+    for node in network.graph.graph.nodes:
+        tensor = network.tensor(node)
         if tensor is not None:
             if str(node.target).startswith(LAYER_PREFIX):
                 raise InputError(f"the model's tensor {node.target!r} has a name that tilewright keeps for its own")
             tensors[str(node.target)] = tensor
     return tensors
-
-
-def _in_network_order(compilation: Compilation) -> list[Decision]:
-    """Decisions pass by pass as they were made, without those about layers that were fused into others."""
-    fused = {
-        name for decision in compilation.decisions if decision.made_by == "find_layers" for name in [decision.subject]
-    }
-    gone = fused - set(compilation.layers)
-    return [decision for decision in compilation.decisions if decision.subject not in gone]

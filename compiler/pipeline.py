@@ -1,192 +1,83 @@
-"""Run the passes in order, and check after each that the graph still computes the model.
-
-Its outputs are compared with the model's own, in float32. Where they differ by more than that should, the graphs before
-and after the pass are run in float64: if they differ there as well it is the pass, else the rounding of long sums.
-"""
+"""Steps of compiling, run in order; after each that changes the graph it must still compute the model."""
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-import torch
-from torch import Tensor, fx, nn
-
-from tilewright.compiler.network import double_precision
-from tilewright.compiler.network.compilation import Compilation, Inputs
-from tilewright.compiler.network.double_precision import in_double
+from tilewright.compiler.network.comparison import (
+    LARGEST_ROUNDING,
+    TOLERANCE,
+    Comparison,
+    largest_relative_error,
+)
 from tilewright.compiler.network.invariants import check_invariants
-from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.plan.decisions import Verification
-from tilewright.runtime.storage.memory_map import used
-from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.targets.errors import InputError
 
-TOLERANCE = 1e-5
-"""Largest |difference| over largest |output| that a pass may leave on the ideal target (float32)."""
-LARGEST_ROUNDING = 1e-3
-"""Largest relative error (float32) that a pass may leave where float64 finds none: rounding by more is a bug."""
-
-AT_ONCE = 2**22
-"""Numbers that are compared at once, in float64: outputs may be large."""
-
-Pass = Callable[[Compilation], None]
+Result = TypeVar("Result")
 OnPass = Callable[[str, int, int, float], None]
-"""Called after each pass with its name, its number, how many there are and its seconds."""
+"""Called after each step with its name, its number, how many there are and its seconds."""
 
 
 class PassError(RuntimeError):
-    """A pass failed, changed what the graph computes, or left a plan that is none: a bug of tilewright."""
+    """A step failed, changed what the graph computes, or left a plan that is none: a bug of tilewright."""
 
 
-def run_passes(compilation: Compilation, passes: Sequence[tuple[str, Pass]], on_pass: OnPass | None = None) -> None:
-    """Run each pass and verify the graph after it. Raises ``PassError`` that names the pass and those before it."""
-    done: list[str] = []
-    comparison = Comparison(compilation)
-    for number, (name, run) in enumerate(passes, start=1):
+class Pipeline:
+    """Steps over one network. Each is named, timed and told of; those over the graph are checked."""
+
+    def __init__(self, network: Network, names: Sequence[str], on_pass: OnPass | None = None) -> None:
+        """names: of all steps that will be run, in order."""
+        self.network, self.names, self.on_pass = network, names, on_pass
+        self.done: list[str] = []
+        self._comparison = Comparison(network)
+
+    def lower(self, name: str, run: Callable[[], Result]) -> Result:
+        """Run a step that changes the graph. Raises ``PassError`` that names it and those before it if the graph is not
+        the model any more.
+        """
+        return self._run(name, run, self._check)
+
+    def decide(self, name: str, run: Callable[[], Result]) -> Result:
+        """Run a step that leaves the graph as it is. Raises ``PassError`` if it fails."""
+        return self._run(name, run, None)
+
+    def finish(self) -> None:
+        """Compare graph and model at sizes of which nothing but a run can tell. Raises ``PassError``."""
+        tried = largest_relative_error(self.network.graph, self.network.traced.trials)
+        if not tried <= LARGEST_ROUNDING:  # of the sizes alone: rounding was judged on the examples
+            raise PassError(
+                "a pass changed what the model computes at sizes that it was not traced for: relative error "
+                f"{tried:.2e}, allowed {LARGEST_ROUNDING:.0e}"
+            )
+
+    def _run(self, name: str, run: Callable[[], Result], check: Callable[[str], None] | None) -> Result:
         started = time.perf_counter()
         try:
-            run(compilation)
-            check_invariants(compilation)
+            result = run()
+            if check is not None:
+                check_invariants(self.network)
         except InputError:
             raise
         except Exception as error:
-            raise PassError(f"pass {name} failed after {', '.join(done) or 'no other pass'}: {error}") from error
-        if compilation.traced.has_weights:
-            if not comparison.holds():
-                raise PassError(
-                    f"pass {name} changed what the model computes: relative error {comparison.error:.2e}, allowed "
-                    f"{TOLERANCE:.0e}; passes before it: {', '.join(done) or 'none'}"
-                )
-            compilation.verification.append(Verification(pass_name=name, largest_relative_error=comparison.error))
-        done.append(name)
-        if on_pass:
-            on_pass(name, number, len(passes), time.perf_counter() - started)
-    tried = largest_relative_error(compilation.graph, compilation.traced.trials)
-    if not tried <= LARGEST_ROUNDING:  # of the sizes alone: rounding was judged on the examples
-        raise PassError(
-            f"a pass changed what the model computes at sizes that it was not traced for: relative error {tried:.2e}, "
-            f"allowed {LARGEST_ROUNDING:.0e}"
-        )
-
-
-class Comparison:
-    """Comparison of the graph with the model, pass after pass."""
-
-    def __init__(self, compilation: Compilation) -> None:
-        """Before the first pass."""
-        self.compilation, self.error = compilation, 0.0
-        self._checked = GraphState.of(compilation).kept() if compilation.traced.has_weights else None
-        self._compared = False
-        self._exact: list[Sequence[Tensor]] | None = None
-
-    def holds(self) -> bool:
-        """True if the graph still computes the model, but for rounding. ``error`` is the difference, in float32."""
-        state, before = GraphState.of(self.compilation), self._checked
-        if self._compared and state == before:
-            return True
-        traced = self.compilation.traced
-        self.error = largest_relative_error(self.compilation.graph, zip(traced.examples, traced.expected, strict=True))
-        self._checked, self._compared = state.kept(), True
-        return self.error <= TOLERANCE or (self.error <= LARGEST_ROUNDING and self._only_rounds(before))
-
-    def _only_rounds(self, before: GraphState | None) -> bool:
-        """True if in float64 the graph computes what it did before the first pass that was in question."""
-        examples = self.compilation.traced.examples
-        if self._exact is None:
-            assert before is not None
-            self._exact = [in_double(before.module(), example.values()) for example in examples]
-        found = [in_double(self.compilation.graph, example.values()) for example in examples]
-        return all(
-            relative_error(output, reference) <= double_precision.TOLERANCE
-            for outputs, references in zip(found, self._exact, strict=True)
-            for output, reference in zip(outputs, references, strict=True)
-        )
-
-
-@dataclass
-class GraphState:
-    """What the graph's outputs follow from: many passes decide and leave it as it is, and need no new comparison."""
-
-    nodes: list[tuple[object, ...]]
-    places: Sequence[object]
-    """Where the tensors lie, of get_attr nodes and of layers."""
-    graph: fx.Graph = field(compare=False)
-    parts: dict[str, Tensor | nn.Module] = field(compare=False)
-    """Tensors of the graph, and modules of them, by its paths: held so that nothing else comes to lie where they do."""
-
-    @classmethod
-    def of(cls, compilation: Compilation) -> GraphState:
-        """As the graph is now."""
-        graph = compilation.graph.graph
-        nodes: list[tuple[object, ...]] = [
-            (n.name, n.op, str(n.target), str(n.args), str(n.kwargs)) for n in graph.nodes
-        ]
-        parts: dict[str, Tensor | nn.Module] = {}
-        tensors: list[Tensor | None] = []
-        for node in graph.nodes:
-            tensor = compilation.tensor(node)
-            if tensor is not None:
-                parts[str(node.target)] = tensor
-                tensors.append(tensor)
-            elif node.op == "call_module" and str(node.target) not in parts:
-                module = compilation.graph.get_submodule(str(node.target))
-                if isinstance(module, DigitalLinear):  # passes give a layer other weights
-                    tensors += [module.weight, module.bias]
-                    module = DigitalLinear(module.weight, module.bias)
-                parts[str(node.target)] = module
-        places = [(memory_place(tensor), tensor.shape, tensor.stride()) for tensor in tensors if tensor is not None]
-        return cls(nodes, places, graph, parts)
-
-    def kept(self) -> GraphState:
-        """The same, whatever passes do to the graph."""
-        return replace(self, graph=copy.deepcopy(self.graph))
-
-    def module(self) -> fx.GraphModule:
-        """The graph as it was, to be run."""
-        return fx.GraphModule(self.parts, self.graph)
-
-
-@torch.inference_mode()
-def largest_relative_error(graph: fx.GraphModule, pairs: Iterable[tuple[Inputs, list[Tensor]]]) -> float:
-    """The worst of all inputs and outputs: max |graph - model| / max |model|. pairs: inputs and the model's outputs."""
-    worst = 0.0
-    for example, expected in pairs:
-        outputs = Touching(graph).run(*example.values())
-        for output, reference in zip(outputs, expected, strict=True):
-            worst = max(worst, relative_error(output, reference))
-    return worst
-
-
-class Touching(fx.Interpreter):
-    """Runs a graph, and notes which weights are used, so that a large model's need not stay in memory."""
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A call of an operator."""
-        result = super().call_function(target, args, kwargs)
-        for operand in args:
-            if isinstance(operand, Tensor):
-                used(operand)
+            raise PassError(f"pass {name} failed after {', '.join(self.done) or 'no other pass'}: {error}") from error
+        if check is not None:
+            check(name)
+        self.done.append(name)
+        if self.on_pass:
+            self.on_pass(name, len(self.done), len(self.names), time.perf_counter() - started)
         return result
 
-
-def relative_error(output: Tensor, reference: Tensor) -> float:
-    """Largest |output - reference| over largest |reference|; infinite if shapes differ or a NaN is on one side."""
-    if output.shape != reference.shape:
-        return float("inf")
-    if output.numel() == 0 or torch.equal(output, reference):
-        return 0.0
-    difference = scale = 0.0
-    for parts in zip(output.reshape(-1).split(AT_ONCE), reference.reshape(-1).split(AT_ONCE), strict=True):
-        part, exact = (numbers.double() for numbers in parts)
-        same = (part == exact) | (part.isnan() & exact.isnan())
-        worst = torch.where(same, torch.zeros_like(part), (part - exact).abs()).max().item()
-        if worst != worst:  # a NaN on one side
-            return float("inf")
-        finite = exact[exact.isfinite()].abs()
-        difference = max(difference, worst)
-        scale = max(scale, finite.max().item() if finite.numel() else 0.0)
-    return difference / (scale or 1.0)
+    def _check(self, name: str) -> None:
+        if not self.network.traced.has_weights:
+            return
+        if not self._comparison.holds():
+            raise PassError(
+                f"pass {name} changed what the model computes: relative error {self._comparison.error:.2e}, allowed "
+                f"{TOLERANCE:.0e}; passes before it: {', '.join(self.done) or 'none'}"
+            )
+        error = self._comparison.error
+        self.network.verification.append(Verification(pass_name=name, largest_relative_error=error))

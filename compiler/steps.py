@@ -1,57 +1,204 @@
-"""The passes, one file each, in running order."""
+"""The steps of compiling, in running order, and what each gives to the next: lowering, observing, mapping."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
 from tilewright.compiler.lowering.canonicalize import canonicalize
 from tilewright.compiler.lowering.find_layers import find_layers
+from tilewright.compiler.lowering.find_products import find_products
 from tilewright.compiler.lowering.fold_batch_norms import fold_batch_norms
 from tilewright.compiler.lowering.fold_channel_scales import fold_channel_scales
 from tilewright.compiler.lowering.fuse_shared_inputs import fuse_shared_inputs
-from tilewright.compiler.lowering.route_attention import route_attention
+from tilewright.compiler.lowering.parameters import parameters_of
 from tilewright.compiler.lowering.unfold_convolutions import unfold_convolutions
 from tilewright.compiler.lowering.write_as_linear import write_as_linear
 from tilewright.compiler.mapping.account_for_weights import account_for_weights
-from tilewright.compiler.mapping.assign_targets import assign_targets
-from tilewright.compiler.mapping.choose_programming import choose_programming
-from tilewright.compiler.mapping.offer_targets import offer_targets
-from tilewright.compiler.mapping.partition import partition
+from tilewright.compiler.mapping.assign_targets import Assigned, assign_targets
+from tilewright.compiler.mapping.choose_programming import Wish, choose_programming, wanted_methods
+from tilewright.compiler.mapping.fusions import fusion_decisions
+from tilewright.compiler.mapping.options import Options, Seen, offer_targets
 from tilewright.compiler.mapping.place import place
-from tilewright.compiler.mapping.verify import verify
-from tilewright.compiler.network.compilation import Traced
-from tilewright.compiler.observing.calibrate import calibrate
-from tilewright.compiler.observing.clip_weights import clip_weights
-from tilewright.compiler.observing.locate_samples import locate_samples
-from tilewright.compiler.observing.observe import observe
-from tilewright.compiler.observing.rescale_channels import rescale_channels
-from tilewright.compiler.pipeline import Pass
+from tilewright.compiler.mapping.route_attention import Routed, matmul_record, route_attention
+from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.network.layers import WeightLayer
+from tilewright.compiler.network.network import Network
+from tilewright.compiler.observing.locate_samples import SampleAxes, locate_samples
+from tilewright.compiler.observing.observe import Observations, observe
+from tilewright.compiler.observing.rescale_channels import ChannelScale, rescale_channels
+from tilewright.compiler.pipeline import OnPass, Pipeline
+from tilewright.compiler.verify import verify
+from tilewright.runtime.chip.parallel import in_parallel
+from tilewright.runtime.plan.decisions import Decision
+from tilewright.runtime.plan.records import LayerRecord, MatmulRecord, Placement, UseRecord, WeightRecord
+from tilewright.targets.spec import AnalogTarget, Programming
 
-PASSES: list[tuple[str, Pass]] = [
+Pass = Callable[[Network], None]
+LOWERING: list[tuple[str, Pass]] = [
     ("canonicalize", canonicalize),
     ("fold_batch_norms", fold_batch_norms),
     ("unfold_convolutions", unfold_convolutions),
     ("write_as_linear", write_as_linear),
     ("find_layers", find_layers),
     ("fuse_shared_inputs", fuse_shared_inputs),
-    ("route_attention", route_attention),
-    ("locate_samples", locate_samples),
-    ("assign_targets", assign_targets),
-    ("choose_programming", choose_programming),
-    ("observe", observe),
-    ("rescale_channels", rescale_channels),
-    ("fold_channel_scales", fold_channel_scales),
-    ("clip_weights", clip_weights),
-    ("calibrate", calibrate),
-    ("offer_targets", offer_targets),
-    ("partition", partition),
-    ("place", place),
-    ("account_for_weights", account_for_weights),
-    ("verify", verify),
+    ("find_products", find_products),
 ]
+"""Passes over the graph, whatever the chip."""
+MAPPING = ("assign_targets", "offer_targets", "place")
+OBSERVING = ("locate_samples", "assign_targets", "observe", "rescale_channels", "fold_channel_scales", "offer_targets",
+             "place", "verify")  # fmt: skip
+"""Steps after lowering where there are weights; without them those of ``MAPPING``."""
 
-NEEDING_WEIGHTS = {locate_samples, observe, rescale_channels, fold_channel_scales, clip_weights, calibrate}
-"""Passes that run the network or look at numbers; a config alone goes without them."""
+
+@dataclass(frozen=True)
+class Mapped:
+    """A network on a chip: all that a plan says of it beside the network itself."""
+
+    layers: list[LayerRecord]
+    matmuls: list[MatmulRecord]
+    weights: list[WeightRecord]
+    placement: Placement
+    programming: list[Programming]
+    decisions: list[Decision]
+    channel_scales: Mapping[str, Tensor]
+    """By layer, those that stay digital."""
+    calibrations: Mapping[tuple[str, str], Tensor]
+    """By layer and target, inputs to which an affine compensation is fitted."""
 
 
-def passes_for(traced: Traced) -> list[tuple[str, Pass]]:
-    """The passes that such a network takes."""
-    return [(name, run) for name, run in PASSES if traced.has_weights or run not in NEEDING_WEIGHTS]
+@dataclass(frozen=True)
+class Choices:
+    """What is settled before any input is looked at."""
+
+    targets: Mapping[str, Assigned]
+    methods: Mapping[str, Wish]
+    units: Mapping[str, Routed]
+
+    @classmethod
+    def of(cls, network: Network, wishes: Wishes) -> Choices:
+        """Targets, programming methods and attention units of a lowered network."""
+        targets = assign_targets(network.layers, wishes.chip, wishes.targets)
+        methods = wanted_methods(network.layers, targets, wishes.programming)
+        return cls(targets, methods, route_attention(network.products, wishes.units))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What sample inputs showed, and the channel scales that are worth it and stay digital."""
+
+    samples: SampleAxes
+    inputs: Observations
+    scales: Mapping[str, Tensor]
+    decisions: list[Decision]
+
+
+def map_network(network: Network, wishes: Wishes, on_pass: OnPass | None = None) -> Mapped:
+    """Lower a network and map it onto a chip. Raises ``InputError`` for wishes that cannot be met, ``PassError``."""
+    has_weights = network.traced.has_weights
+    pipeline = Pipeline(network, [*(name for name, _ in LOWERING), *(OBSERVING if has_weights else MAPPING)], on_pass)
+    for name, run in LOWERING:
+        pipeline.lower(name, partial(run, network))
+    observed = None
+    if has_weights:
+        samples = pipeline.decide("locate_samples", partial(locate_samples, network))
+        choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
+        observed = _observe(pipeline, choices, samples)
+    else:
+        choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
+    options = pipeline.decide("offer_targets", partial(_options, network, wishes, choices, observed))
+    mapped = pipeline.decide("place", partial(_mapped, network, wishes, choices, observed, options))
+    if has_weights:
+        check = partial(verify, network, mapped.layers, wishes.chip, mapped.channel_scales)
+        mapped.decisions.append(pipeline.decide("verify", check))
+    pipeline.finish()
+    return mapped
+
+
+def _observe(pipeline: Pipeline, choices: Choices, samples: SampleAxes) -> Observed:
+    """Run the sample inputs, and choose and fold channel scales by them."""
+    network = pipeline.network
+    heads = {name: routed.heads for name, routed in choices.units.items() if routed.heads is not None}
+    seen = pipeline.decide("observe", partial(observe, network, heads))
+    found = pipeline.decide("rescale_channels", partial(_channel_scales, network, choices, seen))
+    scales = {name: one.scale for name, one in found.items() if one.scale is not None}
+    folded = pipeline.lower("fold_channel_scales", partial(fold_channel_scales, network, scales))
+    left = {name: scale for name, scale in scales.items() if name not in folded}
+    seen = seen.divided({name: scales[name] for name in folded})
+    return Observed(samples, seen, left, [one.decision for one in found.values()])
+
+
+def _channel_scales(network: Network, choices: Choices, seen: Observations) -> dict[str, ChannelScale]:
+    """Channel scales of the layers on tiles whose inputs are converted."""
+    converted = {
+        name: target
+        for name in network.layers
+        if isinstance(target := choices.targets[name].target, AnalogTarget) and target.tile.dac is not None
+    }
+
+    def scale(name: str) -> ChannelScale:
+        target, layer = converted[name], network.layers[name]
+        method, _ = choose_programming(name, target, choices.methods.get(name))
+        return rescale_channels(name, network.layer_module(name).weight, target, method, seen.of_layer(layer))
+
+    return dict(zip(converted, in_parallel(scale, list(converted)), strict=True))
+
+
+def _options(network: Network, wishes: Wishes, choices: Choices, observed: Observed | None) -> Options:
+    def seen(layer: WeightLayer) -> Seen | None:
+        if observed is None:
+            return None
+        weight = network.layer_module(layer.name).weight
+        return Seen(weight, observed.scales.get(layer.name), observed.inputs.of_layer(layer))
+
+    return offer_targets(network.layers, choices.targets, wishes.chip, choices.methods, seen)
+
+
+def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Observed | None, options: Options) -> Mapped:
+    layers, placement, placed = place(
+        [
+            LayerRecord(
+                name=name,
+                inputs=layer.inputs,
+                outputs=layer.outputs,
+                has_bias=layer.has_bias,
+                parts=list(layer.parts),
+                uses=[
+                    UseRecord(sample_axis=observed.samples[name, use] if observed is not None else None)
+                    for use in range(layer.uses)
+                ],
+                target=choices.targets[name].target.name,
+                reason=choices.targets[name].reason,
+                predicted_loss=None,
+                tiles=[],
+                options=options.of_layers[name],
+            )
+            for name, layer in network.layers.items()
+        ],
+        wishes.chip,
+    )
+    products = [
+        matmul_record(routed, observed.inputs.of_product(name) if observed is not None else None)
+        for name, routed in choices.units.items()
+    ]
+    targets = {name: assigned.target for name, assigned in choices.targets.items()}
+    return Mapped(
+        layers=layers,
+        matmuls=[record for record, _ in products],
+        weights=account_for_weights(parameters_of(network), targets, network.traced.model.parameters),
+        placement=placement,
+        programming=options.methods,
+        decisions=[
+            *network.decisions,
+            *fusion_decisions(network.layers, network.fused, wishes.chip),
+            *(decision for _, decisions in products for decision in decisions),
+            *(assigned.decision for assigned in choices.targets.values()),
+            *(observed.decisions if observed is not None else ()),
+            *placed,
+        ],
+        channel_scales=observed.scales if observed is not None else {},
+        calibrations=options.calibrations,
+    )

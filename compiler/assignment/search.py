@@ -117,9 +117,8 @@ def assign_for_accuracy(
         trial = tried(candidate.choice, max(trial.seed for trial in trials) + 1)
         if not trial.passes:
             return None
-        assigned = built(candidate.choice)
-        assigned.record.accuracy = _record(measure, trial, wanted, confidence, repeats)
-        return Search(assigned, trials)
+        accuracy = _record(measure, trial, wanted, confidence, repeats)
+        return Search(built(candidate.choice).found(accuracy=accuracy), trials)
 
     cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
     assert cheapest is not None and precise is not None  # without budgets there is always a choice

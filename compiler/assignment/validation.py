@@ -10,7 +10,7 @@ from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.plan.decisions import Figure
+from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.targets.times import parse_time
 
 
@@ -23,11 +23,10 @@ def validate(
     repeats: int = 3,
     seed: int = 1,
     on_chip: Callable[[int, int, str], None] | None = None,
-) -> dict[str, float]:
-    """Run the assigned plan, attention units and all, on fresh chips; what comes out goes into its record.
+) -> Assigned:
+    """Run the assigned plan, attention units and all, on fresh chips. Returns it with the divergence in its record.
 
-    seed: should be another than the one that sensitivities were measured with. Returns the divergence's mean and, of
-    several chips, its standard error.
+    seed: should be another than the one that sensitivities were measured with.
     """
     plan = assigned.plan
     divergence = Divergence(plan, samples, outputs)
@@ -36,11 +35,5 @@ def validate(
         values.append(divergence.of(Session(plan, seed, repeat=repeat).advance_to(seconds)))
         if on_chip:
             on_chip(repeat + 1, repeats, f"chip {repeat} of seed {seed}")
-    error = standard_error(values)
-    found = {"divergence": mean(values), **({} if error is None else {"standard error": error})}
-    assigned.record.measured = [
-        *(Figure(name=name, value=value, unit="1") for name, value in found.items()),
-        Figure(name="chips", value=repeats, unit="chip"),
-        Figure(name="seed", value=seed, unit="1"),
-    ]
-    return found
+    found = MeasuredRecord(divergence=mean(values), standard_error=standard_error(values), chips=repeats, seed=seed)
+    return assigned.found(measured=found)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tilewright.compiler.assignment.amounts import readable
-from tilewright.compiler.assignment.problem import UNITS, Choice, Problem
-from tilewright.compiler.mapping.retarget import retarget
-from tilewright.runtime.plan.decisions import Alternative, AssignmentRecord, Decision, Figure
+from tilewright.compiler.assignment.problem import LOSS, UNITS, Choice, Problem
+from tilewright.compiler.mapping.retarget import Move, retarget
+from tilewright.runtime.plan.decisions import (
+    AccuracyRecord,
+    Alternative,
+    AssignmentRecord,
+    Decision,
+    Figure,
+    MeasuredRecord,
+)
 from tilewright.runtime.plan.plan import Plan
 
 HOW = {
@@ -36,7 +43,7 @@ class Request:
         return " and ".join(f"{name} at most {readable(name, value)}" for name, value in self.limits.items())
 
     @property
-    def reason(self) -> str:
+    def why(self) -> str:
         """Why a layer is where it is."""
         limits = f" that has {self.kept}" if self.limits else ""
         return f"{HOW[self.method]} {self.minimise}{limits}; losses are by the criterion {self.criterion}"
@@ -57,32 +64,34 @@ class Assigned:
         assert self.plan.document.assignment is not None
         return self.plan.document.assignment
 
+    def found(self, **found: MeasuredRecord | AccuracyRecord) -> Assigned:
+        """The same with what was found out about the plan in its record: ``measured`` or ``accuracy``."""
+        document = self.plan.document.model_copy(update={"assignment": self.record.model_copy(update=found)})
+        return replace(self, plan=replace(self.plan, document=document))
+
 
 def written(
     plan: Plan, problem: Problem, choice: Choice, others: Mapping[str, Choice | None], request: Request
 ) -> Assigned:
     """The plan with a choice made. others: what other methods choose, None where they find nothing."""
-    decisions = {layer: _decision(problem, layer, target, request.reason) for layer, target in choice.items()}
-    made = retarget(plan, decisions)
+    made = retarget(plan, {layer: _move(problem, layer, target, request.why) for layer, target in choice.items()})
     predicted = problem.figures(choice)
     compared = {name: None if other is None else problem.figures(other) for name, other in others.items()}
     compared |= {f"all on {target}": problem.figures(uniform) for target, uniform in _uniform(problem).items()}
     compared.pop(request.method, None)
-    made.document.assignment = AssignmentRecord(
+    record = AssignmentRecord(
         method=request.method,
         criterion=request.criterion,
         seconds=request.seconds,
         minimise=request.minimise,
-        budgets=_figures(request.limits),
-        predicted=_figures(predicted),
-        measured=[],
+        budgets=_finite(request.limits),
+        predicted=_finite(predicted),
+        measured=None,
         accuracy=None,
-        compared=[
-            Alternative(choice=name, figures=[] if figures is None else _figures(figures))
-            for name, figures in compared.items()
-        ],
+        compared={name: None if figures is None else _finite(figures) for name, figures in compared.items()},
     )
-    return Assigned(made, dict(choice), predicted, compared)
+    document = made.document.model_copy(update={"assignment": record})
+    return Assigned(replace(made, document=document), dict(choice), predicted, compared)
 
 
 def _uniform(problem: Problem) -> dict[str, dict[str, str]]:
@@ -101,21 +110,27 @@ def _uniform(problem: Problem) -> dict[str, dict[str, str]]:
     return found
 
 
-def _decision(problem: Problem, layer: str, target: str, why: str) -> Decision:
-    return Decision(
+def _move(problem: Problem, layer: str, target: str, why: str) -> Move:
+    figures = problem.option(layer, target).figures
+    decision = Decision(
         made_by="assign_targets",
         subject=layer,
         choice=target,
         reason=why,
-        figures=_figures(problem.option(layer, target).figures),
+        figures=_figures(figures),
         rejected=[
             Alternative(choice=option.target, figures=_figures(option.figures))
             for option in problem.options[layer]
             if option.target != target
         ],
     )
+    return Move(target, why, decision, figures[LOSS])
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures that are known."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def _figures(figures: Mapping[str, float]) -> list[Figure]:
-    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-    return [Figure(name=name, value=value, unit=UNITS[name]) for name, value in finite.items()]
+    return [Figure(name=name, value=value, unit=UNITS[name]) for name, value in _finite(figures).items()]

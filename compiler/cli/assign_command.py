@@ -102,7 +102,9 @@ def assign_command(
         )  # fmt: skip
     with progress_bar("validate") as advance:
         taken = samples_of(loaded, given, samples)
-        validate(assigned, taken, outputs=counted, time=time, repeats=repeats, seed=seed + 1, on_chip=advance)
+        assigned = validate(
+            assigned, taken, outputs=counted, time=time, repeats=repeats, seed=seed + 1, on_chip=advance
+        )
     _save(assigned.plan, loaded, new, force)
     if as_json:
         print_json(_json(assigned, sensitivity, search, new))
@@ -167,11 +169,12 @@ def _print(assigned: Assigned, folder: Path) -> None:
         layers = [layer for layer, chosen in assigned.choice.items() if chosen == target]
         named = f": {', '.join(layers)}" if len(layers) <= MOST_NAMED and len(counts) > 1 else ""
         output.print(f"{count} layers on {target}{named}", soft_wrap=True)
-    measured = {figure.name: figure.value for figure in record.measured}
-    error = f" ± {measured['standard error']:.2g}" if "standard error" in measured else ""
+    measured = record.measured
+    assert measured is not None
+    error = "" if measured.standard_error is None else f" ± {measured.standard_error:.2g}"
     output.print(
         f"predicted loss {assigned.predicted['loss']:.3g} (criterion {record.criterion}); measured divergence "
-        f"{measured['divergence']:.3g}{error} on {measured['chips']:g} fresh chips, attention units included",
+        f"{measured.divergence:.3g}{error} on {measured.chips} fresh chips, attention units included",
         soft_wrap=True,
     )
     if record.accuracy is not None:

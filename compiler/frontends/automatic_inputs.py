@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tilewright.compiler.network.compilation import Inputs
+from tilewright.compiler.network.traced import Inputs
 from tilewright.runtime.execution.inputs import numbers_of
 from tilewright.runtime.plan.records import Calibration, InputRecord
 from tilewright.targets.errors import InputError, nearest

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright.compiler.frontends.input_names import plain_word, unique
-from tilewright.compiler.network.compilation import Inputs
+from tilewright.compiler.network.traced import Inputs
 from tilewright.runtime.storage.weights_file import DTYPES, dtype_name
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown

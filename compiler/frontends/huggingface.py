@@ -27,7 +27,7 @@ from tilewright.compiler.frontends.sentence_modules import read_modules
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
-from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.compiler.network.traced import Inputs, Original, Traced
 from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
@@ -135,8 +135,7 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
         raise
     except Exception as error:  # whatever tracing meets in foreign code
         raise tracing_error(model, error, running) from error
-    for record in graph.inputs:
-        record.default = DEFAULTS.get(record.name)  # type: ignore[assignment]
+    graph.inputs = [record.model_copy(update={"default": DEFAULTS.get(record.name)}) for record in graph.inputs]
     fixed = wanted.fixed_sizes(graph.inputs)
     if fixed:
         name = next(iter(fixed))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tilewright.compiler.frontends.automatic_inputs import EXAMPLE_BATCHES, EXAMPLE_LENGTHS, InputSpec, ModelInputs
-from tilewright.compiler.network.compilation import Inputs
+from tilewright.compiler.network.traced import Inputs
 from tilewright.targets.errors import InputError
 
 DECODER_LENGTHS = (6, 4, 9)

@@ -36,8 +36,11 @@ def unique(names: Iterable[str]) -> list[str]:
     return result
 
 
-def keep_own_names(inputs: Iterable[InputRecord], own_names: dict[str, str]) -> None:
-    """Note the model's own name of each input that had to be called otherwise. own_names: plain -> the model's."""
-    for record in inputs:
-        own = own_names[record.name]
-        record.source_name = None if own == record.name else own
+def with_own_names(inputs: Iterable[InputRecord], own_names: dict[str, str]) -> list[InputRecord]:
+    """Inputs with the model's own name of each that had to be called otherwise. own_names: plain -> the model's."""
+    return [
+        record.model_copy(
+            update={"source_name": None if own_names[record.name] == record.name else own_names[record.name]}
+        )
+        for record in inputs
+    ]

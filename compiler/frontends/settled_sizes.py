@@ -6,7 +6,7 @@ import torch
 
 from tilewright.compiler.frontends.exported import ExportedGraph
 from tilewright.compiler.frontends.size_trials import RunModel, SettledSizes, SizeTrials, settle, untried
-from tilewright.compiler.network.compilation import Inputs, Traced
+from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.runtime.execution.inputs import sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.targets.errors import InputError

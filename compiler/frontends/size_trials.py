@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.frontends.traced_sizes import Assumption, TracedSizes
-from tilewright.compiler.network.compilation import Inputs
-from tilewright.compiler.pipeline import Touching, relative_error
+from tilewright.compiler.network.comparison import Touching, relative_error
+from tilewright.compiler.network.traced import Inputs
 from tilewright.runtime.plan.records import DimensionRecord, InputRecord
 
 TOLERANCE = 1e-4

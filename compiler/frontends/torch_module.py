@@ -23,12 +23,12 @@ from tilewright.compiler.frontends.exported import (
 from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
-from tilewright.compiler.frontends.input_names import keep_own_names
+from tilewright.compiler.frontends.input_names import with_own_names
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
 from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
-from tilewright.compiler.network.compilation import Inputs, Original, Traced
+from tilewright.compiler.network.traced import Inputs, Original, Traced
 from tilewright.runtime.plan.records import Calibration, ModelIdentity
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -81,7 +81,7 @@ def _trace(
     with in_eval_mode(module), in_float32() as asked:
         exported = _export(module, call, inputs, dynamic_shapes, as_pair=as_pair)
     autocast = [f"the model asks for {asked[0]} by autocast; the plan computes in float32"] if asked else []
-    keep_own_names(exported.inputs, call.own_names)
+    exported.inputs = with_own_names(exported.inputs, call.own_names)
     if not exported.outputs:
         raise InputError(f"forward of {type(module).__name__} gives no tensor: let it return what is to be computed")
     check_number_formats(exported.graph.graph)

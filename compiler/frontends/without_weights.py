@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from tilewright.compiler.network.compilation import Inputs
+from tilewright.compiler.network.traced import Inputs
 from tilewright.runtime.plan.records import Calibration
 
 META = torch.device("meta")

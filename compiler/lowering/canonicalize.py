@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.storage.memory_place import memory_place
 
 aten = torch.ops.aten
@@ -26,10 +26,10 @@ LARGEST_FOLDED = 2**20
 """A folded constant may have this many elements even if its operands have fewer."""
 
 
-def canonicalize(compilation: Compilation) -> None:
+def canonicalize(network: Network) -> None:
     """Clean the traced graph in place."""
-    graph = compilation.graph.graph
-    _find_origins(compilation)
+    graph = network.graph.graph
+    _find_origins(network)
     for node in list(graph.nodes):
         if node.op == "call_module" or _is_check(node):
             graph.erase_node(node)
@@ -40,31 +40,31 @@ def canonicalize(compilation: Compilation) -> None:
             node.target = aten.reshape.default  # a view needs its input's strides, which passes may change
         elif node.op == "call_function" and node.target == aten._native_batch_norm_legit_no_training.default:
             _plain_batch_norm(graph, node)
-    _fold_constants(compilation)
-    compilation.tidy()
+    _fold_constants(network)
+    network.tidy()
 
 
-def _find_origins(compilation: Compilation) -> None:
+def _find_origins(network: Network) -> None:
     """Which parameter each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
     parameters: dict[tuple[object, int], str] = {}
-    for name, tensor in compilation.traced.parameters.items():
+    for name, tensor in network.traced.parameters.items():
         parameters.setdefault((memory_place(tensor), tensor.numel()), name)
-    for node in compilation.graph.graph.nodes:
-        constant = compilation.tensor(node)
+    for node in network.graph.graph.nodes:
+        constant = network.tensor(node)
         if constant is not None:
             found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
-            compilation.origins[str(node.target)] = () if found is None else (found,)
-            _give_plain_name(compilation, node, constant)
-    shapes = {name: tensor.to("meta") for name, tensor in compilation.traced.parameters.items()}
-    compilation.traced.parameters = shapes
+            network.origins[str(node.target)] = () if found is None else (found,)
+            _give_plain_name(network, node, constant)
+    shapes = {name: tensor.to("meta") for name, tensor in network.traced.parameters.items()}
+    network.traced.parameters = shapes
 
 
-def _give_plain_name(compilation: Compilation, node: fx.Node, constant: torch.Tensor) -> None:
+def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) -> None:
     """Tracing keeps constants under the path of the module that made them, which may hold more than words."""
     words = str(node.target).split(".")
     plain = [re.sub(r"\W", "_", word, flags=re.ASCII) for word in words if word[0] != "-"]
     if plain != words:
-        node.target = compilation.add_tensor(".".join(plain) or "constant", constant, (str(node.target),))
+        node.target = network.add_tensor(".".join(plain) or "constant", constant, (str(node.target),))
 
 
 def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
@@ -93,13 +93,13 @@ def _casts_nothing(node: fx.Node) -> bool:
     return isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dtype == after.dtype
 
 
-def _fold_constants(compilation: Compilation) -> None:
+def _fold_constants(network: Network) -> None:
     """Compute once what depends on weights alone, such as the transpose of one."""
-    graph = compilation.graph.graph
+    graph = network.graph.graph
     for node in list(graph.nodes):
         if node.op != "call_function" or not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):
             continue
-        operands = {operand: compilation.tensor(operand) for operand in node.all_input_nodes}
+        operands = {operand: network.tensor(operand) for operand in node.all_input_nodes}
         if any(tensor is None for tensor in operands.values()):
             continue
         size = sum(tensor.numel() for tensor in operands.values() if tensor is not None)
@@ -109,25 +109,25 @@ def _fold_constants(compilation: Compilation) -> None:
             isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED) for result in results
         ):
             continue
-        if node.target is aten.item.default and not compilation.traced.has_weights:
+        if node.target is aten.item.default and not network.traced.has_weights:
             continue
         with torch.no_grad():
             folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
         sources = tuple(str(operand.target) for operand in operands)
         largest = max(operands, key=lambda operand: operands[operand].numel())  # type: ignore[union-attr]
-        _replace(compilation, node, folded, str(largest.target), sources)
+        _replace(network, node, folded, str(largest.target), sources)
 
 
-def _replace(compilation: Compilation, node: fx.Node, folded: Any, name: str, sources: tuple[str, ...]) -> None:
+def _replace(network: Network, node: fx.Node, folded: Any, name: str, sources: tuple[str, ...]) -> None:
     """Put a number, a tensor, or each of several in place of a node that computes it."""
-    graph = compilation.graph.graph
+    graph = network.graph.graph
     if isinstance(folded, list | tuple):
         for user in list(node.users):
             if user.target is operator.getitem:
-                _replace(compilation, user, folded[user.args[1]], name, sources)  # type: ignore[index]
+                _replace(network, user, folded[user.args[1]], name, sources)  # type: ignore[index]
     elif isinstance(folded, torch.Tensor):
         with graph.inserting_before(node):
-            constant = graph.get_attr(compilation.add_tensor(name, folded, sources))
+            constant = graph.get_attr(network.add_tensor(name, folded, sources))
         constant.meta = dict(node.meta)
         node.replace_all_uses_with(constant)
     else:

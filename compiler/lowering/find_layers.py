@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.lowering.rewriting import arguments_of
-from tilewright.compiler.network.compilation import Compilation, LayerOrigins
+from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path
-from tilewright.runtime.plan.records import LayerPart, LayerRecord, UseRecord
+from tilewright.runtime.plan.records import LayerPart
 from tilewright.runtime.storage.memory_place import memory_place
 
 aten = torch.ops.aten
@@ -38,31 +40,31 @@ class WeightMatmul:
         return memory_place(self.weight), tuple(self.weight.shape), self.weight.stride(), bias
 
 
-def find_layers(compilation: Compilation) -> None:
+def find_layers(network: Network) -> None:
     """Replace each weight matmul with a call of its layer."""
     names: dict[tuple[object, ...], str] = {}
-    for node in list(compilation.graph.graph.nodes):
-        found = match_weight_matmul(compilation, node)
+    for node in list(network.graph.graph.nodes):
+        found = match_weight_matmul(network, node)
         if found is None:
             continue
         if found.identity not in names:
-            names[found.identity] = _new_layer(compilation, found)
-        _replace(compilation, found, compilation.layers[names[found.identity]])
-    compilation.tidy()
+            names[found.identity] = _new_layer(network, found)
+        _replace(network, found, names[found.identity])
+    network.tidy()
 
 
-def match_weight_matmul(compilation: Compilation, node: fx.Node) -> WeightMatmul | None:
+def match_weight_matmul(network: Network, node: fx.Node) -> WeightMatmul | None:
     """linear(x, W, b) with constant W and b; None for anything else."""
     if node.op != "call_function" or node.target != aten.linear.default:
         return None
     x, weight_node, bias_node = arguments_of(node).values()
-    weight, bias = compilation.tensor(weight_node), compilation.tensor(bias_node)
+    weight, bias = network.tensor(weight_node), network.tensor(bias_node)
     if (
         weight is None
         or weight.dim() != 2
         or not weight.numel()
         or not weight.is_floating_point()
-        or compilation.tensor(x) is not None
+        or network.tensor(x) is not None
     ):
         return None
     if bias_node is not None and (bias is None or bias.dim() != 1):
@@ -70,41 +72,23 @@ def match_weight_matmul(compilation: Compilation, node: fx.Node) -> WeightMatmul
     return WeightMatmul(node, x, weight_node, bias_node, weight, bias)
 
 
-def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
+def _new_layer(network: Network, found: WeightMatmul) -> str:
     path = str(found.weight_node.target)
-    source = compilation.source_names.get(path, path)
-    name = unique_name(source.removesuffix(".weight"), compilation.layers)
+    source = network.source_names.get(path, path)
+    name = unique_name(source.removesuffix(".weight"), network.layers)
     outputs, inputs = found.weight.shape
     origins = LayerOrigins(
-        weight=compilation.origins.get(path, ()),
-        bias=compilation.origins.get(str(found.bias_node.target), ()) if found.bias_node is not None else (),
+        weight=network.origins.get(path, ()),
+        bias=network.origins.get(str(found.bias_node.target), ()) if found.bias_node is not None else (),
     )
-    compilation.layer_origins[name] = origins
     part = LayerPart(
         weight=origins.weight[0] if origins.weight else source,
         bias=origins.bias[0] if origins.bias else None,
         columns=(0, outputs),
     )
-    compilation.layers[name] = LayerRecord(
-        name=name,
-        inputs=inputs,
-        outputs=outputs,
-        has_bias=found.bias is not None,
-        has_channel_scale=False,
-        has_calibration=False,
-        parts=[part],
-        target="",
-        programming=None,
-        clip_deviations=None,
-        reason="",
-        uses=[],
-        row_splits=[],
-        column_splits=[],
-        tiles=[],
-        options=[],
-    )
-    compilation.graph.add_submodule(layer_path(name), DigitalLinear(found.weight, found.bias))
-    compilation.decisions.append(
+    network.layers[name] = WeightLayer(name, inputs, outputs, found.bias is not None, (part,), origins)
+    network.graph.add_submodule(layer_path(name), DigitalLinear(found.weight, found.bias))
+    network.decisions.append(
         Decision(
             made_by="find_layers",
             subject=name,
@@ -116,18 +100,17 @@ def _new_layer(compilation: Compilation, found: WeightMatmul) -> str:
     return name
 
 
-def _replace(compilation: Compilation, found: WeightMatmul, layer: LayerRecord) -> None:
-    graph = compilation.graph.graph
-    use = len(layer.uses)
-    layer.uses.append(UseRecord(input_range=None, sample_axis=None))
+def _replace(network: Network, found: WeightMatmul, name: str) -> None:
+    graph, layer = network.graph.graph, network.layers[name]
+    network.layers[name] = replace(layer, uses=layer.uses + 1)
     with graph.inserting_before(found.node):
-        call = graph.call_module(layer_path(layer.name), (found.x, use))
+        call = graph.call_module(layer_path(name), (found.x, layer.uses))
     call.meta = dict(found.node.meta)
     found.node.replace_all_uses_with(call)
     graph.erase_node(found.node)
 
 
-def unique_name(wanted: str, taken: dict[str, LayerRecord]) -> str:
+def unique_name(wanted: str, taken: Collection[str]) -> str:
     """``wanted`` as a dotted path of plain words, with a number behind it if it is taken.
 
     No layer's name is the beginning of another's path: layers are modules, and none is inside another.

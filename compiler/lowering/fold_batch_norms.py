@@ -13,7 +13,7 @@ from torch import fx
 
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
 from tilewright.compiler.lowering.unfold_convolutions import CONVOLUTIONS, why_digital
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network, StaysDigital
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 aten = torch.ops.aten
@@ -21,29 +21,30 @@ TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 @torch.no_grad()
-def fold_batch_norms(compilation: Compilation) -> None:
+def fold_batch_norms(network: Network) -> None:
     """Fold every batch norm that can be; the others stay digital, with the reason."""
-    for node in list(compilation.graph.graph.nodes):
+    for node in list(network.graph.graph.nodes):
         if node.op != "call_function" or node.target != aten.batch_norm.default:
             continue
-        reason = _why_not(compilation, node)
+        reason = _why_not(network, node)
         if reason is None:
-            _fold(compilation, node)
+            _fold(network, node)
         else:
-            _decide(compilation, node, "digital", reason)
+            _decide(network, node, "digital", reason)
             for key in TENSORS:
-                for name in compilation.origins.get(str(getattr(arguments_of(node)[key], "target", "")), ()):
-                    compilation.digital_reasons[name] = f"batch norm that is not folded: {reason}"
-    compilation.tidy()
+                for name in network.origins.get(str(getattr(arguments_of(node)[key], "target", "")), ()):
+                    why = f"batch norm that is not folded: {reason}"
+                    network.digital[name] = StaysDigital("normalisation", why)
+    network.tidy()
 
 
-def _why_not(compilation: Compilation, node: fx.Node) -> str | None:
+def _why_not(network: Network, node: fx.Node) -> str | None:
     """Why this batch norm cannot fold; None if it can."""
     arguments = arguments_of(node)
     product = arguments["input"]
     if arguments["training"]:
         return "it uses the statistics of the batch"
-    if any(arguments[key] is not None and compilation.tensor(arguments[key]) is None for key in TENSORS):
+    if any(arguments[key] is not None and network.tensor(arguments[key]) is None for key in TENSORS):
         return "its parameters are computed"
     if arguments["running_mean"] is None:
         return "it has no stored statistics"
@@ -54,21 +55,21 @@ def _why_not(compilation: Compilation, node: fx.Node) -> str | None:
     if len(product.users) > 1:
         return "the output of the layer before it is used elsewhere too"
     weight, bias = arguments_of(product)["weight"], arguments_of(product)["bias"]
-    if compilation.tensor(weight) is None or (bias is not None and compilation.tensor(bias) is None):
+    if network.tensor(weight) is None or (bias is not None and network.tensor(bias) is None):
         return "the weights of the layer before it are computed"
     if len(weight.users) > 1:
         return "the layer before it has other uses, which it does not scale"
-    if product.target in CONVOLUTIONS and why_digital(compilation, product) is not None:
+    if product.target in CONVOLUTIONS and why_digital(network, product) is not None:
         return "the convolution before it stays digital"
     return None
 
 
-def _fold(compilation: Compilation, node: fx.Node) -> None:
+def _fold(network: Network, node: fx.Node) -> None:
     arguments = arguments_of(node)
     product: fx.Node = arguments["input"]
     inner = arguments_of(product)
-    gamma, beta, mean, variance = (compilation.tensor(arguments[key]) for key in TENSORS)
-    weight, bias = compilation.tensor(inner["weight"]), compilation.tensor(inner["bias"])
+    gamma, beta, mean, variance = (network.tensor(arguments[key]) for key in TENSORS)
+    weight, bias = network.tensor(inner["weight"]), network.tensor(inner["bias"])
     assert weight is not None and mean is not None and variance is not None
     factor = torch.rsqrt(variance.double() + arguments["eps"])
     if gamma is not None:
@@ -76,7 +77,7 @@ def _fold(compilation: Compilation, node: fx.Node) -> None:
     offset = ((bias if bias is not None else 0.0) - mean.double()) * factor
     if beta is not None:
         offset = offset + beta
-    rewriter = Rewriter(compilation, product)
+    rewriter = Rewriter(network, product)
     scaled = (weight * factor.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
     sources = {key: (str(arguments[key].target),) if arguments[key] is not None else () for key in TENSORS}
     path = str(inner["weight"].target)
@@ -89,25 +90,25 @@ def _fold(compilation: Compilation, node: fx.Node) -> None:
     product.args = tuple({**inner, "weight": new_weight, "bias": new_bias}.values())
     product.kwargs = {}
     _decide(
-        compilation,
+        network,
         node,
-        f"folded into {_called(compilation, path)}",
+        f"folded into {_called(network, path)}",
         "its factor scales whole columns, which the scale behind the ADC does anyway; its offset joins the bias",
     )
     node.replace_all_uses_with(product)
-    compilation.graph.graph.erase_node(node)
+    network.graph.graph.erase_node(node)
 
 
-def _called(compilation: Compilation, path: str) -> str:
+def _called(network: Network, path: str) -> str:
     """The module that a tensor belongs to, for people."""
-    return compilation.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
+    return network.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
 
 
-def _decide(compilation: Compilation, node: fx.Node, choice: str, reason: str) -> None:
+def _decide(network: Network, node: fx.Node, choice: str, reason: str) -> None:
     tensor = arguments_of(node)["weight"] or arguments_of(node)["running_mean"]
-    name = _called(compilation, str(getattr(tensor, "target", node.name)))
+    name = _called(network, str(getattr(tensor, "target", node.name)))
     channels = (shape_of(node) or (0, 0))[1]
     figures = [Figure(name="channels", value=int(channels), unit="channel")]
-    compilation.decisions.append(
+    network.decisions.append(
         Decision(made_by="fold_batch_norms", subject=name, choice=choice, reason=reason, figures=figures)
     )

@@ -7,18 +7,18 @@ read by others too, or come out of a function that is not proportional (GELU, so
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.layers import WeightLayer
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path
-from tilewright.runtime.plan.records import LayerRecord
 
 aten = torch.ops.aten
 NORMS = {aten.layer_norm.default, aten.rms_norm.default}
@@ -32,31 +32,38 @@ Fold = Callable[[], None]
 
 
 @torch.no_grad()
-def fold_channel_scales(compilation: Compilation) -> None:
-    """Fold every channel scale that can be; the others stay digital, with the reason."""
-    for name in list(compilation.channel_scales):
-        layer = compilation.layers[name]
-        found = Folding(compilation, layer).find()
+def fold_channel_scales(network: Network, scales: Mapping[str, Tensor]) -> set[str]:
+    """Fold every channel scale that can be; the others stay digital, with the reason. Returns the layers of the folded.
+
+    scales: layer -> number a channel [inputs], by which its inputs are to be divided.
+    """
+    folded = set()
+    for name, scale in scales.items():
+        layer = network.layers[name]
+        found = Folding(network, layer, scale).find()
         if isinstance(found, str):
-            _decide(compilation, layer, STAYS_DIGITAL, found)
+            _decide(network, layer, STAYS_DIGITAL, found, layer.inputs)
             continue
         for fold in found:
             fold()
-        _scale_weights(compilation, layer)
-        _decide(compilation, layer, "folded into what computes its inputs", "nothing else reads these")
-    compilation.tidy()
+        module = network.layer_module(name)
+        weight = module.weight
+        module.weight = torch.mul(weight, scale, out=network.scratch.empty(weight.shape, weight))
+        folded.add(name)
+        _decide(network, layer, "folded into what computes its inputs", "nothing else reads these", 0)
+    network.tidy()
+    return folded
 
 
 class Folding:
     """Looks for what can be divided by the channel scale of one layer in place of its inputs."""
 
-    def __init__(self, compilation: Compilation, layer: LayerRecord) -> None:
-        self.compilation, self.layer = compilation, layer
-        self.scale = compilation.channel_scales[layer.name]
+    def __init__(self, network: Network, layer: WeightLayer, scale: Tensor) -> None:
+        self.network, self.layer, self.scale = network, layer, scale
 
     def find(self) -> list[Fold] | str:
         """What to do, all of it; or why it cannot be done."""
-        calls = list(self.compilation.uses_of(layer_path(self.layer.name)))
+        calls = list(self.network.uses_of(layer_path(self.layer.name)))
         inputs = {call.args[0] for call in calls}
         if len(inputs) != 1:
             return "its uses have inputs of their own"
@@ -97,7 +104,7 @@ class Folding:
 
     def _constant(self, node: object, user: fx.Node, place: int | str) -> Fold | None:
         """The division of a constant vector over channels; None if it is not one."""
-        tensor = self.compilation.tensor(node)
+        tensor = self.network.tensor(node)
         if tensor is None or not isinstance(node, fx.Node) or tensor.numel() != len(self.scale):
             return None
         if tensor.shape[-1] != len(self.scale):
@@ -105,7 +112,7 @@ class Folding:
 
         def fold() -> None:
             path = str(node.target)
-            made = Rewriter(self.compilation, user).constant(path, tensor / self.scale, (path,))
+            made = Rewriter(self.network, user).constant(path, tensor / self.scale, (path,))
             if isinstance(place, int):
                 user.update_arg(place, made)
             else:
@@ -156,10 +163,10 @@ class Folding:
     def _columns(self, call: fx.Node, first: int) -> list[Fold] | str:
         """Into the columns of the layer whose outputs they are, from ``first``."""
         path = str(call.target)
-        module = self.compilation.graph.get_submodule(path)
+        module = self.network.graph.get_submodule(path)
         if not isinstance(module, DigitalLinear):
             return "they come from a product of activations"
-        if len(list(self.compilation.uses_of(path))) != 1:
+        if len(list(self.network.uses_of(path))) != 1:
             return "the layer before it has other uses, which it does not scale"
         stop = first + len(self.scale)
 
@@ -171,7 +178,7 @@ class Folding:
         return [fold]
 
     def _divided(self, tensor: Tensor, first: int, stop: int, scale: Tensor) -> Tensor:
-        changed = self.compilation.scratch.empty(tensor.shape, tensor).copy_(tensor)
+        changed = self.network.scratch.empty(tensor.shape, tensor).copy_(tensor)
         changed[first:stop] /= scale
         return changed
 
@@ -195,25 +202,13 @@ def _called(node: fx.Node) -> str:
     return str(getattr(node.target, "__name__", node.target)).split(".")[0]
 
 
-def _scale_weights(compilation: Compilation, layer: LayerRecord) -> None:
-    """The layer's matrix takes the scale, and its inputs are seen as they now are."""
-    scale = compilation.channel_scales.pop(layer.name)
-    module = compilation.layer_module(layer.name)
-    weight = module.weight
-    module.weight = torch.mul(weight, scale, out=compilation.scratch.empty(weight.shape, weight))
-    layer.has_channel_scale = False
-    for use in range(len(layer.uses)):
-        compilation.layer_inputs[layer.name, use] = compilation.layer_inputs[layer.name, use].divided_by(scale)
-
-
-def _decide(compilation: Compilation, layer: LayerRecord, choice: str, reason: str) -> None:
-    digital = layer.has_channel_scale
-    compilation.decisions.append(
+def _decide(network: Network, layer: WeightLayer, choice: str, reason: str, multiplications: int) -> None:
+    network.decisions.append(
         Decision(
             made_by="fold_channel_scales",
             subject=layer.name,
             choice=choice,
             reason=reason,
-            figures=[Figure(name="digital multiplications", value=layer.inputs if digital else 0, unit="1 a token")],
+            figures=[Figure(name="digital multiplications", value=multiplications, unit="1 a token")],
         )
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.plan import operators
 
 aten = torch.ops.aten
@@ -18,14 +18,14 @@ aten = torch.ops.aten
 class Rewriter:
     """Builds what replaces one node, in front of it."""
 
-    def __init__(self, compilation: Compilation, node: fx.Node) -> None:
-        self.compilation, self.node = compilation, node
+    def __init__(self, network: Network, node: fx.Node) -> None:
+        self.network, self.node = network, node
         self._fake_mode = node.meta["val"].fake_mode
 
     def call(self, function: Any, *args: Any) -> fx.Node:
         """A call of ``function``; its arguments may be nodes, numbers and lists of them."""
-        with self.compilation.graph.graph.inserting_before(self.node):
-            made = self.compilation.graph.graph.call_function(function, args)
+        with self.network.graph.graph.inserting_before(self.node):
+            made = self.network.graph.graph.call_function(function, args)
         made.meta = {key: value for key, value in self.node.meta.items() if key != "val"}
         with self._fake_mode, enable_python_dispatcher():  # kernels in C++ would fix the sizes that may vary
             made.meta["val"] = function(*fx.node.map_arg(args, lambda node: node.meta["val"]))
@@ -33,8 +33,8 @@ class Rewriter:
 
     def call_module(self, path: str, args: tuple[fx.Node, ...], added: Sequence[int] = ()) -> fx.Node:
         """A call of the module at ``path``: its result is the old node's, with dimensions of one ``added`` to it."""
-        with self.compilation.graph.graph.inserting_before(self.node):
-            made = self.compilation.graph.graph.call_module(path, args)
+        with self.network.graph.graph.inserting_before(self.node):
+            made = self.network.graph.graph.call_module(path, args)
         made.meta = dict(self.node.meta)
         with self._fake_mode:
             for dimension in added:
@@ -43,9 +43,9 @@ class Rewriter:
 
     def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...]) -> fx.Node:
         """A new tensor of the graph, computed from those at the paths ``made_of``."""
-        path = self.compilation.add_tensor(wanted, tensor, made_of)
-        with self.compilation.graph.graph.inserting_before(self.node):
-            made = self.compilation.graph.graph.get_attr(path)
+        path = self.network.add_tensor(wanted, tensor, made_of)
+        with self.network.graph.graph.inserting_before(self.node):
+            made = self.network.graph.graph.get_attr(path)
         made.meta["val"] = self._fake_mode.from_tensor(tensor, static_shapes=True)
         return made
 
@@ -64,7 +64,7 @@ class Rewriter:
         """Let ``new`` stand where the old node stood."""
         new.meta["val"] = self.node.meta["val"]
         self.node.replace_all_uses_with(new)
-        self.compilation.graph.graph.erase_node(self.node)
+        self.network.graph.graph.erase_node(self.node)
 
 
 def arguments_of(node: fx.Node) -> dict[str, Any]:

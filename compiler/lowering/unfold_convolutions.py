@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network, StaysDigital
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 aten = torch.ops.aten
@@ -31,37 +31,38 @@ TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.c
 
 
 @torch.no_grad()
-def unfold_convolutions(compilation: Compilation) -> None:
+def unfold_convolutions(network: Network) -> None:
     """Write every convolution that can be as patches times a matrix; the others stay digital, with the reason."""
     patches: dict[Any, fx.Node] = {}
-    for node in list(compilation.graph.graph.nodes):
+    for node in list(network.graph.graph.nodes):
         if node.op != "call_function" or node.target not in (*CONVOLUTIONS, *TRANSPOSED):
             continue
-        weight = compilation.tensor(arguments_of(node)["weight"])
+        weight = network.tensor(arguments_of(node)["weight"])
         if weight is None:
             continue
-        reason = why_digital(compilation, node)
+        reason = why_digital(network, node)
         path = str(arguments_of(node)["weight"].target)
         if reason is None:
-            _unfold(compilation, node, patches)
+            _unfold(network, node, patches)
         else:
-            _note_reason(compilation, node, reason)
-        _decide(compilation, path, weight, reason)
-    compilation.tidy()
+            _note_reason(network, node, reason)
+        _decide(network, path, weight, reason)
+    network.tidy()
 
 
-def _note_reason(compilation: Compilation, node: fx.Node, reason: str) -> None:
+def _note_reason(network: Network, node: fx.Node, reason: str) -> None:
     for key, text in (("weight", reason), ("bias", "bias of a convolution that stays digital")):
         operand = arguments_of(node)[key]
         if isinstance(operand, fx.Node):
-            compilation.digital_reasons |= dict.fromkeys(compilation.origins.get(str(operand.target), ()), text)
+            names = network.origins.get(str(operand.target), ())
+            network.digital |= dict.fromkeys(names, StaysDigital("operand", text))
 
 
-def why_digital(compilation: Compilation, node: fx.Node) -> str | None:
+def why_digital(network: Network, node: fx.Node) -> str | None:
     """Why this convolution stays on digital units; None if it may go on tiles."""
     arguments = arguments_of(node)
-    weight, bias = compilation.tensor(arguments["weight"]), arguments["bias"]
-    if weight is None or (bias is not None and compilation.tensor(bias) is None):
+    weight, bias = network.tensor(arguments["weight"]), arguments["bias"]
+    if weight is None or (bias is not None and network.tensor(bias) is None):
         return "its weights are computed, so they cannot stay in a crossbar"
     if node.target in TRANSPOSED or arguments.get("transposed"):
         return "a transposed convolution adds overlapping patches, which tiles do not"
@@ -100,11 +101,11 @@ class Window:
         return rewriter.arithmetic(operator.add, rewriter.arithmetic(operator.floordiv, free, self.stride[axis]), 1)
 
 
-def _unfold(compilation: Compilation, node: fx.Node, patches: dict[Any, fx.Node]) -> None:
+def _unfold(network: Network, node: fx.Node, patches: dict[Any, fx.Node]) -> None:
     arguments = arguments_of(node)
-    rewriter = Rewriter(compilation, node)
+    rewriter = Rewriter(network, node)
     x: fx.Node = arguments["input"]
-    weight = compilation.tensor(arguments["weight"])
+    weight = network.tensor(arguments["weight"])
     assert weight is not None
     is_line = weight.dim() == 3  # one-dimensional: an image of height one
     x, window = _symmetric(rewriter, arguments, weight)
@@ -165,11 +166,11 @@ def _patches(rewriter: Rewriter, x: fx.Node, window: Window) -> fx.Node:
     return rewriter.call(aten.transpose.int, flat, 1, 2)
 
 
-def _decide(compilation: Compilation, path: str, weight: Tensor, reason: str | None) -> None:
+def _decide(network: Network, path: str, weight: Tensor, reason: str | None) -> None:
     kernel = "x".join(map(str, weight.shape[2:]))
-    subject = compilation.source_names.get(path, path).removesuffix(".weight")
+    subject = network.source_names.get(path, path).removesuffix(".weight")
     choice = f"{kernel} kernel as a matrix of {weight[0].numel()} x {weight.shape[0]}" if reason is None else "digital"
-    compilation.decisions.append(
+    network.decisions.append(
         Decision(
             made_by="unfold_convolutions",
             subject=subject,

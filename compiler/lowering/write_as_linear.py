@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network, StaysDigital
 
 aten = torch.ops.aten
 MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default, aten.dot.default)
@@ -23,27 +23,27 @@ MOST_MATRICES = 1024
 
 
 @torch.no_grad()
-def write_as_linear(compilation: Compilation) -> None:
+def write_as_linear(network: Network) -> None:
     """Rewrite what multiplies activations with constant matrices."""
-    for node in list(compilation.graph.graph.nodes):
+    for node in list(network.graph.graph.nodes):
         if node.op == "call_function" and node.target in BIASED:
-            _take_bias_apart(compilation, node)
+            _take_bias_apart(network, node)
         elif node.op == "call_function" and node.target == aten.linear.default:
-            _take_linear_apart(compilation, node)
-    for node in list(compilation.graph.graph.nodes):
+            _take_linear_apart(network, node)
+    for node in list(network.graph.graph.nodes):
         if node.op == "call_function" and node.target in MATMULS:
-            _rewrite(compilation, node)
-    for node in list(compilation.graph.graph.nodes):
+            _rewrite(network, node)
+    for node in list(network.graph.graph.nodes):
         if node.op == "call_function" and node.target == aten.add.Tensor:
-            _join_bias(compilation, node)
-    compilation.tidy()
+            _join_bias(network, node)
+    network.tidy()
 
 
-def _take_bias_apart(compilation: Compilation, node: fx.Node) -> None:
+def _take_bias_apart(network: Network, node: fx.Node) -> None:
     """addmm(b, x, y, β, α) -> α x y + β b, with α in the weights where x or y is constant."""
     bias, left, right, beta, alpha = arguments_of(node).values()
-    rewriter = Rewriter(compilation, node)
-    constants = [compilation.tensor(operand) is not None for operand in (left, right)]
+    rewriter = Rewriter(network, node)
+    constants = [network.tensor(operand) is not None for operand in (left, right)]
     if constants == [True, False]:
         left, alpha = _times(rewriter, left, alpha), 1
     elif constants == [False, True]:
@@ -58,28 +58,28 @@ def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
     """``value · factor``: computed now where the value is constant."""
     if factor == 1:
         return value
-    tensor, path = rewriter.compilation.tensor(value), str(value.target)
+    tensor, path = rewriter.network.tensor(value), str(value.target)
     if tensor is not None:
         return rewriter.constant(path, tensor * factor, (path,))
     return rewriter.call(aten.mul.Tensor, value, factor)
 
 
-def _take_linear_apart(compilation: Compilation, node: fx.Node) -> None:
+def _take_linear_apart(network: Network, node: fx.Node) -> None:
     """linear(x, y, b) -> x yᵀ + b, where y is computed from activations, or is one constant vector."""
     x, weight, bias = arguments_of(node).values()
-    constant = compilation.tensor(weight)
+    constant = network.tensor(weight)
     if constant.dim() != 1 if constant is not None else not depends_on_activations(weight):
         return
-    rewriter = Rewriter(compilation, node)
+    rewriter = Rewriter(network, node)
     is_vector = len(shape_of(weight) or ()) == 1
     transposed = weight if is_vector else rewriter.call(aten.transpose.int, weight, 0, 1)
     product = rewriter.call(aten.matmul.default, x, transposed)
     rewriter.replace_with(product if bias is None else rewriter.call(aten.add.Tensor, product, bias))
 
 
-def _rewrite(compilation: Compilation, node: fx.Node) -> None:
+def _rewrite(network: Network, node: fx.Node) -> None:
     left, right = node.args[:2]
-    constants = compilation.tensor(left), compilation.tensor(right)
+    constants = network.tensor(left), network.tensor(right)
     if (constants[0] is None) == (constants[1] is None):
         return
     on_left = constants[0] is not None
@@ -89,16 +89,17 @@ def _rewrite(compilation: Compilation, node: fx.Node) -> None:
     if not tensor.is_floating_point() or tensor.dim() == 0 or not depends_on_activations(x):
         return
     if tensor.dim() == 1:
-        _rewrite_vector(compilation, node, x, tensor, on_left)
+        _rewrite_vector(network, node, x, tensor, on_left)
         return
     stack = _without_ones(tensor)
     dimensions = len(shape_of(x) or ())
     is_vector = dimensions == 1
     if stack.dim() > 3 or (stack.dim() == 3 and not _is_stack_of(x, stack)) or tensor.dim() > max(dimensions, 2):
-        origins = compilation.origins.get(str(matrices.target), ())
-        compilation.digital_reasons |= dict.fromkeys(origins, "a stack of matrices of a form that is not taken apart")
+        origins = network.origins.get(str(matrices.target), ())
+        why = StaysDigital("operand", "a stack of matrices of a form that is not taken apart")
+        network.digital |= dict.fromkeys(origins, why)
         return
-    rewriter = Rewriter(compilation, node)
+    rewriter = Rewriter(network, node)
     if on_left and not is_vector:
         x = rewriter.call(aten.transpose.int, x, -2, -1)
     # linear takes [outputs, inputs]: a constant on the left is that already
@@ -110,9 +111,9 @@ def _rewrite(compilation: Compilation, node: fx.Node) -> None:
     rewriter.replace_with(result)
 
 
-def _rewrite_vector(compilation: Compilation, node: fx.Node, x: fx.Node, vector: Tensor, on_left: bool) -> None:
+def _rewrite_vector(network: Network, node: fx.Node, x: fx.Node, vector: Tensor, on_left: bool) -> None:
     """A product with one constant vector: a layer of one output, which its result does not count as a dimension."""
-    rewriter, path = Rewriter(compilation, node), str(node.args[0 if on_left else 1].target)  # type: ignore[union-attr]
+    rewriter, path = Rewriter(network, node), str(node.args[0 if on_left else 1].target)  # type: ignore[union-attr]
     if on_left and len(shape_of(x) or ()) > 1:
         x = rewriter.call(aten.transpose.int, x, -2, -1)
     result = _product(rewriter, x, vector.unsqueeze(0), path)
@@ -149,28 +150,28 @@ def _products(rewriter: Rewriter, x: fx.Node, stack: Tensor, path: str) -> fx.No
     return rewriter.call(aten.stack.default, results, -3)
 
 
-def _join_bias(compilation: Compilation, node: fx.Node) -> None:
+def _join_bias(network: Network, node: fx.Node) -> None:
     """linear(x, W) + b -> linear(x, W, b), if nothing else uses the product."""
     left, right, alpha = arguments_of(node).values()
     for product, bias in ((left, right), (right, left)):
-        vector = compilation.tensor(bias)
+        vector = network.tensor(bias)
         if alpha != 1 or vector is None or not isinstance(product, fx.Node) or len(product.users) > 1:
             continue
         if product.target != aten.linear.default or arguments_of(product)["bias"] is not None:
             continue
-        weight = compilation.tensor(arguments_of(product)["weight"])
+        weight = network.tensor(arguments_of(product)["weight"])
         if weight is None or vector.numel() != weight.shape[0] or vector.shape[-1:] != weight.shape[:1]:
             continue
         if vector.dim() > len(shape_of(product) or ()) or vector.dtype != weight.dtype:
             continue
-        _set_bias(compilation, product, bias, vector)
+        _set_bias(network, product, bias, vector)
         node.replace_all_uses_with(product)
-        compilation.graph.graph.erase_node(node)
+        network.graph.graph.erase_node(node)
         return
 
 
-def _set_bias(compilation: Compilation, product: fx.Node, bias: Any, vector: Tensor) -> None:
-    rewriter = Rewriter(compilation, product)
+def _set_bias(network: Network, product: fx.Node, bias: Any, vector: Tensor) -> None:
+    rewriter = Rewriter(network, product)
     path = str(bias.target)
     flat = rewriter.constant(path, vector.reshape(-1), (path,))
     arguments = arguments_of(product)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from tilewright.compiler.network.layers import WeightLayer
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError, nearest
 
@@ -16,12 +17,12 @@ EVERY_LAYER = "*"
 Choice = TypeVar("Choice")
 
 
-def names_of(layer: LayerRecord) -> list[str]:
+def names_of(layer: LayerRecord | WeightLayer) -> list[str]:
     """What a pattern may match: the layer's name, and the model's names of the matrices in it."""
     return [layer.name, *(part.weight.removesuffix(".weight") for part in layer.parts)]
 
 
-def names_of_layers(layers: Iterable[LayerRecord]) -> dict[str, list[str]]:
+def names_of_layers(layers: Iterable[LayerRecord] | Iterable[WeightLayer]) -> dict[str, list[str]]:
     """Layer -> the names by which a pattern may find it."""
     return {layer.name: names_of(layer) for layer in layers}
 

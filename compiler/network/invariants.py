@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.unsupported import unsupported_aten
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.operators import function_name
 from tilewright.runtime.units.matmul import DigitalMatmul
 
 
-def check_invariants(compilation: Compilation) -> None:
+def check_invariants(network: Network) -> None:
     """Raise ``InputError`` for an operator that tilewright does not support, ``ValueError`` for a broken graph."""
-    compilation.graph.graph.lint()
-    for node in compilation.graph.graph.nodes:
+    network.graph.graph.lint()
+    for node in network.graph.graph.nodes:
         if node.op == "call_function" and function_name(node.target) is None:
             stack = list(node.meta.get("nn_module_stack", {}).values())
             where = f" in module {stack[-1][0]!r}" if stack and stack[-1][0] else ""
             raise unsupported_aten(str(node.target), f"node {node.name}{where}")
         if node.op == "call_module":
-            module = compilation.graph.get_submodule(str(node.target))
+            module = network.graph.get_submodule(str(node.target))
             if not isinstance(module, DigitalLinear | DigitalMatmul):
                 raise ValueError(f"node {node.name} calls a {type(module).__name__}, which is not a layer or matmul")
-        if node.op == "get_attr" and compilation.tensor(node) is None:
+        if node.op == "get_attr" and network.tensor(node) is None:
             raise ValueError(f"node {node.name} reads {node.target}, which is not a tensor")

@@ -6,13 +6,15 @@ noisy ones; cutting it costs the cut. Without retraining it hurts early and help
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
 
-from tilewright.compiler.network.compilation import Compilation
+import torch
+from torch import Tensor
+
+from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.simulation import RememberedDraws, simulated_error
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
-from tilewright.runtime.plan.records import LayerRecord
-from tilewright.targets.spec import AnalogTarget
+from tilewright.targets.spec import AnalogTarget, Programming
 from tilewright.targets.spec.tile import ClippedAtDeviations
 
 DEVIATIONS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
@@ -20,50 +22,48 @@ DEVIATIONS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 
 
 @torch.inference_mode()
-def clip_weights(compilation: Compilation) -> None:
-    """Fill ``clip_deviations`` of the layers whose target clips."""
-    for layer, target in compilation.layers_on_tiles():
-        rule = target.tile.weight_clipping
-        if rule is None:
-            continue
-        if isinstance(rule, ClippedAtDeviations):
-            layer.clip_deviations = float(rule.deviations)
-            reason = f"{target.name} asks for it"
-            _decide(compilation, layer, layer.clip_deviations, reason, {})
-        else:
-            _by_error(compilation, layer, target)
+def clip_weights(
+    name: str,
+    weight: Tensor,
+    target: AnalogTarget,
+    method: Programming,
+    seen: list[Observed],
+    channel_scale: Tensor | None,
+) -> tuple[float | None, list[Decision]]:
+    """Cut of a layer's weights in root mean squares, None for no cut, and the decision where the target clips at all.
 
-
-def _by_error(compilation: Compilation, layer: LayerRecord, target: AnalogTarget) -> None:
-    seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
-    weight, scale = compilation.layer_module(layer.name).weight, compilation.channel_scales.get(layer.name)
-    method, draws = compilation.method_of(layer), RememberedDraws(0, 0)
+    weight: [outputs, inputs]; seen: inputs of each use.
+    """
+    rule = target.tile.weight_clipping
+    if rule is None:
+        return None, []
+    if isinstance(rule, ClippedAtDeviations):
+        cut = float(rule.deviations)
+        return cut, [_decision(name, cut, f"{target.name} asks for it", {})]
+    draws = RememberedDraws(0, 0)
     errors = {
-        cut: simulated_error(target, method, weight, seen, channel_scale=scale, clip_deviations=cut, draws=draws)
+        cut: simulated_error(
+            target, method, weight, seen, channel_scale=channel_scale, clip_deviations=cut, draws=draws
+        )
         for cut in (None, *DEVIATIONS)
     }
     best = min(errors, key=lambda cut: errors[cut])
-    layer.clip_deviations = best
-    _decide(compilation, layer, best, "the least error of its outputs on a simulated chip after a day", errors)
+    return best, [_decision(name, best, "the least error of its outputs on a simulated chip after a day", errors)]
 
 
-def _decide(
-    compilation: Compilation, layer: LayerRecord, best: float | None, reason: str, errors: dict[float | None, float]
-) -> None:
+def _decision(subject: str, best: float | None, reason: str, errors: Mapping[float | None, float]) -> Decision:
     def figures(cut: float | None) -> list[Figure]:
         if cut not in errors:
             return []
         return [Figure(name="simulated output error after a day", value=errors[cut], unit="1")]
 
-    compilation.decisions.append(
-        Decision(
-            made_by="clip_weights",
-            subject=layer.name,
-            choice=_text(best),
-            reason=reason,
-            figures=figures(best),
-            rejected=[Alternative(choice=_text(cut), figures=figures(cut)) for cut in errors if cut != best],
-        )
+    return Decision(
+        made_by="clip_weights",
+        subject=subject,
+        choice=_text(best),
+        reason=reason,
+        figures=figures(best),
+        rejected=[Alternative(choice=_text(cut), figures=figures(cut)) for cut in errors if cut != best],
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tilewright.compiler.network.compilation import Compilation, Inputs
+from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.traced import Inputs
 from tilewright.compiler.observing.observe import Watcher, watching
 from tilewright.runtime.execution.inputs import sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
@@ -25,46 +26,49 @@ MOST_TOGETHER = 16
 """Samples that one is repeated to where the graph takes no batch of one."""
 
 LayerInputs = dict[tuple[str, int], Tensor]
+SampleAxes = dict[tuple[str, int], SampleAxis | None]
 
 
 @torch.inference_mode()
-def locate_samples(compilation: Compilation) -> None:
-    """Fill ``sample_axis`` of every use; it stays None where no axis counts samples."""
-    pair = _two_samples(compilation)
+def locate_samples(network: Network) -> SampleAxes:
+    """Axis of the input of each (layer, use) that counts samples; None where none does."""
+    axes: SampleAxes = {(name, use): None for name, layer in network.layers.items() for use in range(layer.uses)}
+    pair = _two_samples(network)
     if pair is None:
-        return
+        return axes
     together, alone = pair
-    inputs_together = _layer_inputs(compilation, together)
-    inputs_alone = _layer_inputs(compilation, alone)
+    inputs_together = _layer_inputs(network, together)
+    inputs_alone = _layer_inputs(network, alone)
     for (name, use), batch in inputs_together.items():
-        compilation.layers[name].uses[use].sample_axis = find_axis(batch, inputs_alone[name, use])
+        axes[name, use] = find_axis(batch, inputs_alone[name, use])
+    return axes
 
 
-def _two_samples(compilation: Compilation) -> tuple[Inputs, Inputs] | None:
+def _two_samples(network: Network) -> tuple[Inputs, Inputs] | None:
     """A batch of two samples that differ, and the second alone; None if the batch is fixed.
 
     Where the graph takes no batch of one, each is there as often as it takes.
     """
-    batched = {record.name for record in compilation.traced.inputs if record.shape and record.shape[0] == "batch"}
+    batched = {record.name for record in network.traced.inputs if record.shape and record.shape[0] == "batch"}
     if not batched:
         return None
-    sample = compilation.traced.calibration_inputs[0]
-    least = _least_batch(compilation, sample)
+    sample = network.traced.calibration_inputs[0]
+    least = _least_batch(network, sample)
     first = {name: torch.cat([value[:1]] * least) if name in batched else value for name, value in sample.items()}
     other = {name: value.flip(-1) if name in batched and value.dim() > 1 else value for name, value in first.items()}
     both = {name: torch.cat([first[name], other[name]]) if name in batched else first[name] for name in first}
     return both, other
 
 
-def _least_batch(compilation: Compilation, sample: Inputs) -> int:
+def _least_batch(network: Network, sample: Inputs) -> int:
     """The least that the graph takes along with twice as much; one if there is none."""
-    traced = compilation.traced
+    traced = network.traced
     allowed, sizes = AllowedSizes.read(traced.dimensions, traced.size_conditions), sizes_of(traced.inputs, sample)
     taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, "batch": m}) for m in (n, 2 * n)))
     return next(taken, 1)
 
 
-def _layer_inputs(compilation: Compilation, inputs: Inputs) -> LayerInputs:
+def _layer_inputs(network: Network, inputs: Inputs) -> LayerInputs:
     seen: LayerInputs = {}
 
     def watch(name: str) -> Watcher:
@@ -73,8 +77,8 @@ def _layer_inputs(compilation: Compilation, inputs: Inputs) -> LayerInputs:
 
         return see
 
-    with watching(compilation.graph, {layer_path(name): watch(name) for name in compilation.layers}):
-        compilation.graph(*inputs.values())
+    with watching(network.graph, {layer_path(name): watch(name) for name in network.layers}):
+        network.graph(*inputs.values())
     return seen
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tilewright.compiler.network.compilation import Compilation
+from tilewright.compiler.network.layers import WeightLayer
+from tilewright.compiler.network.network import Network
 from tilewright.compiler.observing.observation import Observed
 from tilewright.runtime.plan.names import layer_path, matmul_path
 
@@ -21,38 +23,65 @@ KEPT_VALUES = 2**16
 Watcher = Callable[[tuple[Any, ...]], None]
 
 
+@dataclass
+class Observations:
+    """Inputs of layers and operands of products on the calibration set."""
+
+    layer_inputs: dict[tuple[str, int], Observed]
+    """By layer and use."""
+    operands: dict[tuple[str, int], Observed]
+    """By product and side: 0 for left, 1 for right; with a column a head where ranges a head are wanted."""
+
+    def of_layer(self, layer: WeightLayer) -> list[Observed]:
+        """Inputs of each use."""
+        return [self.layer_inputs[layer.name, use] for use in range(layer.uses)]
+
+    def of_product(self, name: str) -> tuple[Observed, Observed]:
+        """Left and right operand."""
+        return self.operands[name, 0], self.operands[name, 1]
+
+    def divided(self, scales: Mapping[str, Tensor]) -> Observations:
+        """The same of a network in which the inputs of these layers are divided by a number a channel."""
+        inputs = {
+            (name, use): seen.divided_by(scales[name]) if name in scales else seen
+            for (name, use), seen in self.layer_inputs.items()
+        }
+        return Observations(inputs, self.operands)
+
+
 @torch.inference_mode()
-def observe(compilation: Compilation) -> None:
-    """Fill ``layer_inputs`` by (layer, use) and ``matmul_operands`` by (matmul, 0 for left or 1 for right)."""
-    samples = compilation.traced.calibration_inputs
-    for name, layer in compilation.layers.items():
-        for use in range(len(layer.uses)):
-            compilation.layer_inputs[name, use] = Observed(len(samples), KEPT_ROWS)
-    for name in compilation.matmuls:
+def observe(network: Network, heads: Mapping[str, int]) -> Observations:
+    """Run the calibration inputs. heads: products whose operands are seen head by head -> how many they have."""
+    samples = network.traced.calibration_inputs
+    seen = Observations({}, {})
+    for name, layer in network.layers.items():
+        for use in range(layer.uses):
+            seen.layer_inputs[name, use] = Observed(len(samples), KEPT_ROWS)
+    for name in network.products:
         for side in (0, 1):
-            wanted = KEPT_VALUES // compilation.heads.get(name, 1)
-            compilation.matmul_operands[name, side] = Observed(len(samples), wanted)
+            seen.operands[name, side] = Observed(len(samples), KEPT_VALUES // heads.get(name, 1))
 
     def watch_layer(name: str) -> Watcher:
         def see(arguments: tuple[Tensor, int]) -> None:
             x, use = arguments
-            compilation.layer_inputs[name, use].see(x.reshape(-1, x.shape[-1]))
+            seen.layer_inputs[name, use].see(x.reshape(-1, x.shape[-1]))
 
         return see
 
     def watch_matmul(name: str) -> Watcher:
         def see(arguments: tuple[Tensor, Tensor]) -> None:
             for side, operand in enumerate(arguments):
-                a_head = operand.movedim(1, -1) if name in compilation.heads else operand.unsqueeze(-1)
-                compilation.matmul_operands[name, side].see(a_head.reshape(-1, a_head.shape[-1]))
+                a_head = operand.movedim(1, -1) if name in heads else operand.unsqueeze(-1)
+                seen.operands[name, side].see(a_head.reshape(-1, a_head.shape[-1]))
 
         return see
 
-    watchers = {layer_path(name): watch_layer(name) for name in compilation.layers}
-    watchers |= {matmul_path(name): watch_matmul(name) for name in compilation.matmuls}
-    with watching(compilation.graph, watchers):
+    watchers = {layer_path(name): watch_layer(name) for name in network.layers}
+    watchers |= {matmul_path(name): watch_matmul(name) for name in network.products}
+    with watching(network.graph, watchers):
         for sample in samples:
-            compilation.graph(*sample.values())
+            network.graph(*sample.values())
+    return seen
 
 
 @contextmanager

@@ -10,18 +10,15 @@ channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is deci
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tilewright.compiler.network.compilation import Compilation
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.simulation import RememberedDraws, simulated_error
-from tilewright.runtime.chip.parallel import in_parallel
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
-from tilewright.runtime.plan.records import LayerRecord
-from tilewright.targets.spec import AnalogTarget
+from tilewright.targets.spec import AnalogTarget, Programming
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 """s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
@@ -32,33 +29,29 @@ LEAST_GAIN = 0.05
 """The error must fall by this share to be worth a multiplication a channel."""
 
 
+@dataclass(frozen=True)
+class ChannelScale:
+    """A layer's channel scale [inputs], None where it is not worth its cost; and the decision."""
+
+    scale: Tensor | None
+    decision: Decision
+
+
 @torch.inference_mode()
-def rescale_channels(compilation: Compilation) -> None:
-    """Choose the scale of every layer on tiles. Nothing to do where inputs are not converted."""
-    converted = [layer for layer, target in compilation.layers_on_tiles() if target.tile.dac is not None]
-    for layer, (scales, errors) in zip(converted, in_parallel(partial(_try, compilation), converted), strict=True):
-        best = min(errors, key=lambda name: errors[name])
-        if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
-            best = UNSCALED
-        scale = scales[best]
-        if scale is not None:
-            layer.has_channel_scale = True
-            compilation.channel_scales[layer.name] = scale
-        compilation.decisions.append(_decision(layer, best, errors))
-
-
-def _try(compilation: Compilation, layer: LayerRecord) -> tuple[dict[str, Tensor | None], dict[str, float]]:
-    """The scales to choose from, and the simulated error with each."""
-    target = compilation.target_of(layer)
-    assert isinstance(target, AnalogTarget)
-    seen = [compilation.layer_inputs[layer.name, use] for use in range(len(layer.uses))]
-    weight, method = compilation.layer_module(layer.name).weight, compilation.method_of(layer)
+def rescale_channels(
+    name: str, weight: Tensor, target: AnalogTarget, method: Programming, seen: list[Observed]
+) -> ChannelScale:
+    """Choose the scale of a layer whose inputs are converted. weight: [outputs, inputs]; seen: inputs of each use."""
     scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
     draws = RememberedDraws(0, 0)
-    return scales, {
-        name: simulated_error(target, method, weight, seen, channel_scale=scale, draws=draws)
-        for name, scale in scales.items()
+    errors = {
+        candidate: simulated_error(target, method, weight, seen, channel_scale=scale, draws=draws)
+        for candidate, scale in scales.items()
     }
+    best = min(errors, key=lambda candidate: errors[candidate])
+    if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
+        best = UNSCALED
+    return ChannelScale(scales[best], _decision(name, best, errors))
 
 
 def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
@@ -76,9 +69,9 @@ def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
     return candidates
 
 
-def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decision:
-    def figures(name: str) -> list[Figure]:
-        return [Figure(name="simulated output error after a day", value=errors[name], unit="1")]
+def _decision(subject: str, best: str, errors: dict[str, float]) -> Decision:
+    def figures(candidate: str) -> list[Figure]:
+        return [Figure(name="simulated output error after a day", value=errors[candidate], unit="1")]
 
     gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
     reason = (
@@ -88,9 +81,9 @@ def _decision(layer: LayerRecord, best: str, errors: dict[str, float]) -> Decisi
     )
     return Decision(
         made_by="rescale_channels",
-        subject=layer.name,
+        subject=subject,
         choice=best,
         reason=reason,
         figures=figures(best),
-        rejected=[Alternative(choice=name, figures=figures(name)) for name in errors if name != best],
+        rejected=[Alternative(choice=other, figures=figures(other)) for other in errors if other != best],
     )

@@ -8,8 +8,6 @@ from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import NANO, engineering, sizes_text
-from tilewright.compiler.lowering.fold_channel_scales import STAYS_DIGITAL
-from tilewright.compiler.mapping.offer_targets import is_about
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.plan import Plan
@@ -55,7 +53,8 @@ def explain(plan: Plan, name: str) -> Explanation:
     """
     record = _find(plan, name)
     opening = _layer_opening(record) if isinstance(record, LayerRecord) else _matmul_opening(record)
-    about = _holding(record, [decision for decision in plan.document.decisions if is_about(decision, record.name)])
+    decided = [decision for decision in plan.document.decisions_in_force if decision.subject == record.name]
+    about = _holding(record, decided)
     sentences = [opening, *map(_sentence, about)]
     if isinstance(record, LayerRecord) and record.tiles:
         sentences.append(_places(record, plan.document.chip))
@@ -67,8 +66,11 @@ def explain(plan: Plan, name: str) -> Explanation:
 
 def _holding(record: LayerRecord | MatmulRecord, about: list[Decision]) -> list[Decision]:
     """Without what was decided for tiles alone and is not in force on the digital unit that a layer was moved to."""
-    digital = isinstance(record, LayerRecord) and not record.tiles
-    if digital and any(d.made_by == "fold_channel_scales" and d.choice == STAYS_DIGITAL for d in about):
+    if (
+        isinstance(record, LayerRecord)
+        and not record.option.has_channel_scale
+        and any(option.has_channel_scale for option in record.options)
+    ):
         return [d for d in about if d.made_by not in ("rescale_channels", "fold_channel_scales")]
     return about
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tilewright.compiler.assignment.problem import UNITS
 from tilewright.compiler.cost import CostEstimate, cost_of_usual_run
 from tilewright.compiler.cost.schedule import schedule
 from tilewright.compiler.report.lines import (
@@ -17,12 +18,12 @@ from tilewright.compiler.report.lines import (
     Report,
     WeightLine,
 )
-from tilewright.compiler.report.warnings import range_errors, warnings_of
+from tilewright.compiler.report.warnings import range_error, warnings_of
 from tilewright.compiler.sensitivity.measure import kept_figures
 from tilewright.runtime.measuring.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.blocks import blocks_of, positions_of
-from tilewright.runtime.plan.decisions import AssignmentRecord, Figure
+from tilewright.runtime.plan.decisions import AssignmentRecord, Decision
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.spec import AnalogTarget
@@ -35,8 +36,8 @@ def summarise(plan: Plan) -> Report:
     """The report of a plan; reads nothing but the plan."""
     document = plan.document
     decisions: dict[str, list[str]] = {}
-    for decision in document.decisions:
-        decisions.setdefault(decision.subject, []).append(f"{decision.made_by}: {decision.choice} ({decision.reason})")
+    for decision in document.decisions_in_force:
+        decisions.setdefault(decision.subject, []).append(f"{_maker(decision)}: {decision.choice} ({decision.reason})")
     parameters = {
         place: sum(weight.parameters for weight in document.weights_of_model if weight.place == place)
         for place in ("analog", "look-up", "digital")
@@ -76,7 +77,7 @@ def summarise(plan: Plan) -> Report:
         if document.placement.tiles <= MOST_SHOWN
         else [],
         calls=_call_lines(plan, cost),
-        decisions=[decision.model_dump(mode="json") for decision in document.decisions],
+        decisions=[decision.model_dump(mode="json") for decision in document.decisions_in_force],
         weights=[
             WeightLine(
                 name=weight.name,
@@ -105,6 +106,10 @@ def summarise(plan: Plan) -> Report:
     )
 
 
+def _maker(decision: Decision) -> str:
+    return decision.made_by if decision.use is None else f"{decision.made_by}, use {decision.use}"
+
+
 def _cost_line(cost: CostEstimate) -> CostLine:
     return CostLine(
         preset=cost.preset,
@@ -124,18 +129,21 @@ def _cost_line(cost: CostEstimate) -> CostLine:
 
 
 def _assignment_line(record: AssignmentRecord) -> AssignmentLine:
-    def by_name(figures: list[Figure]) -> dict[str, float]:
-        return {figure.name: figure.value for figure in figures}
-
+    measured: dict[str, float] = {}
+    if record.measured is not None:
+        measured["divergence"] = record.measured.divergence
+        if record.measured.standard_error is not None:
+            measured["standard error"] = record.measured.standard_error
+        measured |= {"chips": record.measured.chips, "seed": record.measured.seed}
     return AssignmentLine(
         method=record.method,
         criterion=record.criterion,
         minimise=record.minimise,
-        budgets=by_name(record.budgets),
-        units={figure.name: figure.unit for figure in [*record.budgets, *record.predicted]},
-        predicted=by_name(record.predicted),
-        measured=by_name(record.measured),
-        compared={other.choice: by_name(other.figures) for other in record.compared},
+        budgets=record.budgets,
+        units={name: UNITS[name] for name in [*record.budgets, *record.predicted]},
+        predicted=record.predicted,
+        measured=measured,
+        compared={name: amounts or {} for name, amounts in record.compared.items()},
         accuracy=record.accuracy.model_dump(mode="json") if record.accuracy is not None else None,
     )
 
@@ -167,19 +175,11 @@ class _LayerLines:
         self.whole = cost.energy_nj if cost is not None else 0.0
         self.costs = {layer.name: layer for layer in cost.layers} if cost is not None else {}
         self.methods = {method.name: method for method in plan.document.programming}
-        self.range_errors = range_errors(plan)
         self.kept = kept_figures(plan)
-        self.losses = {
-            decision.subject: figure.value
-            for decision in plan.document.decisions
-            if decision.made_by == "assign_targets"
-            for figure in decision.figures
-            if figure.name == "loss"
-        }
 
     def line(self, layer: LayerRecord) -> LayerLine:
         """One layer's."""
-        target = self.plan.document.chip.target(layer.target)
+        option, target = layer.option, self.plan.document.chip.target(layer.target)
         tile = target.tile if isinstance(target, AnalogTarget) else None
         offered = layer.tile_count * tile.rows * tile.columns if tile is not None else 0
         first = next(positions_of(layer, self.plan.document.chip), None)
@@ -189,25 +189,25 @@ class _LayerLines:
             parts=[part.weight for part in layer.parts],
             inputs=layer.inputs,
             outputs=layer.outputs,
-            block_rows=len(layer.row_splits),
-            block_columns=len(layer.column_splits),
+            block_rows=len(option.row_splits),
+            block_columns=len(option.column_splits),
             tiles=layer.tile_count,
             utilisation=layer.inputs * layer.outputs / offered if offered else 0.0,
             target=layer.target,
-            programming=layer.programming,
-            devices_per_weight=2 * self.methods[layer.programming].pairs if layer.programming else 0,
+            programming=option.programming,
+            devices_per_weight=2 * self.methods[option.programming].pairs if option.programming else 0,
             drift_compensation=target.drift_compensation if isinstance(target, AnalogTarget) else None,
-            clip_deviations=layer.clip_deviations,
+            clip_deviations=option.clip_deviations,
             uses=len(layer.uses),
-            input_ranges=[use.input_range for use in layer.uses],
-            channel_scale=layer.has_channel_scale,
+            input_ranges=option.input_ranges,
+            channel_scale=option.has_channel_scale,
             first_tile=first._asdict() if first else None,
             energy_nj=cost.total_nj if cost is not None else None,
             energy_share=cost.total_nj / self.whole if cost is not None and self.whole else None,
             latency_ns=cost.latency_ns if cost is not None else None,
-            predicted_loss=self.losses.get(layer.name),
+            predicted_loss=layer.predicted_loss,
             sensitivities={name: values[layer.name] for name, values in self.kept.items() if layer.name in values},
-            range_error=self.range_errors.get(layer.name),
+            range_error=range_error(option),
             reason=layer.reason,
             decisions=self.decisions.get(layer.name, []),
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
-from tilewright.runtime.plan.decisions import without_use
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerOption
 
 SATURATING = 1.2
 """The largest input in parts of the range, from which a reader is told that inputs saturate."""
@@ -16,16 +16,13 @@ POOR = 0.25
 """A simulated error of a layer's outputs, from converters alone, that is worth a warning."""
 
 
-def range_errors(plan: Plan) -> dict[str, float]:
-    """Layers -> what converters alone do to their outputs at the best range there is, of the worst use."""
-    found: dict[str, float] = {}
-    for decision in plan.document.decisions:
-        layer = without_use(decision.subject)
-        if decision.made_by == "calibrate":
-            errors = [figure.value for figure in decision.figures if figure.name == "simulated error"]
-            if errors:
-                found[layer] = max(errors[0], found.get(layer, 0.0))
-    return found
+NOT_MULTIPLIED = ("addend", "normalisation", "unused")
+"""Roles of digital parameters that multiply no activation."""
+
+
+def range_error(option: LayerOption) -> float | None:
+    """Error that converters alone make in a layer's outputs at the best ranges there are, of the worst use."""
+    return max((use.simulated_error for use in option.uses if use.simulated_error is not None), default=None)
 
 
 def _range_warning(layer: str, error: float) -> str:
@@ -37,23 +34,19 @@ def _range_warning(layer: str, error: float) -> str:
 
 def _cuts(plan: Plan) -> list[str]:
     """Inputs and weights that saturate, because cutting them was found to be better or was asked for."""
-    layers = {layer.name for layer in plan.document.layers}
     cut: dict[str, float] = {}
-    for decision in plan.document.decisions:
-        name = without_use(decision.subject)
-        if decision.made_by == "calibrate" and name in layers:
-            largest = [option.figures[0].value for option in decision.rejected if option.choice == "abs-max"]
-            chosen = [figure.value for figure in decision.figures if figure.name == "range"]
-            if largest and chosen and largest[0] > SATURATING * chosen[0]:
-                cut[name] = max(cut.get(name, 0.0), largest[0] / chosen[0])
+    for layer in plan.document.layers:
+        for use in layer.option.uses:
+            if use.input_range and use.largest_input and use.largest_input > SATURATING * use.input_range:
+                cut[layer.name] = max(cut.get(layer.name, 0.0), use.largest_input / use.input_range)
     warnings = []
     if cut:
         worst = max(cut, key=lambda name: cut[name])
         warnings.append(
-            f"the largest inputs saturate in {_layers(cut)}: their ranges are cut where that lowers the error, most in "
-            f"{worst}, to 1/{cut[worst]:.3g} of the largest input"
+            f"the largest inputs saturate in {_layers(cut)}: their ranges are cut where that lowers the error or the "
+            f"target asks for it, most in {worst}, to 1/{cut[worst]:.3g} of the largest input"
         )
-    clipped = [layer.name for layer in plan.document.layers if layer.clip_deviations is not None]
+    clipped = [layer.name for layer in plan.document.layers if layer.option.clip_deviations is not None]
     if clipped:
         why = "as the target asks or where it lowers the error"
         warnings.append(f"the largest weights are cut in {_layers(clipped)}, {why}")
@@ -66,7 +59,7 @@ def _matrices_left(plan: Plan) -> list[str]:
         weight
         for weight in plan.document.weights_of_model
         if weight.place == "digital" and not weight.layers and len(weight.shape) > 1
-        and not weight.reason.startswith(("added to", "scale or offset", "stored again", "no output"))
+        and weight.copy_of is None and weight.role not in NOT_MULTIPLIED
     ]  # fmt: skip
     if not left:
         return []
@@ -91,12 +84,10 @@ def warnings_of(plan: Plan) -> list[str]:
         warnings.append(
             "made from the model's config alone: no weights were read and no range was calibrated, so it cannot be run"
         )
-    on_tiles = {layer.name for layer in document.layers if layer.tiles}
-    warnings += [
-        _range_warning(layer, error)
-        for layer, error in range_errors(plan).items()
-        if layer in on_tiles and error > POOR
-    ]
+    for layer in document.layers:
+        error = range_error(layer.option) if layer.tiles else None
+        if error is not None and error > POOR:
+            warnings.append(_range_warning(layer.name, error))
     warnings += _cuts(plan) + _matrices_left(plan)
     if document.unused_tensors:
         names = [tensor.name for tensor in document.unused_tensors]

@@ -11,7 +11,6 @@ from statistics import mean
 import torch
 
 from tilewright.compiler.mapping.retarget import on_target
-from tilewright.compiler.mapping.verify import without_noise
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
 from tilewright.runtime.execution.session import Session
@@ -20,6 +19,7 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks import Task
 from tilewright.targets.errors import InputError
+from tilewright.targets.ideal import without_noise
 from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
 BATCH_SIZE = 64
@@ -83,7 +83,7 @@ class MeasuredDivergence(Criterion):
     def figure(self, layer: LayerRecord, target: str) -> float:
         """Mean over chips; the chips of all layers and targets have the same names."""
         setting = self.setting
-        moved = on_target(layer, target, setting.plan.document.chip)
+        moved = on_target(layer, target)
         sessions = (setting.session(setting.plan, moved, repeat) for repeat in setting.chips(target))
         return mean(setting.divergence.of(session) for session in sessions)
 
@@ -99,7 +99,7 @@ class MeasuredTask(Criterion):
         """Mean over chips; noise may help by luck, so it can be below zero."""
         setting, task = self.setting, self.setting.task
         assert task is not None
-        moved = on_target(layer, target, setting.plan.document.chip)
+        moved = on_target(layer, target)
         found = [
             task.measure(setting.session(setting.plan, moved, repeat), BATCH_SIZE) for repeat in setting.chips(target)
         ]
@@ -130,7 +130,7 @@ class OutputNoise(Criterion):
         setting = self.setting
         if not isinstance(setting.plan.document.chip.target(target), AnalogTarget):
             return 0.0
-        moved = on_target(layer, target, setting.plan.document.chip)
+        moved = on_target(layer, target)
         sessions = (setting.session(self.noisy, moved, repeat) for repeat in setting.chips(target))
         return mean(setting.divergence.of(session) for session in sessions)
 
@@ -149,9 +149,9 @@ class WeightError(Criterion):
     def figure(self, layer: LayerRecord, target: str) -> float:
         """Mean over chips."""
         setting = self.setting
-        moved = on_target(layer, target, setting.plan.document.chip)
+        moved = on_target(layer, target)
         weight = setting.plan.tensors[weight_key(layer.name)].float()
-        scale = setting.plan.tensors[channel_scale_key(layer.name)] if moved.has_channel_scale else 1.0
+        scale = setting.plan.tensors[channel_scale_key(layer.name)] if moved.option.has_channel_scale else 1.0
         size = float((weight * scale).double().square().sum())
         errors = []
         for repeat in setting.chips(target):

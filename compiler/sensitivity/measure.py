@@ -201,7 +201,7 @@ def _figures(
 
 def targets_of(layer: LayerRecord) -> list[str]:
     """The targets that a layer may run on."""
-    return [option.target for option in layer.options] or [layer.target]
+    return [option.target for option in layer.options]
 
 
 def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
@@ -229,8 +229,7 @@ def options_sha256(plan: Plan) -> str:
             [
                 layer.name,
                 [use.model_dump(mode="json")["sample_axis"] for use in layer.uses],
-                [option.model_dump(mode="json", exclude={"decisions"}) for option in layer.options]
-                or [layer.target, layer.programming, layer.clip_deviations, [use.input_range for use in layer.uses]],
+                [option.model_dump(mode="json", exclude={"decisions"}) for option in layer.options],
             ]
             for layer in document.layers
         ],

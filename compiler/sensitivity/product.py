@@ -54,7 +54,7 @@ class ProductError(Criterion):
     def figure(self, layer: LayerRecord, target: str) -> float:
         """Mean over chips."""
         setting = self.setting
-        moved, exact = on_target(layer, target, setting.plan.document.chip), exact_layer(setting.plan, layer)
+        moved, exact = on_target(layer, target), exact_layer(setting.plan, layer)
         errors = []
         for repeat in setting.chips(target):
             session = setting.session(setting.plan, moved, repeat)

@@ -97,7 +97,7 @@ class PropagatedError(Criterion):
     def figure(self, layer: LayerRecord, target: str) -> float:
         """Mean over chips, probes and samples of the squared projection."""
         setting = self.setting
-        moved = on_target(layer, target, setting.plan.document.chip)
+        moved = on_target(layer, target)
         return mean(self._projected(moved, repeat) for repeat in setting.chips(target))
 
     def _projected(self, layer: LayerRecord, repeat: int) -> float:

@@ -115,7 +115,9 @@ class Session:
             return DigitalLinear(weight, bias)
         target = self.plan.document.chip.target(layer.target)
         if isinstance(target, DigitalTarget):
-            return DigitalUnitLinear(weight, bias, target, [use.input_range or 1.0 for use in layer.uses])
+            return DigitalUnitLinear(
+                weight, bias, target, [input_range or 1.0 for input_range in layer.option.input_ranges]
+            )
         if self.layer_by_layer:
             return OnDemandLinear(layer.name, partial(self._programmed, layer))
         return self._programmed(layer)
@@ -126,19 +128,22 @@ class Session:
         return weight, bias
 
     def _programmed(self, layer: LayerRecord) -> AnalogLinear:
-        weight, bias = self._matrix(layer)
+        (weight, bias), option = self._matrix(layer), layer.option
         return AnalogLinear(
             layer.name,
             weight,
             bias,
-            [Use(use.input_range or 1.0, use.sample_axis) for use in layer.uses],
-            (layer.row_splits, layer.column_splits),
+            [
+                Use(input_range or 1.0, use.sample_axis)
+                for input_range, use in zip(option.input_ranges, layer.uses, strict=True)
+            ],
+            (option.row_splits, option.column_splits),
             self._chips[layer.target],
-            self.plan.tensors[channel_scale_key(layer.name)] if layer.has_channel_scale else None,
-            programming=self._methods[layer.programming] if layer.programming else None,
-            clip_deviations=layer.clip_deviations,
+            self.plan.tensors[channel_scale_key(layer.name)] if option.has_channel_scale else None,
+            programming=self._methods[option.programming] if option.programming else None,
+            clip_deviations=option.clip_deviations,
             calibration=self.plan.tensors[calibration_key(layer.name, layer.target)].float()
-            if layer.has_calibration
+            if option.has_calibration
             else None,
         )
 

@@ -103,6 +103,7 @@ def _up_to(number: int) -> int:
 
 def blocks_of(layer: LayerRecord, chip: Chip) -> Iterator[Block]:
     """The blocks of a layer, row-block by row-block; none on digital units."""
-    grid = product(ranges(layer.row_splits), ranges(layer.column_splits))
+    option = layer.option
+    grid = product(ranges(option.row_splits), ranges(option.column_splits))
     for (rows, columns), tile in zip(grid, positions_of(layer, chip), strict=True):
         yield Block(rows, columns, tile)

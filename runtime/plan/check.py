@@ -19,7 +19,7 @@ from tilewright.runtime.plan.names import (
     matmul_path,
     weight_key,
 )
-from tilewright.runtime.plan.records import LayerRecord, Placement, PlanDocument, TargetOption
+from tilewright.runtime.plan.records import LayerOption, LayerRecord, Placement, PlanDocument
 from tilewright.runtime.plan.types import PATH_PATTERN
 from tilewright.targets.errors import nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
@@ -74,22 +74,19 @@ def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
     for layer in document.layers:
         for option in layer.options:
             _check_option(layer, option, targets, methods, calibrated=calibrated)
-        target = targets.get(layer.target)
-        if target is None:
-            raise PlanError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, targets)}")
-        if isinstance(target, DigitalTarget):
-            if layer.programming is not None or layer.has_channel_scale or layer.has_calibration or layer.tiles:
-                raise PlanError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
-            continue
-        if layer.programming is None or layer.programming not in methods:
-            raise PlanError(f"layer {layer.name!r} is programmed by {layer.programming!r}; {nearest('', methods)}")
-        if calibrated and target.tile.doublings is None and any(use.input_range is None for use in layer.uses):
-            raise PlanError(f"layer {layer.name!r} has no input range, and {layer.target} has no ranges of its own")
+        offered = Counter(option.target for option in layer.options)
+        if layer.target not in offered:
+            raise PlanError(f"layer {layer.name!r} is on {layer.target!r}; {nearest(layer.target, offered)}")
+        twice, times = offered.most_common(1)[0]
+        if times > 1:
+            raise PlanError(f"layer {layer.name!r} has two options on {twice!r}")
+        if layer.tiles and not layer.option.block_count:
+            raise PlanError(f"layer {layer.name!r} is on the digital unit {layer.target}, but has parts of tiles")
 
 
 def _check_option(
     layer: LayerRecord,
-    option: TargetOption,
+    option: LayerOption,
     targets: Mapping[str, AnalogTarget | DigitalTarget],
     methods: list[str],
     *,
@@ -99,15 +96,29 @@ def _check_option(
     target = targets.get(option.target)
     if target is None:
         raise PlanError(f"{where} is not on the chip; {nearest(option.target, targets)}")
-    if len(option.input_ranges) != len(layer.uses):
-        raise PlanError(f"{where} has {len(option.input_ranges)} input ranges for {len(layer.uses)} uses")
+    if len(option.uses) != len(layer.uses):
+        raise PlanError(f"{where} has {len(option.uses)} input ranges for {len(layer.uses)} uses")
     if isinstance(target, DigitalTarget):
-        if option.programming is not None or option.has_channel_scale or option.has_calibration:
+        if option.programming is not None or option.has_channel_scale or option.has_calibration or option.block_count:
             raise PlanError(f"{where} is a digital unit, but has parts of tiles")
-    elif option.programming not in methods:
+        return
+    if option.programming not in methods:
         raise PlanError(f"{where} is programmed by {option.programming!r}; {nearest('', methods)}")
-    elif calibrated and target.tile.doublings is None and None in option.input_ranges:
+    if calibrated and target.tile.doublings is None and None in option.input_ranges:
         raise PlanError(f"{where} has no input range, and {option.target} has no ranges of its own")
+    _check_splits(layer, option, int(target.tile.rows), int(target.tile.columns))
+
+
+def _check_splits(layer: LayerRecord, option: LayerOption, rows: int, columns: int) -> None:
+    """Row-blocks and column-blocks split the layer, each within one tile."""
+    for splits, size, limit, what in (
+        (option.row_splits, layer.inputs, rows, "rows"),
+        (option.column_splits, layer.outputs, columns, "columns"),
+    ):
+        if max(splits, default=0) > limit:
+            raise PlanError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
+        if sum(splits) != size:
+            raise PlanError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
 
 
 def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
@@ -123,7 +134,9 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
         rows, columns = int(target.tile.rows), int(target.tile.columns)
         used += layer.tile_count
         offered += layer.tile_count * rows * columns
-        _check_blocks(layer, rows, columns)
+        needed = layer.option.block_count
+        if layer.tile_count != needed:
+            raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
         runs.setdefault(layer.target, []).extend((first, count, layer.name) for first, count in layer.tiles)
         cells += layer.inputs * layer.outputs
     ends = {name: _check_runs(sorted(placed), *tiles_of(chip, name), placement.chips) for name, placed in runs.items()}
@@ -135,21 +148,6 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
     utilisation = cells / offered if offered else 0.0
     if abs(utilisation - placement.utilisation) > 1e-6:
         raise PlanError(f"the plan says utilisation {placement.utilisation}, its blocks give {utilisation:.6f}")
-
-
-def _check_blocks(layer: LayerRecord, rows: int, columns: int) -> None:
-    """Row-blocks and column-blocks split the layer, each within one tile, and there is a tile for each."""
-    for splits, size, limit, what in (
-        (layer.row_splits, layer.inputs, rows, "rows"),
-        (layer.column_splits, layer.outputs, columns, "columns"),
-    ):
-        if max(splits, default=0) > limit:
-            raise PlanError(f"layer {layer.name!r}: a block has {max(splits)} {what}, a tile has {limit}")
-        if sum(splits) != size:
-            raise PlanError(f"layer {layer.name!r}: the {what} of its blocks cover {sum(splits)} of {size}")
-    needed = len(layer.row_splits) * len(layer.column_splits)
-    if layer.tile_count != needed:
-        raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")
 
 
 def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> int:
@@ -173,10 +171,9 @@ def _check_tensors(layer: LayerRecord, tensors: Mapping[str, Tensor], *, has_wei
     expected = {weight_key(layer.name): [layer.outputs, layer.inputs]}
     if layer.has_bias:
         expected[bias_key(layer.name)] = [layer.outputs]
-    if layer.has_channel_scale or any(option.has_channel_scale for option in layer.options):
+    if any(option.has_channel_scale for option in layer.options):
         expected[channel_scale_key(layer.name)] = [layer.inputs]
-    calibrated = {option.target for option in layer.options if option.has_calibration}
-    for target in sorted(calibrated | ({layer.target} if layer.has_calibration else set())):
+    for target in (option.target for option in layer.options if option.has_calibration):
         key = calibration_key(layer.name, target)
         inputs = tensors.get(key)
         expected[key] = [

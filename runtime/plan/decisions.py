@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from collections.abc import Iterable
 
-from tilewright.runtime.plan.types import Natural, Positive, Record, Shape
+from pydantic import Field
+
+from tilewright.runtime.plan.types import Natural, Positive, Record, Shape, SixDigits
 
 
 class Figure(Record):
     """A number that decided, with its unit; to six digits, which is what math libraries agree on."""
 
     name: str
-    value: float
+    value: SixDigits
     unit: str
-
-    @field_validator("value")
-    @classmethod
-    def _six_digits(cls, value: float) -> float:
-        return value if value.is_integer() else float(f"{value:.6g}")
 
 
 class Alternative(Record):
@@ -27,20 +24,35 @@ class Alternative(Record):
     figures: list[Figure]
 
 
-class Decision(Record):
-    """One choice of one pass, and why."""
+STEPS = (
+    "fold_batch_norms", "unfold_convolutions", "find_layers", "fuse_shared_inputs", "route_attention", "assign_targets",
+    "choose_programming", "rescale_channels", "fold_channel_scales", "clip_weights", "calibrate", "partition", "place",
+    "verify",
+)  # fmt: skip
+"""Steps of the compiler that decide something, in running order."""
 
-    made_by: str = Field(description="the pass")
+
+class Decision(Record):
+    """One choice of one step of the compiler, and why."""
+
+    made_by: str = Field(description="the step")
     subject: str = Field(description="the layer, matmul or other thing that it is about")
+    use: Natural | None = Field(None, description="which use of a layer that has several; null where it is about all")
     choice: str
     reason: str
     figures: list[Figure] = Field([])
     rejected: list[Alternative] = Field([])
 
+    @property
+    def about(self) -> str:
+        """Name of what it is about, for people."""
+        return self.subject if self.use is None else f"{self.subject} use {self.use}"
 
-def without_use(subject: str) -> str:
-    """Subject of a decision without the use: of "NAME use 2", which is one use of a layer, the layer."""
-    return subject.split(" use ")[0]
+
+def in_running_order(decisions: Iterable[Decision]) -> list[Decision]:
+    """Decisions in the order of the steps that made them; those of one step, and of unknown ones, as they come."""
+    places = {name: place for place, name in enumerate(STEPS)}
+    return sorted(decisions, key=lambda decision: places.get(decision.made_by, len(places)))
 
 
 class Check(Record):
@@ -76,6 +88,19 @@ class AccuracyRecord(Record):
     seed: int
 
 
+Amounts = dict[str, SixDigits]
+"""Figures of an assignment, by name: loss (1), energy (nJ), latency (ns), tiles, digital-macs, area (mm2)."""
+
+
+class MeasuredRecord(Record):
+    """Divergence of an assigned plan, run on chips that had no part in choosing it."""
+
+    divergence: SixDigits = Field(description="‖ŷ-y‖²/‖y‖² from the digital reference, mean over chips")
+    standard_error: SixDigits | None = Field(description="of that mean; null for one chip")
+    chips: Positive
+    seed: int
+
+
 class AssignmentRecord(Record):
     """Joint choice of the layers' targets, what was predicted, and what came out."""
 
@@ -83,8 +108,8 @@ class AssignmentRecord(Record):
     criterion: str = Field(description="of sensitivity, whose figures are losses")
     seconds: float = Field(description="after programming, of losses and measurements")
     minimise: str
-    budgets: list[Figure]
-    predicted: list[Figure]
-    measured: list[Figure]
+    budgets: Amounts
+    predicted: Amounts
+    measured: MeasuredRecord | None = Field(description="null where the plan was not run after the choice")
     accuracy: AccuracyRecord | None
-    compared: list[Alternative] = Field(description="other ways to choose; without figures where they find nothing")
+    compared: dict[str, Amounts | None] = Field(description="other ways to choose; null where they find nothing")

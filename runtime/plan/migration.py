@@ -9,15 +9,19 @@ from pydantic import ValidationError
 from tilewright.runtime.plan.blocks import TilePosition, ranges, tile_number, tiles_of
 from tilewright.runtime.plan.names import LAYER_PREFIX, calibration_key
 from tilewright.runtime.plan.records import SCHEMA_VERSION
+from tilewright.runtime.plan.version_6 import as_version_7
 from tilewright.targets.loading import chip_of, load_programming, parse_target
 from tilewright.targets.spec import Chip
 
-READABLE = (1, 2, 3, 4, 5, SCHEMA_VERSION)
+READABLE = (1, 2, 3, 4, 5, 6, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
-    steps = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4, 5: _from_version_5}
+    steps = {
+        1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4, 5: _from_version_5,
+        6: _from_version_6,
+    }  # fmt: skip
     while content["schema_version"] in steps:
         content = steps[content["schema_version"]](content)
     return content
@@ -100,6 +104,14 @@ def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
 def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
     """A version 5 plan as version 6: conditions on sizes and a checkpoint's unused tensors were not kept."""
     return {**content, "schema_version": 6, "size_conditions": None, "unused_tensors": []}
+
+
+def _from_version_6(content: dict[str, Any]) -> dict[str, Any]:
+    """A version 6 plan as version 7: a layer had the facts of its target beside those of its options."""
+    try:
+        return as_version_7(content)
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+        return {**content, "schema_version": 7}  # what is wrong with it is said by the check of version 7
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from tilewright.runtime.plan.decisions import AssignmentRecord, Check, Decision, Verification
+from tilewright.runtime.plan.decisions import AssignmentRecord, Check, Decision, Verification, in_running_order
 from tilewright.runtime.plan.types import (
     DType,
     Identifier,
@@ -23,10 +23,11 @@ from tilewright.runtime.plan.types import (
     Record,
     Sha256,
     Shape,
+    SixDigits,
 )
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 class ModelIdentity(Record):
@@ -98,59 +99,91 @@ SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
 class UseRecord(Record):
     """One place where a layer is called."""
 
-    input_range: Range | None = Field(
-        description="the |input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
-    )
     sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
 
 
-class TargetOption(Record):
+class UseOption(Record):
+    """Inputs of one use of a layer on one target."""
+
+    input_range: Range | None = Field(
+        description="the |input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
+    )
+    largest_input: SixDigits | None = Field(
+        description="the largest |input| of the calibration set; null where it was not looked at"
+    )
+    simulated_error: SixDigits | None = Field(
+        description="relative error of the outputs from converters alone at this range, or of rounding on a digital "
+        "unit; null where no range was chosen by it"
+    )
+
+
+class LayerOption(Record):
     """How a layer runs on one of the chip's targets: all that was fixed for it there, and why."""
 
-    target: str
-    programming: str | None
-    clip_deviations: float | None = Field(gt=0, allow_inf_nan=False)
-    has_channel_scale: bool
-    has_calibration: bool
-    input_ranges: list[Range | None] = Field(description="one a use")
-    decisions: list[Decision]
+    target: str = Field(description="one of the chip's")
+    programming: str | None = Field(description="one of the plan's programming methods; null on digital units")
+    clip_deviations: float | None = Field(
+        gt=0, allow_inf_nan=False, description="weights are cut at so many times the root mean square of their scale"
+    )
+    has_channel_scale: bool = Field(
+        description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
+    )
+    has_calibration: bool = Field(description="whether inputs are kept, to which an affine compensation is fitted")
+    uses: list[UseOption] = Field(description="in the order of the layer's uses")
+    row_splits: list[Positive] = Field(description="rows of each row-block; none on digital units")
+    column_splits: list[Positive] = Field(description="columns of each column-block; none on digital units")
+    decisions: list[Decision] = Field(description="those that belong to the layer on this target")
+
+    @property
+    def input_ranges(self) -> list[float | None]:
+        """Input range of each use."""
+        return [use.input_range for use in self.uses]
+
+    @property
+    def block_count(self) -> int:
+        """Blocks that the layer is split into; zero on digital units."""
+        return len(self.row_splits) * len(self.column_splits)
 
 
 class LayerRecord(Record):
-    """A weight matrix on a target: tensors weight [outputs, inputs], bias [outputs], channel_scale [inputs],
-    calibration_<target> [vectors, inputs].
+    """A weight matrix, and the targets it may run on: tensors weight [outputs, inputs], bias [outputs], channel_scale
+    [inputs], calibration_<target> [vectors, inputs].
     """
 
     name: Path_
     inputs: Positive
     outputs: Positive
     has_bias: bool
-    has_channel_scale: bool = Field(
-        description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
-    )
-    has_calibration: bool = Field(description="whether inputs are kept, to which an affine compensation is fitted")
     parts: list[LayerPart]
-    target: str = Field(description="one of the chip's")
-    programming: str | None = Field(description="one of the plan's programming methods; null on digital units")
-    clip_deviations: float | None = Field(
-        gt=0, allow_inf_nan=False, description="weights are cut at so many times the root mean square of their scale"
-    )
-    reason: str
     uses: list[UseRecord]
-    row_splits: list[Positive] = Field(description="rows of each row-block; none on digital units")
-    column_splits: list[Positive] = Field(description="columns of each column-block; none on digital units")
+    target: str = Field(description="where it runs: that of one of its options")
+    reason: str
+    predicted_loss: SixDigits | None = Field(description="what an assignment expected of it there, by its criterion")
     tiles: list[tuple[Natural, Positive]] = Field(
         description="runs (first, count) of the tiles that hold the blocks, row-block by row-block: tiles of one kind "
         "are numbered chip by chip, along even rows of their mesh to the right and along odd ones to the left"
     )
-    options: list[TargetOption] = Field(
-        description="the chip's targets that it may run on, its own too; none in plans of versions before 4"
-    )
+    options: list[LayerOption] = Field(min_length=1, description="the chip's targets that it may run on")
+
+    @property
+    def option(self) -> LayerOption:
+        """The option in force. Raises ``KeyError`` if the layer is on a target that is none of its options."""
+        for option in self.options:
+            if option.target == self.target:
+                return option
+        raise KeyError(self.target)
 
     @property
     def tile_count(self) -> int:
         """Tiles that it is on; zero on digital units."""
         return sum(count for _, count in self.tiles)
+
+
+Role = Literal[
+    "matrix", "column scale", "bias", "look-up", "normalisation", "addend", "factor", "attention table", "operand",
+    "unused",
+]  # fmt: skip
+"""What a parameter does in the network."""
 
 
 class WeightRecord(Record):
@@ -159,6 +192,9 @@ class WeightRecord(Record):
     name: str
     shape: Shape
     place: Literal["analog", "digital", "look-up"]
+    role: Role
+    is_table_too: bool = Field(description="whether rows of it are also read by number, beside its being a matrix")
+    copy_of: str | None = Field(description="the parameter whose numbers it repeats")
     reason: str
     layers: list[str] = Field(description="the layers whose matrix it is in")
 
@@ -226,7 +262,7 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """plan.json."""
 
-    schema_version: Literal[6]
+    schema_version: Literal[7]
     tilewright_version: str
     model: ModelIdentity
     placement: Placement
@@ -245,7 +281,7 @@ class PlanDocument(Record):
     )
     assignment: AssignmentRecord | None = Field(description="null where targets were not chosen by their figures")
     calibration: Calibration
-    decisions: list[Decision]
+    decisions: list[Decision] = Field(description="those that belong to no single option of a layer")
     verification: list[Verification]
     check: Check | None
     notes: list[str] = Field(description="what was changed in the model on its way here")
@@ -255,3 +291,9 @@ class PlanDocument(Record):
     tensors: dict[Path_, TensorRecord]
     weights: FileRecord | None = Field(description="null in a plan of a model's config alone, which cannot be run")
     tokenizer: list[FileRecord]
+
+    @property
+    def decisions_in_force(self) -> list[Decision]:
+        """All decisions, with those of each layer's option in force, in the order of the steps that made them."""
+        of_options = (decision for layer in self.layers for decision in layer.option.decisions)
+        return in_running_order([*of_options, *self.decisions])

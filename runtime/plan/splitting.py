@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from tilewright.targets.spec import Tile
 
 
@@ -14,6 +16,11 @@ def split_rows(size: int, tile: Tile) -> list[int]:
 def split_columns(size: int, tile: Tile) -> list[int]:
     """Columns of each column-block."""
     return split_evenly(size, int(tile.columns))
+
+
+def tiles_needed(inputs: int, outputs: int, tile: Tile) -> int:
+    """Tiles that a layer takes alone."""
+    return ceil(inputs / tile.rows) * ceil(outputs / tile.columns)
 
 
 def split_evenly(size: int, limit: int) -> list[int]:

@@ -23,6 +23,14 @@ Dimension = Natural | Annotated[str, StringConstraints(min_length=1, max_length=
 """A size, or the name of one that may vary."""
 
 
+def six_digits(value: float) -> float:
+    """A measured or simulated number, to the digits that math libraries agree on."""
+    return value if value.is_integer() else float(f"{value:.6g}")
+
+
+SixDigits = Annotated[float, AfterValidator(six_digits)]
+
+
 def _countable(shape: list[Any]) -> list[Any]:
     numbers = math.prod(size for size in shape if isinstance(size, int))
     if numbers > MOST_NUMBERS:
@@ -41,6 +49,6 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_arg
 
 
 class Record(BaseModel):
-    """Base of every part of the plan: unknown keys are refused."""
+    """Base of every part of the plan: unknown keys are refused, and what was made is not changed."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=LONGEST_TEXT)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST_TEXT)

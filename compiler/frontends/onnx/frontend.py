@@ -21,7 +21,7 @@ from tilewright.compiler.frontends.automatic_inputs import (
 )
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
-from tilewright.compiler.frontends.input_names import keep_own_names
+from tilewright.compiler.frontends.input_names import with_own_names
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
 from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, with_joint_sizes
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
@@ -30,7 +30,7 @@ from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
 from tilewright.compiler.frontends.settled_sizes import settle_sizes
 from tilewright.compiler.frontends.size_trials import MOST_KEPT
 from tilewright.compiler.frontends.tracing_errors import export_reason
-from tilewright.compiler.network.compilation import Inputs, Traced
+from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.runtime.execution.inputs import numbers_of
 from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
@@ -67,7 +67,7 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     fixed = wanted.fixed_sizes(exported.inputs)
     wanted = wanted.with_sizes(fixed)
     _note_changes(source, copies, fixed)
-    keep_own_names(exported.inputs, network.input_names)
+    exported.inputs = with_own_names(exported.inputs, network.input_names)
     examples = _examples(network, wanted)
     if wanted.length is not None and not _takes(network, wanted, longest_sizes(wanted)):
         wanted = replace(wanted, length=None)

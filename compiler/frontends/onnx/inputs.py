@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tilewright.compiler.frontends.automatic_inputs import EXAMPLE_BATCHES, EXAMPLE_LENGTHS, InputSpec, ModelInputs
 from tilewright.compiler.frontends.onnx.constants import constants_of
 from tilewright.compiler.frontends.onnx.values import type_of
-from tilewright.compiler.network.compilation import Inputs
+from tilewright.compiler.network.traced import Inputs
 from tilewright.targets.errors import InputError
 
 IMAGE_SIDES = (64, 32, 96)

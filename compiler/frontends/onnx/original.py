@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tilewright.compiler.frontends.onnx.constants import first_line
 from tilewright.compiler.frontends.onnx.reading import OnnxSource
-from tilewright.compiler.network.compilation import Inputs, Original
+from tilewright.compiler.network.traced import Inputs, Original
 from tilewright.targets.errors import InputError
 
 HALF = (10, 16)

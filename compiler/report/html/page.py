@@ -24,7 +24,6 @@ from tilewright.compiler.report.html.charts import (
     network_chart,
 )
 from tilewright.compiler.report.lines import Report
-from tilewright.runtime.plan.decisions import without_use
 from tilewright.targets.shown import visible
 
 SECTIONS = {
@@ -144,8 +143,9 @@ def _by_subject(report: Report) -> dict[str, list[dict[str, Any]]]:
     """Decisions about a layer, its uses with it, or about a product or all."""
     subjects: dict[str, list[dict[str, Any]]] = {}
     for decision in report.decisions:
-        subject = without_use(decision["subject"])
-        subjects.setdefault(subject, []).append({key: value for key, value in decision.items() if key != "subject"})
+        subjects.setdefault(decision["subject"], []).append(
+            {key: value for key, value in decision.items() if key != "subject"}
+        )
     return subjects
 
 

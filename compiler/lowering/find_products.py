@@ -1,4 +1,4 @@
-"""Products of two activations go to the digital INT-n unit; softmax between them stays in FP32."""
+"""Products of two activations become named modules; softmax between them stays as it is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import torch
 from torch import fx
 
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
-from tilewright.compiler.mapping.overrides import EVERY_LAYER, chosen_for
-from tilewright.compiler.network.compilation import Compilation
-from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.compiler.network.layers import Product
+from tilewright.compiler.network.network import Network
 from tilewright.runtime.plan.names import matmul_path
-from tilewright.runtime.plan.records import MatmulRecord
 from tilewright.runtime.units.matmul import DigitalMatmul
-from tilewright.targets.spec import bits_of
 
 aten = torch.ops.aten
 PRODUCTS = {aten.matmul.default, aten.bmm.default, aten.mm.default, aten.mv.default, aten.dot.default}
@@ -30,29 +27,25 @@ PASSING = {
 """What may stand between an attention product and its softmax: scale, mask, cap, cast, shape."""
 
 
-def route_attention(compilation: Compilation) -> None:
-    """Give every product of two activations a unit and a name."""
-    graph = compilation.graph.graph
-    calls: dict[str, fx.Node] = {}
+def find_products(network: Network) -> None:
+    """Give every product of two activations a name, and a module in place of its operator."""
+    graph = network.graph.graph
     for node in list(graph.nodes):
         if node.op != "call_function" or node.target not in PRODUCTS:
             continue
         left, right = arguments_of(node).values()
         if not all(map(_is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
             continue
-        name, kind = _name(node, calls)
-        calls[name] = _route(compilation, node, name, left, right)
-        compilation.matmuls[name] = MatmulRecord(
-            name=name, kind=kind, operands="fp32", left_ranges=[1.0], right_ranges=[1.0], left_signed=True, reason=""
-        )
-    _choose_units(compilation, calls)
-    compilation.tidy()
+        name, kind = _name(node, network.products)
+        call = _route(network, node, name, left, right)
+        network.products[name] = Product(name, kind, _heads(call))
+    network.tidy()
 
 
-def _route(compilation: Compilation, node: fx.Node, name: str, left: fx.Node, right: fx.Node) -> fx.Node:
+def _route(network: Network, node: fx.Node, name: str, left: fx.Node, right: fx.Node) -> fx.Node:
     """The call of a module in place of the product. Units multiply matrices: a vector is one row, or one column."""
-    compilation.graph.add_submodule(matmul_path(name), DigitalMatmul())
-    rewriter = Rewriter(compilation, node)
+    network.graph.add_submodule(matmul_path(name), DigitalMatmul())
+    rewriter = Rewriter(network, node)
     added = []
     if len(shape_of(right) or ()) == 1:
         right = rewriter.call(aten.unsqueeze.default, right, -1)
@@ -65,34 +58,6 @@ def _route(compilation: Compilation, node: fx.Node, name: str, left: fx.Node, ri
         result = rewriter.call(aten.squeeze.dim, result, dimension)
     rewriter.replace_with(result)
     return call
-
-
-def _choose_units(compilation: Compilation, calls: dict[str, fx.Node]) -> None:
-    names = {name: [name, name.rpartition(".")[0] or name] for name in calls}
-    chosen = chosen_for(names, compilation.attention_units, "an attention unit", "product of activations")
-    for name, call in calls.items():
-        unit, pattern = chosen[name]
-        record = compilation.matmuls[name]
-        record.operands = unit.operands
-        whole = bits_of(unit.operands) is not None
-        record.left_signed = not (whole and unit.probabilities == "unsigned" and record.kind == "context")
-        why = f"asked for by {pattern!r}" if pattern != EVERY_LAYER else "the unit of all products"
-        ranges = "one range an operand"
-        if whole and unit.scales == "per_head":
-            heads = _heads(call)
-            if heads is not None:
-                compilation.heads[name] = heads
-            ranges = (
-                f"a range for each of {heads} heads" if heads else "one range an operand: heads cannot be told apart"
-            )
-        if not whole:
-            ranges = "no ranges: its numbers are floating point"
-        sign = "" if record.left_signed else ", probabilities without a sign"
-        record.reason = (
-            f"both operands change with the input, so neither can stay in a crossbar: an {unit.operands.upper()} unit "
-            f"multiplies them, {why}"
-        )
-        compilation.decisions.append(_decision(record, f"{ranges}{sign}", why))
 
 
 def _heads(call: fx.Node) -> int | None:
@@ -152,14 +117,3 @@ def _comes_from_softmax(node: object) -> bool:
         if current.target in PASSING:
             waiting.extend(current.all_input_nodes)
     return False
-
-
-def _decision(record: MatmulRecord, how: str, why: str) -> Decision:
-    bits = bits_of(record.operands) or int(record.operands[-2:])
-    return Decision(
-        made_by="route_attention",
-        subject=record.name,
-        choice=f"{record.operands.upper()} unit, {how}",
-        reason=why,
-        figures=[Figure(name="operand precision", value=bits, unit="bit")],
-    )

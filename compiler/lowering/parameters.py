@@ -1,0 +1,118 @@
+"""Roles of the model's parameters in the lowered graph: matrix of a layer, look-up table, or something digital."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import fx
+
+from tilewright.compiler.network.network import Network
+from tilewright.runtime.plan.records import Role
+
+aten = torch.ops.aten
+LOOKUPS = {aten.embedding.default, aten.index.Tensor, aten.index_select.default, aten.gather.default}
+NORMS = {
+    aten.layer_norm.default, aten.native_layer_norm.default, aten.rms_norm.default, aten.group_norm.default,
+    aten.instance_norm.default, aten.batch_norm.default,
+}  # fmt: skip
+PASSING = {
+    aten.reshape.default, aten.expand.default, aten.unsqueeze.default, aten.squeeze.dim, aten.transpose.int,
+    aten.permute.default, aten.t.default, aten.slice.Tensor, aten.select.int, aten.to.dtype, aten.repeat.default,
+    aten.cat.default, aten.expand_as.default, aten.flatten.using_ints, aten.to.device, aten.type_as.default,
+}  # fmt: skip
+"""Operators that change the form of a tensor alone: what happens to the tensor happens behind them."""
+ADDING = {aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar}
+SCALING = {aten.mul.Tensor, aten.div.Tensor}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the model, and what it does."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    reason: str
+    layers: tuple[str, ...] = ()
+    """Those whose matrix it is in."""
+    is_table_too: bool = False
+    copy_of: str | None = None
+
+
+def parameters_of(network: Network) -> list[Parameter]:
+    """Every parameter once, then those that are stored again under another name."""
+    matrices, beside = _of_layers(network)
+    readers = _readers(network)
+    found = {}
+    for name, tensor in network.traced.parameters.items():
+        read_by, layers = readers.get(name, []), tuple(matrices.get(name, ()))
+        is_table = any(node.target in LOOKUPS for node in read_by)
+        role: Role = "matrix"
+        reason = "a constant matrix that multiplies activations"
+        if not layers:
+            if name in network.digital:
+                role, reason = network.digital[name]
+            elif name in beside:
+                role, reason = beside[name]
+            elif is_table:
+                role, reason = "look-up", "rows are read by number: nothing is multiplied"
+            else:
+                role, reason = _digital_role(read_by)
+        found[name] = Parameter(name, tuple(tensor.shape), role, reason, layers, bool(layers) and is_table)
+    copies = [replace(found[original], name=name, copy_of=original) for name, original in network.traced.copies.items()]
+    return [*found.values(), *copies]
+
+
+def _of_layers(network: Network) -> tuple[dict[str, list[str]], dict[str, tuple[Role, str]]]:
+    """Parameter -> the layers whose matrix it is; parameter -> what it is of a layer beside the matrix."""
+    matrices: dict[str, list[str]] = {}
+    beside: dict[str, tuple[Role, str]] = {}
+    for name, layer in network.layers.items():
+        held = {part.weight for part in layer.parts}
+        for parameter in layer.origins.weight:
+            if parameter in held:
+                matrices.setdefault(parameter, []).append(name)
+            else:
+                beside[parameter] = "column scale", "its factor is in the digital scale of a layer's columns"
+        for parameter in layer.origins.bias:
+            beside.setdefault(parameter, ("bias", "part of a layer's bias, which is added in digital behind the ADC"))
+    return matrices, beside
+
+
+def _readers(network: Network) -> dict[str, list[fx.Node]]:
+    """Parameter -> the operators that compute with it, seen through changes of form."""
+    readers: dict[str, list[fx.Node]] = {}
+    for node in network.graph.graph.nodes:
+        if node.op == "get_attr":
+            for name in network.origins.get(str(node.target), ()):
+                readers.setdefault(name, []).extend(_consumers(node))
+    return readers
+
+
+def _consumers(node: fx.Node) -> Iterator[fx.Node]:
+    for user in node.users:
+        if user.target in PASSING:
+            yield from _consumers(user)
+        else:
+            yield user
+
+
+def _digital_role(readers: list[fx.Node]) -> tuple[Role, str]:
+    if not readers:
+        return "unused", "no output of the graph depends on it"
+    functions = {node.target for node in readers}
+    if functions <= NORMS:
+        return "normalisation", "scale or offset of a normalisation, which needs statistics of each input"
+    if functions <= ADDING:
+        return "addend", "added to activations: nothing is summed over"
+    if functions <= SCALING:
+        return "factor", "multiplies activations value by value: nothing is summed over"
+    if all(node.op == "call_module" for node in readers):
+        return (
+            "attention table",
+            "made into a table that attention multiplies with, sample by sample, on its digital unit",
+        )
+    names = sorted(str(getattr(function, "__name__", function)).split(".")[0] for function in functions)
+    return "operand", f"operand of {', '.join(names)}, which is not a product with a constant matrix"

@@ -1,0 +1,113 @@
+"""A network on its way to a plan: its graph, and the layers and products that lowering finds in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from tilewright.compiler.network.layers import Product, WeightLayer
+from tilewright.compiler.network.scratch import Scratch
+from tilewright.compiler.network.traced import Traced
+from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.runtime.plan.decisions import Decision, Verification
+from tilewright.runtime.plan.graph import set_tensor
+from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.records import Role
+from tilewright.runtime.storage.memory_map import used
+
+FOLDED = "folded."
+"""Where tensors are that the compiler computed from the model's own."""
+
+
+class StaysDigital(NamedTuple):
+    """Why a parameter that might have gone on tiles does not."""
+
+    role: Role
+    reason: str
+
+
+@dataclass
+class Network:
+    """State of lowering: passes read and change the graph, and add what they find. Nothing here knows of targets."""
+
+    traced: Traced
+    graph: fx.GraphModule
+    layers: dict[str, WeightLayer] = field(default_factory=dict)
+    products: dict[str, Product] = field(default_factory=dict)
+    fused: dict[str, list[WeightLayer]] = field(default_factory=dict)
+    """Layers that were made of several -> these, in the order of their columns."""
+    origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
+    source_names: dict[str, str] = field(default_factory=dict)
+    """Names that computed tensors are called after, by their paths."""
+    digital: dict[str, StaysDigital] = field(default_factory=dict)
+    """Parameters that a pass found to stay digital."""
+    scratch: Scratch = field(default_factory=Scratch)
+    """Where large tensors that passes make are kept."""
+    decisions: list[Decision] = field(default_factory=list)
+    verification: list[Verification] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, traced: Traced) -> Network:
+        """The network that a frontend traced, before the first pass."""
+        return cls(traced, traced.graph)
+
+    def uses_of(self, path: str) -> Iterator[fx.Node]:
+        """The nodes that call the module at ``path``, in order."""
+        return (node for node in self.graph.graph.nodes if node.op == "call_module" and node.target == path)
+
+    def layer_module(self, name: str) -> DigitalLinear:
+        """The full-precision module of a layer."""
+        module = self.graph.get_submodule(layer_path(name))
+        assert isinstance(module, DigitalLinear)
+        used(module.weight)
+        return module
+
+    def tensor(self, node: object) -> Tensor | None:
+        """The tensor of a get_attr node; None for anything else."""
+        if not isinstance(node, fx.Node) or node.op != "get_attr":
+            return None
+        value: object = self.graph
+        for part in str(node.target).split("."):
+            value = getattr(value, part)
+        return value.detach() if isinstance(value, torch.Tensor) else None
+
+    def add_tensor(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...] = ()) -> str:
+        """Make a tensor an attribute of the graph. Returns its path: ``wanted``, with a number if that is taken.
+
+        made_of: paths of the tensors that it was computed from.
+        """
+        wanted = wanted.removeprefix(FOLDED)
+        path, number = FOLDED + wanted, 2
+        while not self._is_free(path):  # one word below the top: a tensor may stand in the way of a longer path
+            path, number = f"{FOLDED}{wanted.replace('.', '_')}_{number}", number + 1
+        set_tensor(self.graph, path, self.scratch.keep(tensor))
+        parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
+        sizes = self.traced.parameters
+        self.origins[path] = tuple(sorted(parameters, key=lambda name: -sizes[name].numel()))
+        self.source_names[path] = self.source_names.get(FOLDED + wanted, wanted)
+        return path
+
+    def _is_free(self, path: str) -> bool:
+        """Whether neither the path nor a part of it is a tensor, and nothing lies below it."""
+        *parents, last = path.split(".")
+        module: nn.Module = self.graph
+        for part in parents:
+            if part in module._buffers or part in module._parameters:
+                return False
+            inner = module._modules.get(part)
+            if inner is None:
+                return True
+            module = inner
+        return not hasattr(module, last)
+
+    def tidy(self) -> None:
+        """Remove what nothing uses any more, and renew the graph's code."""
+        self.graph.graph.eliminate_dead_code()
+        self.graph.delete_all_unused_submodules()
+        self.graph.graph.lint()
+        self.graph.recompile()

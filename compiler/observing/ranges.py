@@ -1,0 +1,70 @@
+"""Ranges to choose from, and the decision for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from tilewright.compiler.observing.observation import Observed
+from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.runtime.units.formats import rounded
+
+ABS_MAX = "abs-max"
+PERCENTILES = (99.99, 99.9, 99.5, 99.0)
+"""Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
+
+
+def range_candidates(seen: Observed) -> dict[str, float]:
+    """The ranges to choose from, by name: the maximum of |x| and percentiles below it; equal ones once."""
+    magnitudes = seen.kept.abs().flatten()
+    if magnitudes.numel() == 0 or seen.largest == 0:
+        return {ABS_MAX: 1.0}
+    places = [max(0, round(magnitudes.numel() * percentile / 100) - 1) for percentile in PERCENTILES]
+    ordered = np.partition(magnitudes.numpy(), places)
+    ranges = {ABS_MAX: seen.largest}
+    for percentile, place in zip(PERCENTILES, places, strict=True):
+        value = float(ordered[place])
+        if 0 < value < min(ranges.values()):
+            ranges[f"percentile {percentile}"] = value
+    return ranges
+
+
+def rounding_error(values: Tensor, value_range: float | Tensor, number_format: str, *, signed: bool = True) -> float:
+    """Relative error of values that are rounded to a unit's format at this range."""
+    norm = float(values.norm())
+    if not norm:
+        return 0.0
+    return float((rounded(values, number_format, value_range, signed=signed) - values).norm()) / norm
+
+
+def range_decision(
+    subject: str,
+    what: str,
+    best: str,
+    candidates: Mapping[str, float],
+    errors: Mapping[str, float],
+    use: int | None = None,
+) -> Decision:
+    """The decision for one of these ranges, by least simulated error where there are errors."""
+
+    def figures(name: str) -> list[Figure]:
+        error = [Figure(name="simulated error", value=errors[name], unit="1")] if name in errors else []
+        return [Figure(name="range", value=candidates[name], unit="input"), *error]
+
+    return Decision(
+        made_by="calibrate",
+        subject=subject,
+        use=use,
+        choice=f"{what}: {best} of |x|",
+        reason=_why(candidates, errors),
+        figures=figures(best),
+        rejected=[Alternative(choice=name, figures=figures(name)) for name in candidates if name != best],
+    )
+
+
+def _why(candidates: Mapping[str, float], errors: Mapping[str, float]) -> str:
+    if not errors:
+        return "the target asks for this rule"
+    return "the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate"
