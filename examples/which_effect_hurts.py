@@ -45,9 +45,9 @@ def main() -> None:
     plan = tilewright.load(options.plan)
     target = plan.document.chip.tiles[0].target
     for name, changes in VARIANTS.items():
-        plan.document.chip = tilewright.load_chip(target, changes)
+        changed = plan.on(tilewright.load_chip(target, changes))
         found = tilewright.evaluate(
-            plan, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
+            changed, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
         )
         figures = [
             f"{point.time} {point.mean:6.2f}" + (f" ± {point.standard_error:.2f}" if point.standard_error else "")

@@ -1,6 +1,7 @@
 """Variants of a library target for tests."""
 
 import copy
+from dataclasses import replace
 
 from tilewright.targets import Programming, load_programming, load_target, parse_target
 from tilewright.targets.quantity import is_number
@@ -42,3 +43,24 @@ def leaves(node, path=()):
             yield from leaves(value, (*path, key))
         else:
             yield (*path, key), value
+
+
+def with_option(plan, name, *, input_ranges=None, **changes):
+    """The plan with fields of the option in force of one layer changed; input_ranges: one a use."""
+
+    def changed(layer):
+        option = layer.option.model_copy(update=changes)
+        if input_ranges is not None:
+            uses = [
+                use.model_copy(update={"input_range": one}) for use, one in zip(option.uses, input_ranges, strict=True)
+            ]
+            option = option.model_copy(update={"uses": uses})
+        options = [option if one.target == option.target else one for one in layer.options]
+        return layer.model_copy(update={"options": options})
+
+    return with_layers(plan, [changed(layer) if layer.name == name else layer for layer in plan.document.layers])
+
+
+def with_layers(plan, layers):
+    """The plan with these layers."""
+    return replace(plan, document=plan.document.model_copy(update={"layers": layers}))

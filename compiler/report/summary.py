@@ -23,7 +23,7 @@ from tilewright.compiler.sensitivity.measure import kept_figures
 from tilewright.runtime.measuring.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.blocks import blocks_of, positions_of
-from tilewright.runtime.plan.decisions import AssignmentRecord, Decision
+from tilewright.runtime.plan.decisions import Amounts, AssignmentRecord, Decision
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.spec import AnalogTarget
@@ -139,13 +139,17 @@ def _assignment_line(record: AssignmentRecord) -> AssignmentLine:
         method=record.method,
         criterion=record.criterion,
         minimise=record.minimise,
-        budgets=record.budgets,
+        budgets=_by_name(record.budgets),
         units={name: UNITS[name] for name in [*record.budgets, *record.predicted]},
-        predicted=record.predicted,
+        predicted=_by_name(record.predicted),
         measured=measured,
-        compared={name: amounts or {} for name, amounts in record.compared.items()},
+        compared={name: _by_name(amounts or {}) for name, amounts in record.compared.items()},
         accuracy=record.accuracy.model_dump(mode="json") if record.accuracy is not None else None,
     )
+
+
+def _by_name(amounts: Amounts) -> dict[str, float]:
+    return {name: value for name, value in amounts.items()}  # noqa: C416 (the keys are one of a few words)
 
 
 def _block_lines(plan: Plan, layer: LayerRecord) -> Iterator[BlockLine]:

@@ -122,8 +122,7 @@ class OutputNoise(Criterion):
             noise = type(quiet.tile.output_noise)(1, "1", "FTJ thesis: the protocol of layer sensitivity")
             tile = quiet.tile.model_copy(update={"output_noise": noise})
             tiles.append(kind.model_copy(update={"target": quiet.model_copy(update={"tile": tile})}))
-        document = self.setting.plan.document.model_copy(update={"chip": chip.model_copy(update={"tiles": tiles})})
-        return Plan(document, self.setting.plan.tensors, self.setting.plan.tokenizer_files)
+        return self.setting.plan.on(chip.model_copy(update={"tiles": tiles}))
 
     def figure(self, layer: LayerRecord, target: str) -> float:
         """Zero on digital units, which have no such noise."""

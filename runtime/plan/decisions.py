@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pydantic import Field
 
@@ -88,8 +89,9 @@ class AccuracyRecord(Record):
     seed: int
 
 
-Amounts = dict[str, SixDigits]
-"""Figures of an assignment, by name: loss (1), energy (nJ), latency (ns), tiles, digital-macs, area (mm2)."""
+Measure = Literal["loss", "energy", "latency", "tiles", "digital-macs", "area"]
+Amounts = dict[Measure, SixDigits]
+"""Figures of an assignment: loss (1), energy (nJ), latency (ns), tiles, digital-macs, area (mm2)."""
 
 
 class MeasuredRecord(Record):

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.plan import files
+from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.records import LayerRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import Chip
 
 
 @dataclass
@@ -54,6 +56,18 @@ class Plan:
     def sha256(self) -> str:
         """SHA-256 of the document, in hexadecimal: the name by which measurements of the plan are kept."""
         return files.document_sha256(self.document)
+
+    def on(self, chip: Chip) -> Plan:
+        """The same plan on another chip of the same targets, such as one without an effect.
+
+        Raises ``InputError`` for a chip that lacks a target, or whose tiles or mesh the plan does not fit.
+        """
+        document = self.document.model_copy(update={"chip": chip})
+        try:
+            check_plan(document, self.tensors)
+        except PlanError as error:
+            raise InputError(f"the plan does not fit the chip {chip.name}: {error}") from error
+        return Plan(document, self.tensors, self.tokenizer_files)
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name. Raises ``InputError`` with the nearest name."""

@@ -139,8 +139,8 @@ def test_a_channel_scale_without_numbers_is_not_looked_at(plan, tmp_path):
     folder = plan.save(tmp_path / "plan")
     content = json.loads((folder / "plan.json").read_text())
     layer = content["layers"][0]
-    layer["has_channel_scale"] = True
+    layer["options"][0]["has_channel_scale"] = True
     scale = {"stored_as": "scale", "dtype": "float32", "shape": [layer["inputs"]]}
     content["tensors"][f"on_tiles.{layer['name']}.channel_scale"] = scale
     (folder / "plan.json").write_text(json.dumps(content))
-    assert tilewright.load(folder).document.layers[0].has_channel_scale
+    assert tilewright.load(folder).document.layers[0].option.has_channel_scale

@@ -150,7 +150,7 @@ def test_calibration_may_be_given():
     given = {"input": torch.full((9, 6), 3.0)}
     plan = tilewright.compile(model, example_inputs=torch.randn(2, 6), calibration=given)
     assert plan.document.calibration.samples == 9 and not plan.document.calibration.automatic
-    assert plan.document.layers[0].uses[0].input_range == pytest.approx(3.0)
+    assert plan.document.layers[0].option.uses[0].input_range == pytest.approx(3.0)
     with pytest.raises(InputError, match="did you mean 'input'"):
         tilewright.compile(model, example_inputs=torch.randn(2, 6), calibration={"inputs": torch.ones(1, 6)})
     with pytest.raises(InputError, match="mapping"):

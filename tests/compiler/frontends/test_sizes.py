@@ -182,10 +182,10 @@ def test_what_a_pass_asks_is_known():
         (x,) = [node for node in compilation.graph.graph.nodes if node.op == "placeholder"]
         assert x.meta["val"].shape[1] != 7
 
-    kept = list(steps.PASSES)
-    steps.PASSES.insert(1, ("asking", asking))
+    kept = list(steps.LOWERING)
+    steps.LOWERING.insert(1, ("asking", asking))
     try:
         plan = tilewright.compile(Network(padded_if_odd), "ideal", example_inputs=torch.randn(2, 4, 4))
     finally:
-        steps.PASSES[:] = kept
+        steps.LOWERING[:] = kept
     assert plan.document.size_conditions == ["sequence % 2 == 0", "sequence != 7"]

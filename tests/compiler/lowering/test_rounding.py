@@ -1,19 +1,18 @@
 """The rounding of long sums is told from a bug: after each pass, on ideal tiles, and against the original."""
 
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 import tilewright
-from tests.compiler.lowering.test_passes import compilation, stack
-from tilewright.compiler import pipeline
-from tilewright.compiler.check import compare_with_original
+from tests.networks import lower, plain_wishes, stack, traced_network
+from tilewright.compiler import verify
+from tilewright.compiler.check import checked_against
 from tilewright.compiler.driver import trace
-from tilewright.compiler.network.compilation import Original
-from tilewright.compiler.pipeline import PassError, run_passes
-from tilewright.compiler.steps import PASSES
+from tilewright.compiler.network import comparison
+from tilewright.compiler.network.traced import Original
+from tilewright.compiler.pipeline import PassError
+from tilewright.compiler.steps import LOWERING, map_network
 
 
 def long_sums(cancel):
@@ -25,18 +24,18 @@ def long_sums(cancel):
     return model, torch.randn(2, 1024, 513) + cancel
 
 
-SHORT = [entry for entry in PASSES if entry[0] in ("canonicalize", "unfold_convolutions", "write_as_linear")]
+SHORT = [entry for entry in LOWERING if entry[0] in ("canonicalize", "unfold_convolutions", "write_as_linear")]
 
 
 def test_the_rounding_of_long_sums_is_no_bug(monkeypatch):
     """In float32 the patches' product differs from the convolution by more than a pass may; in float64 by nothing."""
-    state = compilation(*long_sums(40.0))
-    run_passes(state, SHORT)
-    assert 1e-5 < state.verification[-1].largest_relative_error < pipeline.LARGEST_ROUNDING
+    state = traced_network(*long_sums(40.0))
+    lower(state, SHORT)
+    assert 1e-5 < state.verification[-1].largest_relative_error < comparison.LARGEST_ROUNDING
     # as before: float32 alone cannot tell it from a bug
-    monkeypatch.setattr(pipeline.Comparison, "_only_rounds", lambda self, before: False)
+    monkeypatch.setattr(comparison.Comparison, "_only_rounds", lambda self, before: False)
     with pytest.raises(PassError, match="unfold_convolutions changed what the model computes"):
-        run_passes(compilation(*long_sums(40.0)), SHORT)
+        lower(traced_network(*long_sums(40.0)), SHORT)
 
 
 @pytest.mark.parametrize("wrong", [1e-7, 1e-3])
@@ -58,7 +57,7 @@ def test_a_bug_is_caught_where_sums_round_by_more(wrong, inside):
 
     passes = [SHORT[0], ("sabotage", unfold_wrongly)] if inside else [*SHORT[:2], ("sabotage", sabotage)]
     with pytest.raises(PassError, match="pass sabotage changed what the model computes"):
-        run_passes(compilation(*long_sums(40.0)), passes)
+        lower(traced_network(*long_sums(40.0)), passes)
 
 
 def test_a_pass_that_only_rounds_badly_is_a_bug_too():
@@ -72,29 +71,25 @@ def test_a_pass_that_only_rounds_badly_is_a_bug_too():
         state.tidy()
 
     with pytest.raises(PassError, match="pass badly changed"):
-        run_passes(compilation(stack(8, 8), torch.randn(2, 8)), [PASSES[0], ("badly", badly)])
+        lower(traced_network(stack(8, 8), torch.randn(2, 8)), [LOWERING[0], ("badly", badly)])
 
 
 def test_verify_minds_long_layers(monkeypatch):
     """On ideal tiles the sums of a layer of half a million inputs round by more than its blocks may differ."""
-    module = sys.modules["tilewright.compiler.mapping.verify"]
     found = {}
-    real = module._error_on_tiles
+    real = verify._error_on_tiles
 
-    def watched(state, layer, ideal, dtype=torch.float32):
-        found[dtype] = real(state, layer, ideal, dtype)
+    def watched(network, layer, ideal, scale, dtype):
+        found[dtype] = real(network, layer, ideal, scale, dtype)
         return max(found[dtype], 2e-5) if dtype == torch.float32 else found[dtype]  # as much as such a layer rounds
 
-    monkeypatch.setattr(module, "_error_on_tiles", watched)
-    run_passes(compilation(stack(600, 40), torch.randn(2, 600)), PASSES)
+    monkeypatch.setattr(verify, "_error_on_tiles", watched)
+    map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
     assert found[torch.float64] < 1e-12
 
-    def damaged(state, layer, ideal, dtype=torch.float32):
-        return 2e-5
-
-    monkeypatch.setattr(module, "_error_on_tiles", damaged)
+    monkeypatch.setattr(verify, "_error_on_tiles", lambda *arguments: 2e-5)
     with pytest.raises(PassError, match=r"on ideal tiles has relative error 2\.00e-05"):
-        run_passes(compilation(stack(600, 40), torch.randn(2, 600)), PASSES)
+        map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
 
 
 def test_the_check_tells_the_originals_rounding_from_a_difference():
@@ -114,7 +109,7 @@ def test_the_check_tells_the_originals_rounding_from_a_difference():
 
         return Original("torch", run, tolerance=1e-12)
 
-    compare_with_original(plan, traced, original(1.0))
+    plan = checked_against(plan, traced, original(1.0))
     assert 0 < plan.document.check.largest_relative_error < 1e-6
     with pytest.raises(PassError, match="differs from torch"):
-        compare_with_original(plan, traced, original(1 + 1e-5))
+        checked_against(plan, traced, original(1 + 1e-5))

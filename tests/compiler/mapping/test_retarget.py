@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.compiler.mapping.retarget import retarget
+from tilewright.compiler.mapping.retarget import Move, retarget
 from tilewright.runtime.plan.decisions import Decision
 from tilewright.targets import InputError, load_chip, load_target
 
@@ -14,7 +14,9 @@ X = torch.randn(64, 40, generator=torch.Generator().manual_seed(0))
 
 def chosen(**targets):
     return {
-        name.strip("_"): Decision(made_by="assign_targets", subject=name.strip("_"), choice=target, reason="test")
+        name.strip("_"): Move(
+            target, "test", Decision(made_by="assign_targets", subject=name.strip("_"), choice=target, reason="test")
+        )
         for name, target in targets.items()
     }
 
@@ -53,6 +55,7 @@ def test_a_retargeted_plan_is_the_one_that_is_compiled_so(network, chip, moves, 
     wanted = compiled(network, chip, assign={name.strip("_"): target for name, target in moves.items()})
     for one, other in zip(moved.document.layers, wanted.document.layers, strict=True):
         assert one.model_dump(exclude={"reason", "options"}) == other.model_dump(exclude={"reason", "options"})
+        assert one.option == other.option
     assert moved.document.placement == wanted.document.placement
     assert [w.place for w in moved.document.weights_of_model] == [w.place for w in wanted.document.weights_of_model]
     assert [w.reason for w in moved.document.weights_of_model] == [w.reason for w in wanted.document.weights_of_model]
@@ -66,7 +69,7 @@ def test_there_and_back_changes_nothing(network, chip):
     there = retarget(plan, chosen(_0="digital-int8", _2="pcm-512-dynamic"))
     back = retarget(there, chosen(_0="pcm-512", _2="pcm-512"))
     assert not torch.equal(outputs(there), outputs(plan)) and torch.equal(outputs(back), outputs(plan))
-    made = lambda p: sorted((d.made_by, d.subject, d.choice) for d in p.document.decisions)  # noqa: E731
+    made = lambda p: sorted((d.made_by, d.subject, d.choice) for d in p.document.decisions_in_force)  # noqa: E731
     assert made(back) == made(plan)
     assert {layer.target for layer in plan.document.layers} == {"pcm-512"}, "the first plan is as it was"
 

@@ -25,7 +25,7 @@ def compiled(target="pcm-512", **options):
 
 
 def decision(plan, made_by, subject):
-    return next(d for d in plan.document.decisions if d.made_by == made_by and d.subject == subject)
+    return next(d for d in plan.document.decisions_in_force if d.made_by == made_by and d.subject == subject)
 
 
 def error(plan, time="1h"):
@@ -47,8 +47,8 @@ def test_layers_by_pattern_on_a_mixed_chip(tmp_path):
     plan = round_trip(plan, tmp_path / "plan")
     assert [layer.target for layer in plan.document.layers] == ["pcm-512", "digital-int8", "digital-fp16"]
     analog, int8, fp16 = plan.document.layers
-    assert analog.programming == "direct" and analog.tiles and int8.programming is None and not int8.tiles
-    assert int8.uses[0].input_range > 0 and fp16.uses[0].input_range is None
+    assert analog.option.programming == "direct" and analog.tiles and int8.option.programming is None and not int8.tiles
+    assert int8.option.uses[0].input_range > 0 and fp16.option.uses[0].input_range is None
     assert "asked for by '2'" in decision(plan, "assign_targets", "2").reason
     assert {a.choice for a in decision(plan, "assign_targets", "2").rejected} == {"pcm-512", "digital-fp16"}
     places = {weight.name: weight.place for weight in plan.document.weights_of_model}
@@ -69,7 +69,7 @@ def test_a_digital_unit_alone(tmp_path):
 def test_every_analog_target_compiles_and_runs(target, tmp_path):
     plan = round_trip(compiled(target), tmp_path / "plan")
     assert 0.001 < error(plan) < 0.5
-    assert plan.document.layers[0].programming == load_target(target).programming.name
+    assert plan.document.layers[0].option.programming == load_target(target).programming.name
 
 
 def test_tiles_of_two_targets_lie_side_by_side():
@@ -84,7 +84,7 @@ def test_tiles_of_two_targets_lie_side_by_side():
 def test_programming_for_all_and_by_pattern(tmp_path):
     plan = compiled(programming={"*": "pairs-2", "4": load_programming("most-least")})
     plan = round_trip(plan, tmp_path / "plan")
-    assert [layer.programming for layer in plan.document.layers] == ["pairs-2", "pairs-2", "most-least"]
+    assert [layer.option.programming for layer in plan.document.layers] == ["pairs-2", "pairs-2", "most-least"]
     assert {method.name for method in plan.document.programming} == {"pairs-2", "most-least"}
     found = decision(plan, "choose_programming", "4")
     assert "asked for by '4'" in found.reason and found.rejected[0].choice == "direct"
@@ -94,7 +94,7 @@ def test_programming_for_all_and_by_pattern(tmp_path):
 
 def test_one_method_for_all_passes_digital_layers_by():
     plan = compiled("pcm-512-mixed", assign={"2": "digital-int8"}, programming="pairs-2")
-    assert [layer.programming for layer in plan.document.layers] == ["pairs-2", None, "pairs-2"]
+    assert [layer.option.programming for layer in plan.document.layers] == ["pairs-2", None, "pairs-2"]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_two_methods_of_one_name_are_refused():
 )
 def test_ranges_by_rule(rule, expected):
     plan = compiled(load_target("pcm-512", {"tile.input_range": rule}))
-    scale = plan.tensors["on_tiles.0.channel_scale"] if plan.document.layers[0].has_channel_scale else 1.0
-    found = plan.document.layers[0].uses[0].input_range
+    scale = plan.tensors["on_tiles.0.channel_scale"] if plan.document.layers[0].option.has_channel_scale else 1.0
+    found = plan.document.layers[0].option.uses[0].input_range
     assert found == pytest.approx(float(expected((X / scale).abs().flatten())), rel=1e-4)
     assert decision(plan, "calibrate", "0").reason == "the target asks for this rule"
 
@@ -147,7 +147,7 @@ def test_ranges_by_rule(rule, expected):
 def test_ranges_of_each_vectors_own(tmp_path):
     own = {"rule": "dynamic", "doublings": {"value": 2, "unit": "reading", "source": "test"}}
     plan = round_trip(compiled(load_target("pcm-512", {"tile.input_range": own})), tmp_path / "plan")
-    assert [use.input_range for layer in plan.document.layers for use in layer.uses] == [None] * 3
+    assert [use.input_range for layer in plan.document.layers for use in layer.option.uses] == [None] * 3
     assert "each input vector's own" in decision(plan, "calibrate", "0").choice
     assert summarise(plan).layers[0].input_ranges == [None]
 
@@ -156,23 +156,25 @@ def test_an_affine_compensation_keeps_inputs_in_the_plan(tmp_path):
     plan = round_trip(compiled(load_target("pcm-512", {"drift_compensation": "affine"})), tmp_path / "plan")
     for layer in plan.document.layers:
         kept = plan.tensors[f"on_tiles.{layer.name}.calibration_pcm_512"]
-        assert layer.has_calibration and kept.shape == (48, layer.inputs)
+        assert layer.option.has_calibration and kept.shape == (48, layer.inputs)
     first = plan.document.layers[0]
-    scale = plan.tensors["on_tiles.0.channel_scale"] if first.has_channel_scale else 1.0
-    torch.testing.assert_close(plan.tensors["on_tiles.0.calibration_pcm_512"], X / scale / first.uses[0].input_range)
-    assert not any(layer.has_calibration for layer in compiled().document.layers)
+    scale = plan.tensors["on_tiles.0.channel_scale"] if first.option.has_channel_scale else 1.0
+    torch.testing.assert_close(
+        plan.tensors["on_tiles.0.calibration_pcm_512"], X / scale / first.option.uses[0].input_range
+    )
+    assert not any(layer.option.has_calibration for layer in compiled().document.layers)
 
 
 def test_weights_clipped_by_rule_and_by_error():
     fixed = {"rule": "deviations", "deviations": {"value": 2.5, "unit": "1", "source": "test"}}
     plan = compiled(load_target("pcm-512", {"tile.weight_clipping": fixed}))
-    assert [layer.clip_deviations for layer in plan.document.layers] == [2.5] * 3
+    assert [layer.option.clip_deviations for layer in plan.document.layers] == [2.5] * 3
     chosen = compiled(load_target("pcm-512", {"tile.weight_clipping": {"rule": "least_error"}}))
     for layer in chosen.document.layers:
         found = decision(chosen, "clip_weights", layer.name)
         errors = {a.choice: a.figures[0].value for a in found.rejected} | {found.choice: found.figures[0].value}
         assert len(errors) == 7 and errors[found.choice] == min(errors.values())
-        assert (layer.clip_deviations is None) == (found.choice == "weights as they are")
+        assert (layer.option.clip_deviations is None) == (found.choice == "weights as they are")
 
 
 def test_a_clipped_layer_differs_from_an_unclipped_one():
@@ -185,7 +187,7 @@ def test_a_clipped_layer_differs_from_an_unclipped_one():
     x[:, 3] = 0  # what is cut is never driven
     clip = {"tile.weight_clipping": {"rule": "least_error"}}
     plans = [tilewright.compile(model, load_target("pcm-512", c), example_inputs=x) for c in ({}, clip)]
-    assert plans[1].document.layers[0].clip_deviations is not None
+    assert plans[1].document.layers[0].option.clip_deviations is not None
     exact = model(x).detach()
     errors = [(tilewright.Session(plan).advance_to("1d")(input=x)["output"] - exact).norm() for plan in plans]
     assert errors[1] < 0.7 * errors[0]
@@ -195,7 +197,10 @@ def test_row_blocks_even_or_full_first():
     changes = {"tile.rows": 24, "tile.columns": 64}
     even = compiled(load_target("pcm-512", changes))
     greedy = compiled(load_target("pcm-512", {**changes, "tile.row_splitting": "greedy"}))
-    assert even.document.layers[0].row_splits == [20, 20] and greedy.document.layers[0].row_splits == [24, 16]
+    assert even.document.layers[0].option.row_splits == [20, 20] and greedy.document.layers[0].option.row_splits == [
+        24,
+        16,
+    ]
     assert "full tiles first" in decision(greedy, "partition", "0").reason
 
 

@@ -30,7 +30,7 @@ def plain():
 def test_every_decision_about_a_layer_is_told(small_plan):
     layer = small_plan.document.layers[0]
     found = explain(small_plan, layer.name)
-    about = [d for d in small_plan.document.decisions if d.subject.split(" use ")[0] == layer.name]
+    about = [d for d in small_plan.document.decisions_in_force if d.subject == layer.name]
     assert len(found.decisions) == len(about) >= 6
     story = " ".join(found.sentences)
     for decision in about:

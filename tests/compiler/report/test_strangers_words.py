@@ -32,15 +32,14 @@ def with_words(plan, words):
         layer["reason"] = words
     for weight in content["weights_of_model"]:
         weight |= {"name": words, "reason": words}
-    for decision in content["decisions"]:
-        decision |= {"choice": words, "reason": words, "made_by": words}
-    content["check"] = {"against": words, "sizes": [], "largest_relative_error": 0.0, "tolerance": 1e-3}
     figure = {"name": words, "value": 1.0, "unit": words}
-    loss = {"name": "loss", "value": 1.0, "unit": "1"}
+    of_options = (d for layer in content["layers"] for d in layer["options"][0]["decisions"])
+    for decision in [*content["decisions"], *of_options]:
+        decision |= {"choice": words, "reason": words, "made_by": words, "figures": [figure]}
+    content["check"] = {"against": words, "sizes": [], "largest_relative_error": 0.0, "tolerance": 1e-3}
     content["assignment"] = {
-        "method": words, "criterion": words, "seconds": 1.0, "minimise": words, "budgets": [figure],
-        "predicted": [figure, loss], "measured": [figure], "accuracy": None,
-        "compared": [{"choice": words, "figures": [figure]}],
+        "method": words, "criterion": words, "seconds": 1.0, "minimise": words, "budgets": {"loss": 1.0},
+        "predicted": {"loss": 1.0}, "measured": None, "accuracy": None, "compared": {words: {"loss": 1.0}},
     }  # fmt: skip
     return Plan(type(plan.document).model_validate(content), plan.tensors)
 

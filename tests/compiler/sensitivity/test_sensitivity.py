@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 import tilewright
 from tests.conftest import padded_batch
+from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity import CRITERIA, measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
@@ -109,8 +111,8 @@ def test_output_noise_is_that_of_the_ftj_protocol():
     found = measure_sensitivity(plan, ["output-noise"], inputs={"input": x}, samples=64, repeats=8)
     scale = plan.tensors.get("on_tiles." + layer.name + ".channel_scale", torch.ones(600))
     weight = plan.tensors[weight_key(layer.name)] * scale
-    gammas = [part.abs().amax(dim=1) for part in weight.split(layer.row_splits, dim=1)]
-    noise = sum(float(gamma.square().sum()) for gamma in gammas) * layer.uses[0].input_range ** 2
+    gammas = [part.abs().amax(dim=1) for part in weight.split(layer.option.row_splits, dim=1)]
+    noise = sum(float(gamma.square().sum()) for gamma in gammas) * layer.option.uses[0].input_range ** 2
     y = x @ plan.tensors[weight_key(layer.name)].T
     expected = float((noise / y.square().sum(dim=1)).mean())
     assert next(iter(found.of("output-noise").values())) == pytest.approx(expected, rel=0.05)
@@ -214,12 +216,13 @@ def test_wrong_requests_are_one_sentence(plan, options, words):
         measure_sensitivity(plan, options.pop("criteria", ["divergence"]), **{"inputs": {"x": X}, **options})
 
 
-def test_a_plan_of_an_older_version_knows_its_own_targets_alone(plan):
-    document = plan.document.model_copy(deep=True)
-    for layer in document.layers:
-        layer.options = []
-    with pytest.raises(InputError, match="compile it again"):
-        measured(tilewright.Plan(document, plan.tensors), "divergence")
+def test_a_plan_of_an_older_version_knows_its_own_targets_alone():
+    plan = tilewright.load(Path(__file__).parents[2] / "frozen/v3/attention")
+    found = measure_sensitivity(plan, ["weight-error"]).of("weight-error")
+    assert set(found) == {(layer.name, layer.target) for layer in plan.document.layers}
+    layer = plan.document.layers[0]
+    with pytest.raises(InputError, match=f"cannot run on 'elsewhere'; allowed: {layer.target}"):
+        option_of(layer, "elsewhere")
 
 
 def test_correlations_need_three_layers_and_finite_figures():

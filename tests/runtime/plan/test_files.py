@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tilewright
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation, kept_evaluations
 from tilewright.runtime.plan import files as plan_io
-from tilewright.runtime.plan.blocks import blocks_of
-from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.storage.atomic_folder import atomic_folder
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
-from tilewright.targets.spec import Chip
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 6,'
+    assert lines[1] == ' "schema_version": 7,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -187,128 +183,36 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=7))
-    assert "schema version 7; this tilewright reads versions 1, 2, 3, 4, 5, 6" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=8))
+    assert "schema version 8; this tilewright reads versions 1, 2, 3, 4, 5, 6, 7" in refusal(folder)
 
 
-def as_version_5(content):
-    """Conditions on sizes, and what a checkpoint held beside its weights, were not kept."""
-    content["schema_version"] = 5
-    del content["size_conditions"], content["unused_tensors"]
+FROZEN = Path(__file__).parents[2] / "frozen"
 
 
-def as_version_4(content):
-    """Every block with its ranges and its place on a mesh."""
-    as_version_5(content)
-    content["schema_version"] = 4
-    chip = Chip.model_validate(content["chip"])
-    for layer in content["layers"]:
-        blocks = blocks_of(LayerRecord.model_validate(layer), chip)
-        layer["blocks"] = [
-            {"rows": list(block.rows), "columns": list(block.columns), "tile": block.tile._asdict()} for block in blocks
-        ]
-        del layer["row_splits"], layer["column_splits"], layer["tiles"]
-
-
-def as_version_3(content):
-    as_version_4(content)
-    content["schema_version"] = 3
-    del content["assignment"]
-    for layer in content["layers"]:
-        del layer["options"]
-        if layer["has_calibration"]:
-            new = f"on_tiles.{layer['name']}.calibration_{layer['target'].replace('-', '_')}"
-            content["tensors"][f"on_tiles.{layer['name']}.calibration"] = content["tensors"].pop(new)
-    for matmul in content["matmuls"]:
-        matmul["left_range"], matmul["right_range"] = matmul.pop("left_ranges")[0], matmul.pop("right_ranges")[0]
-        del matmul["left_signed"]
-
-
-def as_version_2(content):
-    as_version_3(content)
-    """One target in the words of then, which was the chip too; bits instead of formats."""
-    content["schema_version"] = 2
-    del content["chip"], content["programming"]
-    content["target"] = yaml.safe_load((Path(__file__).parents[2] / "targets/pcm-512-version-1.yaml").read_text())
-    for layer in content["layers"]:
-        del layer["has_calibration"], layer["programming"], layer["clip_deviations"]
-    for matmul in content["matmuls"]:
-        matmul["bits"] = int(matmul.pop("operands").removeprefix("int"))
-
-
-def outputs_agree(folder, plan):
-    inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
-    outputs, expected = (
-        tilewright.Session(plan, 3).advance_to("1h")(inputs) for plan in (tilewright.load(folder), plan)
-    )
-    return all(torch.equal(outputs[name], expected[name]) for name in expected)
-
-
-def test_version_5_is_read(folder, small_plan):
-    edit(folder, as_version_5)
-    old = tilewright.load(folder)
-    assert old.document.size_conditions is None
-    assert old.document.unused_tensors == []
-    assert outputs_agree(folder, small_plan)
-
-
-def test_version_4_is_read(folder, small_plan):
-    edit(folder, as_version_4)
-    old = tilewright.load(folder)
-    assert [layer.tiles for layer in old.document.layers] == [layer.tiles for layer in small_plan.document.layers]
-    assert outputs_agree(folder, small_plan)
-    whole = json.loads((folder / "plan.json").read_text())
-    for change in (
-        lambda content: content["layers"][0]["blocks"].pop(),
-        lambda content: content["layers"][0]["blocks"][0]["tile"].update(column=99),
-        lambda content: content["layers"][0]["blocks"][0].update(rows="x"),
-    ):
-        edit(folder, lambda content: content.update(json.loads(json.dumps(whole))))
-        edit(folder, change)
-        assert refusal(folder)
-
-
-def test_version_3_is_read(folder, small_plan):
-    edit(folder, as_version_3)
-    old = tilewright.load(folder)
-    assert [matmul.left_ranges for matmul in old.document.matmuls] == [
-        matmul.left_ranges for matmul in small_plan.document.matmuls
-    ]
-    assert not any(layer.options for layer in old.document.layers)
-    assert outputs_agree(folder, small_plan)
-
-
-def test_version_3_kept_calibration_inputs_without_a_target(tmp_path):
-    x = torch.randn(32, 8)
-    plan = tilewright.compile(torch.nn.Linear(8, 4), "hermes-256", example_inputs=x)
-    folder = plan.save(tmp_path / "plan")
-    edit(folder, as_version_3)
-    old = tilewright.load(folder)
-    assert torch.equal(tilewright.Session(old)(input=x)["output"], tilewright.Session(plan)(input=x)["output"])
-
-
-def test_version_2_is_read(folder, small_plan):
-    edit(folder, as_version_2)
-    assert outputs_agree(folder, small_plan)
-    edit(folder, lambda content: content["target"]["tile"]["rows"].update(value=0))
-    assert "tile.rows" in refusal(folder)
-
-
-def test_version_1_is_read(folder, small_plan):
-    def older(content):
-        as_version_2(content)
-        content["schema_version"] = 1
-        for key in ("weights_of_model", "check", "notes"):
-            del content[key]
-        for record in content["inputs"]:
-            del record["source_name"]
-        for layer in content["layers"]:
-            layer["uses"] = [{"input_range": use["input_range"], "batched": True} for use in layer["uses"]]
-
-    edit(folder, older)
-    assert outputs_agree(folder, small_plan)
-    edit(folder, lambda content: content["layers"][0].update(uses=3))
-    assert "uses" in refusal(folder)
+@pytest.mark.parametrize(
+    ("version", "change", "words"),
+    [
+        (1, lambda c: c["layers"][0].update(uses=3), "uses"),
+        (2, lambda c: c["target"]["tile"]["rows"].update(value=0), "tile.rows"),
+        (3, lambda c: c["layers"][0].update(blocks=3), "layers.0"),
+        (4, lambda c: c["layers"][0]["blocks"].pop(), "layers.0"),
+        (4, lambda c: c["layers"][0]["blocks"][0]["tile"].update(column=99), "layers.0"),
+        (4, lambda c: c["layers"][0]["blocks"][0].update(rows="x"), "layers.0"),
+        (5, lambda c: c["layers"][0].pop("target"), "layers.0"),
+        (6, lambda c: c["layers"][0].update(options=7), "layers.0"),
+        (6, lambda c: c["decisions"].append(7), "decisions"),
+        (6, lambda c: c["layers"][0]["options"][0].pop("input_ranges"), "layers.0"),
+        (6, lambda c: c["weights_of_model"][0].update(reason=7), "weights_of_model"),
+        (6, lambda c: c["assignment"].update(measured=7), "assignment"),
+    ],
+)
+def test_older_plans_that_are_damaged(tmp_path, version, change, words):
+    """Each is refused in a sentence about what is wrong in it."""
+    folder = tmp_path / "plan"
+    shutil.copytree(FROZEN / f"v{version}" / "attention", folder)
+    edit(folder, change)
+    assert words in refusal(folder)
 
 
 def test_truncated_and_changed_weights(folder):
@@ -349,12 +253,17 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
     assert "missing" in refusal(folder)
 
 
+def option(content):
+    """The first layer's on the first target."""
+    return content["layers"][0]["options"][0]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["layers"][0].update(row_splits=[1]), "cover 1 of"),
-        (lambda c: c["layers"][0].update(row_splits=[64000]), "a tile has 512"),
-        (lambda c: c["layers"][0]["column_splits"].append(0), "column_splits"),
+        (lambda c: option(c).update(row_splits=[1]), "cover 1 of"),
+        (lambda c: option(c).update(row_splits=[64000]), "a tile has 512"),
+        (lambda c: option(c)["column_splits"].append(0), "column_splits"),
         (lambda c: c["layers"][0].update(tiles=[]), "1 blocks on 0 tiles"),
         (lambda c: c["layers"][1].update(tiles=c["layers"][0]["tiles"]), "holds blocks of both"),
         (lambda c: c["layers"][0]["tiles"][0].__setitem__(0, 9999), "not on the plan's chips"),
@@ -363,9 +272,9 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
         (lambda c: c["placement"].update(utilisation=0.5), "utilisation"),
         (lambda c: c["layers"][0].update(outputs=191), "cover|shape"),
         (lambda c: c["layers"][0]["uses"].append(c["layers"][0]["uses"][0]), "uses"),
-        (lambda c: c["layers"][0]["uses"][0].update(input_range=0), "input_range"),
+        (lambda c: option(c)["uses"][0].update(input_range=0), "input_range"),
         (lambda c: c["layers"].append(c["layers"][0]), "named|holds blocks"),
-        (lambda c: c["layers"][0].update(has_channel_scale=True), "channel_scale"),
+        (lambda c: option(c).update(has_channel_scale=True), "channel_scale"),
         (lambda c: c["inputs"].pop(), "inputs"),
         (lambda c: c["outputs"].pop(), "outputs"),
         (lambda c: c["chip"]["tiles"][0]["target"]["tile"]["rows"].update(value=-1), "target.tile.rows"),
@@ -376,10 +285,12 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
         (lambda c: c.update(graph=[]), "empty|inputs"),
         (lambda c: c["matmuls"][0].update(operands="int99"), "operands"),
         (lambda c: c["layers"][0].update(target="elsewhere"), "did you mean|allowed: pcm-512"),
-        (lambda c: c["layers"][0].update(programming="by hand"), "programmed by 'by hand'"),
-        (lambda c: c["layers"][0]["uses"][0].update(input_range=None), "no input range"),
-        (lambda c: c["layers"][0].update(has_calibration=True), "no tensor"),
+        (lambda c: option(c).update(programming="by hand"), "programmed by 'by hand'"),
+        (lambda c: option(c)["uses"][0].update(input_range=None), "no input range"),
+        (lambda c: option(c).update(has_calibration=True), "no tensor"),
         (lambda c: c["chip"].update(tiles=[]), "no layer could run"),
+        (lambda c: c["layers"][0].update(options=[]), "options"),
+        (lambda c: c["layers"][0]["options"].append(option(c)), "two options on 'pcm-512'"),
     ],
 )
 def test_plans_that_do_not_agree_with_themselves(folder, change, words):

@@ -1,0 +1,35 @@
+"""Small networks, and the state of compiling them, for tests of several rooms."""
+
+from functools import partial
+from itertools import pairwise
+
+from torch import nn
+
+from tilewright.compiler.driver import trace
+from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.network.network import Network
+from tilewright.compiler.pipeline import Pipeline
+from tilewright.targets import load_chip
+
+
+def stack(*sizes):
+    """Linear layers one after the other."""
+    return nn.Sequential(*[nn.Linear(one, two) for one, two in pairwise(sizes)])
+
+
+def traced_network(model, inputs):
+    """A network before the first pass."""
+    return Network.of(trace(model, inputs, None, None, None))
+
+
+def lower(network, passes):
+    """Run lowering passes [(name, pass)], each checked."""
+    pipeline = Pipeline(network, [name for name, _ in passes])
+    for name, run in passes:
+        pipeline.lower(name, partial(run, network))
+
+
+def plain_wishes(target="pcm-512"):
+    """Wishes for a chip's own targets, methods and units."""
+    chip = load_chip(target)
+    return Wishes(chip, {"*": chip.attention.unit})
