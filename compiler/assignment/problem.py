@@ -16,7 +16,7 @@ from tilewright.runtime.measuring.operations import count_operations
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import target_names
-from tilewright.targets.spec import AnalogTarget, Cost
+from tilewright.targets.spec import Cost
 
 LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", "tiles", "digital-macs", "area"
 UNITS = {LOSS: "1", ENERGY: "nJ", LATENCY: "ns", TILES: "tile", DIGITAL_MACS: "MAC", AREA: "mm2"}
@@ -113,7 +113,7 @@ def problem_of(
                 ENERGY: cost.known_energy_nj,
                 LATENCY: cost.known_latency_ns,
                 TILES: float(cost.tiles),
-                DIGITAL_MACS: 0.0 if isinstance(target, AnalogTarget) else float(cost.macs),
+                DIGITAL_MACS: float(cost.macs) if target.tile is None else 0.0,
                 AREA: cost.area_mm2,
             }
             options[layer.name].append(Option(layer.name, name, figures))

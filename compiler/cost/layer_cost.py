@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tilewright.runtime.plan.splitting import split_columns, split_rows
@@ -51,13 +52,12 @@ def cost_of_layer(
     name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget | DigitalTarget, chip: Chip, preset: Cost
 ) -> LayerCost:
     """shape: (inputs, outputs); vectors: how many input vectors a run has."""
-    macs = vectors * shape[0] * shape[1]
-    if isinstance(target, DigitalTarget):
-        return _on_unit(name, macs, target, chip, preset)
-    return _on_tiles(name, shape, vectors, target, preset)
+    return _COSTS[type(target)](name, shape, vectors, target, chip, preset)
 
 
-def _on_tiles(name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget, preset: Cost) -> LayerCost:
+def _on_tiles(
+    name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget, chip: Chip, preset: Cost
+) -> LayerCost:
     rows, columns = len(split_rows(shape[0], target.tile)), len(split_columns(shape[1], target.tile))
     tiles, macs = rows * columns, vectors * shape[0] * shape[1]
     figures = preset.tile(int(target.tile.rows), int(target.tile.columns))
@@ -98,12 +98,18 @@ def _on_tiles(name: str, shape: tuple[int, int], vectors: int, target: AnalogTar
     )
 
 
-def _on_unit(name: str, macs: int, unit: DigitalTarget, chip: Chip, preset: Cost) -> LayerCost:
+def _on_unit(
+    name: str, shape: tuple[int, int], vectors: int, unit: DigitalTarget, chip: Chip, preset: Cost
+) -> LayerCost:
+    macs = vectors * shape[0] * shape[1]
     count = next(int(units.count) for units in chip.digital if units.unit.name == unit.name)
     energy, latency, missing, assumptions = cost_of_macs(
         "digital_layers", macs, wider(unit.weights, unit.inputs), count, preset
     )
     return LayerCost(name, unit.name, 0, 0, macs, energy, latency, not_modelled=missing, assumptions=assumptions)
+
+
+_COSTS: dict[type, Callable[..., LayerCost]] = {AnalogTarget: _on_tiles, DigitalTarget: _on_unit}
 
 
 def cost_of_macs(

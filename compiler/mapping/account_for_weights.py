@@ -50,7 +50,7 @@ def where_it_is(weight: WeightRecord, targets: Targets) -> WeightRecord:
 def _place_on(targets: list[AnalogTarget | DigitalTarget]) -> tuple[Place, str]:
     """On tiles, or on digital units if all of its layers' targets are such; and why."""
     reason = "a constant matrix that multiplies activations"
-    if all(isinstance(target, DigitalTarget) for target in targets):
+    if all(target.tile is None for target in targets):
         return "digital", f"{reason}, on {targets[0].name}"
     return "analog", reason
 

@@ -45,7 +45,7 @@ def _assigned(layer: WeightLayer, chip: Chip, name: str, pattern: str) -> Assign
         "the chip's first target; nothing else was asked for"
     )  # fmt: skip
     target = chip.target(name)
-    stays = ", so they can stay in crossbars" if isinstance(target, AnalogTarget) else ""
+    stays = ", so they can stay in crossbars" if target.tile is not None else ""
     decision = Decision(
         made_by="assign_targets",
         subject=layer.name,
@@ -58,5 +58,5 @@ def _assigned(layer: WeightLayer, chip: Chip, name: str, pattern: str) -> Assign
 
 
 def _tiles(layer: WeightLayer, target: AnalogTarget | DigitalTarget) -> Figure:
-    needed = tiles_needed(layer.inputs, layer.outputs, target.tile) if isinstance(target, AnalogTarget) else 0
+    needed = tiles_needed(layer.inputs, layer.outputs, target.tile) if target.tile is not None else 0
     return Figure(name="tiles", value=needed, unit="tile")

@@ -29,7 +29,7 @@ def wanted_methods(
     )
     for name, (method, pattern) in chosen.items():
         target = assigned[name].target
-        if pattern != EVERY_LAYER and not isinstance(target, AnalogTarget):
+        if pattern != EVERY_LAYER and target.tile is None:
             raise InputError(
                 f"programming method {method!r} is asked for {pattern!r}, but layer {name!r} is on the digital unit "
                 f"{target.name}"

@@ -17,7 +17,6 @@ from tilewright.runtime.plan.records import InputRecord, PlanDocument
 from tilewright.runtime.plan.types import DTYPES, MOST_NUMBERS
 from tilewright.runtime.plan.usual_sizes import choose_sizes
 from tilewright.targets.errors import InputError
-from tilewright.targets.spec import AnalogTarget
 
 FUNCTIONS = {
     "softmax": {"softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"},
@@ -143,9 +142,7 @@ def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> O
             vectors[call.name] += call.vectors
     layers = {name: macs[name] for name in vectors}
     matmuls = {matmul.name: macs[matmul.name] for matmul in document.matmuls}
-    on_tiles = sum(
-        macs[layer.name] for layer in document.layers if isinstance(document.chip.target(layer.target), AnalogTarget)
-    )
+    on_tiles = sum(macs[layer.name] for layer in document.layers if layer.tiles)
     on_units = sum(layers.values()) - on_tiles
     return Operations(
         sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values())

@@ -98,7 +98,7 @@ def _check_option(
         raise PlanError(f"{where} is not on the chip; {nearest(option.target, targets)}")
     if len(option.uses) != len(layer.uses):
         raise PlanError(f"{where} has {len(option.uses)} input ranges for {len(layer.uses)} uses")
-    if isinstance(target, DigitalTarget):
+    if target.tile is None:
         if option.programming is not None or option.has_channel_scale or option.has_calibration or option.block_count:
             raise PlanError(f"{where} is a digital unit, but has parts of tiles")
         return
@@ -128,12 +128,11 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
     runs: dict[str, list[tuple[int, int, str]]] = {}
     used = cells = offered = 0
     for layer in layers:
-        target = chip.target(layer.target)
-        if isinstance(target, DigitalTarget):
+        tile = chip.target(layer.target).tile
+        if tile is None:
             continue
-        rows, columns = int(target.tile.rows), int(target.tile.columns)
         used += layer.tile_count
-        offered += layer.tile_count * rows * columns
+        offered += layer.tile_count * int(tile.rows) * int(tile.columns)
         needed = layer.option.block_count
         if layer.tile_count != needed:
             raise PlanError(f"layer {layer.name!r} has {needed} blocks on {layer.tile_count} tiles")

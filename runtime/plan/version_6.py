@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from tilewright.runtime.plan.splitting import split_columns, split_rows
-from tilewright.targets.spec import AnalogTarget, Chip
+from tilewright.targets.spec import Chip
 
 OF_A_TARGET = ("choose_programming", "clip_weights", "calibrate", "partition")
 """Steps whose decisions belong to a layer on one target."""
@@ -94,7 +94,7 @@ def _option(option: dict[str, Any], layer: dict[str, Any], chip: Chip, names: se
     target = next((target for target in chip.targets if target.name == option["target"]), None)
     rows, columns = (
         (split_rows(layer["inputs"], target.tile), split_columns(layer["outputs"], target.tile))
-        if isinstance(target, AnalogTarget)
+        if target is not None and target.tile is not None
         else ([], [])
     )
     kept = ("target", "programming", "clip_deviations", "has_channel_scale", "has_calibration")

@@ -81,6 +81,10 @@ class DigitalTarget(Document):
 
     references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention", "chip.cost": "cost"}
 
+    tile: ClassVar[None] = None
+    """Digital units have no tiles, and nothing that belongs to these."""
+    drift_compensation: ClassVar[None] = None
+
     kind: Literal["digital"]
     weights: NumberFormat = Field(description="whole numbers have a scale a column")
     inputs: NumberFormat = Field(description="whole numbers have a calibrated range")
