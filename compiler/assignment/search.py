@@ -17,11 +17,10 @@ from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, T
 from tilewright.compiler.assignment.written import Assigned, Request, written
 from tilewright.compiler.sensitivity import Sensitivity
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.measuring.evaluate import data_sha256, make_task
+from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import AccuracyRecord
-from tilewright.runtime.plan.files import document_sha256
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
 from tilewright.targets.errors import InputError
@@ -103,8 +102,7 @@ def assign_for_accuracy(
         return written(plan, problem, choice, run_methods(problem, within), within)
 
     trials: list[Trial] = []
-    measure = _Measure(plan, make_task(plan, task, data, limit), data_sha256(Path(data), limit), wanted, confidence,
-                       parse_time(time), repeats)  # fmt: skip
+    measure = _Measure(plan, make_task(plan, task, data, limit), wanted, confidence, parse_time(time), repeats)
 
     def tried(choice: dict[str, str], on_seed: int) -> Trial:
         trials.append(measure(built(choice).plan, choice, problem.figures(choice), on_seed))
@@ -166,12 +164,10 @@ def _halve(
 class _Measure:
     """Measures assignments on chips, each once."""
 
-    def __init__(
-        self, plan: Plan, task: Task, data: str, wanted: float, confidence: float, seconds: float, repeats: int
-    ) -> None:
+    def __init__(self, plan: Plan, task: Task, wanted: float, confidence: float, seconds: float, repeats: int) -> None:
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
-        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
+        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": task.fingerprint, "seconds": seconds})
         key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 
@@ -188,8 +184,7 @@ class _Measure:
         )  # fmt: skip
 
     def _chip(self, plan: Plan, seed: int, repeat: int) -> float:
-        content = plan.document.model_copy(update={"assignment": None, "decisions": []})
-        key = {"plan": document_sha256(content), "seed": seed, "repeat": repeat}
+        key = {"plan": plan.sha256, "seed": seed, "repeat": repeat}
         return self.log.measure(
             key, lambda: self.task.measure(Session(plan, seed, repeat=repeat).advance_to(self.seconds), BATCH_SIZE)
         )

@@ -13,7 +13,7 @@ from tilewright.runtime.execution.shape_run import UnboundedError
 from tilewright.runtime.measuring.operations import Operations, count_operations
 from tilewright.runtime.plan.blocks import middle_of
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.plan.records import LayerRecord
+from tilewright.runtime.plan.records import BATCH, LayerRecord
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
 from tilewright.targets.spec import Cost, MacCost
@@ -146,7 +146,7 @@ def estimate_cost(
         preset=figures.name,
         status=figures.status,
         sizes=operations.sizes,
-        samples=operations.sizes.get("batch", 1),
+        samples=operations.sizes.get(BATCH, 1),
         tokens=operations.tokens,
         macs=operations.total,
         layers=layers,

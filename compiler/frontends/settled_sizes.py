@@ -51,7 +51,7 @@ def _keep_fitting_samples(traced: Traced, allowed: AllowedSizes) -> None:
     refused: list[dict[str, int]] = []
     for sample in traced.calibration_inputs:
         twice = {
-            record.name: torch.cat([sample[record.name]] * 2) if record.shape[:1] == ["batch"] else sample[record.name]
+            record.name: torch.cat([sample[record.name]] * 2) if record.counts_samples else sample[record.name]
             for record in traced.inputs
         }
         fitting = [one for one in (sample, twice) if allowed.take(sizes_of(traced.inputs, one))]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
+from tilewright.compiler.lowering.layer_names import layer_name
 from tilewright.compiler.lowering.rewriting import arguments_of
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
@@ -75,7 +74,7 @@ def match_weight_matmul(network: Network, node: fx.Node) -> WeightMatmul | None:
 def _new_layer(network: Network, found: WeightMatmul) -> str:
     path = str(found.weight_node.target)
     source = network.source_names.get(path, path)
-    name = unique_name(source.removesuffix(".weight"), network.layers)
+    name = layer_name(source.removesuffix(".weight"), network.layers)
     outputs, inputs = found.weight.shape
     origins = LayerOrigins(
         weight=network.origins.get(path, ()),
@@ -108,18 +107,3 @@ def _replace(network: Network, found: WeightMatmul, name: str) -> None:
     call.meta = dict(found.node.meta)
     found.node.replace_all_uses_with(call)
     graph.erase_node(found.node)
-
-
-def unique_name(wanted: str, taken: Collection[str]) -> str:
-    """``wanted`` as a dotted path of plain words, with a number behind it if it is taken.
-
-    No layer's name is the beginning of another's path: layers are modules, and none is inside another.
-    """
-    plain = ".".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in wanted.split(".") if part) or "layer"
-    outer = max((name for name in taken if plain.startswith(f"{name}.")), key=len, default="")
-    if outer:
-        plain = f"{outer}_{plain.removeprefix(outer + '.').replace('.', '_')}"
-    name, number = plain, 2
-    while name in taken or any(other.startswith(f"{name}.") for other in taken):
-        name, number = f"{plain}_{number}", number + 1
-    return name

@@ -11,6 +11,7 @@ from torch import fx
 from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.compiler.network.layers import Product
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.unique_names import numbered
 from tilewright.runtime.plan.names import matmul_path
 from tilewright.runtime.units.matmul import DigitalMatmul
 
@@ -85,10 +86,7 @@ def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Literal["scores", 
         kind = "context"
     plain = ".".join(part for part in module.split(".") if part.replace("_", "").isalnum())
     base = f"{plain}.{kind}" if plain else kind
-    name, number = base, 2
-    while name in taken:
-        name, number = f"{base}_{number}", number + 1
-    return name, kind
+    return numbered(base, lambda name: name not in taken), kind
 
 
 def _feeds_softmax(node: fx.Node) -> bool:

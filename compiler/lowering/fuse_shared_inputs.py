@@ -7,7 +7,7 @@ import operator
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.find_layers import unique_name
+from tilewright.compiler.lowering.layer_names import joint_name, layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.runtime.chip.layers import DigitalLinear
@@ -55,7 +55,7 @@ def _fused_layer(network: Network, group: list[WeightLayer]) -> WeightLayer:
             parts.append(part.model_copy(update={"columns": (start, start + part.columns[1] - part.columns[0])}))
             start = parts[-1].columns[1]
     return WeightLayer(
-        name=unique_name(joint_name([layer.name for layer in group]), network.layers),
+        name=layer_name(joint_name([layer.name for layer in group]), network.layers),
         inputs=group[0].inputs,
         outputs=start,
         has_bias=any(layer.has_bias for layer in group),
@@ -66,16 +66,6 @@ def _fused_layer(network: Network, group: list[WeightLayer]) -> WeightLayer:
         ),
         uses=group[0].uses,
     )
-
-
-def joint_name(names: list[str]) -> str:
-    """a.query, a.key, a.value -> a.query_key_value."""
-    split = [name.split(".") for name in names]
-    shared = 0
-    while all(len(parts) > shared + 1 and parts[shared] == split[0][shared] for parts in split):
-        shared += 1
-    tails = ["_".join(parts[shared:]) for parts in split]
-    return ".".join([*split[0][:shared], "_".join(tails)])
 
 
 def _bias(module: DigitalLinear) -> Tensor:

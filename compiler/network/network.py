@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from tilewright.compiler.network.layers import Product, WeightLayer
 from tilewright.compiler.network.scratch import Scratch
 from tilewright.compiler.network.traced import Traced
+from tilewright.compiler.network.unique_names import numbered
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Verification
 from tilewright.runtime.plan.graph import set_tensor
@@ -82,9 +83,8 @@ class Network:
         made_of: paths of the tensors that it was computed from.
         """
         wanted = wanted.removeprefix(FOLDED)
-        path, number = FOLDED + wanted, 2
-        while not self._is_free(path):  # one word below the top: a tensor may stand in the way of a longer path
-            path, number = f"{FOLDED}{wanted.replace('.', '_')}_{number}", number + 1
+        # one word below the top: a tensor may stand in the way of a longer path
+        path = numbered(FOLDED + wanted, self._is_free, FOLDED + wanted.replace(".", "_"))
         set_tensor(self.graph, path, self.scratch.keep(tensor))
         parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
         sizes = self.traced.parameters

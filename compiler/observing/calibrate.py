@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.network.layers import WeightLayer
-from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.observe import KEPT_ROWS
+from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
 from tilewright.compiler.observing.output_error import output_error
 from tilewright.compiler.observing.ranges import range_candidates, range_decision, rounding_error
 from tilewright.compiler.observing.simulation import some_columns

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs
-from tilewright.compiler.observing.observe import Watcher, watching
+from tilewright.compiler.observing.watching import Watcher, watching
 from tilewright.runtime.execution.inputs import sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.names import layer_path
-from tilewright.runtime.plan.records import SampleAxis
+from tilewright.runtime.plan.records import BATCH, SampleAxis
 
 CLOSE = 1e-4
 """Relative difference below which two rows are the same numbers, computed in batches of another size."""
@@ -49,7 +49,7 @@ def _two_samples(network: Network) -> tuple[Inputs, Inputs] | None:
 
     Where the graph takes no batch of one, each is there as often as it takes.
     """
-    batched = {record.name for record in network.traced.inputs if record.shape and record.shape[0] == "batch"}
+    batched = {record.name for record in network.traced.inputs if record.counts_samples}
     if not batched:
         return None
     sample = network.traced.calibration_inputs[0]
@@ -64,7 +64,7 @@ def _least_batch(network: Network, sample: Inputs) -> int:
     """The least that the graph takes along with twice as much; one if there is none."""
     traced = network.traced
     allowed, sizes = AllowedSizes.read(traced.dimensions, traced.size_conditions), sizes_of(traced.inputs, sample)
-    taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, "batch": m}) for m in (n, 2 * n)))
+    taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, BATCH: m}) for m in (n, 2 * n)))
     return next(taken, 1)
 
 

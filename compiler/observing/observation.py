@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+KEPT_ROWS = 256
+"""Input vectors kept for each use of a layer."""
+
 
 class Observed:
     """One tensor over the calibration set: the maximum of each channel, and rows kept from each sample."""

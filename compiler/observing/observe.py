@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
-from tilewright.compiler.observing.observation import Observed
+from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
+from tilewright.compiler.observing.watching import Watcher, watching
 from tilewright.runtime.plan.names import layer_path, matmul_path
 
-KEPT_ROWS = 256
-"""Input vectors kept for each use of a layer."""
 KEPT_VALUES = 2**16
 """Values kept for each operand of a matmul, of all its heads together."""
-
-Watcher = Callable[[tuple[Any, ...]], None]
 
 
 @dataclass
@@ -82,20 +77,3 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
         for sample in samples:
             network.graph(*sample.values())
     return seen
-
-
-@contextmanager
-def watching(graph: nn.Module, watchers: dict[str, Watcher]) -> Iterator[None]:
-    """Call a watcher with the arguments, before the module at its path runs."""
-    handles = []
-    for path, see in watchers.items():
-
-        def before(module: nn.Module, arguments: tuple[Any, ...], see: Watcher = see) -> None:
-            see(arguments)
-
-        handles.append(graph.get_submodule(path).register_forward_pre_hook(before))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

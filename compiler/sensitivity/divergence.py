@@ -32,7 +32,7 @@ class Divergence:
             if name not in known:
                 raise InputError(f"the plan has no output {name!r}; {nearest(name, known)}")
         reference = Session(plan, ideal=True)
-        self.batched = any(record.shape and record.shape[0] == "batch" for record in plan.document.inputs)
+        self.batched = any(record.counts_samples for record in plan.document.inputs)
         self.exact: list[dict[str, Tensor]] = []
         for batch in samples.batches:
             found = reference.run(batch.inputs, samples=batch.numbers)

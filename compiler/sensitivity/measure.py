@@ -23,7 +23,7 @@ from tilewright.compiler.sensitivity.criteria import (
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import Samples, samples_of
-from tilewright.runtime.measuring.evaluate import data_sha256, make_task
+from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan
@@ -157,7 +157,7 @@ def measure_sensitivity(
     log = MeasurementLog(
         place_beside(plan, CACHE_FILE), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed}
     )
-    figures = list(_figures(plan, made, setting, log, data_sha256(Path(data), limit) if data else "", on_figure))
+    figures = list(_figures(plan, made, setting, log, prepared.fingerprint if prepared is not None else "", on_figure))
     source = taken[0].source if taken else "the task's data" if prepared else "none"
     return Sensitivity(
         seconds=setting.seconds,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.mapping.retarget import on_target
-from tilewright.compiler.observing.observe import watching
+from tilewright.compiler.observing.watching import watching
 from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.execution.session import Session

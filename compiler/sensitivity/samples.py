@@ -51,7 +51,7 @@ class Samples:
 
     def singles(self, plan: Plan) -> Iterator[Batch]:
         """The samples one by one, as far as the plan counts them."""
-        batched = {record.name for record in plan.document.inputs if record.shape and record.shape[0] == "batch"}
+        batched = {record.name for record in plan.document.inputs if record.counts_samples}
         for batch in self.batches:
             if not batched:
                 yield batch
@@ -88,7 +88,7 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
 
 def _from_arrays(plan: Plan, given: Mapping[str, Any], count: int) -> Samples:
     prepared = prepare_inputs(plan.document, given)
-    batched = [record.name for record in plan.document.inputs if record.shape and record.shape[0] == "batch"]
+    batched = [record.name for record in plan.document.inputs if record.counts_samples]
     if not batched:
         return Samples([Batch(prepared, [0])], "given arrays")
     size = min(count, len(prepared[batched[0]]))

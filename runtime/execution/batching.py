@@ -30,8 +30,8 @@ def _batches(
     session: Session, inputs: Mapping[str, Tensor], batch_size: int
 ) -> Iterator[tuple[Mapping[str, Tensor], range | None]]:
     """Inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
-    batched = {record.name for record in session.plan.document.inputs if record.shape and record.shape[0] == "batch"}
-    outputs_batched = all(record.shape and record.shape[0] == "batch" for record in session.plan.document.outputs)
+    batched = {record.name for record in session.plan.document.inputs if record.counts_samples}
+    outputs_batched = all(record.counts_samples for record in session.plan.document.outputs)
     if not batched or not outputs_batched:
         yield inputs, None
         return

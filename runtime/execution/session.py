@@ -230,6 +230,6 @@ class Session:
 
     def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
         for record in self.plan.document.inputs:
-            if record.shape and record.shape[0] == "batch":
+            if record.counts_samples:
                 return prepared[record.name].shape[0]
         return 1

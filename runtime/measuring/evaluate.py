@@ -12,12 +12,10 @@ from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.plan.files import file_sha256
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import TASKS, Task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
-from tilewright.targets.paths import FOLDER, kind_of
 from tilewright.targets.times import parse_time
 
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
@@ -98,7 +96,7 @@ def evaluate(
     prepared = make_task(plan, task, data, limit)
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
-    settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": data_sha256(Path(data), limit)}
+    settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": prepared.fingerprint}
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan.sha256, **settings})
     count = 1 + repeats * len(seconds)
     run = _Run(plan, prepared, seed, compensates, batch_size, layer_by_layer, log, on_measurement, count)
@@ -169,9 +167,3 @@ class _Run:
         self.done += 1
         if self.on_measurement:
             self.on_measurement(self.done, self.count, what)
-
-
-def data_sha256(data: Path, limit: int | None) -> str:
-    """What a task is measured on, as a hash."""
-    path = data / "dev.tsv" if kind_of(data) == FOLDER else data
-    return f"{file_sha256(path)}:{limit or 'all'}"

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from pydantic.main import IncEx
 from torch import Tensor
 
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.migration import READABLE, migrated
 from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorRecord
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
+from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.runtime.storage.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
@@ -149,12 +151,6 @@ def _check_file(folder: Path, record: FileRecord) -> None:
         raise InputError(f"{path} does not have the SHA-256 that the plan names: it or the plan was changed")
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _describe(path: Path) -> FileRecord:
     return FileRecord(file=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
 
@@ -218,7 +214,23 @@ def readable_json(value: Any, indent: str = "") -> str:
     return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing
 
 
+SAID: IncEx = {
+    "schema_version": True,
+    "tilewright_version": True,
+    "decisions": True,
+    "verification": True,
+    "check": True,
+    "assignment": True,
+    "notes": True,
+    "unused_tensors": True,
+    "weights_of_model": True,
+    "layers": {"__all__": {"reason": True, "predicted_loss": True, "options": {"__all__": {"decisions"}}}},
+    "matmuls": {"__all__": {"reason"}},
+}
+"""Parts of a document that say how it came about, and change nothing of what a chip does."""
+
+
 def document_sha256(document: PlanDocument) -> str:
-    """Hash of what a plan does: its document without the version that wrote it, which names its weights' hash."""
-    content = document.model_dump(mode="json", exclude={"tilewright_version"})
+    """SHA-256 of what a plan does on a chip, in hexadecimal: measurements of it are kept by this name."""
+    content = document.model_dump(mode="json", exclude=SAID)
     return hashlib.sha256(readable_json(content).encode()).hexdigest()

@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the document, in hexadecimal: the name by which measurements of the plan are kept."""
+        """SHA-256 of what the plan does on a chip, in hexadecimal: measurements of it are kept by this name."""
         return files.document_sha256(self.document)
 
     def on(self, chip: Chip) -> Plan:

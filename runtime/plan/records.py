@@ -41,6 +41,10 @@ class ModelIdentity(Record):
     pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
 
 
+BATCH = "batch"
+"""Name of the size that counts samples."""
+
+
 class InputRecord(Record):
     """One input of the graph, in order."""
 
@@ -50,6 +54,11 @@ class InputRecord(Record):
     default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
     source_name: str | None = Field(None, description="the model's own name, where that is not a plain word")
 
+    @property
+    def counts_samples(self) -> bool:
+        """True if its first dimension counts samples."""
+        return self.shape[:1] == [BATCH]
+
 
 class OutputRecord(Record):
     """One output of the model, in the model's order and by the model's name."""
@@ -57,6 +66,11 @@ class OutputRecord(Record):
     name: str
     dtype: DType
     shape: NamedShape
+
+    @property
+    def counts_samples(self) -> bool:
+        """True if its first dimension counts samples."""
+        return self.shape[:1] == [BATCH]
 
 
 class DimensionRecord(Record):

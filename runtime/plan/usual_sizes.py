@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice, product
 
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
-from tilewright.runtime.plan.records import PlanDocument
+from tilewright.runtime.plan.records import BATCH, PlanDocument
 from tilewright.targets.errors import InputError, nearest
 
 USUAL_LENGTH = 128
@@ -44,7 +44,7 @@ def choose_sizes(document: PlanDocument, given: Mapping[str, int]) -> dict[str, 
 
 def _usual(allowed: AllowedSizes, name: str) -> int:
     limits = allowed.limits[name]
-    return max(limits.minimum, min(1 if name == "batch" else USUAL_LENGTH, limits.maximum or USUAL_LENGTH))
+    return max(limits.minimum, min(1 if name == BATCH else USUAL_LENGTH, limits.maximum or USUAL_LENGTH))
 
 
 def _candidates(allowed: AllowedSizes, name: str, usual: int) -> list[int]:

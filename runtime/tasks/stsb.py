@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text import TextEncoder, batches
 from tilewright.targets.errors import InputError
@@ -29,12 +30,15 @@ class SemanticSimilarity(Task):
     model's folder says so) and the similarity is the cosine.
     """
 
+    fingerprint = ""
     metric = "Spearman correlation x 100"
     chance = 0.0
 
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
         """data: a TSV file, or a folder with dev.tsv, that has the columns sentence1, sentence2 and score."""
-        pairs, self.scores = read_pairs(data, limit)
+        path = data / "dev.tsv" if kind_of(data) == FOLDER else data
+        pairs, self.scores = read_pairs(path, limit)
+        self.fingerprint = f"{file_sha256(path)}:{limit or 'all'}"
         outputs = [record.name for record in plan.document.outputs]
         self.reads_pairs = "logits" in outputs
         self.embeds_itself = "sentence_embedding" in outputs
@@ -83,9 +87,8 @@ class SemanticSimilarity(Task):
         return torch.nn.functional.normalize(vectors, dim=1)
 
 
-def read_pairs(data: Path, limit: int | None) -> tuple[list[tuple[str, str]], list[float]]:
+def read_pairs(path: Path, limit: int | None) -> tuple[list[tuple[str, str]], list[float]]:
     """Pairs and scores of a TSV file with a header. Raises ``InputError`` with the line that is wrong."""
-    path = data / "dev.tsv" if kind_of(data) == FOLDER else data
     check_file(path, "data file", LARGEST_FILE)
     pairs, scores = [], []
     try:

@@ -29,6 +29,11 @@ class Task(ABC):
     def size(self) -> int:
         """Number of examples."""
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Name of the data that were read, and of how much: measurements on the same have the same."""
+
     @abstractmethod
     def measure(self, session: Session, batch_size: int) -> float:
         """The metric of this session, the same whatever the batch size."""

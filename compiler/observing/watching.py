@@ -1,0 +1,28 @@
+"""A look at the arguments of modules while a graph runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Watcher = Callable[[tuple[Any, ...]], None]
+
+
+@contextmanager
+def watching(graph: nn.Module, watchers: dict[str, Watcher]) -> Iterator[None]:
+    """Call a watcher with the arguments, before the module at its path runs."""
+    handles = []
+    for path, see in watchers.items():
+
+        def before(module: nn.Module, arguments: tuple[Any, ...], see: Watcher = see) -> None:
+            see(arguments)
+
+        handles.append(graph.get_submodule(path).register_forward_pre_hook(before))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
