@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from pydantic.main import IncEx
 from torch import Tensor
 
 from tilewright.runtime.plan.check import PlanError, check_plan
@@ -214,7 +213,7 @@ def readable_json(value: Any, indent: str = "") -> str:
     return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing
 
 
-SAID: IncEx = {
+SAID: Mapping[str, Any] = {
     "schema_version": True,
     "tilewright_version": True,
     "decisions": True,
