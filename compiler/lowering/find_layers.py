@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.layer_names import layer_name
-from tilewright.compiler.lowering.rewriting import arguments_of
+from tilewright.compiler.network.layer_names import layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.rewriting import arguments_of
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path

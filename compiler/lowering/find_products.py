@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import fx
 
-from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.compiler.network.layers import Product
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.compiler.network.unique_names import numbered
 from tilewright.runtime.plan.names import matmul_path
 from tilewright.runtime.units.matmul import DigitalMatmul

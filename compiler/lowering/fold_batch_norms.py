@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.compiler.lowering.unfold_convolutions import CONVOLUTIONS, why_digital
+from tilewright.compiler.network.convolutions import CONVOLUTIONS, why_digital
 from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 aten = torch.ops.aten

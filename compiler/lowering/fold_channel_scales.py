@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
 from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path

@@ -7,7 +7,7 @@ import operator
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.layer_names import joint_name, layer_name
+from tilewright.compiler.network.layer_names import joint_name, layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.runtime.chip.layers import DigitalLinear

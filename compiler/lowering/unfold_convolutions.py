@@ -13,21 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, shape_of
+from tilewright.compiler.network.convolutions import CONVOLUTIONS, TRANSPOSED, why_digital
 from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.rewriting import Rewriter, arguments_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 aten = torch.ops.aten
-CONVOLUTIONS = (
-    aten.conv1d.default,
-    aten.conv1d.padding,
-    aten.conv2d.default,
-    aten.conv2d.padding,
-    aten.conv3d.default,
-    aten.conv3d.padding,
-    aten.convolution.default,
-)
-TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 
 
 @torch.no_grad()
@@ -56,28 +47,6 @@ def _note_reason(network: Network, node: fx.Node, reason: str) -> None:
         if isinstance(operand, fx.Node):
             names = network.origins.get(str(operand.target), ())
             network.digital |= dict.fromkeys(names, StaysDigital("operand", text))
-
-
-def why_digital(network: Network, node: fx.Node) -> str | None:
-    """Why this convolution stays on digital units; None if it may go on tiles."""
-    arguments = arguments_of(node)
-    weight, bias = network.tensor(arguments["weight"]), arguments["bias"]
-    if weight is None or (bias is not None and network.tensor(bias) is None):
-        return "its weights are computed, so they cannot stay in a crossbar"
-    if node.target in TRANSPOSED or arguments.get("transposed"):
-        return "a transposed convolution adds overlapping patches, which tiles do not"
-    if arguments["groups"] > 1:
-        groups, outputs = arguments["groups"], weight.shape[0] // arguments["groups"]
-        kind = "depthwise" if weight.shape[1] == 1 else "grouped"
-        return (
-            f"{kind} convolution: as one matrix only 1/{groups} of its cells would hold weights; "
-            f"as {groups} matrices of {weight[0].numel()} x {outputs}, tiles would be nearly empty"
-        )
-    if weight.dim() > 4:
-        return "three-dimensional convolutions are not unfolded"
-    if len(shape_of(arguments["input"]) or ()) != weight.dim():
-        return "its input has no batch dimension"
-    return None
 
 
 @dataclass(frozen=True)

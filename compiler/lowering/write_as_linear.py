@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 
 aten = torch.ops.aten
 MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default, aten.dot.default)
