@@ -11,7 +11,6 @@ from tilewright.compiler.assignment.problem import LOSS, UNITS, Choice, Problem
 from tilewright.compiler.mapping.retarget import Move, retarget
 from tilewright.runtime.plan.decisions import (
     AccuracyRecord,
-    Alternative,
     AssignmentRecord,
     Decision,
     Figure,
@@ -111,20 +110,9 @@ def _uniform(problem: Problem) -> dict[str, dict[str, str]]:
 
 
 def _move(problem: Problem, layer: str, target: str, why: str) -> Move:
-    figures = problem.option(layer, target).figures
-    decision = Decision(
-        made_by="assign_targets",
-        subject=layer,
-        choice=target,
-        reason=why,
-        figures=_figures(figures),
-        rejected=[
-            Alternative(choice=option.target, figures=_figures(option.figures))
-            for option in problem.options[layer]
-            if option.target != target
-        ],
-    )
-    return Move(target, why, decision, figures[LOSS])
+    figures = {option.target: _figures(option.figures) for option in problem.options[layer]}
+    decision = Decision.among(figures, target, made_by="assign_targets", subject=layer, reason=why)
+    return Move(target, why, decision, problem.option(layer, target).figures[LOSS])
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:

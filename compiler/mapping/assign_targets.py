@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.network.layers import WeightLayer
-from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.splitting import tiles_needed
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
@@ -46,14 +46,8 @@ def _assigned(layer: WeightLayer, chip: Chip, name: str, pattern: str) -> Assign
     )  # fmt: skip
     target = chip.target(name)
     stays = ", so they can stay in crossbars" if target.tile is not None else ""
-    decision = Decision(
-        made_by="assign_targets",
-        subject=layer.name,
-        choice=name,
-        reason=why,
-        figures=[_tiles(layer, target)],
-        rejected=[Alternative(choice=other.name, figures=[_tiles(layer, other)]) for other in others],
-    )
+    figures = {one.name: [_tiles(layer, one)] for one in chip.targets}
+    decision = Decision.among(figures, name, made_by="assign_targets", subject=layer.name, reason=why)
     return Assigned(target, bool(pattern), f"its weights are constant{stays}; {name} is {why}", decision)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.simulation import RememberedDraws, simulated_error
-from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.compiler.observing.simulation import RememberedDraws, error_figure, simulated_error
+from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.targets.spec import AnalogTarget, Programming
 from tilewright.targets.spec.tile import ClippedAtDeviations
 
@@ -39,7 +39,7 @@ def clip_weights(
         return None, []
     if isinstance(rule, ClippedAtDeviations):
         cut = float(rule.deviations)
-        return cut, [_decision(name, cut, f"{target.name} asks for it", {})]
+        return cut, [_decision(name, cut, f"{target.name} asks for it", {cut: []})]
     draws = RememberedDraws(0, 0)
     errors = {
         cut: simulated_error(
@@ -48,23 +48,13 @@ def clip_weights(
         for cut in (None, *DEVIATIONS)
     }
     best = min(errors, key=lambda cut: errors[cut])
-    return best, [_decision(name, best, "the least error of its outputs on a simulated chip after a day", errors)]
+    figures = {cut: [error_figure(error)] for cut, error in errors.items()}
+    return best, [_decision(name, best, "the least error of its outputs on a simulated chip after a day", figures)]
 
 
-def _decision(subject: str, best: float | None, reason: str, errors: Mapping[float | None, float]) -> Decision:
-    def figures(cut: float | None) -> list[Figure]:
-        if cut not in errors:
-            return []
-        return [Figure(name="simulated output error after a day", value=errors[cut], unit="1")]
-
-    return Decision(
-        made_by="clip_weights",
-        subject=subject,
-        choice=_text(best),
-        reason=reason,
-        figures=figures(best),
-        rejected=[Alternative(choice=_text(cut), figures=figures(cut)) for cut in errors if cut != best],
-    )
+def _decision(subject: str, best: float | None, reason: str, figures: Mapping[float | None, list[Figure]]) -> Decision:
+    named = {_text(cut): found for cut, found in figures.items()}
+    return Decision.among(named, _text(best), made_by="clip_weights", subject=subject, reason=reason)
 
 
 def _text(cut: float | None) -> str:

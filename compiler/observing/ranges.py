@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from tilewright.compiler.observing.observation import Observed
-from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.units.formats import rounded
 
 ABS_MAX = "abs-max"
@@ -53,14 +53,14 @@ def range_decision(
         error = [Figure(name="simulated error", value=errors[name], unit="1")] if name in errors else []
         return [Figure(name="range", value=candidates[name], unit="input"), *error]
 
-    return Decision(
+    return Decision.among(
+        {name: figures(name) for name in candidates},
+        best,
         made_by="calibrate",
         subject=subject,
         use=use,
-        choice=f"{what}: {best} of |x|",
+        said=f"{what}: {best} of |x|",
         reason=_why(candidates, errors),
-        figures=figures(best),
-        rejected=[Alternative(choice=name, figures=figures(name)) for name in candidates if name != best],
     )
 
 

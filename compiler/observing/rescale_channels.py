@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.simulation import RememberedDraws, simulated_error
-from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.compiler.observing.simulation import RememberedDraws, error_figure, simulated_error
+from tilewright.runtime.plan.decisions import Decision
 from tilewright.targets.spec import AnalogTarget, Programming
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
@@ -70,20 +70,11 @@ def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
 
 
 def _decision(subject: str, best: str, errors: dict[str, float]) -> Decision:
-    def figures(candidate: str) -> list[Figure]:
-        return [Figure(name="simulated output error after a day", value=errors[candidate], unit="1")]
-
     gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
     reason = (
         f"the error of its outputs falls by {gain:.0%} on a simulated chip with every effect"
         if best != UNSCALED
         else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
     )
-    return Decision(
-        made_by="rescale_channels",
-        subject=subject,
-        choice=best,
-        reason=reason,
-        figures=figures(best),
-        rejected=[Alternative(choice=other, figures=figures(other)) for other in errors if other != best],
-    )
+    figures = {name: [error_figure(error)] for name, error in errors.items()}
+    return Decision.among(figures, best, made_by="rescale_channels", subject=subject, reason=reason)

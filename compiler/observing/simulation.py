@@ -12,6 +12,7 @@ from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.output_error import output_error
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, Programming
 from tilewright.targets.spec.programming import Direct
@@ -70,6 +71,11 @@ def simulated_error(
     tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
     return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+
+
+def error_figure(error: float) -> Figure:
+    """Figure of a decision that compares candidates by their simulated error."""
+    return Figure(name="simulated output error after a day", value=error, unit="1")
 
 
 def some_columns(weight: Tensor, most: int) -> Tensor:

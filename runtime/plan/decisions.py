@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -43,6 +43,34 @@ class Decision(Record):
     reason: str
     figures: list[Figure] = Field([])
     rejected: list[Alternative] = Field([])
+
+    @classmethod
+    def among(
+        cls,
+        candidates: Mapping[str, list[Figure]],
+        best: str,
+        *,
+        made_by: str,
+        subject: str,
+        reason: str,
+        use: int | None = None,
+        said: str | None = None,
+    ) -> Decision:
+        """Decision for one of several candidates, the others rejected.
+
+        candidates: each one's figures, by its name. said: the choice in words, where that is not the name itself.
+        """
+        return cls(
+            made_by=made_by,
+            subject=subject,
+            use=use,
+            choice=said or best,
+            reason=reason,
+            figures=candidates[best],
+            rejected=[
+                Alternative(choice=name, figures=figures) for name, figures in candidates.items() if name != best
+            ],
+        )
 
     @property
     def about(self) -> str:
