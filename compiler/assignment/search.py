@@ -102,7 +102,9 @@ def assign_for_accuracy(
         return written(plan, problem, choice, run_methods(problem, within), within)
 
     trials: list[Trial] = []
-    measure = _Measure(plan, make_task(plan, task, data, limit), wanted, confidence, parse_time(time), repeats)
+    prepared = make_task(plan, task, data, limit)
+    fingerprint = prepared.fingerprint(Path(data), limit)
+    measure = _Measure(plan, prepared, fingerprint, wanted, confidence, parse_time(time), repeats)
 
     def tried(choice: dict[str, str], on_seed: int) -> Trial:
         trials.append(measure(built(choice).plan, choice, problem.figures(choice), on_seed))
@@ -164,10 +166,12 @@ def _halve(
 class _Measure:
     """Measures assignments on chips, each once."""
 
-    def __init__(self, plan: Plan, task: Task, wanted: float, confidence: float, seconds: float, repeats: int) -> None:
+    def __init__(
+        self, plan: Plan, task: Task, data: str, wanted: float, confidence: float, seconds: float, repeats: int
+    ) -> None:
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
-        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": task.fingerprint, "seconds": seconds})
+        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
         key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 

@@ -157,7 +157,16 @@ def measure_sensitivity(
     log = MeasurementLog(
         place_beside(plan, CACHE_FILE), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed}
     )
-    figures = list(_figures(plan, made, setting, log, prepared.fingerprint if prepared is not None else "", on_figure))
+    figures = list(
+        _figures(
+            plan,
+            made,
+            setting,
+            log,
+            prepared.fingerprint(Path(data), limit) if prepared is not None and data is not None else "",
+            on_figure,
+        )
+    )
     source = taken[0].source if taken else "the task's data" if prepared else "none"
     return Sensitivity(
         seconds=setting.seconds,

@@ -96,7 +96,12 @@ def evaluate(
     prepared = make_task(plan, task, data, limit)
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
-    settings = {"seed": seed, "task": task, "drift_compensation": compensates, "data": prepared.fingerprint}
+    settings = {
+        "seed": seed,
+        "task": task,
+        "drift_compensation": compensates,
+        "data": prepared.fingerprint(Path(data), limit),
+    }
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan.sha256, **settings})
     count = 1 + repeats * len(seconds)
     run = _Run(plan, prepared, seed, compensates, batch_size, layer_by_layer, log, on_measurement, count)

@@ -108,10 +108,7 @@ def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
 
 def _from_version_6(content: dict[str, Any]) -> dict[str, Any]:
     """A version 6 plan as version 7: a layer had the facts of its target beside those of its options."""
-    try:
-        return as_version_7(content)
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
-        return {**content, "schema_version": 7}  # what is wrong with it is said by the check of version 7
+    return as_version_7(content)
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:

@@ -7,9 +7,14 @@ did to its outputs stood in decisions, and what a parameter was for in a sentenc
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
 from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.targets.errors import InputError, first_problem
 from tilewright.targets.spec import Chip
 
 OF_A_TARGET = ("choose_programming", "clip_weights", "calibrate", "partition")
@@ -32,27 +37,52 @@ TABLE_TOO = "; the same numbers are a look-up table in digital memory too"
 
 
 def as_version_7(content: dict[str, Any]) -> dict[str, Any]:
-    """The document in today's words. Raises ``KeyError``, ``TypeError``, ``ValueError`` or ``AttributeError`` if it is
-    not one.
-    """
-    chip = Chip.model_validate(content["chip"])
-    names = {layer["name"] for layer in content["layers"]}
-    decisions = [_with_use(decision, names) for decision in content["decisions"]]
+    """The document in today's words. Raises ``InputError`` that names what is not as version 6 wrote it."""
+    with _reading("chip"):
+        chip = Chip.model_validate(content["chip"])
+    with _reading("layers"):
+        names = {layer["name"] for layer in content["layers"]}
+    decisions = [_each("decisions", n, _with_use, decision, names) for n, decision in _entries(content, "decisions")]
     about: dict[str, list[dict[str, Any]]] = {}
     for decision in decisions:
         if decision["made_by"] in (*OF_A_TARGET, "assign_targets"):
             about.setdefault(decision["subject"], []).append(decision)
-    layers = [_layer(layer, about.get(layer["name"], []), chip, names) for layer in content["layers"]]
-    general = [d for d in decisions if d["made_by"] not in OF_A_TARGET or d["subject"] not in names]
-    weights = [_weight(weight) for weight in content["weights_of_model"]]
+    layers = [
+        _each("layers", n, _layer, layer, about.get(layer["name"], []), chip, names)
+        for n, layer in _entries(content, "layers")
+    ]
+    weights = [_each("weights_of_model", n, _weight, weight) for n, weight in _entries(content, "weights_of_model")]
+    with _reading("assignment"):
+        assignment = _assignment(content["assignment"]) if content["assignment"] is not None else None
     return {
         **content,
         "schema_version": 7,
         "layers": layers,
-        "decisions": general,
+        "decisions": [d for d in decisions if d["made_by"] not in OF_A_TARGET or d["subject"] not in names],
         "weights_of_model": weights,
-        "assignment": _assignment(content["assignment"]) if content["assignment"] is not None else None,
+        "assignment": assignment,
     }
+
+
+@contextmanager
+def _reading(key: str) -> Iterator[None]:
+    """Whatever is wrong meanwhile is wrong with this part of the document."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InputError(f"{key}.{first_problem(error, Chip)}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise InputError(f"{key} is not as a plan of version 6 or before has it: {error!r}") from error
+
+
+def _entries(content: dict[str, Any], key: str) -> list[tuple[int, Any]]:
+    with _reading(key):
+        return list(enumerate(content[key]))
+
+
+def _each(key: str, number: int, read: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    with _reading(f"{key}.{number}"):
+        return read(*arguments)
 
 
 def _with_use(decision: dict[str, Any], layers: set[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text import TextEncoder, batches
 from tilewright.targets.errors import InputError
@@ -30,15 +29,12 @@ class SemanticSimilarity(Task):
     model's folder says so) and the similarity is the cosine.
     """
 
-    fingerprint = ""
     metric = "Spearman correlation x 100"
     chance = 0.0
 
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
         """data: a TSV file, or a folder with dev.tsv, that has the columns sentence1, sentence2 and score."""
-        path = data / "dev.tsv" if kind_of(data) == FOLDER else data
-        pairs, self.scores = read_pairs(path, limit)
-        self.fingerprint = f"{file_sha256(path)}:{limit or 'all'}"
+        pairs, self.scores = read_pairs(self.file_of(data), limit)
         outputs = [record.name for record in plan.document.outputs]
         self.reads_pairs = "logits" in outputs
         self.embeds_itself = "sentence_embedding" in outputs
@@ -51,6 +47,11 @@ class SemanticSimilarity(Task):
         encoder = TextEncoder(plan)
         texts = pairs if self.reads_pairs else [sentence for pair in pairs for sentence in pair]
         self.encoded = encoder.encode(texts)
+
+    @classmethod
+    def file_of(cls, data: Path) -> Path:
+        """dev.tsv of a folder, as GLUE has it; else the file itself."""
+        return data / "dev.tsv" if kind_of(data) == FOLDER else data
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.storage.file_hash import file_sha256
 
 
 class Task(ABC):
@@ -29,10 +30,15 @@ class Task(ABC):
     def size(self) -> int:
         """Number of examples."""
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Name of the data that were read, and of how much: measurements on the same have the same."""
+    @classmethod
+    def file_of(cls, data: Path) -> Path:
+        """File that is read of ``data``: itself, or for a task that takes folders the one inside."""
+        return data
+
+    @classmethod
+    def fingerprint(cls, data: Path, limit: int | None) -> str:
+        """Name of what is read of the data: measurements on the same examples have the same."""
+        return f"{file_sha256(cls.file_of(data))}:{limit or 'all'}"
 
     @abstractmethod
     def measure(self, session: Session, batch_size: int) -> float:

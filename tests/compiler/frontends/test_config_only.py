@@ -43,7 +43,7 @@ def test_it_has_places_costs_and_a_report_and_no_numbers(plan, tmp_path):
 
 
 def test_ranges_are_unknown_and_nothing_was_verified(plan):
-    assert all(use.input_range is None for layer in plan.document.layers for use in layer.uses)
+    assert all(use.input_range is None for layer in plan.document.layers for use in layer.option.uses)
     assert not plan.document.verification and plan.document.calibration.samples == 0
     console = Console(width=200, record=True)
     print_report(summarise(plan), console)

@@ -193,7 +193,7 @@ FROZEN = Path(__file__).parents[2] / "frozen"
 @pytest.mark.parametrize(
     ("version", "change", "words"),
     [
-        (1, lambda c: c["layers"][0].update(uses=3), "uses"),
+        (1, lambda c: c["layers"][0].update(uses=3), "layers.0"),
         (2, lambda c: c["target"]["tile"]["rows"].update(value=0), "tile.rows"),
         (3, lambda c: c["layers"][0].update(blocks=3), "layers.0"),
         (4, lambda c: c["layers"][0]["blocks"].pop(), "layers.0"),
@@ -202,7 +202,7 @@ FROZEN = Path(__file__).parents[2] / "frozen"
         (5, lambda c: c["layers"][0].pop("target"), "layers.0"),
         (6, lambda c: c["layers"][0].update(options=7), "layers.0"),
         (6, lambda c: c["decisions"].append(7), "decisions"),
-        (6, lambda c: c["layers"][0]["options"][0].pop("input_ranges"), "layers.0"),
+        (6, lambda c: c["layers"][0]["options"][-1].pop("input_ranges"), "layers.0"),
         (6, lambda c: c["weights_of_model"][0].update(reason=7), "weights_of_model"),
         (6, lambda c: c["assignment"].update(measured=7), "assignment"),
     ],
