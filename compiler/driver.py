@@ -52,7 +52,7 @@ def compile(
     config_only: bool = False,
     on_pass: OnPass | None = None,
 ) -> Plan:
-    """Compile a network for a target.
+    """Compile a network for a target: trace it, find its layers, place them on tiles, and verify every step.
 
     model: a HuggingFace folder or hub name, an .onnx file or ``ModelProto``, a ``torch.export.ExportedProgram``, or any
     ``torch.nn.Module`` with ``example_inputs`` (one tensor, several, or a mapping by name). target: a chip, or a target
@@ -67,7 +67,8 @@ def compile(
     and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. on_pass: called after
     each pass with (name, number, count, seconds).
 
-    Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled.
+    Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
+    ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
     """
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)

@@ -17,7 +17,11 @@ Generated from the code by `make command-line`; a test compares them. Results go
 standard error. Wrong input ends in one sentence and exit code 2, as do a full disk and what the machine does not
 permit. An interrupt, SIGTERM or SIGHUP end in code 130, and nothing half-written is left; what was measured is kept,
 and the next run goes on from there. Letters that the output's encoding lacks are escaped as JSON escapes them. Every
-command takes `--json`.
+command takes `--json`, and is [a function in Python](python.md) with the same options and defaults.
+
+`tilewright --install-completion` teaches bash, zsh, fish or PowerShell to complete commands, options, names of the
+library and layers of a plan; `--show-completion` prints what it would install. Completion, `--help` and `targets` load
+no torch, so they answer at once.
 """
 
 

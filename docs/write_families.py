@@ -29,7 +29,7 @@ def line(family: str) -> str:
     """The table's line of one family."""
     import tilewright
     from tests.families import FAMILIES, build, largest_difference
-    from tilewright.compiler.report import summarise
+    from tilewright.compiler.report.summary import summarise
 
     model = build(family)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ LONGEST_MESSAGE = 4000
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used. The message is one sentence for a person.
+    """Input that cannot be used. The message is one sentence for a person.
 
     The command line prints it and exits with code 2; anything else that is raised is a bug of
     tilewright and keeps its traceback. Words of a stranger's file may be in it: they are cut, and made harmless.

@@ -30,14 +30,15 @@ Changes = Mapping[str, Any] | None
 
 
 def target_names(*kinds: str) -> list[str]:
-    """The names in the library of these kinds (the keys of ``KINDS``); all if none is given."""
+    """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost); of all if none."""
     return library_names(*(kinds or KINDS))
 
 
 def load_document(name: str | Path, *kinds: str, changes: Changes = None) -> Document:
     """The library's document of that name, or the one in that YAML file, of one of these kinds (any if none is given).
 
-    changes: dotted keys and their new values, see ``compose``. Raises ``InputError`` if there is none or it is wrong.
+    changes: dotted keys and their new values, such as {"tile.adc.bits": 8}. Raises ``InputError`` if there is none or
+    it is wrong.
     """
     located = find_document(name, kinds or tuple(KINDS))
     return parse_document(located, kinds, changes)
@@ -65,7 +66,8 @@ def parse_target(content: Any, where: str) -> Target:
 def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
     """The target of that name, or the one in that YAML file, or itself: analog or digital, where a layer can run.
 
-    changes: dotted keys and their new values, see ``compose``.
+    changes: dotted keys and their new values, such as {"tile.adc.bits": 8}. Raises ``InputError`` if there is none or
+    it is wrong.
     """
     if isinstance(target, AnalogTarget | DigitalTarget):
         return cast(Target, _changed(target, changes))
@@ -73,17 +75,17 @@ def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
 
 
 def load_programming(method: str | Path | Programming) -> Programming:
-    """The programming method of that name, or the one in that YAML file."""
+    """The programming method of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
     return method if isinstance(method, Programming) else cast(Programming, load_document(method, "programming"))
 
 
 def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
-    """The attention unit of that name, or the one in that YAML file."""
+    """The attention unit of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
     return unit if isinstance(unit, AttentionUnit) else cast(AttentionUnit, load_document(unit, "attention"))
 
 
 def load_cost(cost: str | Path | Cost) -> Cost:
-    """The cost preset of that name, or the one in that YAML file."""
+    """The cost preset of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
     return cost if isinstance(cost, Cost) else cast(Cost, load_document(cost, "cost"))
 
 
@@ -95,7 +97,11 @@ def _changed(document: Document, changes: Changes) -> Document:
 
 
 def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip:
-    """The chip of that name or in that file; of a target alone the chip that its own file describes."""
+    """The chip of that name, or the one in that YAML file; of a target alone the chip that its own file describes.
+
+    changes: dotted keys and their new values, such as {"tile.adc.bits": 8}. Raises ``InputError`` if there is none or
+    it is wrong.
+    """
     if isinstance(chip, Chip):
         return cast(Chip, _changed(chip, changes))
     if isinstance(chip, AnalogTarget | DigitalTarget):

@@ -14,9 +14,9 @@ import traceback
 
 LARGE = (
     "torch", "tilewright.compiler.cli.app", "tilewright.compiler.driver", "tilewright.compiler.frontends.onnx",
-    "tilewright.compiler.assignment.validation", "tilewright.compiler.report.html",
+    "tilewright.compiler.assignment.assign", "tilewright.compiler.report.html",
     "tilewright.runtime.measuring.evaluate", "tilewright.compiler.sensitivity.measure",
-    "tilewright.compiler.report.summary",
+    "tilewright.compiler.report.formats", "tilewright.runtime.execution.run",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import tilewright
 from tests.families import FAMILIES
 from tilewright.targets import load_target, target_names
 
@@ -36,6 +37,12 @@ def test_the_page_of_families_has_each_with_its_difference():
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in cells] == list(FAMILIES), "run `make families`"
     assert all(float(row[-1]) < 1e-4 for row in cells)
+
+
+def test_the_page_of_python_names_all():
+    text = (DOCS / "python.md").read_text()
+    for name in tilewright.__all__:
+        assert re.search(rf"`[^`]*\b{name}\b[^`]*`", text), f"{name} is not in docs/python.md"
 
 
 def test_the_page_of_targets_names_all_and_its_example_loads(tmp_path):

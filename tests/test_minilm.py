@@ -96,18 +96,18 @@ def test_an_accuracy_is_kept_by_the_cheapest_mix(minilm_folder, tmp_path):
     sensitivity = tilewright.measure_sensitivity(plan, ["divergence", "gradient"], **options)
     for line in sensitivity.correlations():
         assert line.correlation > 0.9, line
-    found = tilewright.assign_for_accuracy(plan, sensitivity, 0.99, criterion="gradient", task="stsb", data=PAIRS)
-    accuracy = found.assigned.record.accuracy
+    found = tilewright.assign(plan, sensitivity, accuracy=0.99, criterion="gradient", task="stsb", data=PAIRS)
+    accuracy = found.record.accuracy
     assert accuracy.lower_bound >= 0.99 and accuracy.seed != 0
-    predicted = found.assigned.predicted
-    all_digital, all_analog = (found.assigned.compared[f"all on {target}"] for target in ("digital-int8", "pcm-512"))
+    predicted = found.predicted
+    all_digital, all_analog = (found.compared[f"all on {target}"] for target in ("digital-int8", "pcm-512"))
     assert all_analog["energy"] < predicted["energy"] < all_digital["energy"]
     assert all(
-        predicted["energy"] <= found.assigned.compared[name]["energy"] for name in ("macs", "rank")
-        if found.assigned.compared[name] is not None
+        predicted["energy"] <= found.compared[name]["energy"] for name in ("macs", "rank")
+        if found.compared[name] is not None
     )  # fmt: skip
-    fresh = tilewright.evaluate(found.assigned.plan, "stsb", PAIRS, times=["1mo"], repeats=5, seed=1000).points[0]
-    assert fresh.mean / fresh_digital(found.assigned.plan) > 0.985
+    fresh = tilewright.evaluate(found.plan, "stsb", PAIRS, times=["1mo"], repeats=5, seed=1000).points[0]
+    assert fresh.mean / fresh_digital(found.plan) > 0.985
 
 
 def fresh_digital(plan):

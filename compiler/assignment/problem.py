@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
 from tilewright.compiler.cost.estimate import preset_of
@@ -151,7 +152,7 @@ def check_known(problem: Problem, names: Iterable[str], preset: Cost | None) -> 
                     )
 
 
-def known_preset(plan: Plan, preset: str | Cost | None, needed: bool) -> Cost | None:
+def known_preset(plan: Plan, preset: str | Path | Cost | None, needed: bool) -> Cost | None:
     """The cost preset; None where there is none and nothing asks for one. Raises ``InputError`` where one is needed."""
     if preset is None and plan.document.chip.cost is None and not needed:
         return None

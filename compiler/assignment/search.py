@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 from scipy.stats import t as student
 
 from tilewright.compiler.assignment.amounts import readable
-from tilewright.compiler.assignment.assign import chosen_criterion, make_problem, run_methods
+from tilewright.compiler.assignment.assigned import Assigned, Trial
+from tilewright.compiler.assignment.choosing import chosen_criterion, make_problem, run_methods
 from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice
-from tilewright.compiler.assignment.written import Assigned, Request, written
-from tilewright.compiler.sensitivity import Sensitivity
+from tilewright.compiler.assignment.written import Request, written
+from tilewright.compiler.sensitivity.measure import Sensitivity
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside
@@ -34,32 +35,11 @@ ALIKE = 1.02
 """Bounds of the loss with a ratio below this are one."""
 BATCH_SIZE = 64
 CACHE_FILE = "accuracy.jsonl"
-OnTrial = Callable[["Trial"], None]
+OnTrial = Callable[[Trial], None]
+"""Called after each trial of a search."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One assignment, measured. normalised: A*, mean over chips; lower: its confidence bound."""
-
-    choice: dict[str, str]
-    predicted: dict[str, float]
-    seed: int
-    value: float
-    error: float
-    normalised: float
-    lower: float
-    passes: bool
-
-
-@dataclass(frozen=True)
-class Search:
-    """What ``assign_for_accuracy`` found, and all it tried on the way; the last trial is the confirmation."""
-
-    assigned: Assigned
-    trials: list[Trial]
-
-
-def assign_for_accuracy(
+def search(
     plan: Plan,
     sensitivity: Sensitivity,
     wanted: float,
@@ -74,10 +54,10 @@ def assign_for_accuracy(
     repeats: int = 5,
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
-    preset: str | Cost | None = None,
+    preset: str | Path | Cost | None = None,
     fixed: Mapping[str, str] | None = None,
     on_trial: OnTrial | None = None,
-) -> Search:
+) -> Assigned:
     """Search for the least cost whose normalised accuracy A* is at least ``wanted`` with ``confidence``.
 
     A plan passes if the one-sided lower bound of its mean over chips (Student's t) is ``wanted`` or more. Bounds of
@@ -99,7 +79,7 @@ def assign_for_accuracy(
 
     def built(choice: Choice) -> Assigned:
         within = replace(request, limits={LOSS: problem.figures(choice)[LOSS]})
-        return written(plan, problem, choice, run_methods(problem, within), within)
+        return written(plan, sensitivity, problem, choice, run_methods(problem, within), within)
 
     trials: list[Trial] = []
     prepared = make_task(plan, task, data, limit)
@@ -112,13 +92,13 @@ def assign_for_accuracy(
             on_trial(trials[-1])
         return trials[-1]
 
-    def confirmed(candidate: Trial) -> Search | None:
+    def confirmed(candidate: Trial) -> Assigned | None:
         """Measured again, on chips of a seed that nothing was measured on before."""
         trial = tried(candidate.choice, max(trial.seed for trial in trials) + 1)
         if not trial.passes:
             return None
         accuracy = _record(measure, trial, wanted, confidence, repeats)
-        return Search(built(candidate.choice).found(accuracy=accuracy), trials)
+        return replace(built(candidate.choice).found(accuracy=accuracy), trials=trials)
 
     cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
     assert cheapest is not None and precise is not None  # without budgets there is always a choice

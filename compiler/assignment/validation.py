@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean
 
-from tilewright.compiler.assignment.written import Assigned
+from tilewright.compiler.assignment.assigned import Assigned
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
 from tilewright.runtime.execution.session import Session

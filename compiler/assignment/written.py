@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tilewright.compiler.assignment.amounts import readable
+from tilewright.compiler.assignment.assigned import Assigned
 from tilewright.compiler.assignment.problem import LOSS, UNITS, Choice, Problem
 from tilewright.compiler.mapping.retarget import Move, retarget
-from tilewright.runtime.plan.decisions import (
-    AccuracyRecord,
-    AssignmentRecord,
-    Decision,
-    Figure,
-    MeasuredRecord,
-)
+from tilewright.compiler.sensitivity.measure import Sensitivity
+from tilewright.runtime.plan.decisions import AssignmentRecord, Decision, Figure
 from tilewright.runtime.plan.plan import Plan
 
 HOW = {
@@ -48,29 +44,13 @@ class Request:
         return f"{HOW[self.method]} {self.minimise}{limits}; losses are by the criterion {self.criterion}"
 
 
-@dataclass(frozen=True)
-class Assigned:
-    """A plan, what was predicted of it, and what other ways to choose come to (None where they find nothing)."""
-
-    plan: Plan
-    choice: dict[str, str]
-    predicted: dict[str, float]
-    compared: dict[str, dict[str, float] | None]
-
-    @property
-    def record(self) -> AssignmentRecord:
-        """What the plan says of its assignment."""
-        assert self.plan.document.assignment is not None
-        return self.plan.document.assignment
-
-    def found(self, **found: MeasuredRecord | AccuracyRecord) -> Assigned:
-        """The same with what was found out about the plan in its record: ``measured`` or ``accuracy``."""
-        document = self.plan.document.model_copy(update={"assignment": self.record.model_copy(update=found)})
-        return replace(self, plan=replace(self.plan, document=document))
-
-
 def written(
-    plan: Plan, problem: Problem, choice: Choice, others: Mapping[str, Choice | None], request: Request
+    plan: Plan,
+    sensitivity: Sensitivity,
+    problem: Problem,
+    choice: Choice,
+    others: Mapping[str, Choice | None],
+    request: Request,
 ) -> Assigned:
     """The plan with a choice made. others: what other methods choose, None where they find nothing."""
     made = retarget(plan, {layer: _move(problem, layer, target, request.why) for layer, target in choice.items()})
@@ -90,7 +70,7 @@ def written(
         compared={name: None if figures is None else _finite(figures) for name, figures in compared.items()},
     )
     document = made.document.model_copy(update={"assignment": record})
-    return Assigned(replace(made, document=document), dict(choice), predicted, compared)
+    return Assigned(replace(made, document=document), dict(choice), predicted, compared, plan, sensitivity)
 
 
 def _uniform(problem: Problem) -> dict[str, dict[str, str]]:

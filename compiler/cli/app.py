@@ -25,7 +25,6 @@ from tilewright.compiler.cli import (
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(compile_command.compile_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,21 +9,27 @@ import typer
 from rich import box
 from rich.table import Table
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes
-from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, check_destination
 
 if TYPE_CHECKING:
     from tilewright.runtime.measuring.characterize import Characterization
 
-RESULT_FILE = "characterization.json"
-
 
 def characterize_command(
-    targets: Annotated[list[str], typer.Argument(help="Targets by name or YAML file, to compare.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            help="Targets by name or YAML file, to compare.", autocompletion=completion.names_of("analog", "digital")
+        ),
+    ],
     programming: Annotated[
-        list[str] | None, typer.Option(help="A programming method, by name or file; each is a curve. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="A programming method, by name or file; each is a curve. May be repeated.",
+            autocompletion=completion.names_of("programming"),
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -48,16 +53,14 @@ def characterize_command(
     from tilewright.targets.times import parse_times
 
     if folder is not None:
-        from tilewright.compiler.report.characterization_plots import PLOTS, require_matplotlib, save_plots
+        from tilewright.compiler.report.characterization_folder import check_folder, save_characterization
 
-        require_matplotlib()
-        kind = FolderKind("a characterization", RESULT_FILE, frozenset({"problem", "curves"}), lambda _: set(PLOTS))
-        check_destination(folder, kind, overwrite=force)
+        check_folder(folder, overwrite=force)
     loaded = [load_target(target, parse_changes(changes)) for target in targets]
     with progress_bar("characterize") as advance:
         found = characterize(
             loaded,
-            programming or (),
+            programming,
             times=list(parse_times(times)),
             rows=rows,
             columns=columns,
@@ -67,11 +70,8 @@ def characterize_command(
             on_curve=advance,
         )
     if folder is not None:
-        with atomic_folder(folder, kind, overwrite=force) as unfinished:
-            text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
-            (unfinished / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
-            save_plots(found, unfinished)
-        errors.print(f"written to {folder}: {', '.join((RESULT_FILE, *PLOTS))}", soft_wrap=True)
+        written = save_characterization(found, folder, overwrite=force)
+        errors.print(f"written to {folder}: {', '.join(file.name for file in written)}", soft_wrap=True)
     if as_json:
         print_json(found.to_json())
     else:

@@ -8,18 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.inputs import read_samples
 from tilewright.compiler.cli.settings import parse_assignments, parse_changes
-from tilewright.compiler.mapping.overrides import EVERY_LAYER
 from tilewright.targets import load_chip
 
 
 def compile_command(
-    source: Annotated[str, typer.Argument(help="A HuggingFace folder or hub name, or an .onnx file.")],
-    plan: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the plan to.")],
-    target: Annotated[str, typer.Option(help="A target's name (see: tilewright targets) or a YAML file.")] = "pcm-512",
+    model: Annotated[str, typer.Argument(metavar="source", help="A HuggingFace folder or hub name, or an .onnx file.")],
+    folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the plan to.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="A target's name (see: tilewright targets) or a YAML file.",
+            autocompletion=completion.names_of("chip", "analog", "digital"),
+        ),
+    ] = "pcm-512",
     calibration: Annotated[
         Path | None,
         typer.Option(help="Sample inputs that fix the input ranges: .npz of input arrays, or .txt with a text a line."),
@@ -34,7 +38,10 @@ def compile_command(
     ] = None,
     programming: Annotated[
         list[str] | None,
-        typer.Option(help="METHOD for all layers on tiles, or PATTERN=METHOD. May be repeated; the last match counts."),
+        typer.Option(
+            help="METHOD for all layers on tiles, or PATTERN=METHOD. May be repeated; the last match counts.",
+            autocompletion=completion.names_of("programming"),
+        ),
     ] = None,
     attention_bits: Annotated[
         list[str] | None,
@@ -63,27 +70,29 @@ def compile_command(
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
     from tilewright.runtime.plan.files import PLAN
     from tilewright.runtime.storage.atomic_folder import check_destination
+    from tilewright.runtime.storage.sample_files import read_samples
 
-    check_destination(plan, PLAN, overwrite=force)
+    check_destination(folder, PLAN, overwrite=force)
     samples = read_samples(calibration, "calibration")
     chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile
-    from tilewright.compiler.report import summarise
+    from tilewright.compiler.mapping.overrides import EVERY_LAYER
+    from tilewright.compiler.report.summary import summarise
 
     passes: list[dict[str, Any]] = []
     started = time.perf_counter()
     with progress_bar("compile") as advance:
-        advance(0, 1, f"load and trace {source}")
+        advance(0, 1, f"load and trace {model}")
 
         def on_pass(pass_name: str, number: int, count: int, seconds: float) -> None:
             passes.append({"pass": pass_name, "seconds": round(seconds, 3)})
             advance(number, count, pass_name)
 
         made = compile(
-            source,
+            model,
             chip,
             calibration=samples,
-            attention_bits=_bits(attention_bits),
+            attention_bits=_bits(parse_assignments(attention_bits, "attention-bits", EVERY_LAYER)),
             assign=parse_assignments(assign, "assign"),
             programming=parse_assignments(programming, "programming", EVERY_LAYER),
             name=name,
@@ -91,16 +100,16 @@ def compile_command(
             config_only=config_only,
             on_pass=on_pass,
         )
-        made.save(plan, overwrite=force)
+        made.save(folder, overwrite=force)
     seconds = time.perf_counter() - started
     report = summarise(made)
     if as_json:
-        print_json({"plan": str(plan), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
+        print_json({"plan": str(folder), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
         return
     used = f" ({report.utilisation:.1%} used), {report.chips} chip(s)" if report.tiles else ""
     output.print(
         f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles{used}; "
-        f"plan written to {plan} in {seconds:.1f} s",
+        f"plan written to {folder} in {seconds:.1f} s",
         soft_wrap=True,
     )
     if report.checked_against is not None:
@@ -112,7 +121,6 @@ def compile_command(
         errors.print(f"note: {warning}", soft_wrap=True)
 
 
-def _bits(given: list[str] | None) -> dict[str, int | str]:
+def _bits(wanted: dict[str, str]) -> dict[str, int | str]:
     """Pattern -> bits, or a name."""
-    wanted = parse_assignments(given, "attention-bits", EVERY_LAYER)
     return {pattern: int(bits) if bits.lstrip("-").isdigit() else bits for pattern, bits in wanted.items()}

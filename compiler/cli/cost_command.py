@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def cost_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    at: options.At = None,
+    sizes: options.At = None,
     preset: options.Preset = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="A line for each layer and product, at the first size.")
@@ -31,9 +31,9 @@ def cost_command(
     from tilewright.compiler.cost import estimate_cost
     from tilewright.runtime.plan.plan import load
 
-    sizes = [parse_sizes(text) for text in at or [""]]
+    wanted = [parse_sizes(text) for text in sizes or [""]]
     loaded = load(plan)
-    found = [estimate_cost(loaded, wanted, preset) for wanted in sizes]
+    found = [estimate_cost(loaded, at, preset) for at in wanted]
     if as_json:
         print_json([one.to_json() for one in found])
         return

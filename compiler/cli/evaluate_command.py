@@ -14,16 +14,16 @@ from tilewright.compiler.cli.console import output, print_json, progress_bar
 
 def evaluate_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    data: Annotated[Path, typer.Option(help="The task's data: for stsb a TSV file, or a folder with dev.tsv.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The task's data: for stsb a TSV file, or a folder with dev.tsv.")
+    ] = None,
     task: Annotated[str, typer.Option(help="The task: stsb.")] = "stsb",
     times: Annotated[str, typer.Option(help="Times since programming, with commas between.")] = "1s,1h,1d,1w,1mo",
     repeats: Annotated[int, typer.Option(help="Freshly programmed chips.")] = 5,
     seed: Annotated[int, typer.Option(help="Names the chips.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first so many examples.")] = None,
     batch_size: Annotated[int, typer.Option(help="Samples at once; the results do not depend on it.")] = 64,
-    no_drift_compensation: Annotated[
-        bool, typer.Option("--no-drift-compensation", help="Leave the drift as it is.")
-    ] = False,
+    drift_compensation: options.DriftCompensation = True,
     results: Annotated[
         Path | None, typer.Option(help="A file of measurements to add to; those in it are not made again.")
     ] = None,
@@ -35,19 +35,18 @@ def evaluate_command(
     from tilewright.runtime.plan.plan import load
     from tilewright.targets.times import parse_times
 
-    labels = parse_times(times)
-    loaded = load(plan)
+    labels, loaded = list(parse_times(times)), load(plan)
     with progress_bar("evaluate") as advance:
         found = evaluate(
             loaded,
             task,
             data,
-            times=list(labels),
+            times=labels,
             repeats=repeats,
             seed=seed,
             limit=limit,
             batch_size=batch_size,
-            drift_compensation=not no_drift_compensation,
+            drift_compensation=drift_compensation,
             results=results,
             layer_by_layer=layer_by_layer,
             on_measurement=advance,

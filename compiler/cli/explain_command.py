@@ -7,20 +7,27 @@ from typing import Annotated
 
 import typer
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json
 
 
 def explain_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    layer: Annotated[str, typer.Argument(help="A layer, a matrix of the model, or a product of activations.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="layer",
+            help="A layer, a matrix of the model, or a product of activations.",
+            autocompletion=completion.layers,
+        ),
+    ],
     as_json: options.AsJson = False,
 ) -> None:
     """Tell why one layer is as it is: every decision about it, with its figures and what was rejected."""
     from tilewright.compiler.report.explanation import explain
     from tilewright.runtime.plan.plan import load
 
-    explanation = explain(load(plan), layer)
+    explanation = explain(load(plan), name)
     if as_json:
         print_json(explanation.to_json())
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +16,18 @@ from tilewright.compiler.cli.settings import parse_sizes
 
 def operations_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
-    at: options.At = None,
+    sizes: options.At = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count the multiplications of a run: on tiles, on digital units, and in attention, at each size of the inputs."""
     from tilewright.runtime.measuring.operations import count_operations
     from tilewright.runtime.plan.plan import load
 
-    sizes = [parse_sizes(text) for text in at or [""]]
+    wanted = [parse_sizes(text) for text in sizes or [""]]
     loaded = load(plan)
-    found = [count_operations(loaded, wanted) for wanted in sizes]
+    found = [count_operations(loaded, at) for at in wanted]
     if as_json:
-        print_json([{**asdict(one), "total": one.total, "attention_share": one.attention_share} for one in found])
+        print_json([one.to_json() for one in found])
         return
     table = Table(title="multiplications with an addition", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in (*found[0].sizes, "on tiles", "on digital units", "in attention", "attention's share"):

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
+from tilewright.compiler.cli import completion
+
 At = Annotated[
     list[str] | None,
-    typer.Option(help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."),
+    typer.Option(
+        "--at", help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."
+    ),
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(help="A cost preset by name (see: tilewright targets --kind cost) or YAML file; the chip's own."),
+    typer.Option(
+        help="A cost preset by name (see: tilewright targets --kind cost) or YAML file; the chip's own.",
+        autocompletion=completion.names_of("cost"),
+    ),
 ]
 Inputs = Annotated[
     Path | None,
@@ -29,6 +36,12 @@ Data = Annotated[Path | None, typer.Option(help="The task's data.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming.")]
 Seed = Annotated[int, typer.Option(help="Names the chips.")]
+DriftCompensation = Annotated[
+    bool,
+    typer.Option(
+        "--drift-compensation/--no-drift-compensation", help="Undo the drift as the target does, or leave it as it is."
+    ),
+]
 LayerByLayer = Annotated[
     bool,
     typer.Option(

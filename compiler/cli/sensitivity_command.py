@@ -12,7 +12,6 @@ from rich.table import Table
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
-from tilewright.compiler.cli.inputs import read_samples
 
 if TYPE_CHECKING:
     from tilewright.compiler.sensitivity import Sensitivity
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
 
 def sensitivity_command(
     plan: Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")],
-    criterion: Annotated[
+    criteria: Annotated[
         list[str] | None,
         typer.Option(
+            "--criterion",
             help="divergence, task, output-noise, gradient, product-error or weight-error. May be repeated; "
-            "divergence and gradient if none is named."
+            "divergence and gradient if none is named.",
         ),
     ] = None,
     inputs: options.Inputs = None,
@@ -39,16 +39,16 @@ def sensitivity_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how much the outputs suffer from each layer, on each target that it may run on."""
-    from tilewright.compiler.sensitivity import measure_sensitivity
-    from tilewright.compiler.sensitivity.measure import DEFAULT
+    from tilewright.compiler.sensitivity.measure import measure_sensitivity
     from tilewright.runtime.plan.plan import load
+    from tilewright.runtime.storage.sample_files import read_samples
 
-    loaded = load(plan)
+    loaded, given = load(plan), read_samples(inputs, "inputs")
     with progress_bar("sensitivity") as advance:
         found = measure_sensitivity(
             loaded,
-            criterion or DEFAULT,
-            inputs=read_samples(inputs, "inputs"),
+            criteria,
+            inputs=given,
             samples=samples,
             outputs=outputs,
             task=task,

@@ -39,18 +39,6 @@ def parse_assignments(
     return assignments
 
 
-def parse_share(text: str, option: str) -> float:
-    """``99%`` or ``0.99`` as a number from 0 to 1. Raises ``InputError``."""
-    number = text.strip().removesuffix("%")
-    try:
-        share = float(number) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise InputError(f"--{option} {text!r} is not a share such as 99% or 0.99")
-    return share
-
-
 def parse_sizes(text: str) -> dict[str, int]:
     """``batch=8,sequence=512`` as name -> size. Raises ``InputError``."""
     sizes = {}

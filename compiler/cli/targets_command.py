@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_changes
 from tilewright.targets import load_document, target_names
@@ -19,10 +19,17 @@ from tilewright.targets.quantity import is_number, leaves
 
 def targets_command(
     name: Annotated[
-        str | None, typer.Argument(help="A name of the library or a YAML file; without, all are listed.")
+        str | None,
+        typer.Argument(
+            help="A name of the library or a YAML file; without, all are listed.", autocompletion=completion.names_of()
+        ),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="List only these: analog, digital, attention, programming, chip or cost.")
+        str | None,
+        typer.Option(
+            help="List only these: analog, digital, attention, programming, chip or cost.",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A change, such as tile.adc.bits=8. May be repeated.")

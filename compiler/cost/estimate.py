@@ -9,6 +9,7 @@ from typing import Any
 
 from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
 from tilewright.compiler.cost.schedule import Schedule, schedule
+from tilewright.compiler.engineering import NANO, engineering, sizes_text
 from tilewright.runtime.execution.shape_run import UnboundedError
 from tilewright.runtime.measuring.operations import Operations, count_operations
 from tilewright.runtime.plan.blocks import middle_of
@@ -24,7 +25,7 @@ CHEAPER = (1, 2, 5, 10, 100)
 
 @dataclass(frozen=True)
 class AttentionCost:
-    """One product of two activations."""
+    """Cost of one product of two activations. operands: their number format."""
 
     name: str
     operands: str
@@ -33,12 +34,12 @@ class AttentionCost:
     latency_ns: float
     relative_energy: float | None
     relative_area: float | None
-    """Of a multiplier, BF16's being 1; None where the preset does not say."""
+    """Energy and area of a multiplier, BF16's being 1; None where the preset does not say."""
 
 
 @dataclass(frozen=True)
 class TimedCall:
-    """One call of a layer or product, and when it runs in the run."""
+    """One call of a layer or product, with start and end in ns from the beginning of the run."""
 
     node: str
     name: str
@@ -49,7 +50,7 @@ class TimedCall:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What one run costs. ``to_json`` keeps these names.
+    """Energy, time and area of one run, by component and layer. ``to_json`` keeps these names.
 
     status: measured or projected. components: energy in nJ by component, in the order of COMPONENTS as far as they are
     apart. latency_ns: from the first input to the last output, where each call waits for all of its inputs.
@@ -76,26 +77,26 @@ class CostEstimate:
 
     @property
     def energy_nj(self) -> float:
-        """The sum of all that is modelled."""
+        """Energy of one run in nJ: all that is modelled."""
         return sum(self.components.values())
 
     @property
     def operations_per_joule(self) -> float | None:
-        """Two operations a MAC; None without any energy."""
+        """Operations a joule, two a MAC; None without any energy."""
         return 2e9 * self.macs / self.energy_nj if self.energy_nj else None
 
     @property
     def samples_per_second(self) -> float | None:
-        """Pipelined; None without any time."""
+        """Samples a second, where runs follow one another; None without any time."""
         return 1e9 * self.samples / self.interval_ns if self.interval_ns else None
 
     @property
     def attention_nj(self) -> float:
-        """Of the products of two activations."""
+        """Energy of the products of two activations, in nJ."""
         return sum(product.energy_nj for product in self.attention)
 
     def with_cheaper_tiles(self) -> list[dict[str, float]]:
-        """What is left to gain (Amdahl): energy, and attention's part of it, if tiles cost a so-manieth."""
+        """Energy in nJ, and attention's share of it, if tiles took a so-manieth: what is left to gain (Amdahl)."""
         tiles = sum(layer.total_nj for layer in self.layers if layer.tiles)
         rows = []
         for factor in CHEAPER:
@@ -117,14 +118,21 @@ class CostEstimate:
             "with_cheaper_tiles": self.with_cheaper_tiles(),
         }
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        energy, latency = engineering(self.energy_nj * NANO, "J"), engineering(self.latency_ns * NANO, "s")
+        area = f"{self.area_mm2:.4g} mm2"
+        return f"CostEstimate({sizes_text(self.sizes)} by {self.preset}: {energy}, {latency}, {area})"
+
 
 def estimate_cost(
     plan: Plan, sizes: Mapping[str, int] | None = None, preset: str | Path | Cost | None = None
 ) -> CostEstimate:
-    """What one run of the plan costs at these sizes of its inputs (see ``count_operations``).
+    """Estimate energy, latency and area of one run of the plan.
 
-    preset: a cost preset by name, file or object; the one of the plan's chip if None. Raises ``InputError`` if there is
-    none, or for sizes that the plan does not take.
+    sizes: of its inputs, by the names of the plan's dimensions (see ``count_operations``). preset: a cost preset by
+    name, file or object; the one of the plan's chip if None. Raises ``InputError`` if there is none, or for sizes that
+    the plan does not take.
     """
     figures = preset_of(plan, preset)
     operations = count_operations(plan, sizes)

@@ -15,16 +15,17 @@ PICO = 1e-3
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer in one run. energy_nj: by component, or several joined by + where a source gives their sum alone.
+    """Cost of one layer in one run.
 
-    latency_ns: of all its calls one after another. not_modelled: what the preset has no figure for.
+    reads: of single tiles. energy_nj: by component, or several joined by + where a source gives their sum alone.
+    latency_ns: of all its calls one after another. area_mm2: of its tiles. not_modelled: what the preset has no figure
+    for.
     """
 
     name: str
     target: str
     tiles: int
     reads: int
-    """Of single tiles."""
     macs: int
     energy_nj: dict[str, float] = field(default_factory=dict)
     latency_ns: float = 0.0
@@ -34,17 +35,17 @@ class LayerCost:
 
     @property
     def total_nj(self) -> float:
-        """The sum over components that are modelled."""
+        """Energy in nJ: the sum over components that are modelled."""
         return sum(self.energy_nj.values())
 
     @property
     def known_energy_nj(self) -> float:
-        """The same; NaN for work of which no energy is modelled at all."""
+        """Energy in nJ; NaN for work of which no energy is modelled at all."""
         return self.total_nj if self.energy_nj or not self.macs else math.nan
 
     @property
     def known_latency_ns(self) -> float:
-        """The latency; NaN for work of which no time is modelled."""
+        """Latency in ns; NaN for work of which no time is modelled."""
         return self.latency_ns if self.latency_ns or not self.macs else math.nan
 
 

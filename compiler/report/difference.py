@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """``to_json`` keeps these names."""
+    """Changes from one plan to another; false if there are none. ``to_json`` keeps these names."""
 
     changes: list[Change]
     added: list[str]
@@ -55,13 +55,20 @@ class Difference:
         """Plain values for ``json.dumps``."""
         return asdict(self)
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        return f"Difference({len(self.changes)} changes, {len(self.added)} added, {len(self.removed)} removed)"
+
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """True if there is any."""
         return bool(self.changes or self.added or self.removed)
 
 
 def difference(before: Plan, after: Plan) -> Difference:
-    """What the second plan has changed, in the order of the network. Numbers are compared as they are written."""
+    """Compare two plans: hardware, layers, products of activations and sums, in the order of the network.
+
+    Numbers are compared as they are written. Raises ``InputError`` for a graph that asks for more than any network.
+    """
     one, other = summarise(before), summarise(after)
     changes = list(_changes("plan", TOTALS, one, other))
     if one.cost is not None and other.cost is not None:

@@ -35,7 +35,10 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Explanation:
-    """``to_json`` keeps these names. decisions: as the plan has them, in the order they were made."""
+    """The story of one layer or product of activations, in sentences.
+
+    decisions: as the plan has them, in the order they were made. ``to_json`` keeps these names.
+    """
 
     name: str
     sentences: list[str]
@@ -45,9 +48,13 @@ class Explanation:
         """Plain values for ``json.dumps``."""
         return asdict(self)
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        return f"Explanation({self.name!r}: {len(self.sentences)} sentences about {len(self.decisions)} decisions)"
+
 
 def explain(plan: Plan, name: str) -> Explanation:
-    """Why a layer is as it is. name: the layer's, that of a matrix of the model in it, or a matmul's.
+    """Tell why a layer is as it is. name: the layer's, that of a matrix of the model in it, or a matmul's.
 
     Raises ``InputError`` with the nearest name if there is none.
     """

@@ -45,7 +45,7 @@ class LayerLine:
 
 @dataclass(frozen=True)
 class CostLine:
-    """What one run costs, at ``sizes``; see ``estimate_cost``."""
+    """Cost of one run, at ``sizes``; see ``estimate_cost``."""
 
     preset: str
     status: str
@@ -64,7 +64,7 @@ class CostLine:
 
 @dataclass(frozen=True)
 class AssignmentLine:
-    """How targets were chosen together. predicted, measured: figures by name; compared: other ways to choose, with
+    """Joint choice of the layers' targets. predicted, measured: figures by name; compared: other ways to choose, with
     what was predicted of them (nothing where they find none); accuracy: what was measured on labelled data.
     """
 
@@ -95,7 +95,7 @@ class MatmulLine:
 
 @dataclass(frozen=True)
 class BlockLine:
-    """What one tile holds: half-open ranges of its layer's inputs (rows) and outputs (columns)."""
+    """Block of a layer on one tile: half-open ranges of its layer's inputs (rows) and outputs (columns)."""
 
     layer: str
     chip: int
@@ -135,7 +135,7 @@ class WeightLine:
 
 @dataclass(frozen=True)
 class Report:
-    """What a person wants to know of a plan. ``to_json`` keeps these names."""
+    """Figures of a plan for people: sums, a line a layer, and what to look at. ``to_json`` keeps these names."""
 
     model: str
     architecture: str
@@ -182,6 +182,13 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        return (
+            f"Report({self.model!r} on {self.target}: {len(self.layers)} layers, {self.tiles} tiles on {self.chips} "
+            f"chip(s), {self.utilisation:.1%} used, {len(self.warnings)} warnings)"
+        )
 
     def _repr_html_(self) -> str:
         """The sums, for a notebook."""

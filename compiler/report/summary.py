@@ -33,7 +33,10 @@ MOST_SHOWN = 200_000
 
 
 def summarise(plan: Plan) -> Report:
-    """The report of a plan; reads nothing but the plan."""
+    """Sum up a plan for people; reads nothing but the plan, and what was measured of it in its folder.
+
+    Raises ``InputError`` for a graph that asks for more than any network.
+    """
     document = plan.document
     decisions: dict[str, list[str]] = {}
     for decision in document.decisions_in_force:

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import spearmanr
-
 from tilewright.compiler.sensitivity.criteria import (
     Criterion,
     MeasuredDivergence,
@@ -45,7 +43,7 @@ OnFigure = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class LayerFigure:
-    """What one criterion says of one layer on one target."""
+    """One criterion's figure of one layer on one target: larger where the outputs suffer more."""
 
     layer: str
     target: str
@@ -55,7 +53,7 @@ class LayerFigure:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation over layers between two criteria, on one target."""
+    """Spearman's rank correlation over ``layers`` layers between two criteria, on one target."""
 
     target: str
     one: str
@@ -66,7 +64,11 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What ``measure_sensitivity`` found. ``to_json`` keeps these names."""
+    """Sensitivity of the outputs to each layer on each of its targets, as ``measure_sensitivity`` measures it.
+
+    seconds: after programming. repeats, seed: chips. samples: how many counted. source: where they are from.
+    ``to_json`` keeps these names.
+    """
 
     seconds: float
     repeats: int
@@ -78,11 +80,11 @@ class Sensitivity:
     figures: list[LayerFigure]
 
     def of(self, criterion: str) -> dict[tuple[str, str], float]:
-        """(layer, target) -> figure."""
+        """Figures of one criterion: (layer, target) -> figure."""
         return {(f.layer, f.target): f.value for f in self.figures if f.criterion == criterion}
 
     def correlations(self) -> list[Correlation]:
-        """How alike the criteria rank the layers, on each target where a figure is not the same for all."""
+        """Rank correlations of the criteria over layers, on each target where a figure is not the same for all."""
         found = []
         names = list(self.criteria)
         for target in dict.fromkeys(figure.target for figure in self.figures):
@@ -102,16 +104,27 @@ class Sensitivity:
         columns = [[values[layer] for layer in both] for values in figures]
         if len(both) < FEWEST_LAYERS or any(len(set(column)) == 1 for column in columns):
             return None
+        from scipy.stats import spearmanr  # takes a second to load, and reports read kept figures alone
+
         return Correlation(target, one, other, len(both), float(spearmanr(*columns).statistic))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
         return {**asdict(self), "correlations": [asdict(correlation) for correlation in self.correlations()]}
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        layers = {figure.layer for figure in self.figures}
+        targets = ", ".join(dict.fromkeys(figure.target for figure in self.figures))
+        return (
+            f"Sensitivity({', '.join(self.criteria)} of {len(layers)} layers on {targets}; {self.repeats} chip(s), "
+            f"{self.samples} samples)"
+        )
+
 
 def measure_sensitivity(
     plan: Plan,
-    criteria: Sequence[str] = DEFAULT,
+    criteria: Sequence[str] | None = None,
     *,
     inputs: Sequence[str] | Mapping[str, Any] | None = None,
     samples: int = 32,
@@ -124,15 +137,19 @@ def measure_sensitivity(
     seed: int = 0,
     on_figure: OnFigure | None = None,
 ) -> Sensitivity:
-    """How much the plan's outputs suffer from each layer on each target that it may run on.
+    """Measure how much the plan's outputs suffer from each layer, on each target that it may run on.
 
-    criteria: names of ``CRITERIA``. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's
-    own sentences if None. outputs: those that count; all. task, data, limit: as of ``evaluate``, for the criterion
-    "task". time: after programming. repeats, seed: chips; all layers and targets are measured on chips of the same
-    names. Figures are kept in the plan's folder, if it has one that can be written, and those that are there are not
-    measured again. on_figure: called with (done, of how many, what). Raises ``InputError`` for what does not fit.
+    criteria: "divergence", "task", "output-noise", "gradient", "product-error", "weight-error"; divergence and gradient
+    if None. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's own sentences if None.
+    outputs: those that count; all if None. task, data, limit: as of ``evaluate``, for the criterion "task". time: since
+    programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are measured on chips of
+    the same names. Figures are kept in the plan's folder, if it has one that can be written, and those that are there
+    are not measured again. on_figure: called after each figure with (done, of how many, what).
+
+    Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
     plan.require_weights()
+    criteria = DEFAULT if criteria is None else criteria
     if not criteria:
         raise InputError(f"no criterion was given; known: {', '.join(CRITERIA)}")
     for name in criteria:

@@ -61,6 +61,11 @@ class Samples:
                 yield Batch(one, [number])
 
 
+def takes_text(plan: Plan) -> bool:
+    """True if the plan has a tokenizer, so that texts are inputs of it."""
+    return "tokenizer.json" in plan.tokenizer_files
+
+
 def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, count: int) -> Samples:
     """At most ``count`` samples: texts, arrays by input name, or tilewright's own sentences if None.
 
@@ -70,7 +75,7 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
         return _from_arrays(plan, given, count)
     source = "given texts"
     if given is None:
-        if "tokenizer.json" not in plan.tokenizer_files:
+        if not takes_text(plan):
             names = ", ".join(record.name for record in plan.document.inputs)
             raise InputError(f"the plan takes no text, so sensitivities need sample inputs: arrays of {names}")
         text = files("tilewright.compiler.samples").joinpath("calibration.txt").read_text(encoding="utf-8")

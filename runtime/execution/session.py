@@ -175,6 +175,12 @@ class Session:
         if len(self._analog) > 1:
             hand_back()
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        model, chip = self.plan.document.model.name, self.plan.document.chip.name
+        what = "digital reference" if self.ideal else f"chip {self.repeat} of seed {self.seed}"
+        return f"Session({model!r} on {chip}: {what}, {self.seconds:g} s after programming)"
+
     def __call__(self, /, *inputs: Any, **named: Any) -> dict[str, Tensor]:
         """The model's outputs for the next samples. Inputs are tensors or arrays: one mapping, in order, or by name."""
         return self.run({**self._by_name(inputs), **named})

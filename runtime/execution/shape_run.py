@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
 from tilewright.runtime.execution.guarded_operators import UNGUARDED, check_shapes
+from tilewright.runtime.execution.meta_kernels import without_compiler
 from tilewright.runtime.plan.graph import build_module, decode_graph
 from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, matmul_path
 from tilewright.runtime.plan.operator_arguments import WHOLE_NUMBERS
@@ -69,6 +70,11 @@ class ShapeRun(fx.Interpreter):
         self.extra_traceback = False  # of fx, which would write into our errors
         self.layers_at, self.matmuls_at = layers, set(matmuls)
         self.limit, self.results, self.held = limit, 0, Held()
+
+    def run(self, *inputs: Any) -> Any:  # type: ignore[override]
+        """The whole graph."""
+        with without_compiler():
+            return super().run(*inputs)
 
     def run_node(self, n: fx.Node) -> Any:
         """One node."""

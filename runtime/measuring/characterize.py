@@ -37,7 +37,11 @@ OnCurve = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class CharacterizedTime:
-    """One time of one curve. mvm_error: ||y - ŷ|| / ||y|| of each chip."""
+    """One time of one curve.
+
+    mvm_error: error of the products ‖y - ŷ‖ / ‖y‖ of each chip. weight_error_mean, weight_error_deviation: over all
+    weights of all chips, in parts of the column's scale.
+    """
 
     time: str
     seconds: float
@@ -49,12 +53,12 @@ class CharacterizedTime:
 
     @property
     def mean(self) -> float:
-        """Over chips."""
+        """Mean error of the products over chips."""
         return mean(self.mvm_error)
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean; None from one chip."""
+        """Standard error of ``mean``; None from one chip."""
         return standard_error(self.mvm_error)
 
 
@@ -71,13 +75,17 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """How a plot names it."""
+        """Name in plots: target and programming method."""
         return self.target if self.programming is None else f"{self.target}, {self.programming}"
 
 
 @dataclass(frozen=True)
 class Characterization:
-    """What ``characterize`` found: a curve for every target and method."""
+    """Errors of matrix-vector products over time, as ``characterize`` measures them: a curve a target and method.
+
+    problem: the law of weights and inputs, in words. rows, columns: of the matrix. vectors: inputs. repeats, seed:
+    chips.
+    """
 
     problem: str
     rows: int
@@ -95,10 +103,16 @@ class Characterization:
                 line |= {"mean": point.mean, "standard_error": point.standard_error}
         return content
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        shown = [f"{curve.label} {curve.points[0].mean:.2%} at {curve.points[0].time}" for curve in self.curves[:3]]
+        more = f" and {len(self.curves) - 3} more" if len(self.curves) > 3 else ""
+        return f"Characterization({self.rows} x {self.columns}, {self.repeats} chip(s): {', '.join(shown)}{more})"
+
 
 def characterize(
     targets: str | Path | Target | Sequence[str | Path | Target],
-    programming: Sequence[str | Path | Programming] = (),
+    programming: Sequence[str | Path | Programming] | None = None,
     *,
     times: Sequence[str | float] = DEFAULT_TIMES,
     rows: int = 512,
@@ -110,9 +124,13 @@ def characterize(
 ) -> Characterization:
     """Measure the error of matrix-vector products on freshly programmed chips over time.
 
-    The standard problem: weights N(0, .246) clipped to ±1 with column scale 1, inputs uniform in ±1. programming: the
-    methods to compare on every analog target; each target's own if none is given. A matrix larger than a tile takes
-    several. Raises ``InputError`` for an unknown target or method, and numbers out of range.
+    The standard problem: weights N(0, .246) clipped to ±1 with column scale 1 [columns, rows], inputs uniform in ±1
+    [vectors, rows]. targets: one or several, by name, file or object. programming: the methods to compare on every
+    analog target; each target's own if none is given. times: since programming, in seconds or as text ("1h"). repeats,
+    seed: chips. A matrix larger than a tile takes several. on_curve: called after each curve with (done, of how many,
+    which).
+
+    Raises ``InputError`` for an unknown target or method, and numbers out of range.
     """
     for name, number in (("rows", rows), ("columns", columns), ("vectors", vectors)):
         check_whole(name, number, most=LARGEST_SIZE)
@@ -122,7 +140,7 @@ def characterize(
         raise InputError("rows is 1, allowed is 2 or more: one row of the standard problem holds the column scale")
     chosen = [targets] if isinstance(targets, str | Path) or not isinstance(targets, Sequence) else list(targets)
     loaded = [load_target(target) for target in chosen]
-    methods = [load_programming(method) for method in programming]
+    methods = [load_programming(method) for method in programming or ()]
     seconds = {str(time): parse_time(time) for time in times}
     if not loaded or not seconds:
         raise InputError("characterize needs at least one target and one time")

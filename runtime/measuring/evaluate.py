@@ -25,7 +25,7 @@ OnMeasurement = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TimePoint:
-    """The metric at one time over all repeats."""
+    """The metric at one time: values, one a chip, ``seconds`` after programming."""
 
     time: str
     seconds: float
@@ -33,18 +33,22 @@ class TimePoint:
 
     @property
     def mean(self) -> float:
-        """Mean over repeats."""
+        """Mean over chips."""
         return mean(self.values)
 
     @property
     def standard_error(self) -> float | None:
-        """Standard error of the mean; None from a single repeat."""
+        """Standard error of the mean; None from one chip."""
         return standard_error(self.values)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` found."""
+    """Accuracy over time, as ``evaluate`` measures it.
+
+    metric: the task's figure, in its own unit. examples: of the data. digital: the figure of the digital reference.
+    points: the same on ``repeats`` chips of ``seed``, a point a time.
+    """
 
     task: str
     metric: str
@@ -63,14 +67,19 @@ class Evaluation:
         ]
         return content
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        points = ", ".join(f"{point.time} {point.mean:.2f}" for point in self.points)
+        return f"Evaluation({self.metric}: digital {self.digital:.2f}; {points}; {self.repeats} chip(s))"
+
 
 def evaluate(
     plan: Plan,
-    task: str,
-    data: str | Path,
+    task: str = "stsb",
+    data: str | Path | None = None,
     *,
     times: Sequence[str | float] = DEFAULT_TIMES,
-    repeats: int = 1,
+    repeats: int = 5,
     seed: int = 0,
     limit: int | None = None,
     batch_size: int = 64,
@@ -79,11 +88,15 @@ def evaluate(
     layer_by_layer: bool = False,
     on_measurement: OnMeasurement | None = None,
 ) -> Evaluation:
-    """Measure a task on the digital reference and on ``repeats`` chips at each time.
+    """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
-    limit: only the first so many examples. results: a file of measurements, one JSON object a line, that is added to
-    as they are made; those already in it, of the same plan, data and settings, are not made again. What is found is
-    kept in the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see ``Session``.
+    task: "stsb". data: its labelled data, a file or a folder. times: since programming, in seconds or as text ("1h").
+    seed: names the chips. limit: only the first so many examples. batch_size: samples at once, which change no result.
+    drift_compensation: False leaves the drift as it is. results: a file of measurements, one JSON object a line, that
+    is added to as they are made; those already in it, of the same plan, data and settings, are not made again. What is
+    found is kept in the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see
+    ``Session``. on_measurement: called after each measurement with (done, of how many, what).
+
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
     plan.require_weights()
@@ -94,6 +107,7 @@ def evaluate(
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
     prepared = make_task(plan, task, data, limit)
+    assert data is not None  # the task would not have been made
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
     settings = {

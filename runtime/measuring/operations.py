@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -66,13 +66,25 @@ class Operations:
 
     @property
     def attention_share(self) -> float:
-        """Of products of two activations."""
+        """Share of the products of two activations in all MACs, 0 to 1."""
         return self.on_attention_units / self.total if self.total else 0.0
 
     @property
     def tokens(self) -> int:
         """Samples times tokens of each, where a sample has tokens."""
         return math.prod(size for name, size in self.sizes.items() if name in ("batch", "sequence"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``, with the sums."""
+        return {**asdict(self), "total": self.total, "attention_share": self.attention_share}
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
+        return (
+            f"Operations({sizes}: {self.on_tiles:,} MACs on tiles, {self.on_digital_units:,} on digital units, "
+            f"{self.on_attention_units:,} in attention)"
+        )
 
 
 class _Counter(ShapeRun):
@@ -106,7 +118,7 @@ class _Counter(ShapeRun):
 
 
 def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Operations:
-    """Run the plan's graph on shapes, without numbers, and count.
+    """Count the multiplications of a run, on tiles, on digital units and in attention, on shapes alone.
 
     sizes: by the names of the plan's dimensions; the others are 1 for the batch and 128 for the rest, or the nearest to
     it that the plan takes. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does

@@ -19,7 +19,11 @@ from tilewright.targets.spec import Chip
 
 @dataclass
 class Plan:
-    """A plan in memory. ``document.weights`` and ``document.tokenizer`` describe the files once it is saved."""
+    """A compiled network: which layer is where and why, the graph to run, and its weights.
+
+    ``compile`` makes one, ``load`` reads one, ``Session`` and ``run`` run it. document: the whole of plan.json, in
+    which ``weights`` and ``tokenizer`` describe the files once it is saved.
+    """
 
     document: PlanDocument
     tensors: Mapping[str, Tensor]
@@ -33,7 +37,7 @@ class Plan:
 
     @property
     def has_weights(self) -> bool:
-        """Whether it can be run: a plan of a model's config alone has tensors on the meta device, without numbers."""
+        """True if it can be run: a plan of a model's config alone has tensors on the meta device, without numbers."""
         return self.document.weights is not None
 
     def require_weights(self) -> None:
@@ -45,7 +49,11 @@ class Plan:
             )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the plan as a folder, whole or not at all. Raises ``InputError`` if it cannot be written there."""
+        """Write the plan as a folder, whole or not at all. Returns the folder's path.
+
+        Raises ``InputError`` if it cannot be written there, and for a folder that is there already, unless it may be
+        replaced and holds a plan.
+        """
         self.document = files.write(
             self.document, self.tensors, self.tokenizer_files, Path(folder), overwrite=overwrite
         )
@@ -98,6 +106,9 @@ class Plan:
 
 
 def load(folder: str | Path) -> Plan:
-    """Read and validate a plan. Runs no code from it. Raises ``InputError`` if it is not one, whole and unchanged."""
+    """Read and validate the plan in a folder. Runs no code from it; weights stay in their file until they are used.
+
+    Raises ``InputError`` if it is not one, whole and unchanged.
+    """
     folder = Path(folder)
     return Plan(*files.read(folder), folder)

@@ -274,7 +274,7 @@ class FileRecord(Record):
 
 
 class PlanDocument(Record):
-    """plan.json."""
+    """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors."""
 
     schema_version: Literal[7]
     tilewright_version: str

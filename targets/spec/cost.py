@@ -38,7 +38,7 @@ class TilePart(Description):
 
 
 class TileCost(Description):
-    """Tiles of one size."""
+    """Energy, time and area of tiles of one size."""
 
     rows: Annotated[Count, Rule("row", 1, 65536)]
     columns: Annotated[Count, Rule("column", 1, 65536)]
@@ -55,7 +55,7 @@ class MacCost(Description):
 
 
 class Cost(Document):
-    """A preset of costs."""
+    """A preset of costs: energy, time and area of tiles, of multiplications, and of what lies between."""
 
     kind: Literal["cost"]
     status: Literal["measured", "projected"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from tilewright.targets.shown import visible
 
 SCHEMA_VERSION = 2
 
@@ -23,7 +26,7 @@ class Description(BaseModel):
 
 
 class Document(Description):
-    """Base of everything that has a file of its own."""
+    """A description with a file of its own: a target, an attention unit, a programming method, a chip, or costs."""
 
     references: ClassVar[dict[str, str]] = {}
     """Keys below which another document may be named instead of written out -> that document's kind."""
@@ -31,6 +34,12 @@ class Document(Description):
     schema_version: Literal[2]
     name: Name
     summary: Sentence
+
+    def __repr__(self) -> str:
+        """A line for a terminal; ``model_dump`` has every number with its unit and source."""
+        return f"{type(self).__name__}({self.name!r}: {visible(shorten(self.summary, 100, placeholder='…'))})"
+
+    __str__ = __repr__
 
 
 def bits_of(number_format: str) -> int | None:

@@ -59,7 +59,7 @@ class ClosedLoop(Description):
 
 
 class Programming(Document):
-    """A programming method."""
+    """A programming method: how many devices hold a weight, what each of them holds, and how it is written."""
 
     kind: Literal["programming"]
     coding: Annotated[Pairs | MostLeast | BinaryAnalog, Field(discriminator="kind")]
@@ -92,10 +92,10 @@ class Programming(Document):
 
     @property
     def compensates_stuck_devices(self) -> bool:
-        """Whether healthy devices make up for stuck ones."""
+        """True if healthy devices make up for stuck ones."""
         return self.stuck_devices in ("compensated", "avoided_and_compensated")
 
     @property
     def avoids_stuck_devices(self) -> bool:
-        """Whether columns are placed where stuck devices hurt least."""
+        """True if columns are placed where stuck devices hurt least."""
         return self.stuck_devices in ("avoided", "avoided_and_compensated")

@@ -8,9 +8,9 @@ from torch import nn
 
 import tilewright
 from tests.conftest import padded_batch
-from tilewright.compiler.report import summarise
 from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
+from tilewright.compiler.report.summary import summarise
 from tilewright.targets import load_target
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; `make test-browser` does")

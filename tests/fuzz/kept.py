@@ -36,7 +36,7 @@ def run(seed, folder):
     resumed = called(
         sensitivity_command.sensitivity_command,
         folder,
-        criterion=["weight-error", "divergence"],
+        criteria=["weight-error", "divergence"],
         inputs=folder / "inputs.npz",
         repeats=1,
     )

@@ -18,10 +18,10 @@ from tests.fuzz.child import caught_output
 from tests.fuzz.corpus import CORPUS
 from tests.fuzz.program import called, refused, typed
 from tilewright import load
-from tilewright.compiler import report
 from tilewright.compiler.cli import cost_command, diff_command, explain_command, operations_command, report_command
 from tilewright.compiler.cli import run_command as running
-from tilewright.runtime.plan import records as plans_module
+from tilewright.compiler.report import formats, summary
+from tilewright.runtime.plan import plan as plans_module
 from tilewright.targets.errors import InputError
 
 SHARES = {"mlp": 5, "mixed": 3, "hermes": 2, "cnn": 3, "bert": 2, "config": 1}
@@ -88,8 +88,9 @@ def commands(folder, base, choose, place, sizes=(USUAL_SIZE, USUAL_SIZE, 1, 2, 5
         return "refused at load"
     with ExitStack() as stack:
         stack.enter_context(patch.object(plans_module, "load", lambda path: loaded if path == folder else _plan(base)))
-        summarise = report.summarise
-        stack.enter_context(patch.object(report, "summarise", _once(summarise)))
+        summarise = _once(summary.summarise)
+        for module in (summary, formats):
+            stack.enter_context(patch.object(module, "summarise", summarise))
         shown = called(report_command.report_command, [folder], weights=True)
         for kind, printed in (
             ("html", "html"), ("json", "json"), ("csv", "csv"), ("csv-summary", "csv"), ("markdown", "markdown"),
@@ -106,7 +107,7 @@ def commands(folder, base, choose, place, sizes=(USUAL_SIZE, USUAL_SIZE, 1, 2, 5
         if choose.random() < 0.1:
             called(report_command.report_command, [bases.plans()[base], folder], "html", printed="html")
             at = ",".join(f"{name}={choose.choice(hostile.SIZES)}" for name in loaded.document.dimensions)
-            called(cost_command.cost_command, folder, at=[at], as_json=True, printed="json")
+            called(cost_command.cost_command, folder, sizes=[at], as_json=True, printed="json")
     if choose.random() < 0.04:
         typed(["report", folder])
         typed(["explain", folder, "layer", "--json"])

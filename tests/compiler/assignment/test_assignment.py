@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,12 +13,13 @@ from torch import nn
 
 import tilewright
 from tilewright.compiler.assignment.amounts import parse_budgets, readable
-from tilewright.compiler.assignment.assign import assign
+from tilewright.compiler.assignment.choosing import choose
 from tilewright.compiler.assignment.exact import closest, keeps, solve
 from tilewright.compiler.assignment.greedy import GREEDY
 from tilewright.compiler.assignment.problem import LATENCY, LOSS, UNITS, Call, Option, Problem
-from tilewright.compiler.assignment.search import assign_for_accuracy
+from tilewright.compiler.assignment.search import search
 from tilewright.compiler.assignment.validation import validate
+from tilewright.compiler.cli import main
 from tilewright.compiler.cost import estimate_cost
 from tilewright.compiler.cost.schedule import Schedule
 from tilewright.compiler.sensitivity import measure_sensitivity
@@ -121,7 +124,7 @@ def sensitivity(plan):
 
 
 def test_the_plan_says_what_was_chosen_why_and_instead_of_what(plan, sensitivity, tmp_path):
-    made = assign(plan, sensitivity, budgets={"energy": "120nJ"}, sizes={"batch": 4})
+    made = choose(plan, sensitivity, budgets={"energy": "120nJ"}, sizes={"batch": 4})
     saved = tilewright.load(made.plan.save(tmp_path / "plan"))
     record = saved.document.assignment
     assert (record.method, record.criterion, record.minimise) == ("exact", "divergence", "loss")
@@ -145,12 +148,12 @@ def test_the_plan_says_what_was_chosen_why_and_instead_of_what(plan, sensitivity
 
 
 def test_more_budget_never_hurts_and_exact_beats_greedy(plan, sensitivity):
-    cheapest = assign(plan, sensitivity, minimise="energy", sizes={"batch": 4}).predicted
-    precise = assign(plan, sensitivity, sizes={"batch": 4}).predicted
+    cheapest = choose(plan, sensitivity, minimise="energy", sizes={"batch": 4}).predicted
+    precise = choose(plan, sensitivity, sizes={"batch": 4}).predicted
     losses = []
     for share in (0.0, 0.02, 0.1, 0.3, 0.6, 1.0):
         budget = cheapest["energy"] + share * (precise["energy"] - cheapest["energy"])
-        made = assign(plan, sensitivity, budgets={"energy": budget}, sizes={"batch": 4})
+        made = choose(plan, sensitivity, budgets={"energy": budget}, sizes={"batch": 4})
         losses.append(made.predicted["loss"])
         for name in GREEDY:
             other = made.compared[name]
@@ -160,26 +163,26 @@ def test_more_budget_never_hurts_and_exact_beats_greedy(plan, sensitivity):
 
 
 def test_layers_that_are_fixed_stay(plan, sensitivity):
-    made = assign(plan, sensitivity, fixed={"*": "pcm-512", "4": "digital-int8"}, sizes={"batch": 4})
+    made = choose(plan, sensitivity, fixed={"*": "pcm-512", "4": "digital-int8"}, sizes={"batch": 4})
     assert made.choice == {"0": "pcm-512", "2": "pcm-512", "4": "digital-int8"}
-    free = assign(plan, sensitivity, fixed={"2": "pcm-512"}, sizes={"batch": 4})
+    free = choose(plan, sensitivity, fixed={"2": "pcm-512"}, sizes={"batch": 4})
     assert free.choice["2"] == "pcm-512" and free.predicted["loss"] < made.predicted["loss"]
     with pytest.raises(InputError, match="matches no layer"):
-        assign(plan, sensitivity, fixed={"7": "pcm-512"})
+        choose(plan, sensitivity, fixed={"7": "pcm-512"})
     with pytest.raises(InputError, match="layer '2' cannot run on 'pcm-51'; did you mean 'pcm-512'"):
-        assign(plan, sensitivity, fixed={"2": "pcm-51"})
+        choose(plan, sensitivity, fixed={"2": "pcm-51"})
 
 
 def test_greedy_methods_can_be_had(plan, sensitivity):
     for method in GREEDY:
-        made = assign(plan, sensitivity, minimise="energy", budgets={"loss": 0.01}, method=method, sizes={"batch": 4})
+        made = choose(plan, sensitivity, minimise="energy", budgets={"loss": 0.01}, method=method, sizes={"batch": 4})
         assert made.record.method == method and "exact" in made.compared
         assert made.compared["exact"]["energy"] <= made.predicted["energy"] * (1 + 1e-9)
 
 
 def test_the_prediction_is_what_comes_out(plan, sensitivity):
     """Within a third, on eight chips of another seed."""
-    made = assign(plan, sensitivity, budgets={"tiles": 3})
+    made = choose(plan, sensitivity, budgets={"tiles": 3})
     found = validate(made, samples_of(plan, {"input": X}, 32), time="1d", repeats=8, seed=1).record.measured
     assert made.predicted["tiles"] <= 3 and made.record.measured is None
     assert found.divergence == pytest.approx(made.predicted["loss"], rel=0.33)
@@ -203,31 +206,31 @@ def test_the_prediction_is_what_comes_out(plan, sensitivity):
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(plan, sensitivity, options, words):
     with pytest.raises(InputError, match=words):
-        assign(plan, sensitivity, **options)
+        choose(plan, sensitivity, **options)
 
 
 def test_without_cost_figures_tiles_and_losses_can_still_be_limited(plan, sensitivity):
     bare = tilewright.Plan(plan.document.model_copy(update={"chip": load_chip("pcm-512-mixed").model_copy(
         update={"cost": None})}), plan.tensors)  # fmt: skip
-    made = assign(bare, sensitivity, budgets={"tiles": 2})
+    made = choose(bare, sensitivity, budgets={"tiles": 2})
     assert made.predicted["tiles"] <= 2 and math.isnan(made.predicted["energy"])
     with pytest.raises(InputError, match="name a preset"):
-        assign(bare, sensitivity, budgets={"energy": "1uJ"})
-    assert assign(bare, sensitivity, budgets={"energy": "1uJ"}, preset=load_cost("projected-14nm")).predicted["energy"]
+        choose(bare, sensitivity, budgets={"energy": "1uJ"})
+    assert choose(bare, sensitivity, budgets={"energy": "1uJ"}, preset=load_cost("projected-14nm")).predicted["energy"]
 
 
 def test_what_a_preset_does_not_know_is_not_taken_for_free(plan, sensitivity):
     """The HERMES core's figures say nothing of digital units: these must not win for costing nothing."""
     hermes = load_cost("hermes-measured")
     with pytest.raises(InputError, match="hermes-measured says nothing of the energy of pcm-512, so it can be neither"):
-        assign(plan, sensitivity, minimise="energy", preset=hermes)
+        choose(plan, sensitivity, minimise="energy", preset=hermes)
     torch.manual_seed(0)
     small = tilewright.compile(nn.Linear(40, 8), "hermes-64", example_inputs=X)
     figures = measure_sensitivity(small, ["gradient"], inputs={"input": X})
     for options in ({"minimise": "energy"}, {"budgets": {"latency": "1us"}}):
         with pytest.raises(InputError, match=r"hermes-measured says nothing of the (energy|latency) of digital-int8"):
-            assign(small, figures, **options)
-    made = assign(small, figures, minimise="tiles")
+            choose(small, figures, **options)
+    made = choose(small, figures, minimise="tiles")
     assert made.predicted["tiles"] == 0 and math.isnan(made.predicted["energy"])
     assert "energy" not in made.record.predicted
     assert readable("energy", made.predicted["energy"]) == "unknown"
@@ -269,15 +272,15 @@ def agreement(monkeypatch, tmp_path):
 @pytest.mark.parametrize("wanted", [0.9, 0.99, 0.999, 0.99999])
 def test_the_search_finds_the_least_cost_that_passes(plan, sensitivity, agreement, wanted):
     """On chips that had no part in the search, and on others again."""
-    found = assign_for_accuracy(plan, sensitivity, wanted, **agreement)
-    record = found.assigned.record.accuracy
+    found = search(plan, sensitivity, wanted, **agreement)
+    record = found.record.accuracy
     last = found.trials[-1]
     assert last.passes and last.seed > 0 and record.seed == last.seed and record.lower_bound >= wanted
     assert record.normalised == pytest.approx(record.mean / 100) and record.digital == 100
-    assert found.assigned.plan.document.assignment.accuracy == record
-    uniform = [figures["energy"] for name, figures in found.assigned.compared.items() if name.startswith("all on")]
-    assert found.assigned.predicted["energy"] <= max(uniform)
-    fresh = tilewright.Session(found.assigned.plan, 77).advance_to("1d")
+    assert found.plan.document.assignment.accuracy == record
+    uniform = [figures["energy"] for name, figures in found.compared.items() if name.startswith("all on")]
+    assert found.predicted["energy"] <= max(uniform)
+    fresh = tilewright.Session(found.plan, 77).advance_to("1d")
     assert Agreement(plan, None, None).measure(fresh, 8) > 100 * (1 - 2 * (1 - wanted))
 
 
@@ -290,16 +293,39 @@ def test_what_fails_on_fresh_chips_is_not_taken(plan, sensitivity, agreement, mo
         return lucky(self, session, batch_size) - (50 if all_tiles and session.seed else 0)
 
     monkeypatch.setattr(Agreement, "measure", measure)
-    found = assign_for_accuracy(plan, sensitivity, 0.9, minimise="digital-macs", **agreement)
+    found = search(plan, sensitivity, 0.9, minimise="digital-macs", **agreement)
     assert [trial.passes for trial in found.trials[:2]] == [True, False]
     assert found.trials[-1].passes and found.trials[-1].seed > found.trials[1].seed
-    assert set(found.assigned.choice.values()) != {"pcm-512"}
+    assert set(found.choice.values()) != {"pcm-512"}
+
+
+def test_one_call_searches_and_validates(plan, sensitivity, agreement):
+    found = tilewright.assign(plan, sensitivity, accuracy="90%", inputs={"input": X}, **agreement)
+    direct = search(plan, sensitivity, 0.9, **agreement)
+    assert found.trials == direct.trials and found.record.accuracy == direct.record.accuracy
+    assert found.choice == direct.choice and {figure.name for figure in found.record.measured} >= {"divergence"}
+    assert len(found.to_json()["trials"]) == len(found.trials)
+
+
+def test_the_command_searches_as_the_function_does(plan, agreement, tmp_path, monkeypatch, capsys):
+    plan.save(tmp_path / "plan")
+    np.savez(tmp_path / "x.npz", input=X.numpy())
+    monkeypatch.chdir(tmp_path)
+    given = "plan -o new --accuracy 90% --task agreement --data data --time 1d --repeats 4 --at batch=4 --inputs x.npz"
+    monkeypatch.setattr(sys, "argv", ["tilewright", "assign", *given.split()])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    out, said = capsys.readouterr()
+    assert not leaving.value.code, said
+    found = tilewright.assign(plan, accuracy=0.9, inputs={"input": X}, **agreement)
+    assert tilewright.load("new").document.assignment == found.record
+    assert said.count("passes") == sum(trial.passes for trial in found.trials)
+    assert f"A* {found.record.accuracy.normalised:.2%}" in out and "fresh chips" in out
 
 
 def test_less_accuracy_costs_less(plan, sensitivity, agreement):
     energies = [
-        assign_for_accuracy(plan, sensitivity, wanted, **agreement).assigned.predicted["energy"]
-        for wanted in (0.9, 0.99, 0.999, 0.99999)
+        search(plan, sensitivity, wanted, **agreement).predicted["energy"] for wanted in (0.9, 0.99, 0.999, 0.99999)
     ]
     assert energies == sorted(energies) and energies[0] < energies[-1]
 
@@ -310,7 +336,7 @@ def test_an_accuracy_that_nothing_reaches_is_one_sentence(agreement):
     figures = measure_sensitivity(analog, ["gradient"], inputs={"input": X}, time="1d")
     words = r"no assignment was found with A\* of 99.99% or more at 95% confidence; the closest has 9\d.\d\d%"
     with pytest.raises(InputError, match=words):
-        assign_for_accuracy(analog, figures, 0.9999, **agreement)
+        search(analog, figures, 0.9999, **agreement)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +346,7 @@ def test_an_accuracy_that_nothing_reaches_is_one_sentence(agreement):
 )  # fmt: skip
 def test_wrong_searches_are_one_sentence(plan, sensitivity, agreement, changes, words):
     with pytest.raises(InputError, match=words):
-        assign_for_accuracy(plan, sensitivity, 0.9, **{**agreement, **changes})
+        search(plan, sensitivity, 0.9, **{**agreement, **changes})
 
 
 def test_a_search_that_was_cut_off_goes_on(plan, sensitivity, agreement, tmp_path, monkeypatch):
@@ -330,10 +356,10 @@ def test_a_search_that_was_cut_off_goes_on(plan, sensitivity, agreement, tmp_pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        assign_for_accuracy(saved, sensitivity, 0.999, on_trial=stop, **agreement)
-    whole = assign_for_accuracy(saved, sensitivity, 0.999, **agreement)
+        search(saved, sensitivity, 0.999, on_trial=stop, **agreement)
+    whole = search(saved, sensitivity, 0.999, **agreement)
     monkeypatch.setattr(Agreement, "measure", lambda *_: 1 / 0)
-    assert assign_for_accuracy(saved, sensitivity, 0.999, **agreement).trials == whole.trials
+    assert search(saved, sensitivity, 0.999, **agreement).trials == whole.trials
 
 
 def test_a_millionth_of_a_budget_counts():

@@ -378,7 +378,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("sensitivity", small_plan_folder): "sensitivities need sample inputs",
         ("assign", small_plan_folder, "-o", "no/such/place"): "does not exist",
         ("assign", small_plan_folder, "-o", "p", "--at-most", "energy"): "has not the form of energy=60uJ",
-        ("assign", small_plan_folder, "-o", "p", "--accuracy", "99%"): "name them with --task and --data",
+        ("assign", small_plan_folder, "-o", "p", "--accuracy", "99%"): "name a task and its data",
         ("assign", small_plan_folder, "-o", "p", "--accuracy", "most"): "not a share such as 99%",
         ("targets", "pcm"): "did you mean 'pcm-512'",
         ("targets", "--kind", "analogue"): "did you mean 'analog'",
@@ -494,11 +494,3 @@ def test_reports_are_written_by_their_ending(run, small_plan_folder, tmp_path):
     assert code == 0 and len(out.splitlines()) == 3
     code, out, _ = run("report", small_plan_folder, small_plan_folder, "--format", "html")
     assert code == 0 and "Two plans" in out
-
-
-def test_outputs_that_numpy_has_no_type_for_are_float32():
-    from tilewright.compiler.cli.run_command import _numbers
-
-    made = _numbers({"y": torch.tensor([0.5], dtype=torch.bfloat16), "n": torch.tensor([3])})
-    assert made["y"].dtype == np.float32 and made["y"] == 0.5
-    assert made["n"].dtype == np.int64

@@ -74,12 +74,12 @@ def test_odd_widths(run, small_plan_folder, monkeypatch, columns):
 
 
 def test_no_permission_and_no_memory_are_sentences(run, monkeypatch, small_plan_folder):
-    from tilewright.compiler.cli import report_command
+    from tilewright.compiler.report import formats
 
     for problem, code in ((PermissionError(13, "Permission denied", "x"), 2), (MemoryError(), 2)):
 
         def fail(*arguments, problem=problem):
             raise problem
 
-        monkeypatch.setitem(report_command.WRITERS, "json", fail)
+        monkeypatch.setitem(formats.WRITERS, "json", fail)
         assert run("utf-8", "report", small_plan_folder, "--json")[0] == code

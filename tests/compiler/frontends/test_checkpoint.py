@@ -19,9 +19,9 @@ from tilewright.compiler.frontends.huggingface_model import (
     load_model,
     model_without_weights,
 )
-from tilewright.compiler.report import print_report
 from tilewright.compiler.report.html import report_page
 from tilewright.compiler.report.markdown import markdown
+from tilewright.compiler.report.terminal import print_report
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.targets.errors import InputError

@@ -9,8 +9,9 @@ from torch import nn
 from transformers import BertConfig, LlamaConfig
 
 import tilewright
-from tilewright.compiler.report import print_report, summarise
 from tilewright.compiler.report.html import report_page
+from tilewright.compiler.report.summary import summarise
+from tilewright.compiler.report.terminal import print_report
 from tilewright.targets import InputError
 
 SMALL = {

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.compiler.report import summarise
+from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.check import check_plan
 from tilewright.targets import Chip, InputError, load_chip, load_programming, load_target

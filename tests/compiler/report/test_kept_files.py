@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.compiler.report import summarise
 from tilewright.compiler.report.csv_rows import plans_csv
 from tilewright.compiler.report.finite_json import json_text
 from tilewright.compiler.report.html import report_page
 from tilewright.compiler.report.markdown import markdown
+from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.sensitivity.measure import options_sha256
 
 HOSTILE = [0, -1, 1e308, math.inf, math.nan, 2**62, 10**400, None, "x", True, [1], {}, "x" * 2**20]

@@ -9,7 +9,8 @@ from torch import nn
 
 import tilewright
 from tilewright.compiler.cli.console import PIPED_WIDTH
-from tilewright.compiler.report import print_report, summarise
+from tilewright.compiler.report.summary import summarise
+from tilewright.compiler.report.terminal import print_report
 
 
 def printed(report, width=PIPED_WIDTH):

@@ -15,7 +15,6 @@ from torch import nn
 import tilewright
 from tests.compiler.report.test_report import printed
 from tests.conftest import padded_batch
-from tilewright.compiler.report import summarise
 from tilewright.compiler.report.cells import COLUMNS, layer_cells, totals
 from tilewright.compiler.report.chrome_trace import chrome_trace
 from tilewright.compiler.report.csv_rows import OF_PLAN, layers_csv, plans_csv
@@ -23,6 +22,7 @@ from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.placed_onnx import placed_onnx
+from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.targets import InputError, load_chip, load_target
 

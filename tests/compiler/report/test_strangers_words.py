@@ -7,13 +7,14 @@ import json
 import pytest
 from rich.console import Console
 
-from tilewright.compiler.report import print_report, summarise
 from tilewright.compiler.report.csv_rows import layers_csv, plans_csv
 from tilewright.compiler.report.explanation import explain
 from tilewright.compiler.report.finite_json import json_text
 from tilewright.compiler.report.html import report_page
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.plain_console import PlainConsole
+from tilewright.compiler.report.summary import summarise
+from tilewright.compiler.report.terminal import print_report
 from tilewright.runtime.measuring.kept_evaluations import FILE
 from tilewright.runtime.plan.plan import Plan
 

@@ -10,7 +10,7 @@ import torch
 
 import tilewright
 from tests.conftest import padded_batch
-from tilewright.compiler.report import summarise
+from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.execution import shape_run
 from tilewright.runtime.execution.guarded_operators import check_shapes
 from tilewright.runtime.measuring.operations import count_operations

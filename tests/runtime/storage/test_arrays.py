@@ -8,10 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from tilewright.compiler.cli import arrays
-from tilewright.compiler.cli.arrays import read_arrays, write_arrays
-from tilewright.compiler.cli.inputs import read_samples
-from tilewright.runtime.storage import memory_budget
+from tilewright.runtime.storage import arrays, memory_budget
+from tilewright.runtime.storage.arrays import read_arrays, write_arrays
+from tilewright.runtime.storage.sample_files import read_samples
 from tilewright.targets.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.cli.arrays import read_arrays
+from tilewright.runtime.storage.arrays import read_arrays
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FILE, kind_of, read_text, shown_path
 

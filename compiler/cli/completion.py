@@ -1,0 +1,46 @@
+"""What a shell may offer for an unfinished word: names of the library, and of the layers of a plan. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import typer
+
+from tilewright.targets.library import library_names
+from tilewright.targets.loading import KINDS
+
+LARGEST_PLAN = 2**26
+"""Bytes of a plan.json whose layers are offered: nobody waits for a shell to read more."""
+
+
+def names_of(*kinds: str) -> Callable[[str], Iterator[str]]:
+    """Completion by the library's names of these kinds; of all kinds if none is given."""
+
+    def complete(incomplete: str) -> Iterator[str]:
+        return _beginning(incomplete, library_names(*(kinds or KINDS)))
+
+    return complete
+
+
+def kinds(incomplete: str) -> Iterator[str]:
+    """Completion by the kinds of the library."""
+    return _beginning(incomplete, list(KINDS))
+
+
+def layers(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """Completion by the layers, and products of activations, of the plan that was named before."""
+    file = Path(str(ctx.params.get("plan"))) / "plan.json"
+    try:
+        if file.stat().st_size > LARGEST_PLAN:
+            return iter(())
+        document = json.loads(file.read_text(encoding="utf-8"))
+        names = [str(record["name"]) for kind in ("layers", "matmuls") for record in document[kind]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return iter(())  # it is no plan, which the command will say
+    return _beginning(incomplete, [name for name in names if name.isprintable()])
+
+
+def _beginning(incomplete: str, names: list[str]) -> Iterator[str]:
+    return (name for name in names if name.startswith(incomplete))

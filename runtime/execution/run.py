@@ -1,0 +1,171 @@
+"""run(): the outputs of a plan for many samples, on one simulated chip or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tilewright.runtime.execution.batching import find_nonfinite, run_in_batches
+from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.storage.arrays import write_arrays
+from tilewright.runtime.storage.atomic_file import check_output_file
+from tilewright.runtime.storage.memory_budget import check_memory
+from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.times import parse_time
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+OnChip = Callable[[int, int, str], None]
+"""Called before each chip with how many are done, how many there are, and which comes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Outputs of a plan for the same samples, by the model's names.
+
+    outputs: of each chip [chips, ...]. reference: those of the digital reference [...]. ideal: True if nothing but the
+    reference was run; the chips are then copies of it. seed, time: of the chips. nonfinite_origin: where the first NaN
+    or infinity arose; None if all outputs are finite.
+    """
+
+    outputs: Arrays
+    reference: Arrays
+    ideal: bool
+    seed: int
+    repeats: int
+    time: str | float
+    nonfinite_origin: NonfiniteOrigin | None
+
+    @property
+    def nonfinite(self) -> int:
+        """Number of NaNs and infinities in the outputs of all chips."""
+        return sum(not_finite({name: chip}) for name, chips in self.outputs.items() for chip in chips)
+
+    def relative_error(self, name: str) -> float:
+        """Error of one output ‖y - ŷ‖ / ‖y‖ over all chips, of what is finite in both."""
+        exact = self.reference[name].astype(np.float64)
+        norms, apart = [], []
+        for chip in self.outputs[name]:
+            found = chip.astype(np.float64)
+            finite = np.isfinite(exact) & np.isfinite(found)
+            norms.append(float(np.linalg.norm(exact[finite])))
+            apart.append(float(np.linalg.norm(found[finite] - exact[finite])))
+        norm = math.hypot(*norms)
+        return math.hypot(*apart) / norm if norm else 0.0
+
+    def save(self, file: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the outputs as an .npz file, whole or not at all; several chips are the first axis of its arrays.
+
+        Raises ``InputError`` if it is there already, unless it may be replaced.
+        """
+        file = Path(file)
+        check_output_file(file, overwrite=overwrite)
+        several = self.repeats > 1
+        write_arrays(file, {name: chips if several else chips[0] for name, chips in self.outputs.items()})
+        return file
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``: what was run and what came out, without the outputs' numbers."""
+        chip = {"seed": self.seed, "repeats": self.repeats, "time": self.time}
+        chip["seconds_since_programming"] = parse_time(self.time)
+        origin = self.nonfinite_origin
+        return {
+            "ideal": self.ideal,
+            "chip": None if self.ideal else chip,
+            "outputs": [self._line(name) for name in self.outputs],
+            "nonfinite": self.nonfinite,
+            "nonfinite_origin": asdict(origin) if origin is not None else None,
+        }
+
+    def _line(self, name: str) -> dict[str, Any]:
+        chips = self.outputs[name]
+        return {
+            "name": name,
+            "dtype": str(chips.dtype),
+            "shape": list(chips.shape if self.repeats > 1 else chips.shape[1:]),
+            "relative_error": self.relative_error(name),
+            "nonfinite": sum(not_finite({name: chip}) for chip in chips),
+        }
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        what = "digital reference" if self.ideal else f"{self.repeats} chip(s) of seed {self.seed} at {self.time}"
+        errors = ", ".join(f"{name} {self.relative_error(name):.3g}" for name in list(self.outputs)[:3])
+        return f"Run({what}; relative errors: {errors}{', …' if len(self.outputs) > 3 else ''})"
+
+
+def run(
+    plan: Plan,
+    inputs: Mapping[str, Any],
+    *,
+    time: str | float = "1s",
+    seed: int = 0,
+    repeats: int = 1,
+    ideal: bool = False,
+    batch_size: int = 64,
+    drift_compensation: bool = True,
+    layer_by_layer: bool = False,
+    conductances: Literal["float32", "bfloat16"] = "float32",
+    on_chip: OnChip | None = None,
+) -> Run:
+    """Run a plan on ``repeats`` freshly programmed chips, and beside it the digital reference.
+
+    inputs: tensors or arrays by the model's names, samples along the first dimension. time: since programming, in
+    seconds or as text ("1h", "1mo"). seed: names the chips. ideal: run the digital reference alone. batch_size: samples
+    at once, which change no result. drift_compensation, layer_by_layer, conductances: see ``Session``. on_chip: called
+    before each chip with (done, of how many, what).
+
+    Raises ``InputError`` for inputs that do not fit, numbers out of range, and outputs larger than memory.
+    """
+    check_repeats(repeats)
+    check_whole("batch size", batch_size)
+    check_seed(seed)
+    seconds = parse_time(time)
+    prepared = prepare_inputs(plan.document, inputs)
+    exact = Session(plan, ideal=True)
+    reference = as_arrays(run_in_batches(exact, prepared, batch_size))
+    check_memory(repeats * sum(value.nbytes for value in reference.values()), f"outputs of {repeats} repeats")
+    if ideal:
+        origin = find_nonfinite(exact, prepared, batch_size) if not_finite(reference) else None
+        copies = {name: np.broadcast_to(value, (repeats, *value.shape)) for name, value in reference.items()}
+        return Run(copies, reference, True, seed, repeats, time, origin)
+    origin = None
+    outputs = {name: np.empty((repeats, *value.shape), value.dtype) for name, value in reference.items()}
+    for repeat in range(repeats):
+        if on_chip:
+            on_chip(repeat, repeats, f"chip {repeat}")
+        session = Session(
+            plan,
+            seed,
+            repeat=repeat,
+            drift_compensation=drift_compensation,
+            conductances=conductances,
+            layer_by_layer=layer_by_layer,
+        )
+        ran = as_arrays(run_in_batches(session.advance_to(seconds), prepared, batch_size))
+        for name, value in ran.items():
+            outputs[name][repeat] = value
+        if origin is None and not_finite(ran):
+            origin = find_nonfinite(session, prepared, batch_size)
+    return Run(outputs, reference, False, seed, repeats, time, origin)
+
+
+def as_arrays(outputs: Mapping[str, Tensor]) -> Arrays:
+    """Tensors as numpy arrays: bfloat16, which numpy lacks, as float32."""
+    return {
+        name: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for name, value in outputs.items()
+    }
+
+
+def not_finite(outputs: Arrays) -> int:
+    """Number of NaNs and infinities in the outputs of one chip."""
+    return sum(int((~np.isfinite(value)).sum()) for value in outputs.values())

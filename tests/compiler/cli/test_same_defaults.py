@@ -1,0 +1,76 @@
+"""The command line and Python take the same options, with the same defaults."""
+
+import inspect
+
+import pytest
+
+import tilewright
+from tilewright.compiler.cli.app import app
+from tilewright.targets.times import parse_times
+
+CALLS = {
+    "compile": [tilewright.compile, tilewright.load_chip, tilewright.Plan.save],
+    "report": [tilewright.write_report],
+    "explain": [tilewright.explain],
+    "diff": [tilewright.difference],
+    "operations": [tilewright.count_operations],
+    "sensitivity": [tilewright.measure_sensitivity],
+    "assign": [tilewright.assign, tilewright.Assigned.save],
+    "cost": [tilewright.estimate_cost],
+    "run": [tilewright.run, tilewright.Run.save],
+    "evaluate": [tilewright.evaluate],
+    "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
+    "targets": [tilewright.load_document],
+}
+"""Command -> the functions that do its work."""
+OTHERWISE = {"force": "overwrite", "kind": "kinds"}
+"""Options with another name in Python."""
+PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "kind"), ("targets", "name")}
+"""Options that say what is printed."""
+OPTIONAL_HERE = {("characterize", "folder"), ("report", "file")}
+"""Places to write to that a command can do without, and prints its result."""
+LEFT_OUT = {("compile", "attention_bits"): "target"}
+"""What a repeated option that is not given stands for, where that is not None."""
+
+
+def commands():
+    return {command.name: command.callback for command in app.registered_commands}
+
+
+def wanted(name, option):
+    """The parameter of the functions behind a command; None if there is none."""
+    for function in CALLS[name]:
+        parameters = inspect.signature(function).parameters
+        if OTHERWISE.get(option, option) in parameters:
+            return parameters[OTHERWISE.get(option, option)]
+    return None
+
+
+def test_every_command_is_compared():
+    assert set(commands()) == set(CALLS)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_defaults_are_the_same(name):
+    for option in inspect.signature(commands()[name]).parameters.values():
+        if option.name in PRINTING or (name, option.name) in PRINTING:
+            continue
+        parameter = wanted(name, option.name)
+        assert parameter is not None, f"{name} {option.name}: no function takes it"
+        here, there = option.default, parameter.default
+        if (name, option.name) in OPTIONAL_HERE:
+            assert here is None and there is inspect.Parameter.empty
+        elif option.name == "times":
+            assert tuple(parse_times(here)) == there
+        else:
+            assert LEFT_OUT.get((name, option.name), here) == there, f"{name} {option.name}: {here!r}, {there!r}"
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_option_of_the_function_is_missing(name):
+    """But for what only Python can give: objects, examples, and functions that are told of the progress."""
+    known = {OTHERWISE.get(option, option) for option in inspect.signature(commands()[name]).parameters}
+    only_in_python = {"example_inputs", "dynamic_shapes", "sensitivity", "self", "found"}
+    for parameter in inspect.signature(CALLS[name][0]).parameters:
+        if not parameter.startswith("on_") and parameter not in only_in_python:
+            assert parameter in known, f"{name} lacks {parameter}"
