@@ -1,1 +1,1 @@
-"""How a model gets onto the hardware: frontends, passes, the plan, reports and the command line."""
+"""Compiler: from a network to a plan for the hardware, with reports and the command line."""

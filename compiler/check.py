@@ -1,4 +1,4 @@
-"""Is the plan the network? Both run on the same inputs, the original by the tools it came from."""
+"""Comparison of a plan with its network: both run on the same inputs, the original by the tools it came from."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tilewright.runtime.plan.decisions import Check
 from tilewright.runtime.plan.plan import Plan
 
 CALIBRATION_SAMPLES = 4
-"""Samples of the calibration set that are compared, beside the examples."""
+"""Samples of the calibration set on which plan and original are compared, beside the examples."""
 AS_MUCH_AGAIN = 3.0
-"""Times the plan's own rounding that the original, which sums in another order, may be from the plan in float64."""
+"""Multiple of the plan's own rounding by which the original, which sums differently, may be off the plan in float64."""
 
 
 def checked_against(plan: Plan, traced: Traced, original: Original) -> Plan:
-    """The plan with what a comparison with its original found.
+    """Compare a plan with its original. Returns the plan with the result in it.
 
     Raises ``PassError`` if plan and original differ by more than is allowed.
     """

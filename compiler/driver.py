@@ -1,4 +1,4 @@
-"""compile(): a network in, a plan out."""
+"""Driver of compiling: a network in, a plan out."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def compile(
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:
-    """Pattern of products' names -> attention unit. Raises ``InputError`` if there is none of that name or size."""
+    """Attention units by pattern of products' names. Raises ``InputError`` if there is none of that name or size."""
     own = {EVERY_LAYER: chip.attention.unit}
     if not isinstance(wanted, Mapping):
         wanted = {EVERY_LAYER: wanted}
@@ -98,7 +98,7 @@ def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: C
 
 
 def attention_unit(wanted: AttentionBits, own: AttentionUnit) -> AttentionUnit:
-    """The unit that is asked for: one of that name, or the chip's own with that number format."""
+    """The attention unit that is asked for: one of that name, or the chip's own with that number format."""
     if wanted == "target":
         return own
     if isinstance(wanted, int) and not isinstance(wanted, bool) and 2 <= wanted <= 16:
@@ -115,7 +115,7 @@ def attention_unit(wanted: AttentionBits, own: AttentionUnit) -> AttentionUnit:
 def wanted_programming(
     programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None,
 ) -> dict[str, Programming]:
-    """Pattern of layer names -> method; one method alone is for every layer on tiles."""
+    """Programming methods by pattern of layer names; one method alone is for every layer on tiles."""
     if programming is None:
         return {}
     if isinstance(programming, Mapping):
@@ -161,7 +161,7 @@ def trace(
 
 
 def is_onnx(model: object) -> bool:
-    """Whether this names an ONNX file, or is one in memory."""
+    """True if ``model`` names an ONNX file, or is one in memory."""
     if isinstance(model, str | Path):
         return Path(model).suffix.lower() == ".onnx"
     return type(model).__name__ == "ModelProto"
@@ -210,7 +210,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
 
 
 def _tensors(network: Network, mapped: Mapped) -> dict[str, Tensor]:
-    """Weights of layers first, in their order, then what else the graph reads."""
+    """Tensors of a plan by name: weights of layers first, in their order, then all else that the graph reads."""
     tensors: dict[str, Tensor] = {}
     for layer in mapped.layers:
         module = network.layer_module(layer.name)

@@ -9,7 +9,7 @@ PREFIXES = (
     (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
 )  # fmt: skip
 NANO = 1e-9
-"""nJ in J, ns in s."""
+"""One nJ in J, one ns in s."""
 
 
 def engineering(value: float | None, unit: str, digits: int = 3) -> str:
@@ -36,5 +36,5 @@ def figure_text(value: float, unit: str) -> str:
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
-    """Sizes of a run in words, as in: batch 1, sequence 128."""
+    """Sizes of a run as text: batch 1, sequence 128."""
     return ", ".join(f"{name} {size}" for name, size in sizes.items())

@@ -23,14 +23,14 @@ OnPass = Callable[[str, int, int, float], None]
 
 
 class PassError(RuntimeError):
-    """A step failed, changed what the graph computes, or left a plan that is none: a bug of tilewright."""
+    """Failure of a step: an error, a graph that computes something else, or a broken plan. A bug of tilewright."""
 
 
 class Pipeline:
     """Steps over one network. Each is named, timed and told of; those over the graph are checked."""
 
     def __init__(self, network: Network, names: Sequence[str], on_pass: OnPass | None = None) -> None:
-        """names: of all steps that will be run, in order."""
+        """Prepare steps over a network. names: of all steps that will be run, in order."""
         self.network, self.names, self.on_pass = network, names, on_pass
         self.done: list[str] = []
         self._comparison = Comparison(network)
@@ -46,7 +46,7 @@ class Pipeline:
         return self._run(name, run, None)
 
     def finish(self) -> None:
-        """Compare graph and model at sizes of which nothing but a run can tell. Raises ``PassError``."""
+        """Compare graph and model at sizes that only a run can tell of. Raises ``PassError``."""
         tried = largest_relative_error(self.network.graph, self.network.traced.trials)
         if not tried <= LARGEST_ROUNDING:  # of the sizes alone: rounding was judged on the examples
             raise PassError(

@@ -1,4 +1,4 @@
-"""The steps of compiling, in running order, and what each gives to the next: lowering, observing, mapping."""
+"""Steps of compiling, in running order, with what each gives to the next: lowering, observing, mapping."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Mapped:
     programming: list[Programming]
     decisions: list[Decision]
     channel_scales: Mapping[str, Tensor]
-    """By layer, those that stay digital."""
+    """Channel scales that stay digital, by layer."""
     calibrations: Mapping[tuple[str, str], Tensor]
-    """By layer and target, inputs to which an affine compensation is fitted."""
+    """Inputs that an affine compensation is fitted to, by layer and target."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is settled before any input is looked at."""
+    """Choices that are made before any input is looked at."""
 
     targets: Mapping[str, Assigned]
     methods: Mapping[str, Wish]
@@ -88,7 +88,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Observed:
-    """What sample inputs showed, and the channel scales that are worth it and stay digital."""
+    """Findings on sample inputs, and the channel scales that are worth it and stay digital."""
 
     samples: SampleAxes
     inputs: Observations

@@ -1,4 +1,4 @@
-"""The last word: layers on their tiles are the model's."""
+"""Verification, the last step: layers on their tiles are the model's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tilewright.targets.ideal import without_noise
 from tilewright.targets.spec import AnalogTarget, Chip
 
 MOST_WEIGHTS = 2**24
-"""Weights that are put on ideal tiles at once."""
+"""Largest number of weights that are put on ideal tiles at once."""
 
 
 def verify(network: Network, layers: Sequence[LayerRecord], chip: Chip, scales: Mapping[str, Tensor]) -> Decision:
@@ -57,7 +57,7 @@ def verify(network: Network, layers: Sequence[LayerRecord], chip: Chip, scales: 
 def _error_on_tiles(
     network: Network, layer: LayerRecord, ideal: AnalogTarget, channel_scale: Tensor | None, dtype: torch.dtype
 ) -> float:
-    """Some column-blocks at a time: of a large vocabulary's output layer even one copy may be too large to make."""
+    """Error of a layer on ideal tiles, some column-blocks at a time: even one copy of a large layer may be too much."""
     module, option = network.layer_module(layer.name), layer.option
     chip = SimulatedChip(ideal, Draws(0, 0), kept_as=dtype)
     channel_scale = channel_scale.to(dtype) if channel_scale is not None else None

@@ -1,4 +1,4 @@
-"""What the hardware is: validated descriptions and conductance statistics. Imports no other part."""
+"""Hardware: validated descriptions and conductance statistics. Imports no other part."""
 
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import (

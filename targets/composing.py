@@ -1,4 +1,4 @@
-"""One document of several: what it extends, what it names by reference, and single changes."""
+"""Composing of one document from several: what it extends, what it names by reference, and single changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilewright.targets.shown import shown
 from tilewright.targets.spec.description import Document
 
 DEEPEST = 8
-"""Documents that may extend or name one another in a row; also what ends a circle."""
+"""Largest number of documents that may extend or name one another in a row; also what ends a circle."""
 TAGS = ("statistics", "kind", "rule")
 """Keys that say which variant a part is: parts of different variants replace each other, whole."""
 
@@ -49,7 +49,7 @@ def _extended(located: Located, kinds: tuple[str, ...], depth: int) -> dict[str,
 
 
 def merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the keys of ``own`` in it, part by part.
+    """The parts of ``base`` with the keys of ``own`` in them.
 
     A number that is given anew keeps its unit but not its source, which spoke of another value. A part of another
     variant (``statistics``, ``kind``, ``rule``) replaces the old one whole.
@@ -89,7 +89,7 @@ def _change(content: dict[str, Any], path: str, value: Any, what: str) -> None:
 def _resolved(
     content: dict[str, Any], located: Located, kinds: Mapping[str, type[Document]], depth: int
 ) -> dict[str, Any]:
-    """The content with every document that it names in its place."""
+    """The content with references replaced by the documents that they name."""
     kind = content.get("kind")
     model = kinds.get(kind) if isinstance(kind, str) else None
     if model is None:

@@ -21,19 +21,19 @@ CALLED = {
     "programming": "programming method",
     "cost": "cost preset",
 }
-"""What a document of one kind is called in sentences; all others are targets."""
+"""Names for people of the kinds of document; all others are targets."""
 LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers
 
 
 @dataclass(frozen=True)
 class Located:
-    """A document that was read, and how to speak of it."""
+    """A document that was read, its name in sentences, and its folder."""
 
     content: Any
     what: str
-    """Its kind and where it is, for sentences: "target mine.yaml"."""
+    """Name in sentences, kind and place: "target mine.yaml"."""
     folder: Path | None
-    """Where it may look for others by file name; None if it was not read from a file."""
+    """Folder in which it may name others by file name; None if it was not read from a file."""
 
 
 def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = None) -> Located:

@@ -13,7 +13,7 @@ from tilewright.targets.quantity import is_number
 from tilewright.targets.shown import shown, visible
 
 LONGEST_MESSAGE = 4000
-"""Letters of an error's message."""
+"""Largest number of letters of an error's message."""
 
 
 class InputError(ValueError):
@@ -24,7 +24,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        """message: one sentence."""
+        """Make an error of one sentence, ``message``."""
         super().__init__(visible(message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "..."))
 
 
@@ -59,7 +59,7 @@ def first_problem(error: ValidationError, model: type[BaseModel], content: Any =
 
 
 def _wrong_word(path: str, finding: Any) -> str:
-    """One of several words was expected, here or as the tag of a variant."""
+    """Message for a value that is none of several words, at a key or as the tag of a variant."""
     context, value = finding["ctx"], finding.get("input")
     if "tag" in context:
         path, value = f"{path}.{context['discriminator'].strip(chr(39))}", context["tag"]
@@ -70,7 +70,7 @@ def _wrong_word(path: str, finding: Any) -> str:
 
 
 def _keys_of(location: list[Any], content: Any) -> list[str]:
-    """The parts of a location that are keys of the content; all if there is none."""
+    """Parts of a location that are keys of the content; all if there is none."""
     keys, node = [], content
     for place, part in enumerate(location):
         if isinstance(node, dict) and part not in node and place < len(location) - 1:
@@ -84,7 +84,7 @@ def _keys_of(location: list[Any], content: Any) -> list[str]:
 
 
 def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
-    """The keys that are allowed where an unknown one was found; every key of the model's schema if unclear."""
+    """Keys that are allowed where an unknown one was found; every key of the model's schema if unclear."""
     definitions = model.model_json_schema(mode="validation")
     known = definitions.get("$defs", {})
     node = definitions
@@ -94,7 +94,7 @@ def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
 
 
 def _options(node: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any]]:
-    """What may stand at a place: itself, or each of its variants."""
+    """Schemas of what may stand at a place: itself, or each of its variants."""
     node = _resolve(node, known)
     variants = node.get("anyOf", node.get("oneOf", [node]))
     return [_resolve(variant, known) for variant in variants]

@@ -1,4 +1,4 @@
-"""Tiles as they would be without anything wrong with them."""
+"""Ideal tiles: those of a target without anything wrong with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tilewright.targets.spec import AnalogTarget, IdealDevice
 
 
 def without_noise(target: AnalogTarget) -> AnalogTarget:
-    """The same tiles with ideal devices and no converters."""
+    """A target's tiles with ideal devices and no converters."""
     tile = target.tile
     quiet = {
         "dac": None,

@@ -1,4 +1,4 @@
-"""Whole numbers that a user gives, and how large they may be."""
+"""Limits on whole numbers that a user gives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_REPEATS = 1_000_000
 
 
 def check_whole(name: str, number: Any, *, least: int = 1, most: int = LARGEST) -> None:
-    """Raise ``InputError`` unless it is a whole number from ``least`` to ``most``."""
+    """Raise ``InputError`` unless ``number`` is a whole number from ``least`` to ``most``."""
     if isinstance(number, int) and not isinstance(number, bool) and least <= number <= most:
         return
     shown = repr(number) if not isinstance(number, int) or abs(number) < 10**30 else "of more than 30 digits"
@@ -19,7 +19,7 @@ def check_whole(name: str, number: Any, *, least: int = 1, most: int = LARGEST) 
 
 
 def check_seed(seed: Any) -> None:
-    """Raise ``InputError`` unless it is a whole number of at most 64 bits, as plans and results keep them."""
+    """Raise ``InputError`` unless ``seed`` is a whole number of at most 64 bits, as plans and results keep them."""
     check_whole("seed", seed, least=-LARGEST, most=LARGEST - 1)
 
 

@@ -64,7 +64,7 @@ def parse_target(content: Any, where: str) -> Target:
 
 
 def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
-    """The target of that name, or the one in that YAML file, or itself: analog or digital, where a layer can run.
+    """The target of that name, the one in that YAML file, or itself: analog or digital, where a layer can run.
 
     changes: dotted keys and their new values, such as {"tile.adc.bits": 8}. Raises ``InputError`` if there is none or
     it is wrong.
@@ -90,7 +90,7 @@ def load_cost(cost: str | Path | Cost) -> Cost:
 
 
 def _changed(document: Document, changes: Changes) -> Document:
-    """A document that is at hand, with changes."""
+    """A document that was loaded, with changes."""
     if not changes:
         return document
     return parse_document(Located(document.model_dump(mode="json"), f"target {document.name}", None), changes=changes)
@@ -111,7 +111,7 @@ def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip
 
 
 def chip_of(target: Target) -> Chip:
-    """The chip that is meant where a target is named alone."""
+    """The chip of a target that is named alone."""
     own = target.chip
     content: dict[str, Any] = {"schema_version": 2, "kind": "chip", "name": target.name, "summary": target.summary}
     content |= {"tiles": [], "digital": [], "attention": own.attention, "cost": own.cost}

@@ -23,12 +23,12 @@ _KINDS = {
     stat.S_IFBLK: "device",
 }
 _LONGEST_SHOWN = 160
-"""Letters of a path in a sentence."""
+"""Largest number of letters of a path in a sentence."""
 SYSTEM_FAULTS = {
     errno.EACCES, errno.EBUSY, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
     errno.ENFILE, errno.ENODEV, errno.ENOSPC, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE, errno.ETXTBSY,
 }  # fmt: skip
-"""Numbers of errors that are the machine's or its user's: no room, no permission, a name that is too long."""
+"""Numbers of system errors that are the machine's or its user's: no room, no permission, a name that is too long."""
 
 
 def kind_of(path: str | Path) -> str | None:
@@ -46,7 +46,7 @@ def kind_of(path: str | Path) -> str | None:
 
 
 def real_path(path: str | Path) -> Path:
-    """An absolute path with no links in it: where something is written that a link leads to.
+    """An absolute path with no links in it, to write to the file that a link leads to.
 
     Raises ``InputError`` for what the system does not take as a path.
     """

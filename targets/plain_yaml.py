@@ -12,17 +12,17 @@ from tilewright.targets.shown import shown
 LONGEST_NUMBER = 64  # letters
 DEEPEST = 32  # parts inside one another
 MOST_PARTS = 100_000
-"""Parts of a document, where an alias counts as all that it stands for."""
+"""Largest number of parts of a document; an alias counts as all that it stands for."""
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 
 def read_plain(text: str) -> Any:
-    """The data of a YAML document, no part of it shared with another. Raises ``yaml.YAMLError`` or ``ValueError``."""
+    """Data of a YAML document, no part of it shared with another. Raises ``yaml.YAMLError`` or ``ValueError``."""
     return _apart(yaml.load(text, _PlainData))  # noqa: S506 (a safe loader that adds checks)
 
 
 class _PlainData(yaml.SafeLoader):
-    """YAML without surprises: a key that is there twice is an error instead of the last one's secret.
+    """Loader of plain YAML: a key that is there twice is an error, where YAML would take the last one.
 
     Refused are aliases by which a page of text is more data than memory holds, numbers of a thousand digits, and
     hundreds of parts inside one another.
@@ -58,9 +58,9 @@ class _PlainData(yaml.SafeLoader):
 
 
 def _check(root: yaml.Node) -> None:
-    """Raise ``ComposerError`` for what plain data of a target never is. Every node is looked at once."""
+    """Raise ``ComposerError`` for parts that no target's data have. Every node is looked at once."""
     sizes: dict[int, tuple[int, int]] = {}
-    """Parts of each node with all that is in it, and how deep they go."""
+    """Parts of each node with all in it, and their depth."""
     open_: set[int] = set()
 
     def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _apart(part: Any) -> Any:
-    """A copy in which no two places share their content: a change of one must not be one of the other."""
+    """A copy in which no two places share their content: a change of one must not change the other."""
     if isinstance(part, dict):
         return {key: _apart(value) for key, value in part.items()}
     return [_apart(item) for item in part] if isinstance(part, list) else part

@@ -1,7 +1,8 @@
-"""Numbers that know their unit and their source.
+"""Numbers with a unit and a source.
 
 In a target file every number is written ``{value: 25, unit: uS, source: "..."}``. Once validated it behaves as a
 plain ``float`` or ``int``, so the physics reads ``device.conductance_max`` and a report can still print the source.
+
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from pydantic_core import core_schema
 from tilewright.targets.shown import shown
 
 _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
-"""1e-6, which YAML 1.1 reads as a word because it has no point."""
+"""Pattern of numbers such as 1e-6, which YAML 1.1 reads as words because they have no point."""
 
 
 NUMBER_KEYS = {"value", "unit", "source"}
 
 
 class _Sourced:
-    """What both kinds of number add: a unit and a source."""
+    """Base of numbers with a unit and a source."""
 
     unit: str
     source: str
@@ -37,7 +38,7 @@ class _Sourced:
         return self
 
     def __getnewargs__(self) -> tuple[float, str, str]:
-        """So that copies and pickles between worker processes keep unit and source."""
+        """Arguments that copies, and pickles between worker processes, are made with: unit and source stay."""
         return self + 0, self.unit, self.source  # type: ignore[operator]
 
 
@@ -51,7 +52,7 @@ class Count(_Sourced, int):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a quantity of a target may be: its unit (or units) and its closed range. Used inside ``Annotated``."""
+    """Rule for a quantity of a target: its unit (or units) and its closed range. Used inside ``Annotated``."""
 
     unit: str | tuple[str, ...]
     minimum: float = -math.inf
@@ -59,7 +60,7 @@ class Rule:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The allowed units."""
+        """Allowed units of the quantity."""
         return (self.unit,) if isinstance(self.unit, str) else self.unit
 
     def check(self, given: Any, number: type[Quantity] | type[Count]) -> Quantity | Count:
@@ -89,7 +90,7 @@ class Rule:
         return Count(int(value), unit, source) if number is Count else Quantity(value, unit, source)
 
     def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """How pydantic validates and writes a quantity."""
+        """Schema by which pydantic validates and writes a quantity."""
         return core_schema.no_info_plain_validator_function(
             lambda given: self.check(given, source),
             serialization=core_schema.plain_serializer_function_ser_schema(_written),
@@ -113,7 +114,7 @@ class Rule:
 
 
 def is_number(node: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether this is a number as files write it: a mapping of exactly value, unit and source."""
+    """True if a node is a number as files write it: a mapping of exactly value, unit and source."""
     return isinstance(node, dict) and set(node) == NUMBER_KEYS
 
 

@@ -1,4 +1,4 @@
-"""A stranger's words in sentences: cut where they are long, and with nothing in them that a terminal obeys."""
+"""Strangers' words in sentences: cut where they are long, and with nothing in them that a terminal obeys."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import reprlib
 from typing import Any
 
 LONGEST = 80
-"""Letters of a value that a sentence shows."""
+"""Letters of a value that a sentence shows, at most."""
 LONGEST_NUMBER = 2**128
-"""A whole number from which on only its size is told."""
+"""Smallest whole number of which a sentence tells only the size."""
 
 _SPACES = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 

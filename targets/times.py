@@ -8,7 +8,7 @@ import re
 from tilewright.targets.errors import InputError
 
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800, "mo": 2592000, "y": 31536000}
-"""A month has 30 days and a year 365, as in the published evaluations."""
+"""Seconds of each unit. A month has 30 days and a year 365, as in the published evaluations."""
 
 _PATTERN = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-z]*)\s*")
 
@@ -31,7 +31,7 @@ def parse_time(time: str | float) -> float:
 
 
 def parse_times(times: str) -> dict[str, float]:
-    """``"1s,1h"`` as label -> seconds, in the order given. Raises ``InputError`` like ``parse_time``."""
+    """Seconds by label from times such as "1s,1h", in the order given. Raises ``InputError`` like ``parse_time``."""
     labels = [label.strip() for label in times.split(",") if label.strip()]
     if not labels:
         raise InputError(f"times {times!r} names no time; write for example 1s,1h,1d")

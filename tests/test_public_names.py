@@ -152,6 +152,6 @@ def test_every_result_is_one_short_line(results):
 
 def test_assigning_measures_and_validates(results):
     (assigned,) = (result for result in results if isinstance(result, tilewright.Assigned))
-    measured = {figure.name: figure.value for figure in assigned.record.measured}
-    assert measured["chips"] == 2 and measured["seed"] == 1 and assigned.trials == []
+    measured = assigned.record.measured
+    assert (measured.chips, measured.seed) == (2, 1) and assigned.trials == []
     assert set(assigned.to_json()) == {"assignment", "targets", "sensitivity", "trials"}

@@ -56,11 +56,6 @@ class Assigned:
         assert self.plan.document.assignment is not None
         return self.plan.document.assignment
 
-    def found(self, **found: MeasuredRecord | AccuracyRecord) -> Assigned:
-        """The same with what was found out about the plan in its record: ``measured`` or ``accuracy``."""
-        document = self.plan.document.model_copy(update={"assignment": self.record.model_copy(update=found)})
-        return replace(self, plan=replace(self.plan, document=document))
-
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the plan as a folder, with the sensitivities kept for its options, which are the source's.
 
@@ -84,3 +79,10 @@ class Assigned:
         """A line for a terminal."""
         on = ", ".join(f"{count} layers on {target}" for target, count in Counter(self.choice.values()).most_common())
         return f"Assigned({self.plan.document.model.name!r}: {on}; predicted loss {self.predicted['loss']:.3g})"
+
+
+def recorded(assigned: Assigned, **found: MeasuredRecord | AccuracyRecord) -> Assigned:
+    """An assignment with what was found out about its plan in the record: ``measured`` or ``accuracy``."""
+    record = assigned.record.model_copy(update=found)
+    document = assigned.plan.document.model_copy(update={"assignment": record})
+    return replace(assigned, plan=replace(assigned.plan, document=document))

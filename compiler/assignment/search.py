@@ -11,7 +11,7 @@ from statistics import mean
 from scipy.stats import t as student
 
 from tilewright.compiler.assignment.amounts import readable
-from tilewright.compiler.assignment.assigned import Assigned, Trial
+from tilewright.compiler.assignment.assigned import Assigned, Trial, recorded
 from tilewright.compiler.assignment.choosing import chosen_criterion, make_problem, run_methods
 from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice
@@ -98,7 +98,7 @@ def search(
         if not trial.passes:
             return None
         accuracy = _record(measure, trial, wanted, confidence, repeats)
-        return replace(built(candidate.choice).found(accuracy=accuracy), trials=trials)
+        return replace(recorded(built(candidate.choice), accuracy=accuracy), trials=trials)
 
     cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
     assert cheapest is not None and precise is not None  # without budgets there is always a choice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean
 
-from tilewright.compiler.assignment.assigned import Assigned
+from tilewright.compiler.assignment.assigned import Assigned, recorded
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
 from tilewright.runtime.execution.session import Session
@@ -36,4 +36,4 @@ def validate(
         if on_chip:
             on_chip(repeat + 1, repeats, f"chip {repeat} of seed {seed}")
     found = MeasuredRecord(divergence=mean(values), standard_error=standard_error(values), chips=repeats, seed=seed)
-    return assigned.found(measured=found)
+    return recorded(assigned, measured=found)

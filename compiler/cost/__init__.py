@@ -1,4 +1,4 @@
-"""What a run of a plan costs: energy, time and area, from a preset of sourced figures."""
+"""Cost of a run of a plan: energy, time and area, from a preset of sourced figures."""
 
 from tilewright.compiler.cost.estimate import CostEstimate, cost_of_usual_run, estimate_cost
 from tilewright.compiler.cost.layer_cost import LayerCost, cost_of_layer

@@ -20,7 +20,7 @@ from tilewright.targets.loading import load_cost, target_names
 from tilewright.targets.spec import Cost, MacCost
 
 CHEAPER = (1, 2, 5, 10, 100)
-"""By how much tiles might get cheaper, for the view after Amdahl."""
+"""Factors by which tiles might get cheaper, for ``CostEstimate.with_cheaper_tiles``."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def estimate_cost(
 
 
 def cost_of_usual_run(plan: Plan) -> tuple[CostEstimate | None, list[str]]:
-    """The cost at the usual sizes, by the chip's own preset; without one None, or with a warning why there is none.
+    """Cost of a run of usual sizes by the chip's own preset, None without one; and warnings, if a cost cannot be given.
 
     Raises ``InputError`` for a graph that asks for more than any network does.
     """
@@ -186,7 +186,7 @@ def cost_of_usual_run(plan: Plan) -> tuple[CostEstimate | None, list[str]]:
 
 
 def preset_of(plan: Plan, preset: str | Path | Cost | None) -> Cost:
-    """The figures to use. Raises ``InputError`` if none is named and the plan's chip has none."""
+    """The cost preset to use. Raises ``InputError`` if none is named and the plan's chip has none."""
     figures = load_cost(preset) if preset is not None else plan.document.chip.cost
     if figures is None:
         known = ", ".join(target_names("cost"))
@@ -200,7 +200,7 @@ def _layer_cost(plan: Plan, layer: LayerRecord, vectors: int, preset: Cost) -> L
 
 
 def _attention(plan: Plan, operations: Operations, preset: Cost) -> tuple[list[AttentionCost], list[str], list[str]]:
-    """The products of two activations, what of them is not modelled, and what is assumed."""
+    """Cost of the products of two activations, parts of it that are not modelled, and assumptions."""
     costs: list[AttentionCost] = []
     missing: list[str] = []
     assumptions: list[str] = []
@@ -216,7 +216,7 @@ def _attention(plan: Plan, operations: Operations, preset: Cost) -> tuple[list[A
 
 
 def _of_bf16(mac: MacCost, preset: Cost) -> float | None:
-    """The energy of a product in parts of BF16's."""
+    """Energy of a multiplication in parts of BF16's; None where the preset does not say."""
     reference = preset.mac("bf16")
     return float(mac.energy) / float(reference.energy) if reference is not None and reference.energy else None
 
@@ -230,7 +230,7 @@ def _add_beside(
     missing: list[str],
     assumptions: list[str],
 ) -> None:
-    """What is neither a layer nor a product: other functions, and the way of the values between tiles."""
+    """Add the cost of all but layers and products: other functions, and the way of the values between tiles."""
     values = sum(operations.values.values())
     if preset.softmax_and_norms is not None:
         components["softmax_and_norms"] = values * float(preset.softmax_and_norms) * PICO
@@ -248,7 +248,7 @@ def _add_beside(
 
 
 def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
-    """Values that layers on tiles take in, times the way from the middle of the tiles that they wait for."""
+    """Values that layers on tiles take in, times their hops from the middle of the tiles that they come from."""
     middles = {layer.name: middle_of(layer, plan.document.chip) for layer in plan.document.layers if layer.tiles}
     name_of = {call.node: call.name for call in operations.calls}
     inputs = {layer.name: layer.inputs for layer in plan.document.layers}
@@ -265,7 +265,7 @@ def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
 def _durations(
     operations: Operations, layers: Iterable[LayerCost], attention: Iterable[AttentionCost]
 ) -> dict[str, float]:
-    """The time of each call, by node: a layer's time is shared by its calls as their vectors are."""
+    """Time of each call in ns, by node: a layer's time is shared by its calls as their vectors are."""
     whole = {layer.name: layer.latency_ns for layer in layers}
     whole |= {product.name: product.latency_ns for product in attention}
     macs = {**operations.layers, **operations.matmuls}
@@ -276,13 +276,13 @@ def _durations(
 
 
 def _timeline(order: Schedule, durations: Mapping[str, float]) -> list[TimedCall]:
-    """Each call starts when the last of those that it waits for has ended."""
+    """Start and end of each call, in ns: it starts when the last of those that it waits for has ended."""
     ends = order.finish_times(durations)
     return [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
 
 
 def _interval(plan: Plan, layers: list[LayerCost], attention: list[AttentionCost]) -> float:
-    """The busiest of what works at the same time: each layer's tiles, each kind of digital unit, attention's units."""
+    """Time in ns of the busiest part: one layer's tiles, one kind of digital unit, or attention's units."""
     units = [layer for layer in layers if not layer.tiles]
     kinds = {unit.target for unit in units}
     busy = [layer.latency_ns for layer in layers if layer.tiles]

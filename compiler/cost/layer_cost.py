@@ -1,4 +1,4 @@
-"""What one layer costs on a target, whether it is placed there or might be."""
+"""Cost of one layer on a target, whether it is placed there or might be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
 
 PICO = 1e-3
-"""pJ in nJ."""
+"""One pJ in nJ."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LayerCost:
 def cost_of_layer(
     name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget | DigitalTarget, chip: Chip, preset: Cost
 ) -> LayerCost:
-    """shape: (inputs, outputs); vectors: how many input vectors a run has."""
+    """Cost of a layer on a target in one run. shape: (inputs, outputs); vectors: its input vectors."""
     return _COSTS[type(target)](name, shape, vectors, target, chip, preset)
 
 
@@ -116,7 +116,7 @@ _COSTS: dict[type, Callable[..., LayerCost]] = {AnalogTarget: _on_tiles, Digital
 def cost_of_macs(
     component: str, macs: int, number_format: str, units: int, preset: Cost
 ) -> tuple[dict[str, float], float, tuple[str, ...], tuple[str, ...]]:
-    """Energy by component, time if all ``units`` share the work, what is not modelled, what is assumed."""
+    """Energy by component of MACs, their time on ``units`` that share the work, parts not modelled, assumptions."""
     missing, assumptions = [f"{component}: area"], []
     energy, latency = {}, 0.0
     mac = preset.mac(number_format)
@@ -134,12 +134,12 @@ def cost_of_macs(
 
 
 def wider(one: str, other: str) -> str:
-    """Of two number formats the one whose multiplier serves both: floating point, else more bits."""
+    """The wider of two number formats, whose multiplier serves both: floating point, else more bits."""
     return max(one, other, key=lambda number_format: bits_of(number_format) or 100 + int(number_format[2:]))
 
 
 def assumed(what: str, figure: object) -> list[str]:
-    """What a cost says of a figure that has no published source; nothing of one that has."""
+    """Remark of a cost on a figure that has no published source; none on one that has."""
     source = getattr(figure, "source", "")
     if not source.startswith(("our choice", "changed by the user")):
         return []

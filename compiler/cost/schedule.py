@@ -1,4 +1,4 @@
-"""Which call of a layer or matmul waits for which: the graph, seen from its calls alone."""
+"""Order of the calls of layers and matmuls: the graph, seen from its calls alone."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tilewright.runtime.plan.plan import Plan
 
 @dataclass(frozen=True)
 class Schedule:
-    """before: node of each call -> the nodes of the calls it waits for directly, all in running order."""
+    """Dependencies of a plan's calls. before: node of each call -> nodes of those it waits for directly, in order."""
 
     before: dict[str, tuple[str, ...]]
     called: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """Node -> the layer or product that it calls, and the number of the use."""
+    """Node of each call -> the layer or product that it calls, and the number of the use."""
 
     def finish_times(self, durations: Mapping[str, float]) -> dict[str, float]:
-        """When each call is done if each starts as soon as all it waits for are. durations: by node."""
+        """End of each call if each starts as soon as all it waits for have ended. durations: by node."""
         done: dict[str, float] = {}
         for node, earlier in self.before.items():
             done[node] = max((done[name] for name in earlier), default=0.0) + durations[node]
         return done
 
     def longest_path(self, durations: Mapping[str, float]) -> float:
-        """When the last call is done."""
+        """End of the last call. durations: by node."""
         return max(self.finish_times(durations).values(), default=0.0)
 
 
 def schedule(plan: Plan) -> Schedule:
-    """The calls of a plan's graph. Operators between calls take no time of their own here."""
+    """The calls of a plan's graph and their order. Operators between calls take no time of their own here."""
     document = plan.document
     names = {layer_path(layer.name): layer.name for layer in document.layers}
     names |= {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
@@ -48,7 +48,7 @@ def schedule(plan: Plan) -> Schedule:
 
 
 def _direct(graph: fx.Graph) -> dict[str, tuple[str, ...]]:
-    """Calls are numbered, and sets of them are the bits of whole numbers: graphs have thousands of nodes."""
+    """Calls that each call waits for directly. Sets are bits of whole numbers: graphs have thousands of nodes."""
     calls: list[str] = []
     ancestors: list[int] = []
     behind: dict[fx.Node, int] = {}

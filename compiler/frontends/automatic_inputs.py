@@ -23,48 +23,48 @@ LARGE = 10_000
 RANDOM_LENGTHS = (8, 16, 24, 32)
 EXAMPLE_BATCHES = (2, 1, 3)
 EXAMPLE_LENGTHS = (7, 5, 12)
-"""Of the inputs on which the graph is compared with the model; sizes of one would be taken for fixed at the first."""
+"""Lengths of the inputs on which the graph is compared with the model; of one, tracing would take it for fixed."""
 
 LARGEST_INPUT = 2**28
-"""Elements that one example input may have."""
+"""Largest number of elements of one example input."""
 
 Sizes = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a model, and what values make sense for it."""
+    """One input of a model, and the values that make sense for it."""
 
     name: str
     shape: tuple[int | str, ...]
     """Sizes, or names of sizes that may vary."""
     kind: Literal["numbers", "tokens", "mask", "zeros"]
-    """numbers: of a normal law; tokens: whole numbers below ``bound``; mask: ones, with zeros where padded."""
+    """Kind of values: normal numbers; tokens, whole and below ``bound``; a mask of ones, zero where padded; zeros."""
     dtype: torch.dtype = torch.int64
     bound: int = 2
     padding: int | None = None
-    """The token that stands where the text has ended."""
+    """Token that pads a text behind its end."""
 
 
 @dataclass
 class ModelInputs:
-    """What a model takes, and how to make some."""
+    """Inputs of a model, and the means to make some."""
 
     specs: list[InputSpec]
     example_sizes: list[dict[str, int]]
     """Sizes to compare the graph with the model at; it is traced at the first."""
     batch: str | None = None
-    """The size that counts samples."""
+    """Name of the size that counts samples."""
     length: str | None = None
-    """The size that counts tokens, which random samples vary."""
+    """Name of the size that counts tokens, which random samples vary."""
     limits: dict[str, int] = field(default_factory=dict)
-    """The largest value of a size, by its name."""
+    """Largest value of each size, by its name."""
     encode: Callable[[str], Inputs] | None = None
-    """One text as the model's tokenizer encodes it, unpadded."""
+    """Encoder of one text by the model's tokenizer, unpadded."""
 
     @property
     def names(self) -> list[str]:
-        """Of the inputs, in order."""
+        """Names of the inputs, in order."""
         return [spec.name for spec in self.specs]
 
     def example(self, sizes: Sizes, *, padded: bool, seed: int = 0) -> Inputs:
@@ -86,11 +86,11 @@ class ModelInputs:
         return made
 
     def examples(self) -> list[Inputs]:
-        """One for each of ``example_sizes``, with padding."""
+        """Examples, padded: one for each of ``example_sizes``."""
         return [self.example(sizes, padded=True) for sizes in self.example_sizes]
 
     def fixed_sizes(self, traced: Sequence[InputRecord]) -> dict[str, int]:
-        """Sizes that may vary here and do not in the traced graph, which has their numbers inside."""
+        """Numbers of sizes that may vary in the model and are fixed in the traced graph, by name."""
         declared = {spec.name: spec.shape for spec in self.specs}
         return {
             wanted: found
@@ -100,7 +100,7 @@ class ModelInputs:
         }
 
     def with_sizes(self, fixed: Mapping[str, int]) -> ModelInputs:
-        """The same with some sizes fixed."""
+        """A copy with some sizes fixed."""
         return replace(
             self,
             example_sizes=[{**sizes, **fixed} for sizes in self.example_sizes],
@@ -125,7 +125,7 @@ def _values(spec: InputSpec, shape: list[int], padded: bool, generator: torch.Ge
 
 
 def calibration_set(wanted: ModelInputs, given: Any) -> tuple[list[Inputs], Calibration]:
-    """The calibration inputs, one sample each, and what the plan says of them. Raises ``InputError``."""
+    """The calibration inputs, one sample each, and their record for the plan. Raises ``InputError``."""
     if given is None:
         return _automatic(wanted)
     if isinstance(given, Mapping):
@@ -197,7 +197,7 @@ def split_samples(arrays: Mapping[str, Any], names: Sequence[str]) -> list[Input
 
 
 def _unpadded(sample: Inputs) -> Inputs:
-    """Without the padded end of a text: what a tile sees there does not matter to anybody."""
+    """A text's inputs without its padded end, which no output depends on."""
     mask = sample.get("attention_mask")
     if mask is None or mask.dim() != 2 or not bool(mask.any()):
         return sample

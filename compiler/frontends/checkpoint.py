@@ -1,4 +1,4 @@
-"""A checkpoint against its architecture: what transformers found missing, of another shape, or of no use."""
+"""Completeness of a checkpoint: weights that transformers found missing, of another shape, or of no use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A config is a stranger's: how large a model it may ask for, before any memory or time is taken."""
+"""Limits on the model that a stranger's config may ask for, before any memory or time is taken."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
 
 LARGEST_FILE = 2**24
-"""Bytes of a config, which may list tens of thousands of class names."""
+"""Largest number of bytes of a config, which may list tens of thousands of class names."""
 LARGEST_COUNT = 2**16
-"""Layers, experts, classes and such: transformers makes lists as long while it only reads a config."""
+"""Largest number of layers, experts, classes and such: transformers makes lists as long to read a config."""
 COUNTS = re.compile(r"(layer|depth|block|stage|expert|label|level|head|group)s?(_|$)")
 SIZES = re.compile(r"size|length|dim|token|position|_id$")
 """Words of keys that count things, and of those that are sizes all the same."""
@@ -32,7 +32,7 @@ MOST_IN_BUFFERS = 2**30
 
 
 def check_config(path: Path) -> None:
-    """Raise ``InputError`` for a config.json that is none, or whose numbers are none of a model."""
+    """Raise ``InputError`` for a config.json that is no config, or whose numbers are none of a model."""
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path} is {path.stat().st_size} bytes, a config may have {LARGEST_FILE}")
     try:
@@ -50,7 +50,7 @@ def check_config(path: Path) -> None:
 
 
 def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Every whole number with the key that it stands under, alone or in a list; deep ones too."""
+    """Every whole number of a config with its key, alone or in a list; deep ones too."""
     waiting: list[tuple[str, Any]] = list(content.items())
     while waiting:
         key, value = waiting.pop()
@@ -64,7 +64,7 @@ def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def bounded_building(source: str | Path, most_parameters: int = MOST_PARAMETERS) -> Iterator[None]:
-    """Models that are made inside may have so many modules and numbers; beyond that, ``InputError``.
+    """Context in which models are made: ``InputError`` beyond so many modules and numbers.
 
     Whatever a family calls its sizes, each module and parameter is counted when it gets its name.
     """

@@ -1,4 +1,4 @@
-"""What is taken apart when a traced program becomes a graph.
+"""Decompositions of operators when a traced program becomes a graph.
 
 Scaled dot-product attention becomes two matmuls with a softmax between, so that each gets its own digital unit; einsum,
 tensordot and the like become the products of two that torch computes them with.
@@ -47,7 +47,7 @@ def scaled_dot_product_attention(
 
 
 def as_torch_computes_it(operator: OpOverload) -> Callable[..., Any]:
-    """The operator by the smaller ones that torch itself computes it with, so that products of two can be found."""
+    """Decomposition into the smaller operators that torch computes it with, so that products of two can be found."""
 
     def composed(*args: Any, **kwargs: Any) -> Any:
         return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
@@ -84,4 +84,4 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.addbmm.default: addbmm,
     **{operator: as_torch_computes_it(operator) for operator in COMPOSED},
 }
-"""What is taken apart when a traced program becomes a graph; every other operator stays as it was traced."""
+"""Decompositions when a traced program becomes a graph; every other operator stays as it was traced."""

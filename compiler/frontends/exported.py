@@ -1,4 +1,4 @@
-"""From a torch.export program to the graph that the passes take."""
+"""Conversion of a torch.export program to the graph that the passes take."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ PRODUCTS = {
 
 @contextmanager
 def quiet_tracing() -> Iterator[None]:
-    """Without what torch.export says of its own inside, in warnings, logs and (of a failure) on standard error.
+    """Silence torch.export's own warnings, logs and (of a failure) words on standard error.
 
-    What went wrong is in the exception that it raises.
+    The exception that it raises tells the failure.
     """
     with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -48,14 +48,16 @@ def quiet_tracing() -> Iterator[None]:
 class ExportedGraph:
     """The graph of an exported program: flat inputs and outputs, weights as attributes, nothing written in place.
 
-    Of the model's outputs it gives the tensors; constants and sizes among them are left out.
+    Outputs are the model's tensors; constants and sizes among them are left out.
     """
 
     def __init__(
         self, program: ExportedProgram, input_names: list[str] | None = None, *, as_traced: bool = False
     ) -> None:
-        """input_names: where the traced function's parameters have other names than the model's inputs. as_traced:
-        leave out the second tracing where nothing is written in place and nothing is to be taken apart.
+        """Make the graph of a program.
+
+        input_names: the model's, where the traced function's parameters have other names. as_traced: leave out the
+        second tracing where nothing is written in place and nothing is to be taken apart.
         """
         with quiet_tracing():
             if not as_traced or any(map(_needs_work, program.graph.nodes)):
@@ -95,7 +97,7 @@ class ExportedGraph:
         output.args = ([results[place] for place in self._kept],)
 
     def _name_symbols(self, placeholders: list[fx.Node]) -> dict[str, str]:
-        """Symbol -> a name for people: batch, sequence, size_2, ...
+        """Names for people by symbol: batch, sequence, size_2, ...
 
         Sizes of several inputs at one place that were equal in the example are one size: the batch of the token ids
         is the batch of their mask, though broadcasting would let torch.export keep them apart.
@@ -136,7 +138,7 @@ class ExportedGraph:
 
 
 def _needs_work(node: fx.Node) -> bool:
-    """Whether it is to be taken apart, or writes to one of its operands."""
+    """True if a node is to be taken apart, or writes to one of its operands."""
     function = node.target
     return function in DECOMPOSITIONS or (isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable)
 
@@ -160,12 +162,12 @@ def check_number_formats(graph: fx.Graph) -> None:
 
 
 def fixed_size(size: int | torch.SymInt) -> int | None:
-    """The number, if tracing found that this size cannot vary."""
+    """A size as a number, if tracing found that it cannot vary; else None."""
     return size if isinstance(size, int) else size.node.maybe_as_int()
 
 
 def output_names(spec: pytree.TreeSpec) -> list[str]:
-    """A name for each leaf: the model's own key, or output, output_0, output_1 where it has none."""
+    """Names of the model's outputs, one a leaf: its own keys, or output, output_0, output_1 where it has none."""
     structure = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
     paths, _ = pytree.tree_flatten_with_path(structure)
     names = []
@@ -196,5 +198,5 @@ def _type_of(tensor: Tensor, name: str) -> str:
 
 
 def torch_dynamic_shapes(examples: dict[str, Tensor]) -> dict[str, dict[int, Any]]:
-    """Every dimension may vary, as far as the model lets it."""
+    """Dynamic shapes for torch.export by which every dimension may vary, as far as the model lets it."""
     return {name: dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO) for name, value in examples.items()}

@@ -1,4 +1,4 @@
-"""Weights that are NaN or infinite: a chip would make numbers of them where the model itself has none."""
+"""Refusal of weights that are NaN or infinite: a chip would make numbers of them where the model itself has none."""
 
 from __future__ import annotations
 

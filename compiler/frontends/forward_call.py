@@ -26,9 +26,9 @@ class ForwardCall:
     """The inputs of a module, in order, each by a plain name of its own."""
 
     own_names: dict[str, str]
-    """Plain name -> forward's own name for it."""
+    """Forward's own names for its inputs, by their plain names."""
     by_place: int
-    """Inputs that forward is given by place, the first ones; the others by name."""
+    """Number of inputs that forward is given by place, the first ones; the others are given by name."""
 
     def arguments(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Values in order as the positional and named arguments of the module."""
@@ -36,13 +36,13 @@ class ForwardCall:
         return tuple(values[: self.by_place]), dict(zip(names, values[self.by_place :], strict=True))
 
     def by_plain_names(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
-        """A mapping that may speak of the inputs by forward's own names."""
+        """A mapping with forward's own names for the inputs, under the plain ones."""
         plain = {own: name for name, own in self.own_names.items()}
         return {plain.get(name, name): value for name, value in values.items()}
 
     @contextmanager
     def flat(self, module: nn.Module) -> Iterator[None]:
-        """Let forward take all inputs by place, under plain names, which is what torch.export calls them after.
+        """Let forward take all inputs by place, under plain names: torch.export names inputs after these.
 
         Hooks then see all inputs too: torch gives them no others than those by place.
         """

@@ -1,4 +1,4 @@
-"""A HuggingFace folder or hub name."""
+"""Frontend for HuggingFace models: a folder or hub name to a graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}
-"""What transformers itself takes for an input that is not given."""
+"""Values that transformers itself takes for inputs that are not given."""
 
 
 def trace_huggingface(source: str | Path, calibration: Any = None, *, config_only: bool = False) -> Traced:
@@ -90,7 +90,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
 
 
 def _trace_config(model: Any, source: str | Path, pooling: Any) -> Traced:
-    """A model on the meta device: nothing of it is run."""
+    """A traced model on the meta device: nothing of it is run."""
     exported = _export(model, model_inputs(model, None))
     speak_of_cpu(exported.graph.graph)
     nothing_run: dict[str, Any] = {"examples": [], "expected": [], "original": None, "calibration_inputs": []}
@@ -100,7 +100,7 @@ def _trace_config(model: Any, source: str | Path, pooling: Any) -> Traced:
 
 
 def _traced(exported: ExportedGraph, model: Any, source: str | Path, pooling: Any, **how: Any) -> Traced:
-    """What is known of a traced model. how: what was run of it."""
+    """The record of a traced model. how: what was run of it."""
     return Traced(
         graph=exported.graph,
         model=_identity(model, source, pooling),
@@ -113,7 +113,7 @@ def _traced(exported: ExportedGraph, model: Any, source: str | Path, pooling: An
 
 
 def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
-    """Traced at the first example; only sizes that may vary are left open."""
+    """The graph, traced at the first example; only sizes that may vary are left open."""
     from transformers.exporters import DynamoConfig, DynamoExporter
     from transformers.exporters.exporter_dynamo import get_auto_dynamic_shapes
 
@@ -159,7 +159,7 @@ def _identity(model: Any, source: str | Path, pooling: Any) -> ModelIdentity:
 
 
 def _name(path: Path, source: str) -> str:
-    """A folder's name, or that of the folder that a config lies in."""
+    """Name of the model: its folder's, or that of the folder that a config lies in."""
     if path.is_file():
         return path.resolve().parent.name if path.stem == "config" else path.stem
     return path.resolve().name if path.is_dir() else source

@@ -1,4 +1,4 @@
-"""What a HuggingFace model takes: text, images, sound, or text for a decoder beside one of them."""
+"""Inputs of HuggingFace models: text, images, sound, or text for a decoder beside one of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tilewright.targets.errors import InputError
 
 DECODER_LENGTHS = (6, 4, 9)
 SIDES = (224, 192, 256)
-"""Height of an image where the config names none; its width is 32 more."""
+"""Heights of images where the config names none; widths are 32 more."""
 SAMPLES = (4000, 3200, 4960)
-"""Of sound."""
+"""Lengths of sound, in samples."""
 KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "decoder_input_ids")
 
 
@@ -57,7 +57,7 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
 
 
 def longest_text(config: Any) -> int | None:
-    """Tokens that the positions of a model reach; None where they have no end."""
+    """Tokens that the positions of a model reach; None if there is no limit."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(positions) if isinstance(positions, int) and positions > 0 else None
 
@@ -103,7 +103,7 @@ def _sound(config: Any, parameters: Any) -> list[InputSpec]:
 
 
 class _Encoder:
-    """One text as the tokenizer encodes it."""
+    """Encoder of one text by a tokenizer."""
 
     def __init__(self, tokenizer: Any, names: list[str], longest: int | None) -> None:
         self._tokenizer, self._names, self._longest = tokenizer, names, longest or 512

@@ -1,4 +1,4 @@
-"""What a HuggingFace folder, config or hub name holds: config, model, tokenizer, loaded by transformers."""
+"""Contents of a HuggingFace folder, config or hub name: config, model and tokenizer, loaded by transformers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tilewright.targets.shown import shown
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 MOST_TIED = 8
-"""Times that one stored table may be in a model before what is tied is made one."""
+"""Largest number of times that a stored table may be in a model before tied parameters are made one."""
 ALWAYS_ALLOWED = 2**24
-"""Parameters that a model may have whatever its files hold."""
+"""Number of parameters that a model may have, however few its files hold."""
 
 
 def import_transformers() -> Any:
@@ -110,7 +110,7 @@ def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
 
 
 def model_without_weights(architecture: Any, source: str | Path, config: Any) -> Any:
-    """The model on the meta device."""
+    """The model of a config on the meta device, without weights."""
     make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
     try:
         # attention written out: to take it apart would take a second tracing, which is longer than the first
@@ -126,7 +126,7 @@ def model_without_weights(architecture: Any, source: str | Path, config: Any) ->
 
 @dataclass
 class LoadedModel:
-    """A model with its weights, and what there is to say of the files that they came from."""
+    """A model with its weights, and the notes on the files that they came from."""
 
     model: Any
     unused_tensors: list[UnusedTensor]
@@ -211,7 +211,7 @@ def _may_lack_pooler(model: Any) -> bool:
 
 
 def _to_run(model: Any) -> Any:
-    """In eval mode, without gradients and without caches of keys and values."""
+    """The model in eval mode, without gradients and without caches of keys and values."""
     for module in model.modules():  # decoders have configs of their own
         if getattr(getattr(module, "config", None), "use_cache", False):
             module.config.use_cache = False
@@ -246,7 +246,7 @@ def _classes_of_family(transformers: Any, config: Any) -> list[str]:
 
 
 def _is_model(transformers: Any, found: Any) -> bool:
-    """True if what was found is a class of models: a config may name anything."""
+    """True if an object is a class of models: a config may name anything."""
     return isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
 
 

@@ -1,4 +1,4 @@
-"""Which model is this: a hash of its weights, and how many there are."""
+"""Identity of a model: a hash of its weights, and their number."""
 
 from __future__ import annotations
 

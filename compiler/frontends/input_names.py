@@ -1,4 +1,4 @@
-"""Names for a graph's inputs: plain words that Python and torch have no other use for."""
+"""Names for a graph's inputs: plain words that mean nothing else to Python and torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from tilewright.runtime.plan.records import InputRecord
 
 LONGEST = 128
-"""Letters of a name; a plan may hold longer ones, but nobody types them."""
+"""Largest number of letters of a name; a plan may hold longer ones, but nobody types them."""
 TAKEN = {"self", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree"}
-"""Words that the code of a graph has for itself."""
+"""Words that the code of a graph uses itself."""
 
 
 def plain_word(name: str) -> str:
@@ -37,7 +37,7 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def with_own_names(inputs: Iterable[InputRecord], own_names: dict[str, str]) -> list[InputRecord]:
-    """Inputs with the model's own name of each that had to be called otherwise. own_names: plain -> the model's."""
+    """Records of inputs with the model's own name where it differs. own_names: plain name -> the model's."""
     return [
         record.model_copy(
             update={"source_name": None if own_names[record.name] == record.name else own_names[record.name]}

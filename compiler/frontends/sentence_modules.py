@@ -24,7 +24,7 @@ EMBEDDING = "sentence_embedding"
 MODULES = "modules.json"
 PACKAGE = "sentence_transformers."
 LARGEST_FILE = 2**20
-"""Bytes of a module's config, and of the list of modules."""
+"""Largest number of bytes of a module's config, and of the list of modules."""
 LARGEST_SIZE = 2**16
 """Largest side of a dense layer, and largest width of a norm."""
 FLAGS = {
@@ -35,7 +35,7 @@ FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Keys of older poolings, in the order in which their results stand side by side -> today's word."""
+"""Words for poolings by older keys, in the order in which their results stand side by side."""
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     kind.__name__: kind
     for kind in (
@@ -47,14 +47,14 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Pooling(nn.Module):
-    """One vector a text of its tokens' vectors; of several kinds, one behind the other."""
+    """Pooling of a text's token vectors to one vector; of several kinds, one behind the other."""
 
     def __init__(self, modes: list[str]) -> None:
         super().__init__()
         self.modes = modes
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens: [batch, sequence, width]; mask: [batch, sequence], 0 where the text has ended -> [batch, width]."""
+        """Pool tokens [batch, sequence, width] with mask [batch, sequence], 0 behind the text -> [batch, width]."""
         return torch.cat([POOLINGS[mode](tokens, mask.to(tokens.dtype).unsqueeze(-1)) for mode in self.modes], dim=-1)
 
 
@@ -100,7 +100,7 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Dense(nn.Module):
-    """A matrix, a function behind it, and the input once more where the config says so."""
+    """A dense layer: a matrix, a function behind it, and the input once more where the config says so."""
 
     def __init__(self, settings: dict[str, Any], where: str) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Dense(nn.Module):
             self.residual = nn.Linear(inputs, outputs, bias=False)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """[batch, in_features] -> [batch, out_features]."""
+        """Embedding [batch, in_features] -> [batch, out_features]."""
         result: Tensor = self.activation_function(self.linear(embedding))
         if not self.use_residual:
             return result
@@ -131,16 +131,16 @@ class Norm(nn.Module):
         self.norm = nn.LayerNorm(_size(settings, "dimension", where))
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """[batch, dimension] -> the same."""
+        """Normalised embedding [batch, dimension]."""
         result: Tensor = self.norm(embedding)
         return result
 
 
 class Normalize(nn.Module):
-    """An embedding of length one."""
+    """Scaling of an embedding to length one."""
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """[batch, width] -> the same."""
+        """Embedding of length one [batch, width]."""
         return functional.normalize(embedding, dim=-1)
 
 
@@ -149,12 +149,12 @@ class SentenceModules:
     """The modules behind the transformer, in order, by the names of their folders."""
 
     pooling: Literal["mean", "cls"] | None = None
-    """Pooling of the tokens to one vector, where no more is done than the plan's user can do."""
+    """Pooling of the tokens to one vector, where the plan's user can do it outside of the network; else None."""
     modules: dict[str, nn.Module] | None = None
     """Modules that are part of the network; None where none is."""
 
     def attach(self, model: nn.Module) -> None:
-        """Let the model's outputs hold ``sentence_embedding``."""
+        """Make the model's outputs hold ``sentence_embedding``."""
         if self.modules is None:
             return
         for name, module in self.modules.items():
@@ -179,7 +179,7 @@ class SentenceModules:
 def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:
     """Modules behind the transformer in a folder. Raises ``InputError`` for a module that is not known.
 
-    with_weights: whether parameters are read; else they are made on the default device.
+    with_weights: True if parameters are read; else they are made on the default device.
     """
     listed = _listed(folder)
     kinds = [kind for kind, _ in listed]
@@ -215,7 +215,7 @@ KNOWN = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 
 
 def _listed(folder: Path) -> list[tuple[str, str]]:
-    """Kind and path of each module, in order; of a folder without a list, its pooling if it has one."""
+    """Kind and path of each module, in order; a folder without a list has at most a pooling."""
     if not (folder / MODULES).is_file():
         has_pooling = (folder / "1_Pooling" / "config.json").is_file()
         return [("Transformer", ""), ("Pooling", "1_Pooling")] if has_pooling else []
@@ -260,7 +260,7 @@ def _json(path: Path) -> Any:
 
 
 def _settings(folder: Path, path: str) -> tuple[dict[str, Any], str]:
-    """A module's config, and where it is."""
+    """A module's config, and its file for sentences."""
     file = folder / path / "config.json"
     content = _json(file)
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Which sizes a traced network may be run at, written into it, and samples of other sizes left out of it."""
+"""Sizes that a traced network may be run at, written into it; samples of other sizes are left out of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tilewright.targets.errors import InputError
 def settle_sizes(traced: Traced, exported: ExportedGraph, model: RunModel | None) -> None:
     """Fill ``dimensions`` and ``size_conditions`` of a traced network, and keep the samples that fit them.
 
-    model: its own outputs for inputs; None where nothing can be run, and all that tracing asked is kept.
+    model: gives the model's own outputs for inputs; None where nothing can be run, and all that tracing asked is kept.
     Raises ``InputError`` where no given calibration sample fits.
     """
     if not exported.sizes.traced:
@@ -46,7 +46,7 @@ def _write(traced: Traced, exported: ExportedGraph, found: SettledSizes) -> Allo
 
 
 def _keep_fitting_samples(traced: Traced, allowed: AllowedSizes) -> None:
-    """A sample that is too small a batch is taken twice; others that do not fit are left out, and the plan says so."""
+    """Leave out samples that do not fit, and say so in the plan; one that is too small a batch is taken twice."""
     kept: list[Inputs] = []
     refused: list[dict[str, int]] = []
     for sample in traced.calibration_inputs:

@@ -11,9 +11,9 @@ from torch.utils._sympy import functions as torch_functions
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 Ranges = Mapping[sympy.Symbol, ValueRanges[Any]]
-"""The sizes that every dimension may have."""
+"""Ranges of sizes, by their symbols."""
 LARGEST_FRACTION = 2**20
-"""Numerators and denominators of fractions that sizes are multiplied with: below, float64 is exact."""
+"""Largest numerator and denominator of fractions that sizes are multiplied with: float64 is exact so far."""
 _SIGNS = {
     sympy.Eq: "==", sympy.Ne: "!=", sympy.Lt: "<", sympy.Le: "<=", sympy.Gt: ">", sympy.Ge: ">=",
 }  # fmt: skip
@@ -201,7 +201,7 @@ def _whole(number: sympy.Expr) -> str:
 
 
 def _factor(number: sympy.Expr) -> str:
-    """The same, to stand beside an operator."""
+    """A sum of whole numbers as text that may stand beside an operator, in brackets if need be."""
     text = _whole(number)
     stands_alone = number.is_Symbol or (number.is_Integer and number >= 0) or isinstance(number, (*_LARGEST, *_LEAST))
     return text if stands_alone else f"({text})"

@@ -1,4 +1,4 @@
-"""At which sizes is a traced graph the model? Tried, where tracing cannot tell.
+"""Trials of the sizes at which a traced graph is the model, where tracing cannot tell.
 
 Tracing takes every size for two or more, so that a model may treat one apart without a word; and torch asks much of
 sizes that is of no consequence to the graph. Both are settled by running model and graph at such sizes: a handful of
@@ -21,16 +21,16 @@ from tilewright.compiler.network.traced import Inputs
 from tilewright.runtime.plan.records import DimensionRecord, InputRecord
 
 TOLERANCE = 1e-4
-"""Relative difference between graph and model that is rounding."""
+"""Relative difference between graph and model that counts as rounding."""
 MOST_TRIALS = 8
-"""Runs that settle what torch asked, beside one for each dimension of size one."""
+"""Largest number of runs that settle what torch asked, beside one for each dimension of size one."""
 LARGEST_GROWTH = 4
 """Largest ratio of the elements of inputs that are tried to the example's; small ones may have ``SMALL`` elements."""
 SMALL = 2**16
 MOST_LETTERS = 1024
-"""Letters counted for a condition that cannot be written."""
+"""Length in letters that a condition counts as if it cannot be written."""
 MOST_KEPT = 2**25
-"""Numbers of the model's outputs that are kept, to compare with what passes make of the graph."""
+"""Largest number of the model's output values that are kept, to compare the graph with after passes."""
 LARGE_SIZES = tuple(2**power + change for power in range(5, 21) for change in (-1, 0, 1))
 """Sizes at which conditions are looked at, though nothing is run there."""
 
@@ -47,11 +47,11 @@ class SizeTrials:
     graph: fx.GraphModule
     records: Sequence[InputRecord]
     model: RunModel
-    """The model's outputs, as the graph gives them; any error means that it does not take these inputs."""
+    """Function that gives the model's outputs as the graph does; any error means that it does not take these inputs."""
     example: Inputs
     """Inputs whose values are used at all sizes."""
     agreeing: list[tuple[Inputs, Outputs]] = field(default_factory=list)
-    """Inputs, and the model's outputs, where both agreed; not all of them if they are large."""
+    """Inputs and the model's outputs at sizes where graph and model agreed; not all of them if they are large."""
 
     @torch.inference_mode()
     def agree_at(self, sizes: Sizes) -> bool:
@@ -97,7 +97,7 @@ class SizeTrials:
 
 @dataclass
 class SettledSizes:
-    """The sizes that a graph is the model at, as far as is known."""
+    """Sizes at which a graph is the model, as far as is known."""
 
     limits: Limits
     kept: list[Assumption]
@@ -110,7 +110,7 @@ class SettledSizes:
 
 
 def settle(traced: TracedSizes, trials: SizeTrials, known: Sequence[tuple[Sizes, bool]] = ()) -> SettledSizes:
-    """Try what is open. known: sizes where graph and model were run already, and whether they agreed."""
+    """Settle sizes by trials. known: sizes where graph and model were run already, and whether they agreed."""
     found = SettledSizes(dict(traced.limits), list(traced.assumptions))
     _try_smaller(found, trials, traced, known)
     _try_what_torch_asked(found, trials, traced.traced, known)
@@ -126,7 +126,7 @@ def untried(traced: TracedSizes) -> SettledSizes:
 def _try_smaller(
     found: SettledSizes, trials: SizeTrials, traced: TracedSizes, known: Sequence[tuple[Sizes, bool]]
 ) -> None:
-    """Each dimension at sizes below the least that was traced, one after the other; then all at one together."""
+    """Try each dimension below the least size that was traced, one after the other; then all at one together."""
     base = traced.traced
     agreed = [sizes for sizes, agreed in known if agreed]
     for name, limits in list(found.limits.items()):

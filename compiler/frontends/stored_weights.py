@@ -22,13 +22,13 @@ from tilewright.targets.errors import InputError
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
-"""One file; the index of several; these."""
+"""Names of torch's own weight files: one file; the index of several; these."""
 IN_FLOAT32 = torch.empty(0, dtype=torch.float32)
-"""What other weights are made like."""
+"""An empty float32 tensor, the pattern for weights of other types."""
 
 
 def stored_weights(folder: Path) -> dict[str, Tensor]:
-    """Every tensor by its name, numbers in float32; from safetensors where there are such, else from torch's own files.
+    """Tensors of a folder by name, in float32; from safetensors where there are such, else from torch's own files.
 
     Raises ``InputError`` if there are none, or they are damaged.
     """
@@ -50,7 +50,7 @@ def stored_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def weight_files(folder: Path, names: tuple[str, str, str]) -> list[Path]:
-    """The files of one kind that hold a folder's weights. Raises ``InputError`` for an index that is none."""
+    """Files of one kind that hold a folder's weights. Raises ``InputError`` for an index that is damaged."""
     whole, index = folder / names[0], folder / names[1]
     if whole.is_file():
         return [whole]
@@ -68,7 +68,7 @@ def weight_files(folder: Path, names: tuple[str, str, str]) -> list[Path]:
 
 
 def tensors_of(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor of a file, in the order of their names. Raises ``InputError`` if it is damaged."""
+    """Tensors of a file with their names, in order of these. Raises ``InputError`` if it is damaged."""
     if path.suffix != ".safetensors":
         yield from sorted(_unpickled(path).items())
         return
@@ -78,7 +78,7 @@ def tensors_of(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:
-    """Tensors by name that torch.save wrote, with nothing among them that would have to be run to be read."""
+    """Tensors by name from a file of torch.save. Raises ``InputError`` if anything in it would have to be run."""
     content: Any = None
     try:
         is_mapped = zipfile.is_zipfile(path)

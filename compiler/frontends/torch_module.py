@@ -1,4 +1,4 @@
-"""Any torch.nn.Module with example inputs."""
+"""Frontend for any torch.nn.Module with example inputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
 
 LONGEST_NAME = 400
-"""Letters of a parameter's path: a layer of the plan is called after it."""
+"""Largest number of letters of a parameter's path: a layer of the plan is called after it."""
 
 
 def trace_module(
@@ -72,7 +72,7 @@ def _trace(
     *,
     as_pair: bool = True,
 ) -> Traced:
-    """A module that was looked into. as_pair: trace a batch of one as a batch of two, so that the batch may vary."""
+    """Trace a module that was looked into. as_pair: a batch of one is traced as two, so that the batch may vary."""
     _check_parameters(module)
     check_finite(module)
     call, inputs = forward_call(module, example_inputs)
@@ -137,7 +137,7 @@ def _examples_of(program: ExportedProgram) -> ExampleInputs | None:
 
 @contextmanager
 def in_eval_mode(module: nn.Module) -> Iterator[None]:
-    """Without dropout and with stored statistics; every module is left as it was."""
+    """Run a module without dropout and with stored statistics; every part of it is left as it was."""
     was_training = {child: child.training for child in module.modules()}
     with suppress(NotImplementedError):  # exported programs are in one mode for good
         module.eval()

@@ -36,7 +36,7 @@ LARGEST_SIZE = 2**31
 
 @dataclass(frozen=True)
 class Assumption:
-    """One of them, over symbols that are named as the plan's dimensions."""
+    """One assumption of tracing, over symbols that are named as the plan's dimensions."""
 
     expression: sympy.Basic
     by_model: bool
@@ -54,7 +54,7 @@ class Assumption:
 
     @property
     def names(self) -> set[str]:
-        """Dimensions that it speaks of."""
+        """Dimensions that the assumption speaks of."""
         return {str(symbol) for symbol in self.expression.free_symbols}
 
 
@@ -62,13 +62,13 @@ class TracedSizes:
     """The sizes of a traced graph's inputs that may vary."""
 
     def __init__(self, inputs: Iterable[Tensor], names: Mapping[str, str]) -> None:
-        """inputs: as they were traced, with symbolic sizes. names: the sizes as text -> dimensions."""
+        """Read the sizes of traced inputs. names: dimensions by their sizes as text."""
         sizes: list[Any] = [size for value in inputs for size in value.shape if isinstance(size, torch.SymInt)]
         self._nodes = {str(size): size.node for size in sizes if str(size) in names}
         self._names = dict(names)
         self._symbols = {name: _dimension(name) for name in names.values()}
         self.traced = {names[text]: int(node.hint) for text, node in self._nodes.items()}
-        """The size that each had while tracing."""
+        """Size that each dimension had while tracing."""
         self._seen: list[tuple[sympy.Basic, bool]] = []
 
     @cached_property
@@ -98,7 +98,7 @@ class TracedSizes:
 
     @cached_property
     def assumptions(self) -> list[Assumption]:
-        """All that do not follow from the limits, each once, as far as the graph was traced when they are asked for.
+        """Assumptions that do not follow from the limits, each once, as far as the graph was traced by now.
 
         Those of the model are here even where they follow from the least sizes, which trials may lower.
         """
@@ -127,7 +127,7 @@ class TracedSizes:
         return _each_once(found)
 
     def not_all_one(self, names: list[str]) -> Assumption:
-        """Not all of these sizes are one."""
+        """Assumption that not all of these sizes are one."""
         expression = Max(*(self._symbols[name] for name in names)) >= 2
         return self._assumption(expression, True)
 
@@ -164,7 +164,7 @@ class TracedSizes:
 
     @cached_property
     def _by_dimension(self) -> dict[sympy.Basic, sympy.Expr]:
-        """Symbols of torch -> what they are in dimensions; a size of 2 * s makes s half a dimension."""
+        """Expressions in dimensions for torch's symbols; a size of 2 * s makes s half a dimension."""
         known: dict[sympy.Basic, sympy.Expr] = {}
         for text, node in self._nodes.items():
             if node.expr.is_Symbol:
@@ -179,7 +179,7 @@ class TracedSizes:
         return known
 
     def _relations(self) -> Iterable[sympy.Basic]:
-        """Equations for sizes that are sums of others: the second dimension is twice the first, say."""
+        """Equations for sizes that are sums of others: that the second dimension is twice the first, say."""
         for text, node in self._nodes.items():
             symbol = self._symbols[self._names[text]]
             relation = sympy.Eq(node.expr, symbol)
@@ -206,7 +206,7 @@ def _is_by_model(where: Any) -> bool:
 
 
 def _each_once(assumptions: list[Assumption]) -> list[Assumption]:
-    """Without repetitions; one that the model asked for as well is the model's."""
+    """Assumptions without repetitions; one that the model asked for as well is the model's."""
     found: dict[object, Assumption] = {}
     for one in assumptions:
         key = one.condition.text if one.condition is not None else one.expression

@@ -1,4 +1,4 @@
-"""What could not be traced: why, in which module, and what the user can do."""
+"""Errors for models that cannot be traced: the reason, the module, and the user's way out."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ADVICE = {
     "invalid syntax": "a submodule has a name that is a word of Python; call it otherwise",
     "not supported yet": "it uses what torch.export cannot trace; take that out of forward",
 }
-"""A word in torch.export's message -> what is the matter; what can be done."""
+"""Reason and way out, by a word in torch.export's message."""
 DEFAULT_ADVICE = "compile the part of the model that can be traced, such as a submodule"
 LONGEST_REASON = 200
 
 
 @contextmanager
 def naming_the_module(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
-    """Keeps the path and type of the modules that are running, innermost last; an error leaves them as they were."""
+    """Keep path and type of the modules that are running, innermost last; an error leaves them as they were."""
     running: list[tuple[str, str]] = []
     handles = []
     for path, module in model.named_modules():
@@ -51,7 +51,7 @@ def naming_the_module(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
 
 
 def tracing_error(model: nn.Module, error: Exception, running: list[tuple[str, str]]) -> InputError:
-    """The error for a model that torch.export cannot trace: where, what can be done, and what torch says."""
+    """The error for a model that torch.export cannot trace: the module, the way out, and torch's reason."""
     inner = [place for place in running if place[0]]
     where = f", in module {inner[-1][0]!r} ({inner[-1][1]})" if inner else ""
     said = str(error).lower()

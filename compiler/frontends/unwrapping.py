@@ -17,11 +17,11 @@ WRAPPERS = {
     "AveragedModel": "module",
     "OptimizedModule": "_orig_mod",
 }
-"""Classes of torch that call one module and change nothing of what it computes -> where they keep it."""
+"""Attributes in which torch's wrappers keep the one module that they call, by the wrapper's class name."""
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, list[str]]:
-    """The network inside, and what is to be said of it. Raises ``InputError`` for what cannot be looked into."""
+    """The network inside its wrappers, with notes on these. Raises ``InputError`` for what cannot be looked into."""
     module, notes = _without_wrapper(module), []
     if hasattr(module, "peft_config") and hasattr(module, "get_base_model"):
         module = _with_adapters(module)
@@ -44,7 +44,7 @@ def _without_wrapper(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def looked_into(module: nn.Module) -> Iterator[None]:
-    """Without wrappers around the parts of a module: their words are in the names of parameters."""
+    """Take away the wrappers around the parts of a module: their words are in the names of parameters."""
     replaced = []
     for parent in list(module.modules()):
         for name, part in parent._modules.items():
@@ -59,7 +59,7 @@ def looked_into(module: nn.Module) -> Iterator[None]:
 
 
 def _with_adapters(module: Any) -> nn.Module:
-    """The model that peft put adapters into, called as it is without peft."""
+    """The model that peft put adapters into, with these as parts of it."""
     if any(getattr(config, "is_prompt_learning", False) for config in module.peft_config.values()):
         raise InputError(
             f"{type(module).__name__} puts learned tokens before the inputs, which are no part of the network inside: "
@@ -72,9 +72,9 @@ def _with_adapters(module: Any) -> nn.Module:
 
 @contextmanager
 def in_float32() -> Iterator[list[str]]:
-    """Without autocast, the caller's or a module's own, and without torch.compile.
+    """Switch off autocast, the caller's or a module's own, and torch.compile.
 
-    Gives a list to which the types are added that were asked for.
+    Gives a list, to which the types that were asked for are added.
     """
     asked: list[str] = []
     enter, leave = torch.autocast.__enter__, torch.autocast.__exit__

@@ -15,17 +15,17 @@ UNCALIBRATED = Calibration(source="none: ranges need the model's weights", sampl
 
 
 def is_without_weights(module: nn.Module) -> bool:
-    """Whether any parameter has no numbers."""
+    """True if any parameter has no numbers."""
     return any(parameter.is_meta for parameter in module.parameters())
 
 
 def to_meta(inputs: Inputs) -> Inputs:
-    """The same shapes without numbers."""
+    """Inputs of these shapes on the meta device, without numbers."""
     return {name: value.to(META) for name, value in inputs.items()}
 
 
 def speak_of_cpu(graph: fx.Graph) -> None:
-    """Let what the graph makes itself, such as positions, be made on the CPU: a plan names no other device."""
+    """Let tensors that the graph makes itself, such as positions, be made on the CPU: plans name no other device."""
 
     def on_cpu(value: Any) -> Any:
         if isinstance(value, torch.device):

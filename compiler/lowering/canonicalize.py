@@ -1,4 +1,4 @@
-"""The same function with fewer kinds of node: no checks, no dropout, no copies, constants folded."""
+"""Graph of the same function with fewer kinds of node: no checks, no dropout, no copies, constants folded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COPIES = {aten.dropout.default, aten.alias.default, aten.detach.default, aten.co
 CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
 VIEWS = {aten.view.default, aten._unsafe_view.default}
 LARGEST_FOLDED = 2**20
-"""A folded constant may have this many elements even if its operands have fewer."""
+"""Largest number of elements of a folded constant whose operands have fewer."""
 
 
 def canonicalize(network: Network) -> None:
@@ -45,7 +45,7 @@ def canonicalize(network: Network) -> None:
 
 
 def _find_origins(network: Network) -> None:
-    """Which parameter each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
+    """Find the parameter that each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
     parameters: dict[tuple[object, int], str] = {}
     for name, tensor in network.traced.parameters.items():
         parameters.setdefault((memory_place(tensor), tensor.numel()), name)
@@ -60,7 +60,7 @@ def _find_origins(network: Network) -> None:
 
 
 def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) -> None:
-    """Tracing keeps constants under the path of the module that made them, which may hold more than words."""
+    """Give a constant a plain name: tracing takes its module's path, which may hold more than words."""
     words = str(node.target).split(".")
     plain = [re.sub(r"\W", "_", word, flags=re.ASCII) for word in words if word[0] != "-"]
     if plain != words:
@@ -68,7 +68,7 @@ def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) ->
 
 
 def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
-    """Of the form with three results, inference uses the first."""
+    """Replace a batch norm that has three results, of which inference uses the first, by the form with one."""
     x, weight, bias, mean, variance, momentum, epsilon = node.args
     for user in list(node.users):
         if user.target is not operator.getitem or user.args[1] != 0:
@@ -94,7 +94,7 @@ def _casts_nothing(node: fx.Node) -> bool:
 
 
 def _fold_constants(network: Network) -> None:
-    """Compute once what depends on weights alone, such as the transpose of one."""
+    """Compute constants from weights once, such as the transpose of one."""
     graph = network.graph.graph
     for node in list(graph.nodes):
         if node.op != "call_function" or not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):

@@ -1,4 +1,4 @@
-"""Weight matmuls become named layers; a layer that is called several times is one layer with several uses."""
+"""Lowering of weight matmuls to named layers; one that is called several times is one layer with several uses."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class WeightMatmul:
     weight_node: fx.Node
     bias_node: fx.Node | None
     weight: Tensor
-    """[outputs, inputs]."""
+    """Matrix [outputs, inputs]."""
     bias: Tensor | None
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Equal for uses of the same weights: where they lie in memory (tied parameters lie in one place)."""
+        """Identity of the weights, equal for all uses: their places in memory (tied parameters lie in one place)."""
         bias = memory_place(self.bias) if self.bias is not None else None
         return memory_place(self.weight), tuple(self.weight.shape), self.weight.stride(), bias
 

@@ -1,4 +1,4 @@
-"""Products of two activations become named modules; softmax between them stays as it is."""
+"""Lowering of products of two activations to named modules; softmax between them stays as it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSING = {
     aten.clamp.default, aten.to.dtype, aten._to_copy.default, aten.reshape.default, aten.expand.default,
     aten.tanh.default,
 }  # fmt: skip
-"""What may stand between an attention product and its softmax: scale, mask, cap, cast, shape."""
+"""Operators that may stand between an attention product and its softmax: scale, mask, cap, cast, shape."""
 
 
 def find_products(network: Network) -> None:
@@ -62,7 +62,7 @@ def _route(network: Network, node: fx.Node, name: str, left: fx.Node, right: fx.
 
 
 def _heads(call: fx.Node) -> int | None:
-    """The second of four dimensions, where both operands have the same known number of them."""
+    """Number of heads: the second of four dimensions, if both operands have the same known number there; else None."""
     sizes: list[int | None] = []
     for operand in call.args:
         shape = tuple(operand.meta["val"].shape) if isinstance(operand, fx.Node) and "val" in operand.meta else ()
@@ -76,7 +76,7 @@ def _is_float(operand: object) -> bool:
 
 
 def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Literal["scores", "context", "product"]]:
-    """A name of its own after the module that it is in, and its kind."""
+    """Name of a product after the module that it is in, not taken yet, and its kind."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     module = stack[-1][0] if stack else ""
     kind: Literal["scores", "context", "product"] = "product"

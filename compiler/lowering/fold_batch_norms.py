@@ -1,4 +1,4 @@
-"""Batch norms behind a convolution or a linear layer become part of its column scale.
+"""Folding of batch norms behind a convolution or a linear layer into its column scale.
 
 In eval mode a batch norm multiplies each channel by γ / sqrt(σ² + ε) and adds an offset. A tile's columns are
 programmed relative to their largest weight, and the digital scale behind the ADC restores it: scaling the weights of a
@@ -39,7 +39,7 @@ def fold_batch_norms(network: Network) -> None:
 
 
 def _why_not(network: Network, node: fx.Node) -> str | None:
-    """Why this batch norm cannot fold; None if it can."""
+    """Reason why a batch norm cannot fold; None if it can."""
     arguments = arguments_of(node)
     product = arguments["input"]
     if arguments["training"]:
@@ -100,7 +100,7 @@ def _fold(network: Network, node: fx.Node) -> None:
 
 
 def _called(network: Network, path: str) -> str:
-    """The module that a tensor belongs to, for people."""
+    """Name for people of the module that a tensor belongs to."""
     return network.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
 
 

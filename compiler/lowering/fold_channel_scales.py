@@ -1,4 +1,4 @@
-"""The division of a layer's inputs by its channel scale, done by what computes them, where something can.
+"""Folding of channel scales: a layer's inputs are divided by whatever computes them, where something can.
 
 A normalisation has a factor and an offset a channel, and a layer has columns: dividing these by the scale gives inputs
 that are divided already. What the scale costs then is nothing. It stays a digital multiplication where the inputs are
@@ -23,12 +23,12 @@ from tilewright.runtime.plan.names import layer_path
 aten = torch.ops.aten
 NORMS = {aten.layer_norm.default, aten.rms_norm.default}
 PROPORTIONAL = {aten.relu.default, aten.neg.default, aten.alias.default, aten.clone.default}
-"""f(x / s) = f(x) / s for s above zero, value by value."""
+"""Functions with f(x / s) = f(x) / s for s above zero, value by value."""
 
 STAYS_DIGITAL = "a digital multiplication a channel"
 
 Fold = Callable[[], None]
-"""Divides one thing by the scale."""
+"""Function that divides one tensor by the scale."""
 
 
 @torch.no_grad()
@@ -56,13 +56,13 @@ def fold_channel_scales(network: Network, scales: Mapping[str, Tensor]) -> set[s
 
 
 class Folding:
-    """Looks for what can be divided by the channel scale of one layer in place of its inputs."""
+    """Search for tensors that can be divided by the channel scale of one layer in place of its inputs."""
 
     def __init__(self, network: Network, layer: WeightLayer, scale: Tensor) -> None:
         self.network, self.layer, self.scale = network, layer, scale
 
     def find(self) -> list[Fold] | str:
-        """What to do, all of it; or why it cannot be done."""
+        """The divisions to make, all of them; or the reason why it cannot be done."""
         calls = list(self.network.uses_of(layer_path(self.layer.name)))
         inputs = {call.args[0] for call in calls}
         if len(inputs) != 1:
@@ -90,14 +90,14 @@ class Folding:
         return f"they come from {_called(node)}"
 
     def _keeps_channels(self, node: fx.Node) -> bool:
-        """Whether it is a change of form that leaves the channels the last dimension."""
+        """True if a node is a change of form that leaves the channels the last dimension."""
         if node.target != aten.reshape.default:
             return False
         shapes = [shape_of(node), shape_of(node.args[0])]
         return all(shape is not None and shape[-1] == len(self.scale) for shape in shapes)
 
     def _alone(self, node: object, user: fx.Node) -> list[Fold] | str:
-        """Into an operand, if it has no other reader."""
+        """Divisions of an operand, if it has no other reader; else the reason."""
         if not isinstance(node, fx.Node) or set(node.users) != {user}:
             return "what they are computed from is read elsewhere too"
         return self._into(node)
@@ -137,7 +137,7 @@ class Folding:
         return folds
 
     def _factor(self, node: fx.Node) -> list[Fold] | str:
-        """Into either factor of a product."""
+        """Divisions of either factor of a product; or the reason why there are none."""
         for place in (0, 1):
             fold = self._constant(node.args[place], node, place)
             if fold is not None:
@@ -152,7 +152,7 @@ class Folding:
         return reason
 
     def _sum(self, node: fx.Node) -> list[Fold] | str:
-        """Into both terms of a sum, one of which is a constant."""
+        """Divisions of both terms of a sum, one of which is a constant; or the reason why there are none."""
         for place, other in ((0, 1), (1, 0)):
             fold = self._constant(node.args[place], node, place)
             if fold is not None:
@@ -161,7 +161,7 @@ class Folding:
         return "they are a sum of activations"
 
     def _columns(self, call: fx.Node, first: int) -> list[Fold] | str:
-        """Into the columns of the layer whose outputs they are, from ``first``."""
+        """Division of a layer's columns from first, or the reason why there is none."""
         path = str(call.target)
         module = self.network.graph.get_submodule(path)
         if not isinstance(module, DigitalLinear):
@@ -184,7 +184,7 @@ class Folding:
 
 
 def _part_of_split(node: fx.Node) -> tuple[fx.Node, int] | None:
-    """(call, first column) of a part of a fused layer's outputs; None for anything else."""
+    """Call and first column of a part of a fused layer's outputs; None for anything else."""
     if _called(node) != "getitem" or not isinstance(node.args[0], fx.Node):
         return None
     split, place = node.args[0], node.args[1]

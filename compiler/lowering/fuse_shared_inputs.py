@@ -1,4 +1,4 @@
-"""Layers that multiply one input become one matrix: Q, K and V first of all."""
+"""Fusing of layers that multiply one input into one matrix: Q, K and V first of all."""
 
 from __future__ import annotations
 

@@ -22,21 +22,21 @@ PASSING = {
     aten.permute.default, aten.t.default, aten.slice.Tensor, aten.select.int, aten.to.dtype, aten.repeat.default,
     aten.cat.default, aten.expand_as.default, aten.flatten.using_ints, aten.to.device, aten.type_as.default,
 }  # fmt: skip
-"""Operators that change the form of a tensor alone: what happens to the tensor happens behind them."""
+"""Operators that change the form of a tensor alone: others that read it are found behind them."""
 ADDING = {aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar}
 SCALING = {aten.mul.Tensor, aten.div.Tensor}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the model, and what it does."""
+    """One parameter of the model, and its role."""
 
     name: str
     shape: tuple[int, ...]
     role: Role
     reason: str
     layers: tuple[str, ...] = ()
-    """Those whose matrix it is in."""
+    """Names of the layers whose matrix the parameter is in."""
     is_table_too: bool = False
     copy_of: str | None = None
 
@@ -66,7 +66,7 @@ def parameters_of(network: Network) -> list[Parameter]:
 
 
 def _of_layers(network: Network) -> tuple[dict[str, list[str]], dict[str, tuple[Role, str]]]:
-    """Parameter -> the layers whose matrix it is; parameter -> what it is of a layer beside the matrix."""
+    """Layers by the parameter in their matrix; role and reason of each other parameter in a layer."""
     matrices: dict[str, list[str]] = {}
     beside: dict[str, tuple[Role, str]] = {}
     for name, layer in network.layers.items():
@@ -82,7 +82,7 @@ def _of_layers(network: Network) -> tuple[dict[str, list[str]], dict[str, tuple[
 
 
 def _readers(network: Network) -> dict[str, list[fx.Node]]:
-    """Parameter -> the operators that compute with it, seen through changes of form."""
+    """Operators that compute with each parameter, seen through changes of form."""
     readers: dict[str, list[fx.Node]] = {}
     for node in network.graph.graph.nodes:
         if node.op == "get_attr":

@@ -1,4 +1,4 @@
-"""A convolution is a matrix product with the patches of its input: the matrix may stay in a crossbar.
+"""Unfolding of convolutions to matrix products with patches of the input: the matrix may stay in a crossbar.
 
 Each output position reads one patch of channels x kernel values; the kernel as a matrix [outputs, channels x kernel] is
 the same for all positions, so it is programmed once and used once a position.
@@ -51,7 +51,7 @@ def _note_reason(network: Network, node: fx.Node, reason: str) -> None:
 
 @dataclass(frozen=True)
 class Window:
-    """What of its input a convolution reads, along height and width."""
+    """Window of its input that a convolution reads, along height and width."""
 
     kernel: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -60,7 +60,7 @@ class Window:
 
     @property
     def reads_single_values(self) -> bool:
-        """Whether a patch is one position, so that nothing is copied."""
+        """True if a patch is one position, so that nothing is copied."""
         return all(size == 1 for size in self.kernel) and not any(self.padding)
 
     def positions(self, rewriter: Rewriter, x: fx.Node, axis: int) -> int | fx.Node:
@@ -123,7 +123,7 @@ def _each(value: Any, count: int) -> tuple[int, ...]:
 
 
 def _patches(rewriter: Rewriter, x: fx.Node, window: Window) -> fx.Node:
-    """[samples, channels, height, width] -> [samples, positions, channels x kernel]."""
+    """Patches of an input: [samples, channels, height, width] -> [samples, positions, channels x kernel]."""
     if window.reads_single_values:
         for axis, step in enumerate(window.stride):
             if step > 1:

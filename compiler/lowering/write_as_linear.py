@@ -1,8 +1,8 @@
-"""Every product of an activation and constant matrices, in whatever form it was written, as ``linear(x, W, b)``.
+"""Rewriting of every product of an activation and constant matrices, however written, as ``linear(x, W, b)``.
 
 mm, addmm, matmul, bmm, mv and dot, with the constant on either side and factors in its weights; a stack of matrices as
 one product each; an addition of a constant vector behind a product as its bias. Products of two activations that were
-written with an addition (addmm, baddbmm, linear) are taken apart too, for ``route_attention`` to find.
+written with an addition (addmm, baddbmm, linear) are taken apart too, for ``find_products`` to find.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ aten = torch.ops.aten
 MATMULS = (aten.mm.default, aten.bmm.default, aten.matmul.default, aten.mv.default, aten.dot.default)
 BIASED = (aten.addmm.default, aten.baddbmm.default)
 MOST_MATRICES = 1024
-"""Matrices in one operand that become layers; a larger stack stays digital."""
+"""Largest number of matrices in one operand that become layers; a larger stack stays digital."""
 
 
 @torch.no_grad()
 def write_as_linear(network: Network) -> None:
-    """Rewrite what multiplies activations with constant matrices."""
+    """Rewrite all products of activations and constant matrices."""
     for node in list(network.graph.graph.nodes):
         if node.op == "call_function" and node.target in BIASED:
             _take_bias_apart(network, node)
@@ -40,7 +40,7 @@ def write_as_linear(network: Network) -> None:
 
 
 def _take_bias_apart(network: Network, node: fx.Node) -> None:
-    """addmm(b, x, y, β, α) -> α x y + β b, with α in the weights where x or y is constant."""
+    """Replace addmm(b, x, y, β, α) by α x y + β b, with α in the weights where x or y is constant."""
     bias, left, right, beta, alpha = arguments_of(node).values()
     rewriter = Rewriter(network, node)
     constants = [network.tensor(operand) is not None for operand in (left, right)]
@@ -55,7 +55,7 @@ def _take_bias_apart(network: Network, node: fx.Node) -> None:
 
 
 def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
-    """``value · factor``: computed now where the value is constant."""
+    """Product ``value · factor``, computed now where the value is constant."""
     if factor == 1:
         return value
     tensor, path = rewriter.network.tensor(value), str(value.target)
@@ -65,7 +65,7 @@ def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
 
 
 def _take_linear_apart(network: Network, node: fx.Node) -> None:
-    """linear(x, y, b) -> x yᵀ + b, where y is computed from activations, or is one constant vector."""
+    """Replace linear(x, y, b) by x yᵀ + b, where y is computed from activations, or is one constant vector."""
     x, weight, bias = arguments_of(node).values()
     constant = network.tensor(weight)
     if constant.dim() != 1 if constant is not None else not depends_on_activations(weight):
@@ -121,14 +121,14 @@ def _rewrite_vector(network: Network, node: fx.Node, x: fx.Node, vector: Tensor,
 
 
 def _without_ones(tensor: Tensor) -> Tensor:
-    """Without leading sizes of one: they only broadcast."""
+    """A tensor without leading sizes of one, which only broadcast."""
     while tensor.dim() > 2 and tensor.shape[0] == 1:
         tensor = tensor[0]
     return tensor
 
 
 def _is_stack_of(x: fx.Node, stack: Tensor) -> bool:
-    """Whether x has one matrix for each of the stack, or one for all."""
+    """True if x has one matrix for each of the stack, or one for all."""
     shape = shape_of(x) or ()
     return len(shape) >= 3 and shape[-3] in (1, stack.shape[0]) and stack.shape[0] <= MOST_MATRICES
 
@@ -151,7 +151,7 @@ def _products(rewriter: Rewriter, x: fx.Node, stack: Tensor, path: str) -> fx.No
 
 
 def _join_bias(network: Network, node: fx.Node) -> None:
-    """linear(x, W) + b -> linear(x, W, b), if nothing else uses the product."""
+    """Replace linear(x, W) + b by linear(x, W, b), if nothing else uses the product."""
     left, right, alpha = arguments_of(node).values()
     for product, bias in ((left, right), (right, left)):
         vector = network.tensor(bias)

@@ -1,1 +1,1 @@
-"""Layers onto targets and tiles."""
+"""Mapping of layers onto targets and tiles."""

@@ -1,4 +1,4 @@
-"""Where every parameter of the model went: onto tiles, into a look-up table, or to digital units and why."""
+"""Account of the model's parameters: onto tiles, into a look-up table, or to digital units and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tilewright.runtime.plan.records import WeightRecord
 from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
 Targets = Mapping[str, AnalogTarget | DigitalTarget]
-"""Layer -> the target that it is on."""
+"""Targets of layers, by layer."""
 Place = Literal["analog", "digital", "look-up"]
 
 
@@ -48,7 +48,7 @@ def where_it_is(weight: WeightRecord, targets: Targets) -> WeightRecord:
 
 
 def _place_on(targets: list[AnalogTarget | DigitalTarget]) -> tuple[Place, str]:
-    """On tiles, or on digital units if all of its layers' targets are such; and why."""
+    """Tiles or digital units: tiles if any target is analog; and the reason."""
     reason = "a constant matrix that multiplies activations"
     if all(target.tile is None for target in targets):
         return "digital", f"{reason}, on {targets[0].name}"

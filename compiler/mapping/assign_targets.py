@@ -1,4 +1,4 @@
-"""Which target of the chip each layer runs on."""
+"""Choice of the chip's target that each layer runs on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
 
 @dataclass(frozen=True)
 class Assigned:
-    """A layer's target and why."""
+    """A layer's target and the reason for it."""
 
     target: AnalogTarget | DigitalTarget
     asked_for: bool

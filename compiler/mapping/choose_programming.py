@@ -1,4 +1,4 @@
-"""By which method each layer on tiles is programmed."""
+"""Choice of the method by which each layer on tiles is programmed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget, Programming
 
 Wish = tuple[Programming, str]
-"""A method, and the pattern that asked for it."""
+"""Programming method, and the pattern that asked for it."""
 
 
 def wanted_methods(
     layers: Mapping[str, WeightLayer], assigned: Mapping[str, Assigned], wanted: Mapping[str, Programming]
 ) -> dict[str, Wish]:
-    """The method that was asked for each layer; none for those that are left to their target.
+    """Programming methods that were asked for, by layer; layers that are left to their target are not in it.
 
     wanted: pattern of layer names -> method. Raises ``InputError`` for a pattern that matches no layer or names one on
     a digital unit, and for two methods of one name.
@@ -38,7 +38,7 @@ def wanted_methods(
 
 
 def choose_programming(layer: str, target: AnalogTarget, wish: Wish | None) -> tuple[Programming, Decision]:
-    """The method that was asked for a layer on tiles, or its target's own."""
+    """The programming method that was asked for a layer on tiles, or its target's own; and the decision."""
     own = target.programming
     method, pattern = wish or (own, "")
     return method, Decision(

@@ -1,4 +1,4 @@
-"""Decisions about layers that were fused: what it saves on the chip's tiles."""
+"""Decisions about layers that were fused: the tiles of the chip that fusing saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each layer would run on every target that is open to it: what a choice chooses from, without the model."""
+"""Options of each layer: its mapping on every target that is open to it, so that a choice needs no model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Programmi
 
 @dataclass(frozen=True)
 class Seen:
-    """What ranges are found with: a layer's matrix [outputs, inputs], its channel scale, the inputs of its uses."""
+    """Data to find ranges with: a layer's matrix [outputs, inputs], its channel scale, the inputs of its uses."""
 
     weight: Tensor
     channel_scale: Tensor | None
@@ -32,7 +32,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Made:
-    """An option, with the objects that it speaks of by name."""
+    """An option, with the tensors and programming method that it names."""
 
     option: LayerOption
     method: Programming | None = None
@@ -41,13 +41,13 @@ class Made:
 
 @dataclass
 class Options:
-    """Options of all layers, and what they speak of."""
+    """Options of all layers, with the tensors and programming methods that they name."""
 
     of_layers: dict[str, list[LayerOption]] = field(default_factory=dict)
-    """By layer; the one of the target that it was assigned to comes first."""
+    """Options by layer; the one of the target that it was assigned to comes first."""
     methods: list[Programming] = field(default_factory=list)
     calibrations: dict[tuple[str, str], Tensor] = field(default_factory=dict)
-    """By layer and target, inputs on tiles in parts of their range."""
+    """Inputs on tiles in parts of their range [vectors, inputs], by layer and target."""
 
 
 def offer_targets(
@@ -59,8 +59,8 @@ def offer_targets(
 ) -> Options:
     """Options of each layer: its own target, and the chip's others where nobody asked for one.
 
-    seen: gives what ranges are found with; None for a network without weights, whose ranges stay open. The graph, and
-    with it a channel scale that was folded into the layer before, is the same for all of them.
+    seen: gives the data that ranges are found with; None for a network without weights, whose ranges stay open. The
+    graph, and with it a channel scale that was folded into the layer before, is the same for all of them.
     """
     wanted = [(layer, assigned[layer.name].target) for layer in layers.values()]
     wanted += [
@@ -88,7 +88,7 @@ def offer_targets(
 def layer_option(
     layer: WeightLayer, target: AnalogTarget | DigitalTarget, wish: Wish | None, seen: Seen | None
 ) -> Made:
-    """How a layer would run on a target, whichever kind it is of."""
+    """Option of a layer on a target of any kind."""
     if seen is not None:
         require_finite(layer.name, seen.inputs)
     return _MAKERS[type(target)](layer, target, wish, seen)

@@ -1,4 +1,4 @@
-"""What is asked for single layers: a target, a programming method, a unit of attention, by patterns of names."""
+"""Choices for single layers and products by patterns of names: a target, a programming method, an attention unit."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError, nearest
 
 EVERY_LAYER = "*"
-"""The pattern of what is asked for all layers: it may meet layers that it is not for, and passes them by."""
+"""The pattern that stands for all layers; those that a choice cannot be for are passed by."""
 
 
 Choice = TypeVar("Choice")
 
 
 def names_of(layer: LayerRecord | WeightLayer) -> list[str]:
-    """What a pattern may match: the layer's name, and the model's names of the matrices in it."""
+    """Names that a pattern may match: the layer's own, and the model's names of the matrices in it."""
     return [layer.name, *(part.weight.removesuffix(".weight") for part in layer.parts)]
 
 
 def names_of_layers(layers: Iterable[LayerRecord] | Iterable[WeightLayer]) -> dict[str, list[str]]:
-    """Layer -> the names by which a pattern may find it."""
+    """Names by which a pattern may find each layer, by layer."""
     return {layer.name: names_of(layer) for layer in layers}
 
 
 def chosen_for(
     names: Mapping[str, Sequence[str]], wanted: Mapping[str, Choice], what: str, thing: str = "layer"
 ) -> dict[str, tuple[Choice, str]]:
-    """Thing -> (choice, the pattern that made it); of several patterns that match it the last one counts.
+    """Choice and the pattern that made it, by thing; of several patterns that match it the last one counts.
 
     names: thing -> the names by which it may be found; wanted: pattern (with ``*`` and ``?``) -> choice. Raises
     ``InputError`` for a pattern that finds nothing.

@@ -1,4 +1,4 @@
-"""Layers into blocks that fit a tile."""
+"""Partition of layers into blocks that fit a tile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks onto the tiles of one chip, or of as many as it takes."""
+"""Placement of blocks onto the tiles of one chip, or of as many as it takes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def place(layers: Iterable[LayerRecord], chip: Chip) -> tuple[list[LayerRecord],
 
 @dataclass(frozen=True)
 class Laid:
-    """Where the blocks of one kind of tile came to lie, in sum."""
+    """Places of the blocks of one kind of tile, in sum."""
 
     runs: dict[str, list[tuple[int, int]]]
-    """By layer, its tiles as (first, count)."""
+    """Tiles of each layer as runs (first, count), by layer."""
     chips: int
     used: int
     skipped: int

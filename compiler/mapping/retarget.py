@@ -1,4 +1,4 @@
-"""The same network with layers on other targets of its chip: the mapping of a plan made anew, without the model."""
+"""Retargeting: layers of a plan on other targets of its chip, mapped anew without the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tilewright.targets.errors import InputError, nearest
 
 @dataclass(frozen=True)
 class Move:
-    """One layer onto one of its options, and what speaks for it. loss: what is expected of it there, if anything is."""
+    """Move of one layer to one of its options, and the reason. loss: expected there, if it is known."""
 
     target: str
     reason: str
@@ -61,7 +61,7 @@ def placed_anew(document: PlanDocument, layers: list[LayerRecord], decisions: li
 
 
 def option_of(layer: LayerRecord, target: str) -> LayerOption:
-    """How a layer would run on a target. Raises ``InputError`` if the plan does not know."""
+    """Option of a layer on a target. Raises ``InputError`` if the plan has none."""
     for option in layer.options:
         if option.target == target:
             return option
@@ -70,7 +70,7 @@ def option_of(layer: LayerRecord, target: str) -> LayerOption:
 
 
 def on_target(layer: LayerRecord, target: str) -> LayerRecord:
-    """The layer as it would be on a target, its blocks not placed. Raises ``InputError`` if the plan does not know."""
+    """Record of the layer on a target, its blocks not placed. Raises ``InputError`` if the plan has no such option."""
     return layer.model_copy(update={"target": option_of(layer, target).target, "tiles": []})
 
 

@@ -1,4 +1,4 @@
-"""Products of two activations go to the digital INT-n unit; softmax between them stays in FP32."""
+"""Routing of products of two activations to digital INT-n units; softmax between them stays in FP32."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tilewright.targets.spec import AttentionUnit, bits_of
 
 @dataclass(frozen=True)
 class Routed:
-    """The unit of one product, and how its operands are held there."""
+    """Unit of one product, and the form of its operands there."""
 
     product: Product
     unit: AttentionUnit
@@ -55,7 +55,7 @@ class Routed:
 
 
 def route_attention(products: Mapping[str, Product], units: Mapping[str, AttentionUnit]) -> dict[str, Routed]:
-    """The unit of each product. units: pattern of products' names -> unit.
+    """Unit of each product, by name. units: pattern of products' names -> unit.
 
     Raises ``InputError`` for a pattern that matches no product.
     """

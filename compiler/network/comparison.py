@@ -1,4 +1,4 @@
-"""Is the graph still the model? Compared after each pass that changes it.
+"""Comparison of the graph with the model, after each pass that changes it.
 
 Outputs are compared with the model's own, in float32. Where they differ by more than that should, the graphs before and
 after the pass are run in float64: if they differ there as well it is the pass, else the rounding of long sums.
@@ -35,7 +35,7 @@ class Comparison:
     """Comparison of the graph with the model, pass after pass."""
 
     def __init__(self, network: Network) -> None:
-        """Before the first pass."""
+        """Note the graph as it is before the first pass."""
         self.network, self.error = network, 0.0
         self._checked = GraphState.of(network).kept() if network.traced.has_weights else None
         self._compared = False
@@ -67,18 +67,18 @@ class Comparison:
 
 @dataclass
 class GraphState:
-    """What the graph's outputs follow from: many passes decide and leave it as it is, and need no new comparison."""
+    """State that the graph's outputs follow from: passes that leave it as it is need no new comparison."""
 
     nodes: list[tuple[object, ...]]
     places: Sequence[object]
-    """Where the tensors lie, of get_attr nodes and of layers."""
+    """Places in memory of the tensors of get_attr nodes and layers."""
     graph: fx.Graph = field(compare=False)
     parts: dict[str, Tensor | nn.Module] = field(compare=False)
-    """Tensors of the graph, and modules of them, by its paths: held so that nothing else comes to lie where they do."""
+    """Tensors and modules of the graph by path, held so that nothing else comes to lie in their places."""
 
     @classmethod
     def of(cls, network: Network) -> GraphState:
-        """As the graph is now."""
+        """State of the graph as it is now."""
         graph = network.graph.graph
         nodes: list[tuple[object, ...]] = [
             (n.name, n.op, str(n.target), str(n.args), str(n.kwargs)) for n in graph.nodes
@@ -100,7 +100,7 @@ class GraphState:
         return cls(nodes, places, graph, parts)
 
     def kept(self) -> GraphState:
-        """The same, whatever passes do to the graph."""
+        """Copy of the state that stays as it is, whatever passes do to the graph."""
         return replace(self, graph=copy.deepcopy(self.graph))
 
     def module(self) -> fx.GraphModule:
@@ -120,10 +120,10 @@ def largest_relative_error(graph: fx.GraphModule, pairs: Iterable[tuple[Inputs, 
 
 
 class Touching(fx.Interpreter):
-    """Runs a graph, and notes which weights are used, so that a large model's need not stay in memory."""
+    """Interpreter of a graph that notes which weights are used, so that a large model's need not stay in memory."""
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A call of an operator."""
+        """A call of an operator, whose weights are noted as used."""
         result = super().call_function(target, args, kwargs)
         for operand in args:
             if isinstance(operand, Tensor):

@@ -22,7 +22,7 @@ TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.c
 
 
 def why_digital(network: Network, node: fx.Node) -> str | None:
-    """Why this convolution stays on digital units; None if it may go on tiles."""
+    """Reason why a convolution stays on digital units; None if it may go on tiles."""
     arguments = arguments_of(node)
     weight, bias = network.tensor(arguments["weight"]), arguments["bias"]
     if weight is None or (bias is not None and network.tensor(bias) is None):

@@ -1,4 +1,4 @@
-"""Run a graph in float64: what differs there is no rounding.
+"""Runs of a graph in float64, where a difference is no rounding.
 
 Long sums round: a convolution over half a million values differs from the product that it is by more than a pass may
 leave in float32, and by nothing that matters in float64.
@@ -28,14 +28,14 @@ def in_double(module: fx.GraphModule, inputs: Iterable[Tensor]) -> Sequence[Tens
 
 
 class InDouble(fx.Interpreter):
-    """Runs a graph with every float32 tensor in float64."""
+    """Interpreter of a graph with every float32 tensor in float64."""
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """An input."""
+        """An input of the graph, in float64."""
         return _double(super().placeholder(target, args, kwargs))
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A tensor of the graph."""
+        """A tensor of the graph, in float64."""
         return _double(super().get_attr(target, args, kwargs))
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ class InDouble(fx.Interpreter):
         return _double(super().call_function(target, args, kwargs))
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A call of a layer or a product."""
+        """A call of a layer or a product, in float64."""
         module = self.fetch_attr(target)
         if not isinstance(module, DigitalLinear):
             return _double(super().call_module(target, args, kwargs))

@@ -1,4 +1,4 @@
-"""What must be true of the graph after every pass."""
+"""Invariants of the graph, checked after every pass."""
 
 from __future__ import annotations
 

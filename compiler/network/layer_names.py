@@ -21,7 +21,7 @@ def layer_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def joint_name(names: list[str]) -> str:
-    """a.query, a.key, a.value -> a.query_key_value."""
+    """Name of a fused layer: a.query, a.key, a.value -> a.query_key_value."""
     split = [name.split(".") for name in names]
     shared = 0
     while all(len(parts) > shared + 1 and parts[shared] == split[0][shared] for parts in split):

@@ -31,7 +31,7 @@ class WeightLayer:
 
 @dataclass(frozen=True)
 class Product:
-    """A product of two activations. heads: how many there are, where the graph says so."""
+    """A product of two activations. heads: their number, if the graph shows it, else None."""
 
     name: str
     kind: Literal["scores", "context", "product"]

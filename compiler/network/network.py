@@ -21,11 +21,11 @@ from tilewright.runtime.plan.records import Role
 from tilewright.runtime.storage.memory_map import used
 
 FOLDED = "folded."
-"""Where tensors are that the compiler computed from the model's own."""
+"""Beginning of the paths of tensors that the compiler computed from the model's own."""
 
 
 class StaysDigital(NamedTuple):
-    """Why a parameter that might have gone on tiles does not."""
+    """Reason why a parameter that might have gone on tiles does not."""
 
     role: Role
     reason: str
@@ -40,15 +40,15 @@ class Network:
     layers: dict[str, WeightLayer] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     fused: dict[str, list[WeightLayer]] = field(default_factory=dict)
-    """Layers that were made of several -> these, in the order of their columns."""
+    """Layers that were fused, in the order of their columns, by the name of the layer they became."""
     origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
+    """Parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
     source_names: dict[str, str] = field(default_factory=dict)
     """Names that computed tensors are called after, by their paths."""
     digital: dict[str, StaysDigital] = field(default_factory=dict)
-    """Parameters that a pass found to stay digital."""
+    """Reasons of the parameters that a pass found to stay digital, by name."""
     scratch: Scratch = field(default_factory=Scratch)
-    """Where large tensors that passes make are kept."""
+    """Storage of large tensors that passes make."""
     decisions: list[Decision] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ class Network:
         return path
 
     def _is_free(self, path: str) -> bool:
-        """Whether neither the path nor a part of it is a tensor, and nothing lies below it."""
+        """True if neither the path nor a part of it is a tensor, and nothing lies below it."""
         *parents, last = path.split(".")
         module: nn.Module = self.graph
         for part in parents:

@@ -16,7 +16,7 @@ aten = torch.ops.aten
 
 
 class Rewriter:
-    """Builds what replaces one node, in front of it."""
+    """Builder of the nodes that replace one node, in front of it."""
 
     def __init__(self, network: Network, node: fx.Node) -> None:
         self.network, self.node = network, node
@@ -79,7 +79,7 @@ def shape_of(node: object) -> Sequence[int | torch.SymInt] | None:
 
 
 def depends_on_activations(node: fx.Node) -> bool:
-    """Whether a value is computed from activations, not from positions or masks alone (rotary angles are)."""
+    """True if a value is computed from activations, not from positions or masks alone (rotary angles are)."""
     seen: set[fx.Node] = set()
     waiting = [node]
     while waiting:

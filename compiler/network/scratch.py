@@ -1,4 +1,4 @@
-"""Tensors that the compiler makes of a model's own: in memory while they are few, on disk when they are many."""
+"""Storage of tensors that the compiler makes of a model's own: memory while they are few, disk when they are many."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ SMALL = 2**16
 FILE = 2**28
 """Bytes of the first scratch file, or those of a tensor that is larger."""
 DOUBLINGS = 4
-"""Later files are larger, up to so many times: a process may have only so many open."""
+"""Times that later files double in size, at most: a process may have only so many open."""
 
 
 @dataclass
 class Scratch:
-    """Counts what is kept, and puts what is too much into files without names, in the system's temporary folder."""
+    """Storage of made tensors: counts them, and puts those that are too much into nameless temporary files."""
 
     files: list[ScratchFile] = field(default_factory=list)
     in_memory: int = 0
 
     def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """A tensor to be filled, of the type of another; on the meta device if that is."""
+        """A tensor to be filled, of the type of another, and on the meta device if that is."""
         size = math.prod(shape) * like.element_size()
         if like.is_meta or self._fits_memory(size):
             return like.new_empty(shape)
         return self._on_disk(shape, size, like.dtype)
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """The same numbers, where tensors are kept. Views are kept as they are: what they look at is."""
+        """The tensor, or a copy of it on disk where memory is short. Views stay: the tensors they look at are kept."""
         if tensor.is_meta or tensor._is_view() or self._fits_memory(tensor.nbytes):
             return tensor
         return self._on_disk(tensor.shape, tensor.nbytes, tensor.dtype).copy_(tensor)
 
     def _fits_memory(self, size: int) -> bool:
-        """Whether so many bytes more may stay in memory, which are counted then; small tensors always may."""
+        """Count so many bytes if they may stay in memory. Returns whether they may; small tensors always do."""
         if size < SMALL:
             return True
         fits = self.in_memory + size <= IN_MEMORY

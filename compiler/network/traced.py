@@ -1,4 +1,4 @@
-"""What frontends give: a network as a graph over ATen, and what is known of it."""
+"""Results of frontends: a network as a graph over ATen, and what is known of it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Original:
-    """The network itself, to compare with."""
+    """Original network, to compare a plan with."""
 
     runs_on: str
-    """What computes it, with its version."""
+    """Name and version of the tool that computes it."""
     run: Callable[[Inputs], list[Tensor]]
-    """Inputs in the graph's order -> its outputs as the graph gives them."""
+    """Function from inputs in the graph's order to outputs as the graph gives them."""
     tolerance: float = 1e-4
-    """The relative difference that is allowed: larger for a model that itself computes in 16 bits."""
+    """Relative difference that is allowed: larger for a model that itself computes in 16 bits."""
 
 
 @dataclass
 class Traced:
-    """What a frontend gives: the network as a graph over ATen, and what is known of it."""
+    """Result of a frontend: the network as a graph over ATen, and what is known of it."""
 
     graph: fx.GraphModule
     model: ModelIdentity
@@ -43,17 +43,17 @@ class Traced:
     examples: list[Inputs]
     """Inputs of several sizes to compare the graph with the model on; none without weights."""
     expected: list[list[Tensor]]
-    """The model's own outputs for them."""
+    """The model's own outputs for the examples."""
     original: Original | None
     calibration_inputs: list[Inputs]
     calibration: Calibration
     parameters: dict[str, Tensor] = field(default_factory=dict)
     """The model's own parameters by its own names, tied ones once; their shapes alone once the graph was matched."""
     copies: dict[str, str] = field(default_factory=dict)
-    """Parameters that are stored again under another name -> the one that the graph reads."""
+    """Parameters that the graph reads in place of those stored again under another name, by that name."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
     has_weights: bool = True
-    """Whether tensors have numbers. Those of a model's config alone are on the meta device."""
+    """True if tensors have numbers; those of a model's config alone are on the meta device."""
     size_conditions: list[str] = field(default_factory=list)
     """Conditions that tracing took for true of the sizes that may vary."""
     asked_later: Callable[[], list[str]] = list
@@ -63,4 +63,4 @@ class Traced:
     unused_tensors: list[UnusedTensor] = field(default_factory=list)
     """Tensors that the model's files hold beside its weights."""
     notes: list[str] = field(default_factory=list)
-    """What the frontend changed on the way, for the plan."""
+    """Changes that the frontend made, as sentences for the plan."""

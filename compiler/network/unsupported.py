@@ -1,4 +1,4 @@
-"""The error for an operator that there is not: what it does, by its own documentation, and the way out."""
+"""Errors for operators that are not supported: what each does, by its own documentation, and the way out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tilewright.targets.errors import InputError
 ALIKE = 0.85
 """Similarity from which a name is more likely mistyped than another operator's."""
 SHORTEST, LONGEST = 8, 160
-"""Letters of a description."""
+"""Bounds on the letters of a description."""
 IN_TRAINING = ("native_dropout", "_native_batch_norm_legit_functional", "_native_batch_norm_legit")
 """Operators that are only in graphs that were exported for training."""
 
 
 def unsupported_operator(name: str, description: str, where: str, allowed: Iterable[str], way_out: str) -> InputError:
-    """One sentence; a supported operator is named only where its name is all but the same."""
+    """Error for an operator, in one sentence; a supported one is named only where its name is all but the same."""
     close = get_close_matches(name, list(allowed), n=1, cutoff=ALIKE)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     does = f": it {description}" if description else ""

@@ -1,1 +1,1 @@
-"""Sample inputs seen at layers and products, and what is fixed by them: scales, clips, ranges."""
+"""Observing of sample inputs at layers and products, and choice of scales, clips and ranges by it."""

@@ -26,10 +26,11 @@ from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, b
 from tilewright.targets.spec.tile import PercentileRange, StaticRange
 
 FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
-"""Times the maximum, for tiles. A narrower range clips outliers and lifts all else above the noise of the converters; a
-wider one drives the rows less, so that large sums clip less in the ADC."""
+"""Multiples of the maximum to try as ranges on tiles. A narrower range clips outliers and lifts all else above the
+noise of the converters; a wider one drives the rows less, so that large sums clip less in the ADC.
+"""
 MOST_COLUMNS = 2048
-"""Columns of a layer that ranges are tried on, evenly spaced; columns are alike in law."""
+"""Largest number of a layer's columns that ranges are tried on, evenly spaced; columns are alike in law."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LayerRanges:
     uses: list[UseOption]
     decisions: list[Decision]
     calibration: Tensor | None = None
-    """[vectors, inputs] in parts of the range."""
+    """Calibration inputs [vectors, inputs], in parts of the range."""
 
 
 def require_finite(name: str, seen: Sequence[Observed]) -> None:
@@ -108,7 +109,7 @@ def _use(input_range: float | None, seen: Observed, error: float | None) -> UseO
 
 
 def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, float]:
-    """The one range that a target asks for."""
+    """The range that a target's rule asks for, by name."""
     if isinstance(rule, StaticRange) or seen.largest == 0:
         return {rule.rule: seen.largest or 1.0}
     percentile = float(np.percentile(seen.kept.abs().numpy(), float(rule.percentile)))
@@ -127,7 +128,7 @@ def _own_range(subject: str, target: AnalogTarget, use: int | None) -> Decision:
 
 
 def _kept(uses: list[UseOption], observed: list[Observed]) -> Tensor | None:
-    """Inputs as the DACs see them, for the fit of factor and offset at each time; of all uses alike."""
+    """Inputs as the DACs see them [vectors, inputs], of all uses alike, to fit factor and offset at each time."""
     each = max(1, KEPT_ROWS // len(observed))
     parts = [seen.kept[:: -(-len(seen.kept) // each)] / (use.input_range or 1.0)
              for seen, use in zip(observed, uses, strict=True) if len(seen.kept)]  # fmt: skip
@@ -135,10 +136,10 @@ def _kept(uses: list[UseOption], observed: list[Observed]) -> Tensor | None:
 
 
 class RangeSimulation:
-    """One layer on tiles with exact weights: what converters and output noise alone do at an input range."""
+    """Simulation of one layer on tiles with exact weights: converters and output noise alone, at an input range."""
 
     def __init__(self, weight: Tensor, target: AnalogTarget, clip_deviations: float | None) -> None:
-        """weight: [outputs, inputs]."""
+        """Put a layer's weight [outputs, inputs] on tiles."""
         self.row_splits = split_rows(weight.shape[1], target.tile)
         column_splits = split_columns(weight.shape[0], target.tile)
         self.weight = weight
@@ -148,7 +149,7 @@ class RangeSimulation:
             self.rows.append(TileRow(normalise(part, self.scales[-1]), target))
 
     def errors(self, x: Tensor, input_ranges: list[float]) -> list[float]:
-        """The output error of the products with ``x`` [samples, inputs] at each range; the noise is the same at all."""
+        """Output error of the products with ``x`` [samples, inputs] at each range; the noise is the same at all."""
         exact = x @ self.weight.T
         sums = [torch.zeros_like(exact) for _ in input_ranges]
         parts = x.split(self.row_splits, dim=1)

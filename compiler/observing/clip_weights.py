@@ -1,4 +1,4 @@
-"""Where the weights of a layer are cut, for targets that clip them.
+"""Clipping of a layer's weights, for targets that clip them.
 
 A column is programmed relative to its largest weight. A single large one leaves the others small, and small weights are
 noisy ones; cutting it costs the cut. Without retraining it hurts early and helps late (Rasch 2023).

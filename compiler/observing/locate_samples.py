@@ -1,4 +1,4 @@
-"""Where the samples of a batch are in the input of every layer: the noise of a read is named by its sample.
+"""Location of a batch's samples in the input of every layer: the noise of a read is named by its sample.
 
 Most layers see [samples, ...]; some see [positions, samples, ...] (torch's own attention), or both folded into one
 dimension in either order. Shapes do not tell these apart, so two samples are run together and one of them alone.
@@ -23,7 +23,7 @@ CLOSE = 1e-4
 """Relative difference below which two rows are the same numbers, computed in batches of another size."""
 
 MOST_TOGETHER = 16
-"""Samples that one is repeated to where the graph takes no batch of one."""
+"""Largest batch that one sample is repeated to, where the graph takes no batch of one."""
 
 LayerInputs = dict[tuple[str, int], Tensor]
 SampleAxes = dict[tuple[str, int], SampleAxis | None]
@@ -61,7 +61,7 @@ def _two_samples(network: Network) -> tuple[Inputs, Inputs] | None:
 
 
 def _least_batch(network: Network, sample: Inputs) -> int:
-    """The least that the graph takes along with twice as much; one if there is none."""
+    """The least batch that the graph takes along with one twice as large; one if there is none."""
     traced = network.traced
     allowed, sizes = AllowedSizes.read(traced.dimensions, traced.size_conditions), sizes_of(traced.inputs, sample)
     taken = (n for n in range(1, MOST_TOGETHER) if all(allowed.take({**sizes, BATCH: m}) for m in (n, 2 * n)))

@@ -1,4 +1,4 @@
-"""What was seen of an activation while the sample inputs ran."""
+"""Observation of an activation while the sample inputs run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Observed:
     """One tensor over the calibration set: the maximum of each channel, and rows kept from each sample."""
 
     def __init__(self, samples: int, wanted: int) -> None:
-        """samples: in the calibration set; wanted: rows to keep of all of them together."""
+        """Observe nothing yet. samples: in the calibration set; wanted: rows to keep of all of them together."""
         self._rows_a_sample = -(-wanted // samples)
         self._capacity = self._rows_a_sample * samples
         self._buffer = torch.empty(0)
@@ -36,16 +36,16 @@ class Observed:
 
     @property
     def kept(self) -> Tensor:
-        """The kept rows [rows, channels]."""
+        """Rows of the tensor that were kept [rows, channels]."""
         return self._buffer[: self._filled]
 
     @property
     def largest(self) -> float:
-        """The largest |value| of all."""
+        """Largest |value| over all channels."""
         return float(self.channel_largest.max()) if self.channel_largest.numel() else 0.0
 
     def columns(self) -> Iterator[Observed]:
-        """The same of each channel alone."""
+        """Observations of each channel alone."""
         for channel in range(max(1, self.kept.shape[-1] if self._filled else 1)):
             alone = Observed(1, 1)
             if self._filled:
@@ -54,7 +54,7 @@ class Observed:
             yield alone
 
     def divided_by(self, channel_scale: Tensor) -> Observed:
-        """The same of the tensor divided by a number a channel [channels]."""
+        """Observation of the tensor divided by a number a channel [channels]."""
         divided = Observed(1, 1)
         divided._buffer, divided._filled = self.kept / channel_scale, self._filled
         divided.channel_largest = self.channel_largest / channel_scale

@@ -1,4 +1,4 @@
-"""Run the sample inputs once, and keep what the passes that fix scales and ranges need to know."""
+"""Observing run over the sample inputs, for the steps that fix scales and ranges."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Observations:
     """Inputs of layers and operands of products on the calibration set."""
 
     layer_inputs: dict[tuple[str, int], Observed]
-    """By layer and use."""
+    """Inputs of layers, by layer and use."""
     operands: dict[tuple[str, int], Observed]
-    """By product and side: 0 for left, 1 for right; with a column a head where ranges a head are wanted."""
+    """Operands of products, by product and side (0 left, 1 right); a column a head where ranges a head are wanted."""
 
     def of_layer(self, layer: WeightLayer) -> list[Observed]:
-        """Inputs of each use."""
+        """Inputs of each use of a layer."""
         return [self.layer_inputs[layer.name, use] for use in range(layer.uses)]
 
     def of_product(self, name: str) -> tuple[Observed, Observed]:
-        """Left and right operand."""
+        """Left and right operand of a product."""
         return self.operands[name, 0], self.operands[name, 1]
 
     def divided(self, scales: Mapping[str, Tensor]) -> Observations:
-        """The same of a network in which the inputs of these layers are divided by a number a channel."""
+        """Observations of a network in which the inputs of these layers are divided by a number a channel."""
         inputs = {
             (name, use): seen.divided_by(scales[name]) if name in scales else seen
             for (name, use), seen in self.layer_inputs.items()
@@ -46,7 +46,7 @@ class Observations:
 
 @torch.inference_mode()
 def observe(network: Network, heads: Mapping[str, int]) -> Observations:
-    """Run the calibration inputs. heads: products whose operands are seen head by head -> how many they have."""
+    """Run the calibration inputs. heads: number of heads of products whose operands are seen head by head."""
     samples = network.traced.calibration_inputs
     seen = Observations({}, {})
     for name, layer in network.layers.items():

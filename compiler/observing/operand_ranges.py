@@ -12,7 +12,7 @@ from tilewright.compiler.observing.ranges import range_candidates, range_decisio
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")
-"""Of attention units, what a decision compares its own with."""
+"""Formats of attention units that a decision compares its own with."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class OperandRounding:
     candidates: dict[str, float]
     errors: dict[str, float]
     best: str
-    """Of the last head."""
+    """Name of the range of the last head."""
     error: float
-    """Of the operand with all its ranges."""
+    """Relative error of the operand with all its ranges."""
 
     def decision(self, subject: str, side: str) -> Decision:
         """The decision for the ranges of one side of a product."""
@@ -47,7 +47,7 @@ class OperandRounding:
 def round_operands(
     left: Observed, right: Observed, number_format: str, *, left_signed: bool
 ) -> dict[str, tuple[OperandRounding, OperandRounding]]:
-    """Rounding of both operands in this format and in the others that a decision names, by format."""
+    """Rounding of both operands, by format: this one, and the others that a decision names."""
     return {
         name: (_round(left, name, signed=left_signed), _round(right, name, signed=True))
         for name in dict.fromkeys([number_format, *OTHER_FORMATS])
@@ -55,7 +55,7 @@ def round_operands(
 
 
 def operand_error(left: OperandRounding, right: OperandRounding) -> Figure:
-    """√(error² of the left operand + error² of the right), each with the best ranges of the format."""
+    """Error of a product, √(error² of the left operand + error² of the right), each with its best ranges."""
     return Figure(name="rounding error of operands", value=math.hypot(left.error, right.error), unit="1")
 
 

@@ -1,4 +1,4 @@
-"""How wrong a layer's outputs are, judged token by token."""
+"""Error of a layer's outputs, judged token by token."""
 
 from __future__ import annotations
 

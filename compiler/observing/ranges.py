@@ -1,4 +1,4 @@
-"""Ranges to choose from, and the decision for one of them."""
+"""Candidates for ranges, and the decision for one of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilewright.runtime.units.formats import rounded
 
 ABS_MAX = "abs-max"
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
-"""Of |x|, beside its maximum. The quantile of signed inputs would be wrong."""
+"""Percentiles of |x| to try, beside its maximum. Quantiles of signed inputs would be wrong."""
 
 
 def range_candidates(seen: Observed) -> dict[str, float]:

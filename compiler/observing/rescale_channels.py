@@ -1,4 +1,4 @@
-"""Move the size of outlier channels from activations into weights, where the simulated error falls.
+"""Moving the size of outlier channels from activations into weights, where the simulated error falls.
 
 A few channels of a transformer's activations are tens of times larger than the rest. One input range for all of them
 leaves the rest a handful of DAC steps, and their sums lie near the ADC's noise. Dividing channel j of the input by s_j
@@ -21,17 +21,17 @@ from tilewright.runtime.plan.decisions import Decision
 from tilewright.targets.spec import AnalogTarget, Programming
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
-"""s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
+"""Exponents to try in s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
 CUTS = (99.0, 95.0, 80.0)
-"""s_j = max(1, largest |x_j| / that percentile over channels): only the largest channels move."""
+"""Percentiles to try in s_j = max(1, largest |x_j| / percentile over channels): only the largest channels move."""
 UNSCALED = "no channel scale"
 LEAST_GAIN = 0.05
-"""The error must fall by this share to be worth a multiplication a channel."""
+"""Share by which the error must fall to be worth a multiplication a channel."""
 
 
 @dataclass(frozen=True)
 class ChannelScale:
-    """A layer's channel scale [inputs], None where it is not worth its cost; and the decision."""
+    """A layer's channel scale [inputs], None if it is not worth its cost; and the decision."""
 
     scale: Tensor | None
     decision: Decision
@@ -55,7 +55,7 @@ def rescale_channels(
 
 
 def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
-    """s_j [inputs] by name, over all uses of a layer. Channels that were never driven count as the least driven one."""
+    """Channel scales s_j [inputs] by name, over all uses; channels that were never driven count as the least driven."""
     largest = torch.stack([observed.channel_largest for observed in seen]).amax(dim=0)
     driven = largest[largest > 0]
     if not driven.numel():

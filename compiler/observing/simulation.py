@@ -1,4 +1,4 @@
-"""One layer on simulated tiles, with every effect: what passes compare candidates by."""
+"""Simulation of one layer on tiles with every effect, by which steps compare candidates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIMULATED_COLUMNS = 256
 
 @dataclass(frozen=True)
 class RememberedDraws(Draws):
-    """Keeps what was drawn, for trials of one layer on one chip: drawing takes as long as all the rest."""
+    """Draws that are kept, for trials of one layer on one chip: drawing takes as long as all the rest."""
 
     drawn: dict[tuple[object, ...], Tensor] = field(default_factory=dict, compare=False)
 
@@ -79,12 +79,12 @@ def error_figure(error: float) -> Figure:
 
 
 def some_columns(weight: Tensor, most: int) -> Tensor:
-    """At most so many columns [columns, inputs] of a layer, evenly spaced; all of them as they are if they are few."""
+    """Up to so many columns [columns, inputs] of a layer, evenly spaced; all of them as they are if they are few."""
     if weight.shape[0] <= most:
         return weight
     return weight[torch.linspace(0, weight.shape[0] - 1, most).round().long()]
 
 
 def with_one_write(method: Programming) -> Programming:
-    """The same method without a closed loop."""
+    """A programming method without its closed loop."""
     return method.model_copy(update={"writing": Direct(kind="direct")})

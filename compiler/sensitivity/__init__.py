@@ -1,4 +1,4 @@
-"""How much the output suffers when one layer does: several criteria, each a figure a layer and target."""
+"""Sensitivity of a plan's outputs to each layer on each target, by several criteria."""
 
 from tilewright.compiler.sensitivity.measure import CRITERIA, Sensitivity, measure_sensitivity
 

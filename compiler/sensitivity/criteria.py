@@ -1,4 +1,4 @@
-"""The criteria that run a layer, or the network with one layer on its target and the others in full precision."""
+"""Criteria that run a layer, or the network with one layer on its target and the others in full precision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH_SIZE = 64
 
 @dataclass
 class Setting:
-    """What all criteria share. seconds: the time after programming; repeats: chips, of one seed for all layers."""
+    """Setting that all criteria share. seconds: after programming; repeats: chips, of one seed for all layers."""
 
     plan: Plan
     samples: Callable[[], Samples]
@@ -39,27 +39,27 @@ class Setting:
 
     @cached_property
     def divergence(self) -> Divergence:
-        """From the digital reference on the samples."""
+        """Divergence from the digital reference on the samples."""
         return Divergence(self.plan, self.samples(), self.outputs)
 
     @cached_property
     def digital(self) -> float:
-        """The task's figure of the digital reference."""
+        """Figure of the digital reference for the task."""
         assert self.task is not None
         return self.task.measure(Session(self.plan, ideal=True), BATCH_SIZE)
 
     def chips(self, target: str) -> range:
-        """The repeats that a target needs: digital units are all alike."""
+        """Repeats that a target needs: digital units are all alike."""
         exact = isinstance(self.plan.document.chip.target(target), DigitalTarget)
         return range(1 if exact else self.repeats)
 
     def session(self, plan: Plan, layer: LayerRecord, repeat: int) -> Session:
-        """One layer on a chip at the wanted time, the others in full precision."""
+        """Session with one layer on a chip at the wanted time, the others in full precision."""
         return Session(plan, self.seed, repeat=repeat, alone=layer).advance_to(self.seconds)
 
 
 class Criterion(ABC):
-    """One figure a layer and target; the larger, the more the output suffers."""
+    """Measure of sensitivity, a figure a layer and target: the larger, the more the output suffers."""
 
     name: str
     unit: str
@@ -71,17 +71,17 @@ class Criterion(ABC):
 
     @abstractmethod
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """What becomes of the output if this layer is on that target."""
+        """Figure of this layer on that target: larger where the output suffers more."""
 
 
 class MeasuredDivergence(Criterion):
-    """(a) The layer on its target, all others ideal, by divergence of the outputs."""
+    """Divergence of the outputs with one layer on its target and all others ideal."""
 
     name, unit = "divergence", "‖ŷ-y‖²/‖y‖²"
     meaning = "outputs' divergence with this layer alone on its target, measured"
 
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Mean over chips; the chips of all layers and targets have the same names."""
+        """Divergence, the mean over chips; the chips of all layers and targets have the same names."""
         setting = self.setting
         moved = on_target(layer, target)
         sessions = (setting.session(setting.plan, moved, repeat) for repeat in setting.chips(target))
@@ -89,14 +89,14 @@ class MeasuredDivergence(Criterion):
 
 
 class MeasuredTask(Criterion):
-    """(a) The same by a task's metric: the share of the digital reference's lead over chance that is lost."""
+    """Share of the digital reference's lead over chance that a task's metric loses by one layer on its target."""
 
     name, unit = "task", "1 - A*"
     meaning = "normalised accuracy lost with this layer alone on its target, measured"
     needs_task = True
 
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Mean over chips; noise may help by luck, so it can be below zero."""
+        """Lost share, the mean over chips; noise may help by luck, so it can be below zero."""
         setting, task = self.setting, self.setting.task
         assert task is not None
         moved = on_target(layer, target)
@@ -107,7 +107,7 @@ class MeasuredTask(Criterion):
 
 
 class OutputNoise(Criterion):
-    """(b) The FTJ protocol: output noise 1 on one layer, nothing else wrong with it (FTJ thesis 2023)."""
+    """Divergence by output noise 1 on one layer, nothing else wrong with it: the FTJ protocol (FTJ thesis 2023)."""
 
     name, unit = "output-noise", "‖ŷ-y‖²/‖y‖²"
     meaning = "outputs' divergence with output noise 1 on this layer; of digital units none"
@@ -125,7 +125,7 @@ class OutputNoise(Criterion):
         return self.setting.plan.on(chip.model_copy(update={"tiles": tiles}))
 
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Zero on digital units, which have no such noise."""
+        """Divergence, the mean over chips; zero on digital units, which have no such noise."""
         setting = self.setting
         if not isinstance(setting.plan.document.chip.target(target), AnalogTarget):
             return 0.0
@@ -135,7 +135,7 @@ class OutputNoise(Criterion):
 
 
 class WeightError(Criterion):
-    """(d) What the target does to the weights alone: ‖ŵ - w‖² / ‖w‖². Nothing of the network is run.
+    """Error of the weights alone on their target, ‖ŵ - w‖² / ‖w‖². Nothing of the network is run.
 
     Weights are compared as they are programmed, with the layer's channel scale in them: of channels that are hardly
     ever driven the scale is tiny, and so would be what their weights' errors do.
@@ -146,7 +146,7 @@ class WeightError(Criterion):
 
     @torch.inference_mode()
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Mean over chips."""
+        """Error of the weights, the mean over chips."""
         setting = self.setting
         moved = on_target(layer, target)
         weight = setting.plan.tensors[weight_key(layer.name)].float()

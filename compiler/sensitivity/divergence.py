@@ -1,4 +1,4 @@
-"""How far outputs are from those of the digital reference, sample by sample."""
+"""Divergence of outputs from those of the digital reference, sample by sample."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
 
 MASK = "attention_mask"
-"""The input that says which tokens are padding: their outputs mean nothing."""
+"""Name of the input that marks padding, whose outputs mean nothing."""
 
 
 class Divergence:
-    """Mean over samples and outputs of ‖ŷ - y‖² / ‖y‖².
+    """Divergence of outputs: mean over samples and outputs of ‖ŷ - y‖² / ‖y‖².
 
     A variance in parts of the signal: those of layers that err independently add up, as far as errors are small.
     """
@@ -56,7 +56,7 @@ class Divergence:
         return output * mask.view(*mask.shape, *[1] * (output.dim() - mask.dim())).to(output.dtype)
 
     def sizes(self, output: Tensor) -> Tensor:
-        """‖y‖² of each sample [samples]; one for all where the plan counts none."""
+        """Size ‖y‖² of each sample [samples]; one for all where the plan counts none."""
         rows = output.shape[0] if self.batched and output.dim() else 1
         return output.double().reshape(rows, -1).square().sum(dim=1)
 

@@ -1,4 +1,4 @@
-"""All criteria for all layers and targets, kept as they are measured, and how alike they rank."""
+"""Measuring of all criteria for all layers and targets, kept as it is made, and how alike the criteria rank."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CRITERIA = {criterion.name: criterion for criterion in ALL}
 DEFAULT = ("divergence", "gradient")
 CACHE_FILE = "sensitivity.jsonl"
 FEWEST_LAYERS = 3
-"""That a rank correlation can be given of."""
+"""Fewest layers that a rank correlation can be given of."""
 OnFigure = Callable[[int, int, str], None]
 
 
@@ -76,7 +76,7 @@ class Sensitivity:
     samples: int
     source: str
     criteria: dict[str, str]
-    """By name, what its figures mean."""
+    """Meaning of each criterion's figures, by its name."""
     figures: list[LayerFigure]
 
     def of(self, criterion: str) -> dict[tuple[str, str], float]:
@@ -231,7 +231,7 @@ def targets_of(layer: LayerRecord) -> list[str]:
 
 
 def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
-    """Criterion -> layer -> the last figure that is kept of the target that it is on; nothing is measured."""
+    """Figures kept for each layer on the target that it is on, by criterion and layer; nothing is measured."""
     path = plan.folder / CACHE_FILE if plan.folder is not None else None
     on, sha256 = {layer.name: layer.target for layer in plan.document.layers}, options_sha256(plan)
     found: dict[str, dict[str, float]] = {}
@@ -243,7 +243,7 @@ def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
 
 
 def options_sha256(plan: Plan) -> str:
-    """What sensitivities depend on, as a hash: network, chip and options, not where layers are at present."""
+    """Hash of what sensitivities depend on: network, chip and options, not where layers are at present."""
     document = plan.document
     content = {
         "weights": {name: record.model_dump(mode="json") for name, record in document.tensors.items()},

@@ -1,4 +1,4 @@
-"""The error of a layer's own product on its target, with the inputs that it really has: the MVM error."""
+"""Error of a layer's own product on its target, with the inputs that it really has: the MVM error."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tilewright.runtime.plan.records import LayerRecord
 
 
 def exact_layer(plan: Plan, layer: LayerRecord) -> DigitalLinear:
-    """The layer in full precision."""
+    """Module of a layer in full precision."""
     bias = plan.tensors[bias_key(layer.name)].float() if layer.has_bias else None
     return DigitalLinear(plan.tensors[weight_key(layer.name)].float(), bias)
 
 
 class ProductError(Criterion):
-    """‖ŷ - y‖ / ‖y‖ of the layer's products, padding and all; the rest of the network is not asked."""
+    """Error ‖ŷ - y‖ / ‖y‖ of the layer's own products, padding and all; the rest of the network is not asked."""
 
     name, unit = "product-error", "‖ŷ-y‖/‖y‖"
     meaning = "error of the layer's own products on its target (MVM error), with the network's inputs"
 
     @cached_property
     def seen(self) -> dict[tuple[str, int], list[Tensor]]:
-        """The inputs of every use [rows, in], from one run of the digital reference."""
+        """Inputs of every use [rows, in], from one run of the digital reference."""
         found: dict[tuple[str, int], list[Tensor]] = {}
         reference = Session(self.setting.plan, ideal=True)
 
@@ -52,7 +52,7 @@ class ProductError(Criterion):
 
     @torch.inference_mode()
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Mean over chips."""
+        """Error of the products, the mean over chips."""
         setting = self.setting
         moved, exact = on_target(layer, target), exact_layer(setting.plan, layer)
         errors = []

@@ -1,4 +1,4 @@
-"""(c) Fisher times noise: the layer's own error, carried to the outputs by their gradient.
+"""Fisher times noise: the layer's own error, carried to the outputs by their gradient.
 
 With J the outputs' Jacobian by one layer's outputs and δ the error that its target makes there, the divergence is
 E‖J δ‖²: the second order of the loss, whose first vanishes where outputs are exact. For probes v of standard normal
@@ -36,7 +36,7 @@ SAMPLES = 32
 
 @dataclass
 class Gradients:
-    """Of one use of a layer: inputs [rows, in], exact outputs' gradients [probes, rows, out], sample of each row."""
+    """Gradients of one use: its inputs [rows, in], outputs' gradients [probes, rows, out], sample of each row."""
 
     inputs: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
@@ -44,14 +44,14 @@ class Gradients:
 
 
 class PropagatedError(Criterion):
-    """The divergence that the gradient predicts from the error of the layer's own outputs."""
+    """Divergence that the gradient predicts from the error of the layer's own outputs."""
 
     name, unit = "gradient", "‖ŷ-y‖²/‖y‖²"
     meaning = "outputs' divergence as the gradient predicts it from the layer's own error"
 
     @cached_property
     def seen(self) -> dict[tuple[str, int], Gradients]:
-        """By layer and use, from one forward and ``PROBES`` backward passes a sample."""
+        """Gradients by layer and use, from one forward and ``PROBES`` backward passes a sample."""
         reference = Session(self.setting.plan, ideal=True)
         found: dict[tuple[str, int], Gradients] = {}
         self.count = 0
@@ -84,7 +84,7 @@ class PropagatedError(Criterion):
             gradients.samples.append(torch.full((len(rows),), self.count))
 
     def _project(self, outputs: dict[str, Tensor], single: Batch, probe: int) -> Tensor:
-        """v·y, with v so that E (v·δy)² is the divergence."""
+        """Projection v·y, with v so that E (v·δy)² is the divergence."""
         divergence, total = self.setting.divergence, torch.zeros(())
         for name in divergence.outputs:
             output = divergence.masked(outputs[name], single)
@@ -95,7 +95,7 @@ class PropagatedError(Criterion):
 
     @torch.inference_mode()
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Mean over chips, probes and samples of the squared projection."""
+        """Squared projection, the mean over chips, probes and samples."""
         setting = self.setting
         moved = on_target(layer, target)
         return mean(self._projected(moved, repeat) for repeat in setting.chips(target))
@@ -118,7 +118,7 @@ class PropagatedError(Criterion):
 
 @contextmanager
 def watched_outputs(reference: Session) -> Iterator[dict[tuple[str, int], tuple[Tensor, Tensor]]]:
-    """While it runs, note each use's input, and add to its output a zero to take the gradient by."""
+    """Note each use's input during a run, and add to its output a zero to take the gradient by."""
     watched: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
     handles = []
     for layer in reference.plan.document.layers:

@@ -1,4 +1,4 @@
-"""What sensitivities are measured on: texts, arrays, or the sentences that come with tilewright."""
+"""Samples that sensitivities are measured on: texts, arrays, or the sentences that come with tilewright."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Samples:
-    """All of them, in batches of one shape each."""
+    """Samples in batches of one shape each."""
 
     batches: list[Batch]
     source: str
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return sum(len(batch.numbers) for batch in self.batches)
 
     @property
     def sha256(self) -> str:
-        """Of all inputs."""
+        """SHA-256 of all inputs, in hexadecimal."""
         digest = hashlib.sha256()
         for batch in self.batches:
             for name, value in batch.inputs.items():
@@ -50,7 +50,7 @@ class Samples:
         return digest.hexdigest()
 
     def singles(self, plan: Plan) -> Iterator[Batch]:
-        """The samples one by one, as far as the plan counts them."""
+        """Samples one by one, as far as the plan counts them."""
         batched = {record.name for record in plan.document.inputs if record.counts_samples}
         for batch in self.batches:
             if not batched:
@@ -67,7 +67,7 @@ def takes_text(plan: Plan) -> bool:
 
 
 def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, count: int) -> Samples:
-    """At most ``count`` samples: texts, arrays by input name, or tilewright's own sentences if None.
+    """Samples, ``count`` of them or fewer: texts, arrays by input name, or tilewright's own sentences if None.
 
     Raises ``InputError`` for inputs that do not fit the plan, and where a plan that takes no text is given none.
     """

@@ -1,4 +1,4 @@
-"""What a physicist looks at first: the error of a tile's products over time, and the errors of its weights."""
+"""Characterization of targets: the error of a tile's products over time, and the errors of its weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo", "1y")
 SPREAD = 0.246
 """Standard deviation of the weights of the standard problem; they are clipped to ±1."""
 BINS = 80
-"""Of the histograms of weight errors."""
+"""Bins of the histograms of weight errors."""
 WIDEST = 0.2
-"""The largest weight error that a histogram shows apart; larger ones are counted in its last bins."""
+"""Largest weight error that a histogram shows apart; larger ones are counted in its last bins."""
 LARGEST_SIZE = 8192
 OnCurve = Callable[[int, int, str], None]
-"""Called after each curve with how many are done, how many there are, and which it was."""
+"""Function called after each curve with how many are done, how many there are, and which it was."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Characterization:
     curves: list[Curve]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, with means and standard errors."""
+        """Plain values for ``json.dumps``, with means and standard errors."""
         content = asdict(self)
         for curve, written in zip(self.curves, content["curves"], strict=True):
             for point, line in zip(curve.points, written["points"], strict=True):

@@ -20,7 +20,7 @@ from tilewright.targets.times import parse_time
 
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
 OnMeasurement = Callable[[int, int, str], None]
-"""Called after each measurement with how many are done, how many there are, and what it was."""
+"""Function called after each measurement with how many are done, how many there are, and what it was."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Evaluation:
     points: list[TimePoint]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, with means and standard errors."""
+        """Plain values for ``json.dumps``, with means and standard errors."""
         content = asdict(self)
         content["points"] = [
             {**asdict(point), "mean": point.mean, "standard_error": point.standard_error} for point in self.points
@@ -162,7 +162,7 @@ class _Run:
         return value
 
     def chip(self, repeat: int, seconds: dict[str, float]) -> dict[str, float]:
-        """One chip at all times; it is programmed only if something is left to measure."""
+        """Metric of one chip at all times; it is programmed only if something is left to measure."""
         session: Session | None = None
         values = {}
         for time, at in seconds.items():

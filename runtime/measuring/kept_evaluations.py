@@ -17,9 +17,9 @@ POINT = ("time", "seconds", "values", "mean", "standard_error")
 
 
 def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
-    """Add an evaluation, which stands for earlier ones with the same settings and times.
+    """Add an evaluation to a plan's folder, in place of earlier ones with the same settings and times.
 
-    Nothing is kept of a plan without a folder, or whose folder cannot be written.
+    Does nothing for a plan without a folder, or whose folder cannot be written.
     """
     path = place_beside(plan, FILE)
     if path is not None:
@@ -27,7 +27,7 @@ def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
 
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
-    """What ``tilewright evaluate`` found of this plan, in the order it was found."""
+    """Evaluations of this plan that ``tilewright evaluate`` kept, in the order they were made."""
     path = plan.folder / FILE if plan.folder is not None else None
     kept = [one for one in entries(path, LARGEST_FILE) if _is_evaluation(one)]
     sha256 = plan.sha256 if kept else ""

@@ -17,12 +17,12 @@ from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
 class MeasurementLog:
     """Measurements by their name, kept in a file so that a run can be resumed.
 
-    Of runs that were killed the file may hold torn lines, at its end or where another process went on: these are
-    passed by, and what they were to say is measured again.
+    The file may hold torn lines of runs that were killed, at its end or where another process went on: these are
+    passed by, and their measurements are made again.
     """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """settings: what all measurements of a run share. Raises ``InputError`` if the file is not of measurements."""
+        """Open a log. settings: those of the run, in each measurement. Raises ``InputError`` for another file."""
         self.path, self.settings = path, settings
         self._known: dict[str, float] = {}
         if path is None:
@@ -71,7 +71,7 @@ class MeasurementLog:
         return self._known[name]
 
     def knows(self, measurement: dict[str, Any]) -> bool:
-        """Whether the measurement was made before."""
+        """True if the measurement was made before."""
         return self._name({**self.settings, **measurement}) in self._known
 
 
@@ -84,7 +84,7 @@ def place_beside(plan: Plan, file: str) -> Path | None:
 
 
 def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
-    """The measurements in a file, for reading alone: what else is in it is passed by."""
+    """Measurements in a file, for reading alone: lines of other things are passed by."""
     for entry in entries(path):
         if isinstance(entry, dict) and is_measured(entry.get("value")):
             yield entry

@@ -1,4 +1,4 @@
-"""How many multiplications a plan makes for inputs of a size, and where: counted on shapes alone."""
+"""Operations of a plan: its multiplications for inputs of a size, and where they are, counted on shapes alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FUNCTIONS = {
         "hardswish", "hardsigmoid", "hardtanh", "exp", "erf",
     },
 }  # fmt: skip
-"""Functions that make values by other means than a product, by what they are called in sums."""
+"""Names of functions that make values by other means than a product, by the names of their sums."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Operations:
     calls: list[Call]
     values: dict[str, int]
     vectors: dict[str, int]
-    """Input vectors of each layer, which is how often each of its tiles is read."""
+    """Input vectors of each layer, so many times each of its tiles is read."""
     layers: dict[str, int]
-    """MACs by name."""
+    """MACs of each layer and matmul, by name."""
     matmuls: dict[str, int]
     on_tiles: int
     on_digital_units: int
@@ -88,7 +88,7 @@ class Operations:
 
 
 class _Counter(ShapeRun):
-    """Notes the calls of layers and matmuls, and how many values other functions make."""
+    """Counter of the calls of layers and matmuls, and of the values that other functions make."""
 
     calls: list[Call]
     values: dict[str, int]
@@ -99,7 +99,7 @@ class _Counter(ShapeRun):
         return super().run_node(n)
 
     def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
-        """A module was called."""
+        """Note a call of a module: the use of a layer, or the operands of a matmul."""
         if path in self.layers_at:
             layer = self.layers_at[path]
             vectors = left.numel() // layer.inputs

@@ -1,4 +1,4 @@
-"""How far repeats of one measurement lie apart."""
+"""Spread of repeats of one measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes that a plan may be run at: each within its limits, and all of its conditions true."""
+"""Allowed sizes of a plan: each within its limits, and all of its conditions true."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tilewright.runtime.plan.size_conditions import LARGEST_NUMBER, Condition, r
 from tilewright.targets.errors import InputError, nearest
 
 MOST_CONDITIONS = 256
-"""Conditions that a plan may have."""
+"""Largest number of conditions of a plan."""
 LOOKED_AT = 2**13
-"""Conditions that are looked at to say which sizes would do."""
+"""Largest number of conditions looked at to name sizes that would do, in an error."""
 ANY_SIZE = DimensionRecord(minimum=1, maximum=None)
 
 
@@ -26,14 +26,14 @@ class AllowedSizes:
 
     @classmethod
     def of(cls, document: PlanDocument) -> AllowedSizes:
-        """Those of a plan."""
+        """Allowed sizes of a plan."""
         names = (size for record in document.inputs for size in record.shape if isinstance(size, str))
         limits = {name: document.dimensions.get(name, ANY_SIZE) for name in names}
         return cls.read(limits, document.size_conditions or [])
 
     @classmethod
     def read(cls, limits: Mapping[str, DimensionRecord], conditions: Iterable[str]) -> AllowedSizes:
-        """Those with these conditions, as texts. Raises ``InputError`` for one that is none."""
+        """Allowed sizes with these conditions, as texts. Raises ``InputError`` for one that is none."""
         return cls(limits, [read_condition(text) for text in conditions])
 
     def take(self, sizes: Mapping[str, int]) -> bool:

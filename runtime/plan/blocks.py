@@ -1,4 +1,4 @@
-"""Where the blocks of a layer are: the mesh of a chip, and the path along which its tiles are numbered."""
+"""Blocks of a layer and their places: the mesh of a chip, and the path along which its tiles are numbered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tilewright.targets.spec import Chip, Tiles
 
 
 class TilePosition(NamedTuple):
-    """A physical crossbar."""
+    """Place of a physical crossbar: chip, row and column on its mesh."""
 
     chip: int
     row: int
@@ -30,10 +30,10 @@ class Block(NamedTuple):
 
 
 def tile_position(number: int, tiles: Tiles, first_column: int = 0) -> TilePosition:
-    """The place of the ``number``-th tile of one kind, counted over all chips.
+    """Place of the ``number``-th tile of one kind, counted over all chips.
 
     The path goes right on even rows and left on odd ones, so that tiles which follow one another are neighbours.
-    first_column: of this kind of tile on the mesh.
+    first_column: first column of this kind of tile on the mesh.
     """
     on_chip = number % tiles.count
     row, column = divmod(on_chip, int(tiles.mesh_columns))
@@ -43,7 +43,7 @@ def tile_position(number: int, tiles: Tiles, first_column: int = 0) -> TilePosit
 
 
 def tile_number(place: TilePosition, tiles: Tiles, first_column: int = 0) -> int:
-    """The number of the tile at a place. Raises ``ValueError`` if there is none of its kind."""
+    """Number of the tile at a place. Raises ``ValueError`` if there is none of its kind."""
     rows, columns = int(tiles.mesh_rows), int(tiles.mesh_columns)
     column = place.column - first_column
     if not (0 <= place.row < rows and 0 <= column < columns):
@@ -87,7 +87,7 @@ def middle_of(layer: LayerRecord, chip: Chip) -> tuple[float, float]:
 
 
 def _sums(number: int, tiles: Tiles) -> tuple[int, int]:
-    """Rows, and columns, of all tiles before the ``number``-th, added up."""
+    """Sums of the rows, and of the columns, of all tiles before the ``number``-th."""
     height, width = int(tiles.mesh_rows), int(tiles.mesh_columns)
     chips, on_chip = divmod(number, tiles.count)
     row, along = divmod(on_chip, width)
@@ -97,7 +97,7 @@ def _sums(number: int, tiles: Tiles) -> tuple[int, int]:
 
 
 def _up_to(number: int) -> int:
-    """0 + 1 + ... of so many."""
+    """Sum 0 + 1 + ... of so many numbers."""
     return number * (number - 1) // 2
 
 

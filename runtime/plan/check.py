@@ -1,4 +1,4 @@
-"""Does a plan agree with itself? Asked by the compiler's last pass and by every load."""
+"""Consistency of a plan, checked at the end of compiling and at every load."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_names(document: PlanDocument) -> None:
-    """Layers, matmuls, inputs and outputs each have a name of their own."""
+    """Raise ``PlanError`` unless layers, matmuls, inputs and outputs each have a name of their own."""
     for kind, names in {
         "layer": [layer.name for layer in document.layers],
         "matmul": [matmul.name for matmul in document.matmuls],
@@ -65,9 +65,9 @@ def check_names(document: PlanDocument) -> None:
 
 
 def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
-    """Layers run on targets of the chip, by programming methods of the plan, and fit together with these.
+    """Raise ``PlanError`` unless layers fit their targets on the chip and their programming methods in the plan.
 
-    calibrated: whether input ranges are known, which tiles need that do not find their own.
+    calibrated: True if input ranges are known, which tiles need that do not find their own.
     """
     targets = {target.name: target for target in document.chip.targets}
     methods = [method.name for method in document.programming]
@@ -110,7 +110,7 @@ def _check_option(
 
 
 def _check_splits(layer: LayerRecord, option: LayerOption, rows: int, columns: int) -> None:
-    """Row-blocks and column-blocks split the layer, each within one tile."""
+    """Raise ``PlanError`` unless row-blocks and column-blocks split the layer, each within one tile."""
     for splits, size, limit, what in (
         (option.row_splits, layer.inputs, rows, "rows"),
         (option.column_splits, layer.outputs, columns, "columns"),
@@ -122,7 +122,7 @@ def _check_splits(layer: LayerRecord, option: LayerOption, rows: int, columns: i
 
 
 def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: Chip) -> None:
-    """Every weight on tiles is on exactly one, every tile holds one block, and all tiles are on the plan's chips."""
+    """Raise ``PlanError`` unless each weight on tiles is on one, and tiles on the plan's chips hold a block each."""
     if placement.mesh != chip.mesh:
         raise PlanError(f"the plan is laid on a mesh of {placement.mesh}, its chip has {chip.mesh}")
     runs: dict[str, list[tuple[int, int, str]]] = {}
@@ -150,9 +150,9 @@ def check_placement(layers: Iterable[LayerRecord], placement: Placement, chip: C
 
 
 def _check_runs(runs: list[tuple[int, int, str]], tiles: Tiles, first_column: int, chips: int) -> int:
-    """Runs (first, count, layer) of tiles of one kind, in order: none overlap, and all are on the chips.
+    """Raise ``PlanError`` unless runs of tiles of one kind, in order, do not overlap and are on the chips.
 
-    Returns how many tiles there are up to the end of the last run.
+    runs: (first, count, layer). Returns how many tiles there are up to the end of the last run.
     """
     free, holder = 0, ""
     for first, count, layer in runs:

@@ -36,9 +36,9 @@ STEPS = (
 class Decision(Record):
     """One choice of one step of the compiler, and why."""
 
-    made_by: str = Field(description="the step")
-    subject: str = Field(description="the layer, matmul or other thing that it is about")
-    use: Natural | None = Field(None, description="which use of a layer that has several; null where it is about all")
+    made_by: str = Field(description="step of the compiler")
+    subject: str = Field(description="layer, matmul or other thing that the decision is about")
+    use: Natural | None = Field(None, description="number of one use of a layer that has several; null: all uses")
     choice: str
     reason: str
     figures: list[Figure] = Field([])
@@ -74,7 +74,7 @@ class Decision(Record):
 
     @property
     def about(self) -> str:
-        """Name of what it is about, for people."""
+        """Name for people of the layer or product, and use, that the decision is about."""
         return self.subject if self.use is None else f"{self.subject} use {self.use}"
 
 
@@ -85,10 +85,10 @@ def in_running_order(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 class Check(Record):
-    """Distance of the plan on the ideal target from the original network, run by something else."""
+    """Distance of the plan on the ideal target from the original network, run by another tool."""
 
-    against: str = Field(description="what ran the original, with its version")
-    sizes: list[dict[str, Shape]] = Field(description="the shapes of the inputs that were compared, by name")
+    against: str = Field(description="tool that ran the original, with its version")
+    sizes: list[dict[str, Shape]] = Field(description="shapes of the inputs that were compared, by name")
     largest_relative_error: float = Field(ge=0)
     tolerance: float = Field(gt=0)
 
@@ -108,11 +108,11 @@ class AccuracyRecord(Record):
     digital: float
     mean: float
     standard_error: float
-    normalised: float = Field(description="A*: 1 for the digital reference, 0 for chance")
-    lower_bound: float = Field(description="of A*, one-sided, with ``confidence``, over chips")
+    normalised: float = Field(description="A* of the mean: 1 for the digital reference, 0 for chance")
+    lower_bound: float = Field(description="lower bound of A*, one-sided, with ``confidence``, over chips")
     wanted: float
     confidence: float
-    seconds: float = Field(description="after programming")
+    seconds: float = Field(description="seconds after programming")
     repeats: Positive
     seed: int
 
@@ -125,8 +125,8 @@ Amounts = dict[Measure, SixDigits]
 class MeasuredRecord(Record):
     """Divergence of an assigned plan, run on chips that had no part in choosing it."""
 
-    divergence: SixDigits = Field(description="‖ŷ-y‖²/‖y‖² from the digital reference, mean over chips")
-    standard_error: SixDigits | None = Field(description="of that mean; null for one chip")
+    divergence: SixDigits = Field(description="divergence ‖ŷ-y‖²/‖y‖² from the digital reference, mean over chips")
+    standard_error: SixDigits | None = Field(description="standard error of the mean divergence; null for one chip")
     chips: Positive
     seed: int
 
@@ -135,11 +135,15 @@ class AssignmentRecord(Record):
     """Joint choice of the layers' targets, what was predicted, and what came out."""
 
     method: str
-    criterion: str = Field(description="of sensitivity, whose figures are losses")
-    seconds: float = Field(description="after programming, of losses and measurements")
+    criterion: str = Field(description="criterion of sensitivity, whose figures are the losses")
+    seconds: float = Field(description="seconds after programming, of losses and measurements")
     minimise: str
     budgets: Amounts
     predicted: Amounts
-    measured: MeasuredRecord | None = Field(description="null where the plan was not run after the choice")
+    measured: MeasuredRecord | None = Field(
+        description="divergence of the plan with this choice; null where it was not run"
+    )
     accuracy: AccuracyRecord | None
-    compared: dict[str, Amounts | None] = Field(description="other ways to choose; null where they find nothing")
+    compared: dict[str, Amounts | None] = Field(
+        description="amounts of other ways to choose, by name; null where they find nothing"
+    )

@@ -28,7 +28,7 @@ TOKENIZER_FOLDER = "tokenizer"
 LARGEST_PLAN_FILE = 2**30  # bytes of JSON
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 READINGS = 100
-"""Largest number of times that a plan is read which other processes replace meanwhile."""
+"""Largest number of times that a plan is read anew which other processes replace meanwhile."""
 
 
 def _files_of(document: Mapping[str, Any]) -> set[str]:
@@ -39,7 +39,7 @@ def _files_of(document: Mapping[str, Any]) -> set[str]:
 
 
 PLAN = FolderKind("a plan", PLAN_FILE, frozenset({"schema_version", "tilewright_version", "model", "graph"}), _files_of)
-"""The kind of folder that plans on disk are, and what they are known by."""
+"""Kind of folder that plans on disk are."""
 
 
 Tensors = Mapping[str, Tensor]
@@ -84,7 +84,7 @@ def read(folder: Path) -> Parts:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Another one once another plan has taken the folder's place. Raises ``InputError`` if there is no folder."""
+    """Identity of a folder: another once another plan has taken its place. Raises ``InputError`` without a folder."""
     if kind_of(folder) is None:
         put_back(folder)
     if kind_of(folder) != FOLDER:
@@ -185,7 +185,7 @@ def _without_numbers(records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
 
 
 def _stored_once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, TensorRecord]]:
-    """Tensors that share their memory (tied weights) are written once."""
+    """Tensors to write and the records of all: those that share their memory (tied weights) are written once."""
     stored: dict[str, Tensor] = {}
     seen: dict[tuple[Any, ...], str] = {}
     records = {}

@@ -22,15 +22,15 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
 
 MOST_NODES = 2**17
-"""Nodes of a graph."""
+"""Largest number of nodes of a graph."""
 MOST_CALLS = 2**14
-"""Calls of layers and of products of activations."""
+"""Largest number of calls of layers and of products of activations."""
 RESERVED = {"self"}
-"""Names that the source which fx writes has for itself, beside those that it does not give away."""
+"""Names that fx's source uses itself, beside those that it does not give away."""
 
 
 def encode_graph(graph: fx.Graph) -> list[NodeRecord]:
-    """The nodes in order. Raises ``InputError`` for an operator that plans may not call."""
+    """Records of a graph's nodes, in order. Raises ``InputError`` for an operator that plans may not call."""
     return [_encode_node(node) for node in graph.nodes]
 
 
@@ -136,7 +136,7 @@ def _check_known(where: str, target: str, known: set[str]) -> None:
 
 
 def _module_arguments(where: str, record: NodeRecord, made: Made) -> tuple[Any, ...]:
-    """A layer takes an input and the number of the use, a product of activations its two operands."""
+    """Arguments of a layer, an input and the number of the use, or of a product of activations, its two operands."""
     product = record.target.startswith(MATMUL_PREFIX)
     if not (2 if product else 1) <= len(record.args) <= 2:
         raise InputError(f"{where} has {len(record.args)} arguments; it takes {'two nodes' if product else 'x, use'}")

@@ -10,17 +10,17 @@ from tilewright.runtime.plan.operator_arguments import parameters
 from tilewright.targets.errors import InputError
 
 LARGEST_LITERAL_TENSOR = 2**28
-"""Elements that sizes written in a plan may ask for; sizes that follow from inputs are not literals."""
+"""Largest number of elements that sizes written in a plan may ask for; sizes that follow from inputs may be more."""
 LARGEST_PADDING = 2**20
-"""Elements that may be added at one side."""
+"""Largest padding at one side, in elements."""
 SIZES = {"size", "repeats", "output_size", "num_classes", "n", "m", "steps", "scale_factors"}
-"""Arguments of operators that are sizes of what they make, or are multiplied into them."""
+"""Arguments of operators that are sizes of the result, or are multiplied into them."""
 OF_ONE = {
     "tile": {"dims"},
     "im2col": {"kernel_size"},
     **{f"conv_transpose{n}d": {"stride", "dilation", "output_padding"} for n in (1, 2, 3)},
 }
-"""More of them, of single operators whose argument means another thing elsewhere."""
+"""Arguments that are sizes for single operators alone, by operator; they mean another thing elsewhere."""
 
 
 def refuse_huge_sizes(where: str, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def _steps(start: Any, end: Any, step: Any) -> float | None:
-    """Elements of a range; None where they follow from inputs."""
+    """Number of elements of a range; None if it follows from inputs."""
     if not all(isinstance(number, int | float) for number in (start, end, step)):
         return None
     return abs((end - start) / step) if step else math.inf

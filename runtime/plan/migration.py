@@ -28,7 +28,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Uses said only whether samples come first; there were no check, no notes, no list of all weights."""
+    """A version 1 plan as version 2: uses said only whether samples come first; no check, notes or list of weights."""
     new = {**content, "schema_version": 2, "weights_of_model": [], "check": None, "notes": []}
     layers = content.get("layers")
     new["layers"] = [_layer(layer) for layer in layers] if isinstance(layers, list) else layers
@@ -48,7 +48,7 @@ def _use(use: Any) -> Any:
 
 
 def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
-    """One target, which was the chip too, programmed in the one way there was; bits instead of formats."""
+    """A version 2 plan as version 3: its one target was the chip too, programmed in one way; bits, not formats."""
     new = {key: value for key, value in content.items() if key != "target"} | {"schema_version": 3}
     target = parse_target(content.get("target"), "of the plan")
     new["chip"] = chip_of(target).model_dump(mode="json")
@@ -72,7 +72,7 @@ def _operands(matmul: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_3(content: dict[str, Any]) -> dict[str, Any]:
-    """One range an operand of a matmul, both signed; nothing was known of the targets that a layer is not on."""
+    """A version 3 plan as version 4: one range an operand of a matmul, both signed; no options of other targets."""
     new = {**content, "schema_version": 4, "assignment": None}
     matmuls, layers, tensors = content.get("matmuls"), content.get("layers"), content.get("tensors")
     if isinstance(matmuls, list):
@@ -91,7 +91,7 @@ def _ranges(matmul: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
-    """Every block had its ranges and its place on the mesh written out."""
+    """A version 4 plan as version 5: every block had its ranges and its place on the mesh written out."""
     new, layers = {**content, "schema_version": 5}, content.get("layers")
     try:
         chip = Chip.model_validate(content.get("chip"))
@@ -112,7 +112,7 @@ def _from_version_6(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:
-    """Splits and runs of tiles in place of blocks; the blocks as they are if they are no grid."""
+    """A layer with splits and runs of tiles in place of blocks; as it is if its blocks are no grid."""
     blocks = layer["blocks"]
     rest = {key: value for key, value in layer.items() if key != "blocks"}
     splits = {
@@ -134,7 +134,7 @@ def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:
 
 
 def _calibrations(layers: list[Any], tensors: dict[str, Any]) -> dict[str, Any]:
-    """Calibration inputs are kept by target; there was one."""
+    """Tensors with calibration inputs named by target: there was one target."""
     names = {
         f"{LAYER_PREFIX}{layer.get('name')}.calibration": calibration_key(
             str(layer.get("name")), str(layer.get("target"))

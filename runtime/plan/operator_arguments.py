@@ -25,9 +25,9 @@ from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
 
 WHOLE_NUMBERS = range(-(2**63), 2**63)
-"""Whole numbers of 64 bits, which is what torch computes sizes with."""
+"""Whole numbers of 64 bits, with which torch computes sizes."""
 LONGEST_LIST = 2**16
-"""Entries of one list among the arguments."""
+"""Largest number of entries of one list among the arguments."""
 MEMORY_FORMATS = {"contiguous_format": torch.contiguous_format, "preserve_format": torch.preserve_format}
 NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 """Numbers that JSON does not have, by their names in a plan."""
@@ -53,11 +53,11 @@ class Kind(Enum):
 
 
 Made = Mapping[str, tuple[fx.Node, Kind]]
-"""The nodes before this one, by name."""
+"""Nodes before the present one, with the kinds of their results, by name."""
 
 
 class _NotTakenError(Exception):
-    """Not what this place takes; the reason says what it does."""
+    """Refusal of an argument; the reason says what its place takes."""
 
 
 Reader = Callable[[Any, Made], Any]
@@ -65,7 +65,7 @@ Reader = Callable[[Any, Made], Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of an operator. read: from what a plan writes to what the operator is called with."""
+    """One argument of an operator. read: reader from the plan's value to the operator's."""
 
     name: str
     read: Reader
@@ -109,7 +109,7 @@ def read_node(where: str, value: Any, made: Made, kind: Kind = Kind.TENSOR) -> f
 
 
 def result_kind(function: Any) -> Kind:
-    """Kind of result that a call of a function of the allow-list gives."""
+    """Kind of result of a call of a function of the allow-list."""
     if function in _TAKING:
         return Kind.TENSOR
     if function in _PYTHON:
@@ -139,9 +139,9 @@ def parameters(function: Any) -> tuple[Parameter, ...]:
 
 
 _TAKING = {PYTHON["operator.getitem"]}
-"""One of several results."""
+"""Functions that take one of several results."""
 _PYTHON = {function: len(signature(function).parameters) for function in PYTHON.values() if function not in _TAKING}
-"""Arithmetic on sizes -> how many numbers it takes."""
+"""Number of arguments of arithmetic on sizes, by function."""
 
 
 def _python(name: str, read: Reader) -> Parameter:
@@ -201,7 +201,7 @@ def _tagged(tag: str, allowed: Mapping[str, Any], what: str) -> Reader:
 
 
 def _tensor(value: Any, made: Made) -> Any:
-    """Numbers too: torch takes them where a schema says tensor, and traced graphs have them."""
+    """Tensor argument: a node, or a number, which torch takes for a tensor and traced graphs have."""
     node = _node(value, made, Kind.TENSOR)
     return node if node is not None else _scalar(value, made, "a tensor or number of a node before it, or a number")
 

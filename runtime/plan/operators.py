@@ -95,7 +95,7 @@ PYTHON: dict[str, Callable[..., Any]] = {
     "torch.sym_int": torch.sym_int,
     "torch.sym_sqrt": torch._sym_sqrt,  # type: ignore[attr-defined]
 }
-"""Arithmetic on sizes, and taking one of several results."""
+"""Functions of Python: arithmetic on sizes, and taking one of several results."""
 
 
 @cache

@@ -27,13 +27,13 @@ class Plan:
 
     document: PlanDocument
     tensors: Mapping[str, Tensor]
-    """By the names of ``document.tensors``."""
+    """Tensors by the names of ``document.tensors``."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)
-    """File name -> content."""
+    """Contents of the tokenizer's files, by file name."""
     folder: Path | None = None
-    """Where the plan was loaded from or saved to."""
+    """Folder that the plan was loaded from or saved to."""
     sizes_run: dict[tuple[torch.Size, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Sizes of inputs that the graph was run on as shapes -> whether these say how much memory a run takes."""
+    """Sizes of inputs that the graph was run on as shapes, with True where these say how much memory a run takes."""
 
     @property
     def has_weights(self) -> bool:
@@ -41,7 +41,7 @@ class Plan:
         return self.document.weights is not None
 
     def require_weights(self) -> None:
-        """Raise ``InputError`` if it has no weights."""
+        """Raise ``InputError`` if the plan has no weights."""
         if not self.has_weights:
             raise InputError(
                 f"the plan of {self.document.model.name!r} was made from a config alone and has no weights to run; "
@@ -66,7 +66,7 @@ class Plan:
         return files.document_sha256(self.document)
 
     def on(self, chip: Chip) -> Plan:
-        """The same plan on another chip of the same targets, such as one without an effect.
+        """A copy of the plan on another chip of the same targets, such as one without an effect.
 
         Raises ``InputError`` for a chip that lacks a target, or whose tiles or mesh the plan does not fit.
         """

@@ -31,14 +31,16 @@ SCHEMA_VERSION = 7
 
 
 class ModelIdentity(Record):
-    """Which network this is."""
+    """Identity of the network: name, source, and hash of its weights."""
 
     name: str
     architecture: str
-    source: str = Field(description="huggingface, onnx or torch")
-    sha256: Sha256 = Field(description="of the weights: names, types, shapes, and bytes where there are weights")
+    source: str = Field(description="kind of source: huggingface, onnx or torch")
+    sha256: Sha256 = Field(description="hash of the weights: names, types, shapes, and bytes where there are weights")
     parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
-    pooling: Literal["mean", "cls"] | None = Field(description="how a sentence encoder makes one vector of its tokens")
+    pooling: Literal["mean", "cls"] | None = Field(
+        description="pooling by which a sentence encoder makes one vector of its tokens"
+    )
 
 
 BATCH = "batch"
@@ -46,13 +48,13 @@ BATCH = "batch"
 
 
 class InputRecord(Record):
-    """One input of the graph, in order."""
+    """One input of the graph, in the graph's order."""
 
     name: Identifier
     dtype: DType
     shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
-    default: Literal["ones", "zeros"] | None = Field(description="what it is when not given")
-    source_name: str | None = Field(None, description="the model's own name, where that is not a plain word")
+    default: Literal["ones", "zeros"] | None = Field(description="value of the input where it is not given")
+    source_name: str | None = Field(None, description="the model's own name, where it is not a plain word")
 
     @property
     def counts_samples(self) -> bool:
@@ -74,7 +76,7 @@ class OutputRecord(Record):
 
 
 class DimensionRecord(Record):
-    """A size that may vary, and how far."""
+    """Limits of a size that may vary."""
 
     minimum: Positive
     maximum: Positive | None
@@ -100,30 +102,30 @@ class LayerPart(Record):
 
 
 class SampleAxis(Record):
-    """Where samples are in a layer's input: a dimension that counts them, alone or folded with other things."""
+    """Place of samples in a layer's input: a dimension that counts them, alone or folded with other things."""
 
     dimension: Natural
-    innermost: bool = Field(description="whether samples change fastest along it; else slowest")
+    innermost: bool = Field(description="true if samples change fastest along the dimension, false if slowest")
 
 
 SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
-"""The usual place: [samples, ...]."""
+"""Usual place of samples: [samples, ...]."""
 
 
 class UseRecord(Record):
     """One place where a layer is called."""
 
-    sample_axis: SampleAxis | None = Field(description="which dimension of the input counts samples, if any")
+    sample_axis: SampleAxis | None = Field(description="dimension of the input that counts samples, if any")
 
 
 class UseOption(Record):
-    """Inputs of one use of a layer on one target."""
+    """Range of the inputs of one use of a layer on one target."""
 
     input_range: Range | None = Field(
-        description="the |input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
+        description="|input| that is the full scale of a DAC or digital unit; null: each input vector has its own"
     )
     largest_input: SixDigits | None = Field(
-        description="the largest |input| of the calibration set; null where it was not looked at"
+        description="largest |input| of the calibration set; null where it was not looked at"
     )
     simulated_error: SixDigits | None = Field(
         description="relative error of the outputs from converters alone at this range, or of rounding on a digital "
@@ -132,36 +134,38 @@ class UseOption(Record):
 
 
 class LayerOption(Record):
-    """How a layer runs on one of the chip's targets: all that was fixed for it there, and why."""
+    """Option of a layer on one of the chip's targets: all that was fixed for it there, and why."""
 
-    target: str = Field(description="one of the chip's")
-    programming: str | None = Field(description="one of the plan's programming methods; null on digital units")
+    target: str = Field(description="name of one of the chip's targets")
+    programming: str | None = Field(description="name of one of the plan's programming methods; null on digital units")
     clip_deviations: float | None = Field(
-        gt=0, allow_inf_nan=False, description="weights are cut at so many times the root mean square of their scale"
+        gt=0, allow_inf_nan=False, description="cut of the weights, in root mean squares of those that share a scale"
     )
     has_channel_scale: bool = Field(
-        description="whether inputs are divided, and weights on tiles multiplied, by a number a channel"
+        description="true if inputs are divided, and weights on tiles multiplied, by a number a channel"
     )
-    has_calibration: bool = Field(description="whether inputs are kept, to which an affine compensation is fitted")
-    uses: list[UseOption] = Field(description="in the order of the layer's uses")
+    has_calibration: bool = Field(description="true if inputs are kept, to which an affine compensation is fitted")
+    uses: list[UseOption] = Field(description="options of the layer's uses, in their order")
     row_splits: list[Positive] = Field(description="rows of each row-block; none on digital units")
     column_splits: list[Positive] = Field(description="columns of each column-block; none on digital units")
-    decisions: list[Decision] = Field(description="those that belong to the layer on this target")
+    decisions: list[Decision] = Field(description="decisions for the layer on this target")
 
     @property
     def input_ranges(self) -> list[float | None]:
-        """Input range of each use."""
+        """Input range of each use; None where each input vector has its own."""
         return [use.input_range for use in self.uses]
 
     @property
     def block_count(self) -> int:
-        """Blocks that the layer is split into; zero on digital units."""
+        """Number of blocks that the layer is split into; zero on digital units."""
         return len(self.row_splits) * len(self.column_splits)
 
 
 class LayerRecord(Record):
-    """A weight matrix, and the targets it may run on: tensors weight [outputs, inputs], bias [outputs], channel_scale
-    [inputs], calibration_<target> [vectors, inputs].
+    """A weight matrix, and its options on targets.
+
+    Its tensors are weight [outputs, inputs], bias [outputs], channel_scale [inputs], calibration_<target> [vectors,
+    inputs].
     """
 
     name: Path_
@@ -170,14 +174,18 @@ class LayerRecord(Record):
     has_bias: bool
     parts: list[LayerPart]
     uses: list[UseRecord]
-    target: str = Field(description="where it runs: that of one of its options")
+    target: str = Field(description="target that the layer runs on: that of one of its options")
     reason: str
-    predicted_loss: SixDigits | None = Field(description="what an assignment expected of it there, by its criterion")
+    predicted_loss: SixDigits | None = Field(
+        description="loss that an assignment expected of the layer there, by its criterion"
+    )
     tiles: list[tuple[Natural, Positive]] = Field(
         description="runs (first, count) of the tiles that hold the blocks, row-block by row-block: tiles of one kind "
         "are numbered chip by chip, along even rows of their mesh to the right and along odd ones to the left"
     )
-    options: list[LayerOption] = Field(min_length=1, description="the chip's targets that it may run on")
+    options: list[LayerOption] = Field(
+        min_length=1, description="options on the chip's targets that the layer may run on"
+    )
 
     @property
     def option(self) -> LayerOption:
@@ -189,7 +197,7 @@ class LayerRecord(Record):
 
     @property
     def tile_count(self) -> int:
-        """Tiles that it is on; zero on digital units."""
+        """Number of tiles that the layer is on; zero on digital units."""
         return sum(count for _, count in self.tiles)
 
 
@@ -197,50 +205,50 @@ Role = Literal[
     "matrix", "column scale", "bias", "look-up", "normalisation", "addend", "factor", "attention table", "operand",
     "unused",
 ]  # fmt: skip
-"""What a parameter does in the network."""
+"""Role of a parameter in the network."""
 
 
 class WeightRecord(Record):
-    """Where one parameter of the model went. Their sizes add up to the model's parameters."""
+    """Place and role of one parameter of the model. Sizes of all records add up to the model's."""
 
     name: str
     shape: Shape
     place: Literal["analog", "digital", "look-up"]
     role: Role
-    is_table_too: bool = Field(description="whether rows of it are also read by number, beside its being a matrix")
-    copy_of: str | None = Field(description="the parameter whose numbers it repeats")
+    is_table_too: bool = Field(description="true for a matrix whose rows are also read by number")
+    copy_of: str | None = Field(description="name of the parameter whose numbers it repeats")
     reason: str
-    layers: list[str] = Field(description="the layers whose matrix it is in")
+    layers: list[str] = Field(description="names of the layers whose matrix it is in")
 
     @property
     def parameters(self) -> int:
-        """Numbers in it."""
+        """Number of elements of the parameter."""
         return math.prod(self.shape)
 
 
 class MatmulRecord(Record):
-    """A product of two activations on the digital attention unit."""
+    """A product of two activations on a digital attention unit."""
 
     name: Path_
     kind: Literal["scores", "context", "product"]
     operands: NumberFormat
-    left_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
-    right_ranges: list[Range] = Field(min_length=1, description="one, or one a head")
+    left_ranges: list[Range] = Field(min_length=1, description="|left operand| at full scale: one, or one a head")
+    right_ranges: list[Range] = Field(min_length=1, description="|right operand| at full scale: one, or one a head")
     left_signed: bool = Field(description="false where the left operand is never negative and has no sign")
     reason: str
 
 
 class Placement(Record):
-    """Where the tiles are, in sum."""
+    """Placement of the tiles, in sum."""
 
     chips: Natural
     mesh: tuple[Natural, Natural]
     tiles: Natural
-    utilisation: float = Field(ge=0, le=1, description="cells that hold weights / cells of the tiles in use")
+    utilisation: float = Field(ge=0, le=1, description="share of the cells of the tiles in use that hold weights")
 
 
 class Calibration(Record):
-    """What the ranges were fixed on."""
+    """Calibration set that ranges were fixed on."""
 
     source: str
     samples: Natural
@@ -248,7 +256,7 @@ class Calibration(Record):
 
 
 class NodeRecord(Record):
-    """One node of the graph. Arguments are JSON values, see runtime/plan/graph.py."""
+    """Node of the graph. Arguments are JSON values, see runtime/plan/graph.py."""
 
     name: Identifier
     op: Literal["placeholder", "get_attr", "call_function", "call_module", "output"]
@@ -258,7 +266,7 @@ class NodeRecord(Record):
 
 
 class TensorRecord(Record):
-    """A tensor that the graph or a layer uses, and where it is in the weights file."""
+    """Tensor that the graph or a layer uses, and its place in the weights file."""
 
     stored_as: str
     dtype: str
@@ -266,7 +274,7 @@ class TensorRecord(Record):
 
 
 class FileRecord(Record):
-    """A file beside plan.json."""
+    """File beside plan.json: name, size and hash."""
 
     file: str
     sha256: Sha256
@@ -284,26 +292,30 @@ class PlanDocument(Record):
     outputs: list[OutputRecord]
     dimensions: dict[str, DimensionRecord]
     size_conditions: list[SizeCondition] | None = Field(
-        description="what sizes must satisfy beside their limits, since the graph was traced so; null where it is not "
+        description="conditions on sizes beside their limits, since the graph was traced so; null where it is not "
         "known, in plans of versions before 6"
     )
     layers: list[LayerRecord]
     matmuls: list[MatmulRecord]
     weights_of_model: list[WeightRecord]
     unused_tensors: list[UnusedTensor] = Field(
-        description="what the model's files hold beside its weights; empty in plans of versions before 6"
+        description="tensors that the model's files hold beside its weights; empty in plans of versions before 6"
     )
-    assignment: AssignmentRecord | None = Field(description="null where targets were not chosen by their figures")
+    assignment: AssignmentRecord | None = Field(
+        description="joint choice of the layers' targets; null where they were not chosen by figures"
+    )
     calibration: Calibration
-    decisions: list[Decision] = Field(description="those that belong to no single option of a layer")
+    decisions: list[Decision] = Field(description="decisions that belong to no single option of a layer")
     verification: list[Verification]
     check: Check | None
-    notes: list[str] = Field(description="what was changed in the model on its way here")
-    chip: Chip = Field(description="what the plan was compiled for, with all that its files name written out")
-    programming: list[Programming] = Field(description="the methods by which layers are programmed")
+    notes: list[str] = Field(description="changes that were made in the model on its way to the plan")
+    chip: Chip = Field(description="chip that the plan was compiled for, with all that its files name written out")
+    programming: list[Programming] = Field(description="methods by which layers are programmed")
     graph: list[NodeRecord]
     tensors: dict[Path_, TensorRecord]
-    weights: FileRecord | None = Field(description="null in a plan of a model's config alone, which cannot be run")
+    weights: FileRecord | None = Field(
+        description="file of the weights; null in a plan of a model's config alone, which cannot be run"
+    )
     tokenizer: list[FileRecord]
 
     @property

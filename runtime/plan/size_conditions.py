@@ -17,7 +17,7 @@ from tilewright.targets.errors import InputError
 
 LARGEST_NUMBER = 2**63 - 1
 DEEPEST = 40
-"""Operators inside one another."""
+"""Largest depth of operators inside one another."""
 
 _SIGNS = re.compile(r"[A-Za-z0-9_+\-*/%<>=!(), ]{1,1024}")
 _ARITHMETIC: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -33,11 +33,11 @@ _CHOICES = {"min": min, "max": max}
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition, read."""
+    """A condition on sizes, as data."""
 
     text: str
     names: frozenset[str]
-    """Dimensions that it speaks of."""
+    """Dimensions that the condition speaks of."""
     tree: ast.expr
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
@@ -67,7 +67,7 @@ def read_condition(text: str) -> Condition:
 
 
 class _NotOneError(Exception):
-    """A text holds what is no part of a condition."""
+    """Refusal of a text that holds anything but comparisons of sizes."""
 
 
 def _check_truth(node: ast.expr, depth: int) -> None:

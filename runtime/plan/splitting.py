@@ -1,4 +1,4 @@
-"""How the rows and columns of a matrix are split over tiles."""
+"""Splitting of a matrix's rows and columns over tiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def split_columns(size: int, tile: Tile) -> list[int]:
 
 
 def tiles_needed(inputs: int, outputs: int, tile: Tile) -> int:
-    """Tiles that a layer takes alone."""
+    """Number of tiles that a layer takes alone."""
     return ceil(inputs / tile.rows) * ceil(outputs / tile.columns)
 
 

@@ -9,9 +9,9 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 LONGEST_TEXT = 2**16
-"""Letters of any text in a plan."""
+"""Largest number of letters of any text in a plan."""
 MOST_NUMBERS = 2**59
-"""Numbers in one tensor: sizes in bytes are then still whole numbers of 64 bits."""
+"""Largest number of elements of a tensor: sizes in bytes are then still whole numbers of 64 bits."""
 PATH_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
 Path_ = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=512)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=512)]

@@ -13,11 +13,11 @@ from tilewright.targets.errors import InputError, nearest
 USUAL_LENGTH = 128
 """Size that a dimension is taken to have if none is given and it may be this."""
 TRIED = 512
-"""Sizes of one dimension that are tried while the others stay, the nearest to the usual one first."""
+"""Number of sizes of one dimension that are tried while the others stay, the nearest to the usual one first."""
 TRIED_TOGETHER = 2**14
-"""Sizes of all dimensions together that are tried after that."""
+"""Number of sizes of all dimensions together that are tried after those of one dimension at a time."""
 LOOKED_AT = 2**16
-"""Conditions that are looked at in all, until the search for sizes is given up."""
+"""Number of conditions that are looked at until the search for sizes is given up."""
 
 
 def choose_sizes(document: PlanDocument, given: Mapping[str, int]) -> dict[str, int]:
@@ -62,7 +62,7 @@ def _candidates(allowed: AllowedSizes, name: str, usual: int) -> list[int]:
 
 
 def _tries(usual: dict[str, int], free: Mapping[str, list[int]]) -> Iterator[dict[str, int]]:
-    """One dimension changed at a time, then all of them."""
+    """Sizes to try: one dimension changed at a time, then all of them."""
     for name, candidates in free.items():
         for size in candidates:
             yield {**usual, name: size}

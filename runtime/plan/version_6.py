@@ -1,4 +1,4 @@
-"""Plans of version 6 as version 7: what was spread over a layer, its options and sentences, in fields of options.
+"""Plans of version 6 as version 7: facts spread over a layer, its options and sentences become fields of options.
 
 A layer then had the facts of the target that it was on, and again those of all its targets as options; what converters
 did to its outputs stood in decisions, and what a parameter was for in a sentence.
@@ -32,12 +32,12 @@ ROLES = {
     "multiplies activations value by value": "factor",
     "made into a table": "attention table",
 }
-"""How the reason of a parameter began, and its role; others are operands."""
+"""Roles by the beginning of the reason of a parameter; others are operands."""
 TABLE_TOO = "; the same numbers are a look-up table in digital memory too"
 
 
 def as_version_7(content: dict[str, Any]) -> dict[str, Any]:
-    """The document in today's words. Raises ``InputError`` that names what is not as version 6 wrote it."""
+    """A version 6 plan as version 7. Raises ``InputError`` that names what is not as version 6 wrote it."""
     with _reading("chip"):
         chip = Chip.model_validate(content["chip"])
     with _reading("layers"):
@@ -86,7 +86,7 @@ def _each(key: str, number: int, read: Callable[..., dict[str, Any]], *arguments
 
 
 def _with_use(decision: dict[str, Any], layers: set[str]) -> dict[str, Any]:
-    """The use, which stood behind the layer's name: NAME use 2."""
+    """A decision with its use in a field; it stood behind the layer's name: NAME use 2."""
     found = re.fullmatch(r"(.*) use (\d+)", decision["subject"])
     if found is None or found[1] not in layers:
         return decision
@@ -138,7 +138,7 @@ def _option(option: dict[str, Any], layer: dict[str, Any], chip: Chip, names: se
 
 
 def _use(input_range: Any, number: int, decisions: list[dict[str, Any]]) -> dict[str, Any]:
-    """What decided the range of a use says the largest input and the error too."""
+    """Option of a use: the decision on its range also says the largest input and the error."""
     largest = error = None
     for decision in decisions:
         if decision["made_by"] == "calibrate" and decision.get("use") in (number, None):
@@ -153,7 +153,7 @@ def _use(input_range: Any, number: int, decisions: list[dict[str, Any]]) -> dict
 
 
 def _assignment(record: dict[str, Any]) -> dict[str, Any]:
-    """An assignment's figures were lists of figures with names and units."""
+    """Record of an assignment, whose figures were lists with names and units."""
 
     def amounts(figures: list[dict[str, Any]]) -> dict[str, Any]:
         return {figure["name"]: figure["value"] for figure in figures}

@@ -1,1 +1,1 @@
-"""Files and memory: written whole or not at all, locked, mapped; knows nothing of plans."""
+"""Storage in files and memory: written whole or not at all, locked, mapped; knows nothing of plans."""

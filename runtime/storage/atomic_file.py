@@ -30,10 +30,10 @@ def check_output_file(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place at ``path`` when the block ends without an error.
+    """A file to write to, which takes its place at ``path`` when the block ends without an error.
 
-    Behind a symbolic link the file that it leads to is replaced, with its permissions. Raises ``InputError`` if
-    something is there that is not a regular file.
+    The file that a symbolic link leads to is replaced, with its permissions. Raises ``InputError`` if something is
+    there that is not a regular file.
     """
     check_output_file(path, overwrite=True)
     place = real_path(path)

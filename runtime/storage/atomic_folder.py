@@ -25,22 +25,22 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, real_path, shown_path
 
 NEW, READY, OLD = "new", "ready", "old"
-"""Folders of a workspace: being written; whole, or, once exchanged, what was at the name; moved out of the way."""
+"""Names of folders in a workspace: being written; whole or, once exchanged, the old one; moved out of the way."""
 LARGEST_MARKER = 2**30  # bytes of JSON
 
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder that tilewright writes, and what it is known by."""
+    """A kind of folder that tilewright writes, and the marker that it is known by."""
 
     called: str
-    """Name of the kind in sentences: a plan."""
+    """Name of the kind in sentences, such as "a plan"."""
     marker: str
-    """A JSON file at its top."""
+    """Name of a JSON file at the folder's top."""
     keys: frozenset[str]
-    """Keys that the JSON object in the marker has, at least."""
+    """Keys that the JSON object in the marker has at least."""
     files: Callable[[dict[str, Any]], set[str]]
-    """The files that are tilewright's besides the marker, by the marker's content; paths with slashes."""
+    """Function from the marker's content to tilewright's other files in the folder; paths with slashes."""
 
     def own_files(self, folder: Path) -> set[str] | None:
         """The files of a folder that are tilewright's, whether they are there or not; None if it is no such folder."""
@@ -101,7 +101,7 @@ def atomic_folder(folder: Path, kind: FolderKind, *, overwrite: bool) -> Iterato
 
 
 def _take_place(ready: Path, place: Path, aside: Path, *, overwrite: bool) -> None:
-    """Give a folder its name; what has the name is in its stead then, or aside."""
+    """Give a folder its name; a folder that has the name takes the other's, or goes aside."""
     try:
         ready.rename(place)
         return
@@ -116,7 +116,7 @@ def _take_place(ready: Path, place: Path, aside: Path, *, overwrite: bool) -> No
 
 
 def put_back(folder: Path) -> None:
-    """Give a folder its name back, where a process died while it put another in its place."""
+    """Give a folder its name back, if a process died while it put another in its place."""
     place = real_path(folder)
     if os.path.lexists(place):
         return
@@ -126,7 +126,7 @@ def put_back(folder: Path) -> None:
 
 
 def _finish(work: Path, place: Path, kind: FolderKind) -> None:
-    """Remove a workspace, after all in it that is the user's got its place again."""
+    """Remove a workspace, after all in it that is the user's has got its place again."""
     if not os.path.lexists(place) and (work / OLD).is_dir():
         (work / OLD).rename(place)
     for replaced in (work / OLD, work / READY):
@@ -140,7 +140,7 @@ def _carry_over(
 ) -> None:
     """Put the files of a folder that are not tilewright's own into another, each into a folder of the same name.
 
-    What cannot have its name, because another file has it, gets a number behind it. own: see ``own_files``.
+    A file whose name another file has gets a number behind it. own: see ``own_files``.
     """
     entries = sorted(os.scandir(source), key=lambda entry: entry.name)
     if not entries:
@@ -178,6 +178,6 @@ def _name_for(entry: os.DirEntry[str], folder: Path, *, is_folder: bool) -> Path
 
 
 def _link(source: Path, destination: Path) -> None:
-    """A second name for a file; none where the file system or its owner does not allow one."""
+    """Give a file a second name, if the file system and the file's owner allow one."""
     with suppress(OSError):
         os.link(source, destination, follow_symlinks=False)

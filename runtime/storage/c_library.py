@@ -8,7 +8,7 @@ from functools import cache
 
 @cache
 def c_library() -> ctypes.CDLL | None:
-    """The library that is loaded already; None where there is none by that way."""
+    """The C library that is loaded already; None where Python cannot open it."""
     try:
         return ctypes.CDLL(None, use_errno=True)
     except (OSError, TypeError):  # not on Windows

@@ -1,4 +1,4 @@
-"""Two names of one file system exchange what they name, in one step where the system can."""
+"""Exchange of two names of one file system, in one step where the system can."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two files or folders: whether it was done, which not every system and file system can.
+    """Exchange two files or folders. Returns True if it was done: not every system and file system can.
 
     Raises ``OSError`` if one of them is not there or may not be renamed.
     """

@@ -10,12 +10,12 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 10.0
-"""Seconds that a file is waited for: who holds one for longer is not writing to it."""
+"""Seconds to wait for a file: a process that holds one for longer is not writing to it."""
 _PAUSE = 0.005
 
 
 def try_lock(handle: int) -> bool | None:
-    """Hold an open file until it is closed: whether it is held now; None where the system has no such locks."""
+    """Hold an open file until it is closed. Returns True if it is held now; None where the system has no such locks."""
     if fcntl is None:
         return None
     try:

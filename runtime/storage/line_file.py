@@ -21,13 +21,13 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FILE, check_file, read_bytes, shown_path
 
 LARGEST_FILE = 2**26
-"""Bytes that are read of a file."""
+"""Largest file that is read, in bytes."""
 LONGEST_LINE = 2**20
-"""Bytes of a line that is taken for one of tilewright's."""
+"""Longest line that is taken for one of tilewright's, in bytes."""
 
 
 class TornLineError(ValueError):
-    """The beginning of an object, as a process that is killed leaves it, or zeros, as a machine that stops does."""
+    """Torn line: the beginning of an object, left by a process that was killed, or zeros, by a machine that stopped."""
 
 
 def add_line(path: Path, entry: dict[str, Any]) -> None:

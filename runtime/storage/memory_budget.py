@@ -20,7 +20,7 @@ _GROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.
 
 
 def check_memory(size: int, what: str) -> None:
-    """Raise ``InputError`` if so many bytes are more than there are. what: which asks for them, for the sentence."""
+    """Raise ``InputError`` if there is less memory than so many bytes. what: asks for them, for the sentence."""
     left = memory_left()
     if size > left:
         raise InputError(f"{what} would take {size:,} bytes of memory, and there are {left:,}")

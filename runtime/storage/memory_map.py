@@ -31,7 +31,7 @@ class MappedFile:
     """A file's bytes as tensors. They are private: nothing that is written to them reaches the file."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``OSError`` or ``ValueError`` if it cannot be mapped."""
+        """Map a file. Raises ``OSError`` or ``ValueError`` if it cannot be mapped."""
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         _maps.add(self._map)
@@ -45,7 +45,7 @@ class ScratchFile:
     """A file without a name for tensors that were computed and are larger than memory should hold."""
 
     def __init__(self, size: int) -> None:
-        """size: in bytes. Raises ``InputError`` if the temporary folder has no room for it."""
+        """Make a file of ``size`` bytes. Raises ``InputError`` if the temporary folder has no room for it."""
         with tempfile.TemporaryFile(prefix="tilewright-") as file:
             _reserve(file.fileno(), size)
             self._map = mmap.mmap(file.fileno(), size)
@@ -61,7 +61,7 @@ class ScratchFile:
 
 
 def _reserve(file: int, size: int) -> None:
-    """Take the room now: a write to a mapped page that finds none ends the program without a word."""
+    """Reserve room on disk now: a write to a mapped page that finds none ends the program without a word."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file, 0, size)
@@ -75,7 +75,7 @@ def _reserve(file: int, size: int) -> None:
 
 
 def tensor_in(buffer: mmap.mmap, dtype: torch.dtype, shape: list[int], offset: int) -> Tensor:
-    """Numbers of a mapped file."""
+    """Tensor of the numbers that start at a byte of a mapped file."""
     count = math.prod(shape)
     if not count:
         return torch.empty(shape, dtype=dtype)
@@ -95,7 +95,7 @@ def used(tensor: Tensor) -> Tensor:
 
 
 def hand_back() -> None:
-    """Let the system have the pages of all mapped weights, and what was freed: a C library keeps it for later."""
+    """Hand the pages of all mapped weights back to the system, and freed memory, which a C library keeps for later."""
     global _used
     _used = 0
     if hasattr(mmap, "MADV_DONTNEED"):

@@ -1,4 +1,4 @@
-"""Where a tensor lies in memory: tied weights are one tensor under several names, and are known by that."""
+"""Places of tensors in memory: tied weights are one tensor under several names, and are known by that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def memory_place(tensor: Tensor) -> object:
-    """Equal for tensors whose first number is the same one.
+    """Place of a tensor in memory, equal for tensors whose first number is the same one.
 
     Tensors on the meta device have no address; they are told apart by their storage.
     """

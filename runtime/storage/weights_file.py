@@ -32,12 +32,12 @@ DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""The types that a plan may hold, and their names in the file."""
+"""Names in the file of the types that a plan may hold."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """float32 for torch.float32."""
+    """Name of a type in plans: float32 for torch.float32."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -86,7 +86,7 @@ class WeightsFile:
     """A safetensors file, memory-mapped: tensors are read when they are used."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``InputError`` if the file is missing or not whole."""
+        """Open a file. Raises ``InputError`` if it is missing or not whole."""
         try:
             self._file = safe_open(str(path), framework="pt")
             self.names = set(self._file.keys())
@@ -99,11 +99,11 @@ class WeightsFile:
         self._first_byte = 8 + length
 
     def shape(self, name: str) -> list[int]:
-        """The shape, from the header alone."""
+        """Shape of a tensor, from the header alone."""
         return list(self._file.get_slice(name).get_shape())
 
     def read(self, name: str) -> Tensor:
-        """The tensor, backed by the file."""
+        """A tensor, backed by the file."""
         record = self._header[name]
         dtype = _TYPES.get(record["dtype"])
         if dtype is None:  # of fewer than eight bits, say

@@ -1,4 +1,4 @@
-"""Hidden folders in which files are made before they take their place, and what is left of them by processes that died.
+"""Hidden folders in which files are made before they take their place, and those that processes left which died.
 
 A workspace lies beside what it is for, so that a rename is enough. Its process holds a lock in it: one that nobody
 holds is of a process that was killed, and the next to write to that name removes it.
@@ -18,12 +18,12 @@ from tilewright.runtime.storage.file_lock import try_lock
 
 LOCK = "lock"
 LONGEST_NAME = 200
-"""Bytes of a name that its workspace's name repeats: names have 255 at most."""
+"""Bytes of a name that its workspace's name repeats, at most: names have 255."""
 ATTEMPTS = 100
 
 
 def remove(place: Path) -> None:
-    """Remove a workspace with all that is in it."""
+    """Remove a workspace with all in it."""
     shutil.rmtree(place, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Tasks to evaluate a plan on: how data become inputs, and outputs a figure."""
+"""Tasks to evaluate a plan on: they make inputs of data, and a figure of outputs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tilewright.runtime.tasks.stsb import SemanticSimilarity
 from tilewright.runtime.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {"stsb": SemanticSimilarity}
-"""By the name that the command line takes."""
+"""Tasks by the names that the command line takes."""
 
 __all__ = ["TASKS", "Task"]

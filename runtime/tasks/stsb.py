@@ -1,4 +1,4 @@
-"""STS-B: how well do similarities of sentences rank like people's (Spearman correlation)?"""
+"""STS-B: rank correlation (Spearman) of similarities of sentences with people's scores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("sentence1", "sentence2", "score")
 
 
 class SemanticSimilarity(Task):
-    """Pairs of sentences with scores from 0 to 5.
+    """Semantic similarity (STS-B) of pairs of sentences with scores from 0 to 5.
 
     A model with ``logits`` reads both sentences at once and its single logit is the similarity; any other embeds each
     sentence (its own ``sentence_embedding`` if it has one, else the mean over tokens, or the first token where the
@@ -33,7 +33,7 @@ class SemanticSimilarity(Task):
     chance = 0.0
 
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
-        """data: a TSV file, or a folder with dev.tsv, that has the columns sentence1, sentence2 and score."""
+        """Read a TSV file, or dev.tsv in a folder, with columns sentence1, sentence2 and score."""
         pairs, self.scores = read_pairs(self.file_of(data), limit)
         outputs = [record.name for record in plan.document.outputs]
         self.reads_pairs = "logits" in outputs
@@ -71,7 +71,7 @@ class SemanticSimilarity(Task):
         return 100 * float(spearmanr(similarities.numpy(), self.scores).statistic)
 
     def _result(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> Tensor:
-        """One number or one unit vector a text."""
+        """Outputs as one number or one unit vector a text."""
         if self.reads_pairs:
             logits = outputs["logits"]
             if logits.dim() != 2 or logits.shape[1] != 1:

@@ -1,4 +1,4 @@
-"""What a task answers."""
+"""Interface of the tasks that plans are evaluated on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Task(ABC):
     """A data set, prepared for one plan."""
 
     metric: str
-    """What the figure is; more is better."""
+    """Name of the figure; more is better."""
     chance: float
-    """What one gets without looking."""
+    """Figure of outputs that know nothing of the inputs."""
 
     @abstractmethod
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
@@ -45,6 +45,6 @@ class Task(ABC):
         """The metric of this session, the same whatever the batch size."""
 
     def normalised(self, value: float, digital: float) -> float:
-        """A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for the digital reference's figure, 0 for chance (Rasch 2023)."""
+        """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023)."""
         lead = digital - self.chance
         return (value - self.chance) / lead if lead else 1.0

@@ -1,4 +1,4 @@
-"""Texts to a plan's inputs, with the tokenizer that the plan carries."""
+"""Encoding of texts to a plan's inputs, with the tokenizer that the plan carries."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
 LENGTH_STEP = 16
-"""Texts are padded to the next multiple of this. It depends on the text alone, so batches cannot change results."""
+"""Multiple that texts are padded to. It depends on the text alone, so batches cannot change results."""
 
 
 class TextEncoder:
-    """Encodes texts, or pairs of texts, for a plan."""
+    """Encoder of texts, or pairs of texts, for a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        """Raises ``InputError`` if the plan has no tokenizer or takes no token ids."""
+        """Take the plan's tokenizer. Raises ``InputError`` if the plan has none or takes no token ids."""
         content = plan.tokenizer_files.get("tokenizer.json")
         if content is None:
             raise InputError("the plan has no tokenizer, so it cannot take text")
@@ -47,7 +47,7 @@ class TextEncoder:
         return (self._tokenizer.token_to_id(token) or 0) if isinstance(token, str) else 0
 
     def encode(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[dict[str, Tensor]]:
-        """One mapping of 1-D tensors a text, each padded to its own next multiple of ``LENGTH_STEP``.
+        """Inputs of each text: 1-D tensors by input name, padded to the text's own next multiple of ``LENGTH_STEP``.
 
         Raises ``InputError`` for what the plan's tokenizer does not take, such as half of a surrogate pair.
         """

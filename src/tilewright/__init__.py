@@ -1,4 +1,4 @@
-"""tilewright: compile trained networks for analog in-memory chips, and run the plans on simulated ones.
+"""Compiler for trained networks onto analog in-memory chips, and simulator of these chips.
 
     plan = tilewright.compile("path/to/model", target="pcm-512")
     plan.save("plan")

@@ -44,8 +44,11 @@ from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
 from .runtime.plan.check import PlanError as PlanError
 from .runtime.plan.decisions import AssignmentRecord as AssignmentRecord
+from .runtime.plan.decisions import Decision as Decision
+from .runtime.plan.decisions import Figure as Figure
 from .runtime.plan.plan import Plan as Plan
 from .runtime.plan.plan import load as load
+from .runtime.plan.records import LayerOption as LayerOption
 from .runtime.plan.records import LayerRecord as LayerRecord
 from .runtime.plan.records import MatmulRecord as MatmulRecord
 from .runtime.plan.records import PlanDocument as PlanDocument

@@ -1,4 +1,4 @@
-"""Ferroelectric tunnel junctions (FTJ thesis): constant spread of a write, drift by the conductance alone."""
+"""Ferroelectric tunnel junctions (FTJ thesis): constant spread of a write, drift set by the conductance alone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class FtjStatistics(ConstantSpread, Unchanging):
         self.drift = device.drift
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
-        """ν(g) = .0122 g³ - .0241 g² + .0112 g + .001 (FTJ thesis, drift fit): .001 at 0, .0003 at 1."""
+        """Drift exponent ν(g) = .0122 g³ - .0241 g² + .0112 g + .001 (FTJ thesis, drift fit): .001 at 0, .0003 at 1."""
         drift = self.drift
         exponent = (drift.cubic * conductance).add_(drift.quadratic).mul_(conductance).add_(drift.linear)
         return exponent.mul_(conductance).add_(drift.constant)
 
     def drift_logarithm(self, seconds: float) -> float:
-        """ln((t + t0)/t0)."""
+        """Logarithm of time, ln((t + t0)/t0)."""
         return math.log1p(seconds / self.drift.reference_time)

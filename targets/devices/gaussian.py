@@ -12,7 +12,7 @@ from tilewright.targets.spec.device import FtjDevice, GaussianDevice
 
 
 class ConstantSpread:
-    """σ = sqrt(σ_device² + σ_cycle²): one write sees both spreads once, and they are independent."""
+    """Constant spread of a write, σ = sqrt(σ_device² + σ_cycle²): each write sees both, and they are independent."""
 
     deterministic = False
 
@@ -22,7 +22,7 @@ class ConstantSpread:
         self.writes_zero = device.inactive_device == "programmed"
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
-        """The same at every conductance."""
+        """Standard deviation of one write, equal at every conductance, in parts of the maximum."""
         return torch.full_like(conductance, self.deviation)
 
 

@@ -13,7 +13,7 @@ SMALLEST = 1e-9
 
 
 def clipped_logarithm(curve: ClippedLogarithm, conductance: Tensor) -> Tensor:
-    """clip(slope ln g + intercept, minimum, maximum)."""
+    """Clipped logarithm of conductances, clip(slope · ln g + intercept, minimum, maximum)."""
     return (
         conductance.clamp(min=SMALLEST)
         .log_()
@@ -36,16 +36,17 @@ class PcmStatistics:
         self.writes_zero = device.inactive_device == "programmed"
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
-        """γ_p (-1.1731 g² + 1.9650 g + 0.26348) µS / 25 µS (Joshi 2020; Rasch 2023 Eq. 7).
+        """Standard deviation of one write, in parts of the maximum.
 
-        The polynomial is in µS: without the division by the maximum the noise is 25 times too large.
+        γ_p (-1.1731 g² + 1.9650 g + 0.26348) µS / 25 µS (Joshi 2020; Rasch 2023 Eq. 7). The polynomial is in
+        µS: without the division by the maximum the noise is 25 times too large.
         """
         noise = self.device.programming
         in_microsiemens = (noise.quadratic * conductance).add_(noise.linear).mul_(conductance).add_(noise.constant)
         return in_microsiemens.mul_(noise.scale / self.device.conductance_max).clamp_(min=0.0)
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
-        """ν ~ N(μ(g), σ(g)) once per device (Joshi 2020; Rasch 2023 Eq. 9)."""
+        """Drift exponent ν ~ N(μ(g), σ(g)), once per device (Joshi 2020; Rasch 2023 Eq. 9)."""
         assert normal is not None
         drift = self.device.drift
         exponent = clipped_logarithm(drift.exponent_spread, conductance).mul_(normal)
@@ -53,11 +54,14 @@ class PcmStatistics:
         return exponent.clamp_(min=0.0) if drift.negative_exponent == "zero" else exponent.abs_()
 
     def drift_logarithm(self, seconds: float) -> float:
-        """ln((t + t0)/t0): one at t = 0, unlike the bare (t/t0), which amplifies before t0."""
+        """Logarithm of time, ln((t + t0)/t0): zero at t = 0, unlike ln(t/t0), by which conductances grow before t0."""
         return math.log1p(seconds / self.device.drift.reference_time)
 
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:
-        """γ_r Q(g) sqrt(ln((t + t0 + t_r)/(2 t_r))), Q = min(0.0088/g^0.65, 0.2) (Rasch 2023 Eq. 10)."""
+        """Standard deviation of 1/f noise, relative to the drifted conductance.
+
+        γ_r Q(g) sqrt(ln((t + t0 + t_r)/(2 t_r))), Q = min(0.0088/g^0.65, 0.2) (Rasch 2023 Eq. 10).
+        """
         noise = self.device.accumulated_noise
         elapsed = seconds + self.device.drift.reference_time + noise.read_time
         growth = math.sqrt(max(math.log(elapsed / (2 * noise.read_time)), 0.0))

@@ -1,4 +1,4 @@
-"""What every kind of device answers. All conductances are normalised to the device's maximum (0..1)."""
+"""Interface of all kinds of device. All conductances are normalised to the device's maximum (0..1)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class DeviceStatistics(Protocol):
     """True if the device of a pair that holds zero is written, with its noise, as well."""
 
     drifts: bool
-    """Whether conductances change with time."""
+    """True if conductances change with time."""
 
     exponent_varies: bool
-    """Whether devices of one conductance drift apart: only then ``drift_exponent`` needs normal numbers."""
+    """True if devices of one conductance drift apart: only then ``drift_exponent`` needs normal numbers."""
 
     accumulates_noise: bool
-    """Whether there is 1/f noise since programming."""
+    """True if there is 1/f noise since programming."""
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
-        """Standard deviation of one write of the target conductance."""
+        """Standard deviation of one write of the target conductance, in parts of the maximum."""
         ...
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
-        """ν of devices with these target conductances, from standard normal numbers."""
+        """Drift exponent ν of devices with these target conductances, from standard normal numbers."""
         ...
 
     def drift_logarithm(self, seconds: float) -> float:
-        """ln((t + t0)/t0), so that g(t) = g · exp(-ν · this). Zero where nothing drifts."""
+        """Logarithm of time ln((t + t0)/t0), so that g(t) = g · exp(-ν · logarithm); zero where nothing drifts."""
         ...
 
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:

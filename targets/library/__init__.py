@@ -1,4 +1,4 @@
-"""The files that come with tilewright, a folder a kind."""
+"""Library of the files that come with tilewright, one folder a kind."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ LIBRARY = Path(__file__).parent
 
 
 def library_kinds() -> list[str]:
-    """The kinds there are files of."""
+    """Kinds of files in the library."""
     return sorted(folder.name for folder in LIBRARY.iterdir() if any(folder.glob("*.yaml")))
 
 
 def library_names(*kinds: str) -> list[str]:
-    """The names of all files of these kinds."""
+    """Names of all files of these kinds."""
     return sorted(path.stem for kind in kinds for path in (LIBRARY / kind).glob("*.yaml"))
 
 

@@ -1,4 +1,4 @@
-"""What hardware is, typed and validated: devices, programming methods, tiles, units, chips."""
+"""Specification of hardware, typed and validated: devices, programming methods, tiles, units, chips."""
 
 from tilewright.targets.spec.chip import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Tiles
 from tilewright.targets.spec.cost import COMPONENTS, Component, Cost, MacCost, TileCost

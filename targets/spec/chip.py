@@ -1,4 +1,4 @@
-"""Where layers and products run: analog targets, digital units, and the chips that combine them."""
+"""Targets of layers and products: tiles, digital units, attention units, and the chips that combine them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class AttentionUnit(Document):
     kind: Literal["attention"]
     operands: NumberFormat
     scales: Literal["per_tensor", "per_head"] = Field(
-        "per_tensor", description="whole numbers have one calibrated range an operand, or one a head of attention"
+        "per_tensor", description="ranges of whole numbers: one an operand, or one a head of attention, calibrated"
     )
     probabilities: Literal["signed", "unsigned"] = Field(
-        "signed", description="what comes from a softmax is never negative: unsigned, it has a bit more"
+        "signed", description="sign of a softmax's results, which are never negative: unsigned, they have a bit more"
     )
     source: Sentence
 
@@ -39,7 +39,7 @@ class AttentionUnits(Description):
 
 
 class OwnChip(Description):
-    """The chip that is meant where a target is named alone."""
+    """Chip of an analog target that is named alone."""
 
     mesh_rows: Mesh
     mesh_columns: Mesh
@@ -48,7 +48,7 @@ class OwnChip(Description):
 
 
 class AnalogTarget(Document):
-    """Tiles of one kind of device: what a layer on them goes through."""
+    """Tiles of one kind of device, as a target of layers."""
 
     references: ClassVar[dict[str, str]] = {
         "programming": "programming",
@@ -59,7 +59,7 @@ class AnalogTarget(Document):
     kind: Literal["analog"]
     device: Device
     stuck_devices: StuckDevices | None
-    programming: Programming = Field(description="how layers are programmed that ask for nothing else")
+    programming: Programming = Field(description="method for the layers that ask for no other")
     tile: Tile
     drift_compensation: Literal["none", "global", "per_column", "affine"] = Field(
         description="a factor a tile or a column from one-hot readings; or factor and offset a column, fitted to "
@@ -69,7 +69,7 @@ class AnalogTarget(Document):
 
 
 class OwnUnits(Description):
-    """The chip that is meant where a digital unit is named alone."""
+    """Chip of a digital unit that is named alone."""
 
     count: Units
     attention: AttentionUnits
@@ -82,12 +82,12 @@ class DigitalTarget(Document):
     references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention", "chip.cost": "cost"}
 
     tile: ClassVar[None] = None
-    """Digital units have no tiles, and nothing that belongs to these."""
+    """None: digital units have no tiles, and nothing that belongs to these."""
     drift_compensation: ClassVar[None] = None
 
     kind: Literal["digital"]
-    weights: NumberFormat = Field(description="whole numbers have a scale a column")
-    inputs: NumberFormat = Field(description="whole numbers have a calibrated range")
+    weights: NumberFormat = Field(description="number format of the weights; whole numbers have a scale a column")
+    inputs: NumberFormat = Field(description="number format of the inputs; whole numbers have a calibrated range")
     source: Sentence
     chip: OwnUnits
 
@@ -101,7 +101,7 @@ class Tiles(Description):
 
     @property
     def count(self) -> int:
-        """Tiles of this kind on one chip."""
+        """Number of tiles of this kind on one chip."""
         return int(self.mesh_rows * self.mesh_columns)
 
 
@@ -126,7 +126,7 @@ class Chip(Document):
     tiles: Annotated[list[Tiles], Field(max_length=16)]
     digital: Annotated[list[DigitalUnits], Field(max_length=16)]
     attention: AttentionUnits
-    cost: Cost | None = Field(None, description="what a run costs; null: nothing is known of it")
+    cost: Cost | None = Field(None, description="costs of a run; null: nothing is known of them")
 
     @model_validator(mode="after")
     def _has_places(self) -> Self:
@@ -140,11 +140,11 @@ class Chip(Document):
 
     @property
     def targets(self) -> list[AnalogTarget | DigitalTarget]:
-        """All that a layer can run on; the first is where layers go that nothing else is said of."""
+        """All targets that a layer can run on; the first one is the default."""
         return [tiles.target for tiles in self.tiles] + [units.unit for units in self.digital]
 
     def target(self, name: str) -> AnalogTarget | DigitalTarget:
-        """The target of that name. Raises ``KeyError``."""
+        """The target of that name. Raises ``KeyError`` if there is none."""
         return {target.name: target for target in self.targets}[name]
 
     @property

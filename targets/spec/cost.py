@@ -1,8 +1,9 @@
-"""What hardware costs: energy, time and area, each figure with its source.
+"""Costs of hardware: energy, time and area, each figure with its source.
 
-One preset is one kind of evidence: measured on silicon, or projected. They are never mixed in one file. What a preset
-does not say is not modelled, and a cost says so; a figure whose source begins with "our choice" is an assumption, and a
-cost says that too.
+One preset is one kind of evidence: measured on silicon, or projected. They are never mixed in one file. A quantity
+that a preset does not have is not modelled, and a cost says so; a figure whose source begins with "our choice" is an
+assumption, and a cost says that too.
+
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ COMPONENTS: tuple[Component, ...] = (
     "array", "dac", "adc", "scale_and_sum", "digital_layers", "attention", "softmax_and_norms", "data_movement",
     "off_chip",
 )  # fmt: skip
-"""Of what a cost is made, in the order of the way through a chip."""
+"""Components of a cost, in the order of the way through a chip."""
 
 Energy = Annotated[Quantity, Rule("nJ", 0, 1e9)]
 Area = Annotated[Quantity, Rule("mm2", 0, 1e6)]
@@ -30,10 +31,10 @@ EnergyPerValue = Annotated[Quantity, Rule("pJ", 0, 1e9)]
 
 
 class TilePart(Description):
-    """What one or several components of a tile cost together, as far as a source tells them apart."""
+    """Cost of one or several components of a tile together, as far as a source tells them apart."""
 
     covers: Annotated[list[Component], Field(min_length=1)]
-    energy: Energy | None = Field(description="of one read of the whole tile, whatever of it holds weights")
+    energy: Energy | None = Field(description="energy of one read of the whole tile, whatever part of it holds weights")
     area: Area | None
 
 
@@ -42,16 +43,16 @@ class TileCost(Description):
 
     rows: Annotated[Count, Rule("row", 1, 65536)]
     columns: Annotated[Count, Rule("column", 1, 65536)]
-    read_time: Annotated[Quantity, Rule("ns", 1e-3, 1e9)] = Field(description="one read: DAC, array and ADC")
+    read_time: Annotated[Quantity, Rule("ns", 1e-3, 1e9)] = Field(description="time of one read: DAC, array and ADC")
     parts: Annotated[list[TilePart], Field(min_length=1, max_length=16)]
 
 
 class MacCost(Description):
-    """One multiplication with an addition on a digital unit, its memory included."""
+    """Cost of one multiplication with an addition on a digital unit, its memory included."""
 
     format: NumberFormat
     energy: EnergyPerValue
-    relative_area: Annotated[Quantity, Rule("1", 0, 1e3)] = Field(description="of a multiplier, BF16's is 1")
+    relative_area: Annotated[Quantity, Rule("1", 0, 1e3)] = Field(description="area of a multiplier, BF16's being 1")
 
 
 class Cost(Document):
@@ -60,11 +61,19 @@ class Cost(Document):
     kind: Literal["cost"]
     status: Literal["measured", "projected"]
     tiles: Annotated[list[TileCost], Field(max_length=16)]
-    macs: Annotated[list[MacCost], Field(max_length=16)] = Field(description="of digital and attention units")
-    unit_throughput: Annotated[Quantity, Rule("MAC/ns", 1e-6, 1e9)] | None = Field(description="of one unit")
-    scale_and_sum: EnergyPerValue | None = Field(description="one output of one tile: scaled, and added to the others'")
-    softmax_and_norms: EnergyPerValue | None = Field(description="one value that a function other than a product makes")
-    data_movement: EnergyPerValue | None = Field(description="one value over one tile's length of the mesh")
+    macs: Annotated[list[MacCost], Field(max_length=16)] = Field(
+        description="costs of a multiplication on digital and attention units, by number format"
+    )
+    unit_throughput: Annotated[Quantity, Rule("MAC/ns", 1e-6, 1e9)] | None = Field(description="throughput of one unit")
+    scale_and_sum: EnergyPerValue | None = Field(
+        description="energy of one output of one tile: scaled, and added to the others'"
+    )
+    softmax_and_norms: EnergyPerValue | None = Field(
+        description="energy of one value that a function other than a product makes"
+    )
+    data_movement: EnergyPerValue | None = Field(
+        description="energy of moving one value over one tile's length of the mesh"
+    )
 
     @model_validator(mode="after")
     def _says_each_thing_once(self) -> Self:
@@ -81,9 +90,9 @@ class Cost(Document):
         return self
 
     def tile(self, rows: int, columns: int) -> TileCost | None:
-        """The tile of that size; None if the preset has none."""
+        """Cost of tiles of that size; None if the preset has none."""
         return next((tile for tile in self.tiles if (int(tile.rows), int(tile.columns)) == (rows, columns)), None)
 
     def mac(self, number_format: str) -> MacCost | None:
-        """A multiplication of that format; None if the preset has none."""
+        """Cost of a multiplication in that format; None if the preset has none."""
         return next((mac for mac in self.macs if mac.format == number_format), None)

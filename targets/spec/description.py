@@ -1,4 +1,4 @@
-"""What every part of a target file has in common."""
+"""Parts that all target files have in common."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tilewright.targets.shown import visible
 SCHEMA_VERSION = 2
 
 LONGEST_TEXT = 2**16
-"""Letters of any text."""
+"""Largest number of letters of any text."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 NumberFormat = Annotated[str, StringConstraints(pattern=r"^(fp32|fp16|bf16|int([2-9]|1[0-6]))$")]
-"""How a digital unit holds numbers: fp32, fp16, bf16, or whole numbers int2 to int16 with a calibrated range."""
+"""Number format of a digital unit: fp32, fp16, bf16, or whole numbers int2 to int16 with a calibrated range."""
 
 
 class Description(BaseModel):
-    """Base of every part: unknown keys are refused, values do not change once read."""
+    """Base of every part of a target file: unknown keys are refused, values do not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST_TEXT)
 
@@ -29,7 +29,7 @@ class Document(Description):
     """A description with a file of its own: a target, an attention unit, a programming method, a chip, or costs."""
 
     references: ClassVar[dict[str, str]] = {}
-    """Keys below which another document may be named instead of written out -> that document's kind."""
+    """Kinds of the documents that may be named instead of written out, by key."""
 
     schema_version: Literal[2]
     name: Name

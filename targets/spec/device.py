@@ -1,4 +1,4 @@
-"""One memory device: what a write does, what time does, what a programming pulse does.
+"""Memory devices: effects of a write, of time, and of a programming pulse.
 
 All conductances are normalised to ``conductance_max`` (0..1) unless a unit says otherwise. Sources: Joshi 2020, Rasch
 2023, AIHWKit and the FTJ thesis, in full in docs/physics.md.
@@ -17,16 +17,18 @@ from tilewright.targets.spec.description import Description
 class Pulse(Description):
     """One step of closed-loop programming: n pulses move a conductance by n · step, up more and down less.
 
-    Up by n · step · (1 + asymmetry), down by n · step · (1 - asymmetry), plus step · spread · sqrt(n) · N(0, 1).
+    The move is n · step · (1 + asymmetry) up, n · step · (1 - asymmetry) down, plus step · spread · sqrt(n) · N(0, 1).
     """
 
-    step: Annotated[Quantity, Rule("1", 1e-6, 1)] = Field(description="the smallest change, of the largest conductance")
+    step: Annotated[Quantity, Rule("1", 1e-6, 1)] = Field(description="smallest change, in parts of g_max")
     asymmetry: Annotated[Quantity, Rule("1", -1, 1)]
-    spread: Annotated[Quantity, Rule("1", 0, 10)] = Field(description="pulse to pulse, relative to the step")
+    spread: Annotated[Quantity, Rule("1", 0, 10)] = Field(
+        description="standard deviation from pulse to pulse, relative to the step"
+    )
 
 
 class ProgrammingNoise(Description):
-    """σ(g) = scale · (quadratic g² + linear g + constant), Joshi 2020; the law of a single write."""
+    """Deviation of a write (Joshi 2020, Rasch 2023 Eq. 7): σ(g) = scale · (quadratic g² + linear g + constant)."""
 
     scale: Annotated[Quantity, Rule("1", 0, 100)]
     constant: Annotated[Quantity, Rule("uS", -1e3, 1e3)]
@@ -35,14 +37,18 @@ class ProgrammingNoise(Description):
 
 
 class ProgrammingSpread(Description):
-    """A single write is normal around what was asked for, at every conductance alike."""
+    """Standard deviation of a single write, normal around the target conductance and equal at every conductance."""
 
-    device_to_device: Annotated[Quantity, Rule("1", 0, 2)] = Field(description="one draw a device, of g_max")
-    cycle_to_cycle: Annotated[Quantity, Rule("1", 0, 2)] = Field(description="one draw a write, of g_max")
+    device_to_device: Annotated[Quantity, Rule("1", 0, 2)] = Field(
+        description="standard deviation of one draw a device, in parts of g_max"
+    )
+    cycle_to_cycle: Annotated[Quantity, Rule("1", 0, 2)] = Field(
+        description="standard deviation of one draw a write, in parts of g_max"
+    )
 
 
 class ClippedLogarithm(Description):
-    """clip(slope · ln g + intercept, minimum, maximum): how drift statistics depend on the conductance."""
+    """Law clip(slope · ln g + intercept, minimum, maximum), by which drift statistics depend on the conductance."""
 
     slope: Annotated[Quantity, Rule("1", -10, 10)]
     intercept: Annotated[Quantity, Rule("1", -10, 10)]
@@ -51,18 +57,18 @@ class ClippedLogarithm(Description):
 
 
 class Drift(Description):
-    """g(t) = g_prog · ((t + t0)/t0)^(-ν) with ν normal, drawn once per device (Joshi 2020, Rasch 2023 Eq. 8)."""
+    """Drift g(t) = g_prog · ((t + t0)/t0)^(-ν) with ν normal, drawn once per device (Joshi 2020, Rasch 2023 Eq. 8)."""
 
     reference_time: Annotated[Quantity, Rule("s", 1e-9, 1e9)]
     exponent_mean: ClippedLogarithm
     exponent_spread: ClippedLogarithm
     negative_exponent: Literal["zero", "absolute"] = Field(
-        description="what becomes of a drawn ν below zero: set to zero, or its absolute value"
+        description="treatment of a drawn ν below zero: zero, or its absolute value"
     )
 
 
 class CubicDrift(Description):
-    """g(t) = g_prog · ((t + t0)/t0)^(-ν(g)), ν = cubic g³ + quadratic g² + linear g + constant (FTJ thesis)."""
+    """Drift g(t) = g_prog · ((t + t0)/t0)^(-ν(g)), ν = cubic g³ + quadratic g² + linear g + constant (FTJ thesis)."""
 
     reference_time: Annotated[Quantity, Rule("s", 1e-9, 1e9)]
     cubic: Annotated[Quantity, Rule("1", -10, 10)]
@@ -72,7 +78,7 @@ class CubicDrift(Description):
 
 
 class AccumulatedNoise(Description):
-    """1/f noise since programming: σ = scale · g(t) · Q(g) · sqrt(ln((t + t0 + t_read)/(2 t_read))), Rasch 2023."""
+    """1/f noise since programming, Rasch 2023 Eq. 10: σ = scale · g(t) · Q(g) · sqrt(ln((t + t0 + t_r)/(2 t_r)))."""
 
     scale: Annotated[Quantity, Rule("1", 0, 100)]
     coefficient: Annotated[Quantity, Rule("1", 0, 10)]
@@ -112,7 +118,7 @@ class FtjDevice(Description):
 
 
 class GaussianDevice(Description):
-    """A device of which nothing is known but the spread of its writes; it does not drift."""
+    """A device that is known by the spread of its writes alone; it does not drift."""
 
     statistics: Literal["gaussian"]
     conductance_max: Conductance
@@ -128,7 +134,7 @@ class IdealDevice(Description):
 
     @property
     def conductance_max(self) -> float:
-        """Zero µS: an ideal device draws no current, so its wires lose nothing."""
+        """Largest conductance, zero µS: an ideal device draws no current, so its wires lose nothing."""
         return 0.0
 
 

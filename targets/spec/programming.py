@@ -1,4 +1,4 @@
-"""A programming method: how a weight becomes conductances of several devices, and how these are written."""
+"""Programming methods: how a weight becomes conductances of several devices, and how these are written."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tilewright.targets.spec.description import Description, Document
 
 
 class Pairs(Description):
-    """N pairs a weight: w = Σ_k s_k (g⁺_k - g⁻_k) / Σ_k s_k."""
+    """N pairs of devices a weight: w = Σ_k s_k (g⁺_k - g⁻_k) / Σ_k s_k."""
 
     kind: Literal["pairs"]
     significances: Annotated[list[Annotated[Quantity, Rule("1", 1e-3, 1e3)]], Field(min_length=1, max_length=16)]
     filling: Literal["shared", "in_order"] = Field(
-        description="all pairs hold w, which averages their noise; or one pair is filled after the other (AIHWKit)"
+        description="use of the pairs: all hold w, which averages their noise; or one is filled after another (AIHWKit)"
     )
 
 
 class MostLeast(Description):
-    """A pair holds the weight, a less significant one its error: w = w_most + w_least / ratio.
+    """Two pairs a weight, the less significant one for the error of the other: w = w_most + w_least / ratio.
 
-    The least significant pair is written last, with what a reading of the first says is missing.
+    The less significant pair is written last, with the error that a reading of the other shows.
     """
 
     kind: Literal["most_least"]
     ratio: Annotated[Quantity, Rule("1", 1, 1e3)] = Field(description="significance of the first over the second pair")
     readings: Annotated[Count, Rule("reading", 1, 1000)] = Field(
-        description="that are averaged before the second write"
+        description="readings that are averaged before the second write"
     )
 
 
@@ -41,21 +41,25 @@ class BinaryAnalog(Description):
 
 
 class Direct(Description):
-    """Every device is written once."""
+    """Programming in which every device is written once."""
 
     kind: Literal["direct"]
 
 
 class ClosedLoop(Description):
-    """Gradient descent on what the tile reads: write, read through noise and converters, correct with pulses, again."""
+    """Programming by gradient descent: write, read through noise and converters, correct with pulses, again."""
 
     kind: Literal["closed_loop"]
-    inputs: Literal["one_hot", "random"] = Field(description="one row at a time (tGDP), or random vectors (GDP)")
+    inputs: Literal["one_hot", "random"] = Field(
+        description="inputs of the readings: one row at a time (tGDP), or random vectors (GDP)"
+    )
     iterations: Annotated[Count, Rule("iteration", 1, 1000)]
     learning_rate: Annotated[Quantity, Rule("1", 1e-3, 1)] = Field(
-        description="at the start; it falls to zero at the end"
+        description="learning rate at the start; it falls to zero at the end"
     )
-    vectors: Annotated[Count, Rule("vector", 1, 65536)] = Field(description="read in an iteration, of random inputs")
+    vectors: Annotated[Count, Rule("vector", 1, 65536)] = Field(
+        description="random input vectors that are read in an iteration"
+    )
 
 
 class Programming(Document):
@@ -65,10 +69,10 @@ class Programming(Document):
     coding: Annotated[Pairs | MostLeast | BinaryAnalog, Field(discriminator="kind")]
     writing: Annotated[Direct | ClosedLoop, Field(discriminator="kind")]
     states_per_device: Annotated[Count, Rule("state", 2, 65536)] | None = Field(
-        description="conductances that can be asked for, evenly spaced from 0; null: any"
+        description="number of conductances that can be asked for, evenly spaced from 0; null: any"
     )
     stuck_devices: Literal["ignored", "avoided", "compensated", "avoided_and_compensated"] = Field(
-        description="positions of stuck devices are unknown; or known, and columns are placed where they hurt least; "
+        description="use of stuck devices' positions: unknown; or known, and columns are placed where they hurt least; "
         "or the healthy devices of a weight make up for them"
     )
 
@@ -85,7 +89,7 @@ class Programming(Document):
 
     @property
     def pairs(self) -> int:
-        """Pairs of devices a weight."""
+        """Number of pairs of devices a weight."""
         if isinstance(self.coding, Pairs):
             return len(self.coding.significances)
         return 2 if isinstance(self.coding, MostLeast) else int(self.coding.binary) + 1

@@ -1,4 +1,4 @@
-"""A crossbar with its converters, and how weights and inputs are scaled to it."""
+"""Crossbars with their converters, and the scaling of weights and inputs to them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Converter(Description):
         None, description="standard deviation over the tile's converters of a constant that each adds, once a chip"
     )
     nonlinearity: Annotated[Quantity, Rule("LSB", -1e3, 1e3)] | None = Field(
-        None, description="the largest deviation from the straight line of a cubic that is right at 0 and at ±bound"
+        None, description="largest deviation from the straight line of a cubic that is right at 0 and at ±bound"
     )
 
     @property
     def levels(self) -> int:
-        """Steps on one side of zero."""
+        """Number of steps on one side of zero."""
         return int(2 ** (self.bits - 1) - 1)
 
     @property
     def step(self) -> float:
-        """The least significant bit."""
+        """Least significant bit, in units of the bound."""
         return float(self.bound) / self.levels
 
 
@@ -41,14 +41,14 @@ class IrDrop(Description):
 
 
 class ClippedAtDeviations(Description):
-    """Weights are cut at k times the root mean square of what shares their scale."""
+    """Clipping of weights at k times the root mean square of those that share a scale."""
 
     rule: Literal["deviations"]
     deviations: Annotated[Quantity, Rule("1", 0.1, 100)]
 
 
 class ClippedByError(Description):
-    """Each layer's weights are cut where the error of its outputs is smallest on a simulated chip."""
+    """Clipping of each layer's weights where the error of its outputs is smallest on a simulated chip."""
 
     rule: Literal["least_error"]
 
@@ -88,7 +88,7 @@ class Tile(Description):
     rows: Annotated[Count, Rule("row", 1, 65536)]
     columns: Annotated[Count, Rule("column", 1, 65536)]
     row_splitting: Literal["even", "greedy"] = Field(
-        description="blocks of equal rows, or as many full tiles as fit and the rest"
+        description="split of rows into blocks: equal ones, or as many full tiles as fit and the rest"
     )
     weight_scale: Literal["per_column", "per_tile"]
     weight_clipping: WeightClipping | None
@@ -112,5 +112,5 @@ class Tile(Description):
 
     @property
     def doublings(self) -> int | None:
-        """Readings that may follow the first where ranges are dynamic; None where they are static."""
+        """Largest number of readings after the first where ranges are dynamic; None where they are static."""
         return int(self.input_range.doublings) if isinstance(self.input_range, DynamicRange) else None

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph as its operator sees it: inputs, attributes, the opset they are meant in."""
+"""One node of an ONNX graph as its operator sees it: inputs, attributes, and the opset they are meant in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tilewright.targets.errors import InputError
 
 @dataclass(frozen=True)
 class Node:
-    """What stays the same in every run."""
+    """Parts of an ONNX node that stay the same in every run."""
 
     name: str
     operator: str
     inputs: tuple[str, ...]
-    """An empty name is an input that is not given."""
+    """Names of the inputs; empty for one that is not given."""
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     opset: int
@@ -29,15 +29,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Call:
-    """A node with the values of its inputs."""
+    """An ONNX node with the values of its inputs."""
 
     node: Node
     values: tuple[Value | None, ...]
     known: tuple[Numbers | None, ...]
-    """The same inputs as numbers, where they are known while tracing."""
+    """Inputs as numbers, each where it is known while tracing, else None."""
 
     def has(self, place: int) -> bool:
-        """Whether this optional input is given."""
+        """True if this optional input is given."""
         return place < len(self.values) and self.values[place] is not None
 
     def tensor(self, place: int) -> Tensor:
@@ -63,11 +63,11 @@ class Call:
         return found
 
     def known_list(self, place: int, what: str) -> list[Any]:
-        """The same as a list."""
+        """A list from an input that must be known while tracing. Raises ``InputError`` with ``what`` it is if not."""
         return plain_list(self.numbers(place, what))
 
     def optional_list(self, place: int, what: str) -> list[Any] | None:
-        """The same; None if the input is not given."""
+        """A list from an input that must be known while tracing; None if it is not given."""
         return self.known_list(place, what) if self.has(place) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -82,7 +82,7 @@ class Call:
         return [int(axis) for axis in self.known_list(place, name)] if self.has(place) else None
 
     def refuse(self, what: str) -> InputError:
-        """The error for something that is not supported: name the node and what."""
+        """The error for something that is not supported, with the node and ``what`` it is."""
         return InputError(f"{self.node}: {what}")
 
 

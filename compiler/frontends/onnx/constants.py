@@ -12,7 +12,7 @@ from tilewright.targets.errors import InputError
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """First line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
@@ -28,7 +28,7 @@ def read_tensor(tensor: TensorProto, folder: str, name: str) -> Numbers:
 
 
 def constants_of(graph: GraphProto) -> dict[str, TensorProto]:
-    """Initializers, and what Constant nodes hold."""
+    """Constants of a graph by name: its initializers, and tensors of its Constant nodes."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
@@ -69,9 +69,9 @@ MULTIPLIED = {
     "MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "BatchNormalization", "LayerNormalization", "PRelu",
     "InstanceNormalization", "GroupNormalization", "RMSNormalization", "Gather",
 }  # fmt: skip
-"""Operators whose constants are weights, never masks: what is infinite in them makes all infinite or NaN."""
+"""Operators whose constants are weights, never masks: an infinity among them makes all outputs infinite or NaN."""
 
 
 def weights_of(graph: GraphProto) -> set[str]:
-    """The constants that one of these operators reads."""
+    """Constants that an operator of ``MULTIPLIED`` reads."""
     return {name for node in graph.node if node.op_type in MULTIPLIED for name in node.input}

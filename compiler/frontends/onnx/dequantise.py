@@ -1,7 +1,8 @@
-"""Quantised models in full precision: the chip's own converters do the rounding.
+"""Dequantising of models to full precision: the chip's own converters do the rounding.
 
 Stored integers become the numbers they stand for. Activations are not rounded any more, but still limited to the range
 of their integers: tools that quantise leave out a ReLU whose work that limit does.
+
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
 def is_quantised(graph: GraphProto) -> bool:
-    """Whether any node computes with quantised numbers."""
+    """True if any node computes with quantised numbers."""
     return any(node.op_type in QUANTISED and node.domain in DOMAINS for node in graph.node)
 
 
@@ -64,17 +65,17 @@ class _Dequantiser:
         self.folder = folder
         self.constants = constants_of(graph)
         self.made: dict[str, Numbers] = {}
-        """New initializers."""
+        """New initializers, by name."""
         self.weights: set[str] = set()
         self.activations = 0
         self.without_offset: set[str] = set()
         """Zero points of activations that are not rounded any more."""
         self.scales: dict[str, Numbers] = {}
-        """Scales of activations that were integers and are now the numbers these stood for."""
+        """Scales of activations that were integers and are now real numbers, by name."""
         self.integer_inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type in (2, 3)}
         self.makers = {name: node for node in graph.node for name in node.output}
         self.moved: dict[str, NodeProto] = {}
-        """Stored tensors that are read as integers and dequantised behind that -> where."""
+        """DequantizeLinear nodes of stored tensors that are moved as integers before, by the tensors' names."""
         for node in graph.node:
             if node.op_type == "DequantizeLinear" and node.input[0] not in self.constants:
                 origin = self._origin(node.input[0])
@@ -82,14 +83,14 @@ class _Dequantiser:
                     self.moved[origin] = node
 
     def _way_back(self, name: str) -> Iterator[str]:
-        """A tensor, and those that it was moved from, to where its numbers come from."""
+        """Names of a tensor and of those that it was moved from, back to the origin of its numbers."""
         yield name
         while name in self.makers and self.makers[name].op_type in MOVING:
             name = str(self.makers[name].input[0])
             yield name
 
     def _origin(self, name: str) -> str:
-        """Where numbers come from that were only moved."""
+        """Name of the tensor that numbers come from, before they were moved."""
         return list(self._way_back(name))[-1]
 
     def rewrite(self, node: NodeProto) -> Iterator[NodeProto]:
@@ -120,7 +121,7 @@ class _Dequantiser:
             yield from self._linear_product(node)
 
     def _moved(self, node: NodeProto) -> NodeProto:
-        """A move of integers as the move of what they stand for."""
+        """A move of integers as a move of the real numbers they stand for."""
         stored = node.input[0]
         reader = self.moved[stored]
         self.made[f"{stored}.float"] = self._real(reader, stored, reader.input[1], _at(reader, 2), 0)
@@ -131,7 +132,7 @@ class _Dequantiser:
         return made
 
     def _scale_of(self, name: str) -> Numbers | None:
-        """The scale of an activation in real numbers, seen through moves; None for others."""
+        """The scale of an activation in real numbers, seen through moves; None for other tensors."""
         return next((self.scales[tensor] for tensor in self._way_back(name) if tensor in self.scales), None)
 
     def _operand(self, node: NodeProto, place: int) -> str:
@@ -161,7 +162,7 @@ class _Dequantiser:
         return read_tensor(self.constants[name], self.folder, name)
 
     def _real(self, node: NodeProto, stored: str, scale: str, zero: str, axis: int) -> Numbers:
-        """What stored integers stand for: (q - zero) x scale, along an axis or for all."""
+        """Real numbers for stored integers: (q - zero) x scale, along an axis or for all."""
         integers = self._constant(stored, node, "quantised tensor").astype(np.float64)
         scales = self._constant(scale, node, "scale").astype(np.float64)
         zeros = self._constant(zero, node, "zero point").astype(np.float64) if zero else np.zeros_like(scales)
@@ -207,7 +208,7 @@ class _Dequantiser:
         yield helper.make_node("Clip", [source, low, high], [result])
 
     def _integer_product(self, node: NodeProto) -> Iterator[NodeProto]:
-        """MatMulInteger, ConvInteger: the products of what is left after the zero points."""
+        """Nodes for MatMulInteger or ConvInteger: the product of the operands less their zero points."""
         operands = []
         for place, zero in ((0, _at(node, 2)), (1, _at(node, 3))):
             name = node.input[place]
@@ -240,7 +241,7 @@ class _Dequantiser:
         yield made
 
     def _linear_product(self, node: NodeProto) -> Iterator[NodeProto]:
-        """QLinearMatMul, QLinearConv, QGemm: a product with everything quantised around it."""
+        """Nodes for QLinearMatMul, QLinearConv or QGemm: a product with everything quantised around it."""
         is_gemm, is_convolution = node.op_type == "QGemm", node.op_type == "QLinearConv"
         left, _, _, right, right_scale, right_zero = node.input[:6]
         scale, zero = (_at(node, 7), _at(node, 8)) if is_gemm else node.input[6:8]

@@ -1,4 +1,4 @@
-"""An ONNX file, or a ModelProto, to a graph."""
+"""Frontend for ONNX: a file or a ModelProto to a graph."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 LARGEST_TENSOR = 2**30
-"""Elements that a tensor inside the network may have while the examples run."""
+"""Largest number of elements of a tensor inside the network while the examples run."""
 LARGER = (1, 2, 4, 8)
 """Multiples of the usual sizes, tried in turn until the model takes one, where it leaves sizes open."""
 LONGEST_REASON = 400
 ALWAYS_ALLOWED = 2**26
-"""Elements that a tensor inside the network may have even where inputs and weights are few."""
+"""Number of elements that a tensor inside the network may have even where inputs and weights are few."""
 MOST_ELEMENTS = 2**32
-"""Elements of all tensors together."""
+"""Largest number of elements of all tensors of a graph together."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -115,8 +115,9 @@ def _traced(
 
 
 def _workable(network: OnnxNetwork, inputs: Callable[[int], ModelInputs]) -> ModelInputs:
-    """Inputs of usual sizes, or of the first larger ones whose shapes the network takes. inputs: of so many times those
-    sizes that are made up. Where none are taken, of the usual ones.
+    """Inputs of usual sizes, or of the first larger ones whose shapes the network takes, else the usual ones.
+
+    inputs: function that makes inputs of so many times the sizes that are made up.
     """
     return next((wanted for wanted in map(inputs, LARGER) if _takes_shapes(network, wanted)), inputs(1))
 
@@ -143,7 +144,7 @@ def _note_changes(source: OnnxSource, copies: Mapping[str, str], fixed: Mapping[
 
 @torch.inference_mode()
 def _takes(network: OnnxNetwork, wanted: ModelInputs, sizes: Mapping[str, int]) -> bool:
-    """Whether the network runs at these sizes: its table of positions may be short."""
+    """True if the network runs at these sizes: its table of positions may be short."""
     try:
         network(wanted.example(sizes, padded=False))
     except InputError:

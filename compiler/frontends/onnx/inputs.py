@@ -1,4 +1,4 @@
-"""What an ONNX model takes: sizes, types, and values that make sense."""
+"""Inputs of ONNX models: sizes, types, and values that make sense."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def input_specs(graph: GraphProto, names: dict[str, str]) -> list[InputSpec]:
 
 
 def with_joint_sizes(specs: list[InputSpec]) -> list[InputSpec]:
-    """The same with one name for sizes that are most likely one: exporters name them apart for every input.
+    """Inputs with one name for sizes that are most likely one: exporters name them apart for every input.
 
-    The first dimension of all inputs, and the second of all texts and masks (those of a decoder apart).
+    Joint are the first dimension of all inputs, and the second of all texts and masks (those of a decoder apart).
     """
     first: dict[tuple[int, str], str] = {}
 
@@ -94,7 +94,7 @@ def _spec(plain: str, info: ValueInfoProto, bound: int | None) -> InputSpec:
 
 
 def _token_bounds(graph: GraphProto) -> dict[str, int]:
-    """Input -> how many rows the smallest table has that it reads from."""
+    """Rows of the smallest table that each input of token ids reads from, by the input's name."""
     rows = {name: list(tensor.dims) for name, tensor in constants_of(graph).items()}
     source = {value.name: value.name for value in graph.input}
     bounds: dict[str, int] = {}
@@ -121,7 +121,7 @@ def _size(name: str, place: int, specs: list[InputSpec], variant: int, times: in
 
 
 def _text_encoder(folder: Path | None, specs: list[InputSpec]) -> Callable[[str], Inputs] | None:
-    """Encodes text with the tokenizer beside the model, if the model takes text alone."""
+    """Encoder of text with the tokenizer beside the model, if the model takes text alone; else None."""
     names = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
     path = folder / "tokenizer.json" if folder is not None else None
     if path is None or not path.is_file() or not {spec.name for spec in specs} <= set(names):

@@ -1,4 +1,4 @@
-"""An ONNX file is a stranger's: how many nodes, what names, and whose files, before any of it is worked on."""
+"""Limits on a stranger's ONNX file: how many nodes, what names, and whose files, before any of it is worked on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MOST_NODES = 2**16
 """Largest number of nodes of a model, its functions written out: exports of large language models have 20,000."""
 LONGEST_NAME = 1024
 DEEPEST = 32
-"""Graphs in graphs, or calls of functions by functions."""
+"""Largest depth of graphs in graphs, or of functions that call functions."""
 
 
 def check_limits(model: ModelProto, folder: Path, label: str, *, has_file: bool) -> None:
     """Raise ``InputError`` for names that are none, too many nodes, and data outside of the model's folder.
 
-    has_file: whether the model was read from a file in ``folder``.
+    has_file: True if the model was read from a file in ``folder``.
     """
     for graph in _graphs(model.graph, label):
         _check_names(graph.name, graph.node, graph, label)
@@ -66,7 +66,7 @@ def _all_nodes(model: ModelProto, label: str) -> Iterator[NodeProto]:
 
 
 def _check_names(name: str, nodes: Iterable[NodeProto], graph: GraphProto | None, label: str) -> None:
-    """Damaged files can hold names that are no text, which protobuf gives as bytes."""
+    """Raise ``InputError`` for names that are too long, or no text: protobuf gives those of damaged files as bytes."""
     names: list[object] = [name]
     if graph is not None:
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -86,7 +86,7 @@ def _check_names(name: str, nodes: Iterable[NodeProto], graph: GraphProto | None
 
 
 def _check_data(tensor: TensorProto, folder: Path | None, label: str, *, may_be_outside: bool) -> None:
-    """External data are files beside the model, long enough, and nowhere else."""
+    """Raise ``InputError`` unless external data are files beside the model, long enough, and nowhere else."""
     if tensor.data_location != TensorProto.EXTERNAL:
         return
     entries = {entry.key: entry.value for entry in tensor.external_data}

@@ -1,4 +1,4 @@
-"""Names for people: of weights and nodes, from what exporters write into an ONNX file."""
+"""Names for people, of weights and nodes, from the names that exporters write into an ONNX file."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ ENDINGS = (
     "_dequantized",
     "_quantized",
 )
-"""What TensorFlow's and onnxruntime's tools hang behind a name."""
+"""Endings that TensorFlow's and onnxruntime's tools give to names."""
 
 
 RESERVED = {*dir(fx.GraphModule), "training"}
-"""Words that a module has for itself, so that nothing in it can be called by them."""
+"""Words that a module uses itself, so that nothing in it can be called by them."""
 
 
 LONGEST_SCOPES = 2**14
 MOST_WORDS, LONGEST_PATH = 32, 320
-"""Words and letters kept of a path, its last ones: modules are as deep, and a plan may hold only so long names."""
+"""Largest numbers of words and letters of a path, of which the last are kept: no module of a plan is deeper."""
 
 
 def without_endings(name: str) -> str:
-    """A name without what tools hang behind it."""
+    """A name without the endings that tools give to it."""
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return name
@@ -62,7 +62,7 @@ def module_path(node: NodeProto) -> str:
 
 
 def _innermost_module(scopes: str) -> str:
-    """``['', 'bert', 'bert.encoder', 'linear_3']`` -> ``bert.encoder``: the last is the node itself."""
+    """The last module among scopes, whose last is the node itself: ``['', 'bert', 'linear_3']`` -> ``bert``."""
     if len(scopes) > LONGEST_SCOPES:
         return ""
     try:
@@ -75,7 +75,7 @@ def _innermost_module(scopes: str) -> str:
 
 
 def weight_names(graph: GraphProto, constants: Iterable[str]) -> dict[str, str]:
-    """Constant -> a dotted name of its own: the exporter's, or that of the module which uses it."""
+    """A dotted name of its own for each constant: the exporter's, or that of the module which uses it."""
     users: dict[str, tuple[NodeProto, int]] = {}
     for node in graph.node:
         for place, name in enumerate(node.input):
@@ -93,6 +93,6 @@ def weight_names(graph: GraphProto, constants: Iterable[str]) -> dict[str, str]:
 
 
 def _apart(paths: list[str]) -> list[str]:
-    """Where one name is the beginning of another's path, it cannot be a tensor: give it an ending."""
+    """Paths with an ending wherever one would be the beginning of another's: a tensor holds no tensors."""
     inner = {".".join(path.split(".")[:depth]) for path in paths for depth in range(1, path.count(".") + 1)}
     return unique(f"{path}.weight" if path in inner else path for path in paths)

@@ -25,15 +25,15 @@ from tilewright.targets.errors import InputError
 
 PLAIN_DOMAINS = ("", "ai.onnx")
 CONTROL = ("Constant", "If")
-"""What a block does itself."""
+"""Operators that a block computes itself."""
 LEAST_SHARED = 1024
-"""Elements from which a matrix that is stored twice is looked for."""
+"""Elements from which a matrix is compared with others, to find those that are stored twice."""
 STEPS, STORED = "-steps", "-stored"
-"""Where a block's nodes and constants are; no words, so that names made of the paths leave them out."""
+"""Words in the paths of a block's nodes and constants; their hyphen keeps them out of names made of the paths."""
 
 
 class Step(nn.Module):
-    """One node. It is a module so that tracing notes where in the source model it belongs."""
+    """One node as a module, so that tracing notes its place in the source model."""
 
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Step(nn.Module):
     def forward(
         self, values: tuple[Value | None, ...], known: tuple[Numbers | None, ...]
     ) -> list[tuple[Value | None, Numbers | None]]:
-        """Each of the node's outputs, with its numbers where they are known while tracing.
+        """Outputs of the node, each with its numbers where they are known while tracing.
 
         Raises ``InputError`` that names the node for whatever goes wrong in it.
         """
@@ -63,7 +63,7 @@ class Step(nn.Module):
         return list(zip(results, numbers, strict=False))
 
     def _numbers(self, call: Call) -> tuple[Numbers | None, ...] | None:
-        """The results as numbers where all inputs are known; None if they are not, or too many."""
+        """The results as numbers; None if not all inputs are known, or results are too many."""
         compute = ON_NUMBERS.get(self.node.operator)
         known = [number for number, value in zip(call.known, call.values, strict=True) if value is not None]
         inputs = [number for number in known if number is not None]
@@ -86,7 +86,7 @@ class Block(nn.Module):
         self.tensors: dict[str, tuple[nn.Module, str]] = {}
         """Constants as tensors: the module that holds each, and its name there."""
         self.copies: dict[str, str] = {}
-        """Path -> name of the matrix that is stored again there: exporters write a shared one once for each use."""
+        """Names of matrices that are stored again, by the paths of their copies: exporters write one for each use."""
         self._first_of: dict[bytes, str] = {}
         read = read_names(graph)
         constants = {name: tensor for name, tensor in constants_of(graph).items() if name in read}
@@ -132,7 +132,7 @@ class Block(nn.Module):
             self._first_of[content] = name
 
     def run(self, values: dict[str, Value], known: dict[str, Numbers]) -> None:
-        """Compute all nodes; what they give is added to ``values``, and to ``known`` where it is numbers."""
+        """Compute all nodes; results are added to ``values``, and to ``known`` where they are numbers."""
         known |= self.known
         values |= {name: number for name, number in self.known.items() if name not in self.tensors}
         values |= {name: getattr(module, last) for name, (module, last) in self.tensors.items()}
@@ -157,7 +157,7 @@ class Block(nn.Module):
 
 
 def _content(array: Numbers) -> bytes | None:
-    """What tells equal matrices; None for what is too small to matter."""
+    """Bytes that tell equal matrices; None for a matrix that is too small to matter."""
     if array.ndim < 2 or array.size < LEAST_SHARED:
         return None
     return sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
@@ -166,7 +166,7 @@ def _content(array: Numbers) -> bytes | None:
 def _branch(
     branches: nn.ModuleDict, node: NodeProto, values: dict[str, Value], known: dict[str, Numbers]
 ) -> list[tuple[Value, Numbers | None]]:
-    """The outputs of one branch of an If, whose condition must be known while tracing."""
+    """The outputs of the branch of an If that is taken; its condition must be known while tracing."""
     condition = known.get(node.input[0])
     if condition is None:
         raise InputError(
@@ -187,22 +187,22 @@ def _is_mask(tensor: Tensor) -> bool:
 
 
 class OnnxNetwork(Block):
-    """The graph of a model. Inputs are tensors by plain names; outputs come by the model's own."""
+    """Torch module of an ONNX graph. Inputs are tensors by plain names; outputs come by the model's own."""
 
     def __init__(self, model: ModelProto, folder: str) -> None:
-        """folder: where external data lies. Raises ``InputError`` for what is not supported, by node."""
+        """Make the module; folder: of external data. Raises ``InputError`` that names a node not supported."""
         opset = next(entry.version for entry in model.opset_import if entry.domain in PLAIN_DOMAINS)
         check_operators(model.graph)
         super().__init__(model.graph, opset, folder)
         constants = {tensor.name for tensor in model.graph.initializer}
         names = [value.name for value in model.graph.input if value.name not in constants]
         self.input_names = dict(zip(unique(map(plain_word, names)), names, strict=True))
-        """Plain names -> the model's own."""
+        """The model's own names of inputs, by plain names."""
         self.output_names = [value.name for value in model.graph.output]
         self._weights = weights_of(model.graph)
 
     def stored_parameters(self) -> dict[str, nn.Parameter]:
-        """The model's parameters by their plain names, without those that are stored again."""
+        """The model's parameters by their plain names, each once: without copies that are stored again."""
         found = list(self.named_parameters())
         names = (".".join(word for word in path.split(".") if word[0] != "-") for path, _ in found)
         return dict(zip(unique(names), (parameter for _, parameter in found), strict=True))
@@ -217,13 +217,13 @@ class OnnxNetwork(Block):
                 check_tensors([(names[id(tensor)], tensor)], infinity_allowed=not is_weight)
 
     def stored_again(self) -> dict[str, str]:
-        """Names of parameters that are copies -> the parameter that is read in their place."""
+        """Names of the parameters that are read in place of copies, by the copies' names."""
         names = {id(parameter): name for name, parameter in self.stored_parameters().items()}
         originals = {path: getattr(*self.tensors[name]) for path, name in self.copies.items()}
         return {path: names[id(parameter)] for path, parameter in originals.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The outputs by their names."""
+        """Outputs by their names. inputs: by plain names."""
         values: dict[str, Value] = {self.input_names[name]: tensor for name, tensor in inputs.items()}
         self.run(values, {})
         missing = [name for name in self.output_names if name not in values]
@@ -233,7 +233,7 @@ class OnnxNetwork(Block):
 
 
 def describe(node: NodeProto, opset: int) -> Node:
-    """What stays the same of a node in every run."""
+    """Parts of a node that stay the same in every run."""
     attributes = {attribute.name: _attribute(attribute, node) for attribute in node.attribute}
     return Node(node.name, node.op_type, tuple(node.input), tuple(node.output), attributes, opset)
 
@@ -262,7 +262,7 @@ def check_operators(graph: GraphProto) -> None:
 
 
 def unsupported(node: NodeProto) -> InputError:
-    """The error for an operator that there is not."""
+    """The error for an operator that is not supported."""
     is_plain = node.domain in PLAIN_DOMAINS
     name = node.op_type if is_plain else f"{node.domain}.{node.op_type}"
     known = onnx.defs.has(node.op_type, node.domain)

@@ -1,4 +1,4 @@
-"""The ONNX model itself, run by onnxruntime: what a plan is compared with."""
+"""The ONNX model itself, run by onnxruntime, for comparisons with a plan."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SATURATES = (
 
 
 class OnnxOriginal:
-    """Opens the model on first use."""
+    """ONNX model in onnxruntime, opened on first use."""
 
     def __init__(self, source: OnnxSource, input_names: dict[str, str]) -> None:
-        """input_names: plain names -> the model's own."""
+        """Keep a model to open. input_names: the model's own names by plain ones."""
         self._source, self._names = source, input_names
         self._session: Any = None
 
     def as_original(self) -> Original:
-        """What the driver takes."""
+        """The model as the driver takes it."""
         in_half = any(tensor.data_type in HALF for tensor in self._source.model.graph.initializer)
         return Original(runtime_name(), self, tolerance=2e-2 if in_half else 1e-4)
 
@@ -72,7 +72,7 @@ def _openable(source: OnnxSource) -> str | bytes:
 
 
 def import_runtime() -> Any:
-    """Onnxruntime. Raises ``InputError`` that says how to install it."""
+    """Import onnxruntime. Raises ``InputError`` that says how to install it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -83,7 +83,7 @@ def import_runtime() -> Any:
 
 
 def runtime_name() -> str:
-    """Onnxruntime with its version, if it is there."""
+    """Name of onnxruntime with its version, if it is installed."""
     try:
         return f"onnxruntime {import_runtime().__version__}"
     except InputError:

@@ -1,4 +1,4 @@
-"""From a file, or a ModelProto, to a graph that was checked and holds no functions."""
+"""Reading of a file, or a ModelProto, as a graph that was checked and holds no functions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tilewright.targets.errors import InputError
 OLDEST_OPSET = 11
 """Models of older opsets are converted to this one first."""
 LARGEST_FILE = 2**31 - 1
-"""Bytes of one protobuf message; larger models keep their weights beside it."""
+"""Largest number of bytes of one protobuf message; larger models keep their weights beside it."""
 
 
 @dataclass
 class OnnxSource:
-    """A model as it was read, and as it is compiled."""
+    """An ONNX model as it was read, and as it is compiled."""
 
     name: str
     folder: Path
-    """Where external data lie."""
+    """Folder of the external data."""
     file: Path | None
     model: ModelProto
     notes: list[str]
@@ -78,7 +78,7 @@ def _parse(path: Path) -> ModelProto:
 
 
 def _checkable(found: OnnxSource) -> ModelProto | str:
-    """What to give to the checker: of a model with external data its path, to find them beside it."""
+    """Model for ONNX's checker: the path of one with external data, which are found beside it."""
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in found.model.graph.initializer):
         return str(found.file)
     if all(_has_shape(output) for output in found.model.graph.output):
@@ -111,7 +111,7 @@ def _check_form(found: OnnxSource, label: str) -> None:
 
 
 def _check_names(model: ModelProto) -> None:
-    """Name an operator that ONNX itself does not have before the checker does, without help, in its own words."""
+    """Raise ``InputError`` for an operator that ONNX itself does not have, before its checker does without help."""
     functions = {(function.domain, function.name) for function in model.functions}
     for node in model.graph.node:
         known = (node.domain, node.op_type) in functions or node.op_type in (*OPERATORS, *CONTROL, *QUANTISED)
@@ -133,7 +133,7 @@ def _recent(found: OnnxSource, label: str) -> ModelProto:
 
 
 def _inlined(model: ModelProto, label: str) -> ModelProto:
-    """Without functions: the model's own, and those of ONNX that are defined by other operators."""
+    """The model without functions: its own, and those of ONNX that are defined by other operators."""
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)

@@ -1,4 +1,4 @@
-"""The two kinds of value in an ONNX graph: tensors, and numbers that are known while tracing.
+"""Values in an ONNX graph, of two kinds: tensors, and numbers that are known while tracing.
 
 Exporters compute shapes inside the graph: Shape, Gather, Concat, Reshape. Such values are kept as numpy arrays on the
 host; a size that may vary stands in them as torch's symbolic integer (the array then has dtype object). They turn into
@@ -20,10 +20,10 @@ Numbers = NDArray[Any]
 Value = Tensor | Numbers
 
 LARGEST_KEPT = 4096
-"""Elements up to which a constant is also kept on the host."""
+"""Largest number of elements up to which a constant is also kept on the host."""
 
 LONGEST_FORMULA = 1000
-"""Terms of the formula of a size that may vary."""
+"""Largest number of terms of the formula of a size that may vary."""
 
 TYPES = {
     1: torch.float32,  # FLOAT
@@ -40,7 +40,7 @@ TYPES = {
     13: torch.int64,  # UINT64
     16: torch.float32,  # BFLOAT16
 }
-"""ONNX's number of an element type -> the type that plans compute it in."""
+"""Types that plans compute in, by ONNX's numbers of element types."""
 
 
 def type_of(number: int, where: str) -> torch.dtype:
@@ -51,7 +51,7 @@ def type_of(number: int, where: str) -> torch.dtype:
 
 
 def is_symbolic(value: Any) -> bool:
-    """Whether a number is a size that may vary."""
+    """True if a number is a size that may vary."""
     return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
@@ -74,7 +74,7 @@ def as_numbers(values: Any) -> Numbers:
 
 
 def _check_symbolic(item: Any) -> None:
-    """A size that may vary is a formula: operators that are chained can make it grow without end."""
+    """Raise ``OverflowError`` for a size whose formula is too long: chains of operators make it grow without end."""
     if isinstance(item, torch.SymInt) and abs(item.node.hint or 0) >= 2**63:
         raise OverflowError("a size has more than 64 bits")
     if is_symbolic(item) and _length(item.node.expr, {}) > LONGEST_FORMULA:

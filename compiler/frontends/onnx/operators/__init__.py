@@ -1,4 +1,4 @@
-"""ONNX operators as torch functions, a file for each kind."""
+"""ONNX operators as torch functions, one file a kind."""
 
 from tilewright.compiler.frontends.onnx.operators import (
     elementwise,

@@ -1,4 +1,4 @@
-"""Operators that treat every value alike."""
+"""ONNX operators that treat every value alike."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ _register_tables()
 
 @operator("Mean")
 def mean(call: Call) -> Value:
-    """Any number of inputs."""
+    """Mean of any number of inputs."""
     tensors = call.tensors()
     return reduce(torch.add, tensors) / len(tensors)
 
 
 @operator("Div")
 def div(call: Call) -> Value:
-    """Integers are rounded towards zero."""
+    """Division; integers are rounded towards zero."""
     left, right = call.tensor(0), call.tensor(1)
     if left.is_floating_point() or right.is_floating_point():
         return torch.div(left, right)
@@ -78,7 +78,7 @@ def div(call: Call) -> Value:
 
 @operator("Mod")
 def mod(call: Call) -> Value:
-    """With the sign of the divisor, or of the dividend where fmod is set."""
+    """Remainder with the sign of the divisor, or of the dividend where fmod is set."""
     left, right = call.tensor(0), call.tensor(1)
     if not (left.is_floating_point() or right.is_floating_point()) and _may_overflow(call):
         right = torch.where(right == -1, 1, right)  # nothing is left by either
@@ -93,7 +93,7 @@ def _may_overflow(call: Call) -> bool:
 
 @operator("Pow")
 def power(call: Call) -> Value:
-    """The result has the type of the base."""
+    """Power; the result has the type of the base."""
     base = call.tensor(0)
     exponent = call.known[1]
     if exponent is not None and exponent.size == 1 and exponent.dtype != object and base.is_floating_point():
@@ -108,14 +108,14 @@ def power(call: Call) -> Value:
 
 @operator("Where")
 def where(call: Call) -> Value:
-    """Shapes are broadcast."""
+    """Choice between two tensors, with broadcasting."""
     condition, yes, no = call.tensors()
     return torch.where(condition.to(torch.bool), yes, no)
 
 
 @operator("Cast")
 def cast(call: Call) -> Value:
-    """To numbers and truth values; all floating-point types are computed in float32."""
+    """Conversion to numbers and truth values; all floating-point types are computed in float32."""
     wanted = type_of(int(call.attribute("to")), str(call.node))
     x = call.tensor(0)
     return x if x.dtype == wanted else x.to(wanted)
@@ -123,20 +123,20 @@ def cast(call: Call) -> Value:
 
 @operator("CastLike")
 def cast_like(call: Call) -> Value:
-    """To the type of another tensor."""
+    """Conversion to the type of another tensor."""
     return call.tensor(0).to(call.tensor(1).dtype)
 
 
 @operator("Shrink")
 def shrink(call: Call) -> Value:
-    """Any limit and bias."""
+    """Shrinkage with any limit and bias."""
     x, limit, bias = call.tensor(0), call.attribute("lambd", 0.5), call.attribute("bias", 0.0)
     return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, torch.zeros_like(x)))
 
 
 @operator("Clip")
 def clip(call: Call) -> Value:
-    """Limits may be attributes, constants or computed."""
+    """Clipping; limits may be attributes, constants or computed."""
     x = call.tensor(0)
     for place, name in ((1, "min"), (2, "max")):
         limit = call.attribute(name)
@@ -152,31 +152,31 @@ def clip(call: Call) -> Value:
 
 @operator("Gelu")
 def gelu(call: Call) -> Value:
-    """Exact or by tanh."""
+    """Gaussian error linear unit, exact or by tanh."""
     return functional.gelu(call.tensor(0), approximate=call.attribute("approximate", "none"))
 
 
 @operator("LeakyRelu")
 def leaky_relu(call: Call) -> Value:
-    """Any slope."""
+    """Rectifier with any slope below zero."""
     return functional.leaky_relu(call.tensor(0), call.attribute("alpha", 0.01))
 
 
 @operator("Elu")
 def elu(call: Call) -> Value:
-    """Any alpha."""
+    """Exponential linear unit with any alpha."""
     return functional.elu(call.tensor(0), call.attribute("alpha", 1.0))
 
 
 @operator("Celu")
 def celu(call: Call) -> Value:
-    """Any alpha."""
+    """Continuously differentiable exponential linear unit with any alpha."""
     return functional.celu(call.tensor(0), call.attribute("alpha", 1.0))
 
 
 @operator("Selu")
 def selu(call: Call) -> Value:
-    """Any alpha and gamma."""
+    """Scaled exponential linear unit with any alpha and gamma."""
     x = call.tensor(0)
     alpha, gamma = (
         call.attribute("alpha", 1.67326319217681884765625),
@@ -187,41 +187,41 @@ def selu(call: Call) -> Value:
 
 @operator("PRelu")
 def prelu(call: Call) -> Value:
-    """A slope for each channel or value."""
+    """Rectifier with a slope for each channel or value."""
     x, slope = call.tensors()
     return torch.where(x < 0, x * slope, x)
 
 
 @operator("HardSigmoid")
 def hard_sigmoid(call: Call) -> Value:
-    """Any alpha and beta."""
+    """Piecewise linear sigmoid with any alpha and beta."""
     return torch.clamp(call.tensor(0) * call.attribute("alpha", 0.2) + call.attribute("beta", 0.5), 0.0, 1.0)
 
 
 @operator("Swish")
 def swish(call: Call) -> Value:
-    """Any alpha."""
+    """Swish, x · sigmoid(alpha · x) with any alpha."""
     x = call.tensor(0)
     return x * torch.sigmoid(x * call.attribute("alpha", 1.0))
 
 
 @operator("Softsign")
 def softsign(call: Call) -> Value:
-    """X / (1 + |x|)."""
+    """Softsign, x / (1 + abs(x))."""
     x = call.tensor(0)
     return x / (1 + x.abs())
 
 
 @operator("ThresholdedRelu")
 def thresholded_relu(call: Call) -> Value:
-    """Any threshold."""
+    """Rectifier with any threshold."""
     x = call.tensor(0)
     return torch.where(x > call.attribute("alpha", 1.0), x, torch.zeros_like(x))
 
 
 @operator("IsInf")
 def is_inf(call: Call) -> Value:
-    """Of either sign, or of one."""
+    """True where a value is infinite: of either sign, or of one."""
     x = call.tensor(0)
     infinite = torch.isinf(x)
     if not call.attribute("detect_negative", 1):
@@ -231,7 +231,7 @@ def is_inf(call: Call) -> Value:
 
 @operator("BitShift")
 def bit_shift(call: Call) -> Value:
-    """Left or right."""
+    """Shift of bits to the left or right."""
     x, by = call.tensors()
     left = call.attribute("direction", "LEFT") == "LEFT"
     return torch.bitwise_left_shift(x, by) if left else torch.bitwise_right_shift(x, by)
@@ -239,7 +239,7 @@ def bit_shift(call: Call) -> Value:
 
 @operator("Identity", "Dropout")
 def identity(call: Call) -> Value | tuple[Value | None, ...]:
-    """Dropout is nothing in inference; its mask is all true."""
+    """The input itself, which dropout too gives in inference; its mask is all true."""
     x = call.values[0]
     if x is None:
         raise call.refuse("lacks its input")

@@ -1,4 +1,4 @@
-"""Softmax and norms."""
+"""Softmax and norms of ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tilewright.compiler.frontends.onnx.values import Value
 
 @operator("Softmax", "LogSoftmax")
 def softmax(call: Call) -> Value:
-    """Along an axis; before opset 13 over all dimensions from it."""
+    """Softmax or its logarithm along an axis; before opset 13 over all dimensions from it."""
     x = call.tensor(0)
     function = torch.softmax if call.node.operator == "Softmax" else torch.log_softmax
     if call.node.opset >= 13:
@@ -28,7 +28,7 @@ def softmax(call: Call) -> Value:
 
 @operator("BatchNormalization")
 def batch_normalization(call: Call) -> Value:
-    """In inference; training_mode is not supported. Folds into a convolution or layer before it."""
+    """Batch norm in inference; training_mode is not supported. Folds into a convolution or layer before it."""
     if call.attribute("training_mode", 0):
         raise call.refuse("training_mode is set; export the model for inference")
     x, scale, offset, mean, variance = call.tensors()
@@ -37,7 +37,7 @@ def batch_normalization(call: Call) -> Value:
 
 
 def _check_channels(call: Call, x: Tensor, *vectors: Tensor) -> None:
-    """One number a channel: torch reads on where there are fewer."""
+    """Raise ``InputError`` unless vectors have one number a channel: torch reads on behind their end."""
     for vector in vectors:
         if x.dim() < 2 or vector.dim() != 1 or vector.shape[0] != x.shape[1]:
             shapes = ", ".join(str(list(vector.shape)) for vector in vectors)
@@ -46,7 +46,7 @@ def _check_channels(call: Call, x: Tensor, *vectors: Tensor) -> None:
 
 @operator("LayerNormalization")
 def layer_normalization(call: Call) -> Value | tuple[Value | None, ...]:
-    """With mean and deviation as results where they are asked for."""
+    """Layer norm, with mean and deviation as results where they are asked for."""
     x, scale, offset = call.tensor(0), call.tensor(1), call.optional_tensor(2)
     axis = positive(call.attribute("axis", -1), x.dim(), call)
     epsilon = call.attribute("epsilon", 1e-5)
@@ -64,7 +64,7 @@ def layer_normalization(call: Call) -> Value | tuple[Value | None, ...]:
 
 @operator("RMSNormalization")
 def rms_normalization(call: Call) -> Value:
-    """Along an axis and all behind it."""
+    """Root mean square norm along an axis and all behind it."""
     x = call.tensor(0)
     axis = positive(call.attribute("axis", -1), x.dim(), call)
     square = x.square().mean(dim=list(range(axis, x.dim())), keepdim=True)
@@ -73,7 +73,7 @@ def rms_normalization(call: Call) -> Value:
 
 @operator("InstanceNormalization")
 def instance_normalization(call: Call) -> Value:
-    """Any number of dimensions."""
+    """Instance norm over any number of dimensions."""
     x, scale, offset = call.tensors()
     _check_channels(call, x, scale, offset)
     return functional.instance_norm(x, None, None, scale, offset, True, 0.0, call.attribute("epsilon", 1e-5))
@@ -81,7 +81,7 @@ def instance_normalization(call: Call) -> Value:
 
 @operator("GroupNormalization")
 def group_normalization(call: Call) -> Value:
-    """Before opset 21 with a scale for each group, later for each channel."""
+    """Group norm; before opset 21 with a scale for each group, later for each channel."""
     x, scale, offset = call.tensors()
     groups = call.attribute("num_groups")
     if call.node.opset < 21 and scale.shape[0] == groups != x.shape[1]:
@@ -92,7 +92,7 @@ def group_normalization(call: Call) -> Value:
 
 @operator("LpNormalization")
 def lp_normalization(call: Call) -> Value:
-    """P of 1 or 2."""
+    """Norm of p = 1 or p = 2."""
     x = call.tensor(0)
     axis, order = call.attribute("axis", -1), call.attribute("p", 2)
     size = x.abs().sum(axis, keepdim=True) if order == 1 else x.square().sum(axis, keepdim=True).sqrt()
@@ -101,7 +101,7 @@ def lp_normalization(call: Call) -> Value:
 
 @operator("MeanVarianceNormalization")
 def mean_variance_normalization(call: Call) -> Value:
-    """Over any axes."""
+    """Mean and variance norm over any axes."""
     x = call.tensor(0)
     axes = list(call.attribute("axes", [0, 2, 3]))
     mean = x.mean(axes, keepdim=True)
@@ -110,7 +110,7 @@ def mean_variance_normalization(call: Call) -> Value:
 
 @operator("LRN")
 def local_response_normalization(call: Call) -> Value:
-    """Across channels."""
+    """Local response norm across channels."""
     x, size = call.tensor(0), call.attribute("size")
     low, high = (size - 1) // 2, math.ceil((size - 1) / 2)
     flat = functional.pad(x.square().flatten(2).unsqueeze(1), [0, 0, low, high])

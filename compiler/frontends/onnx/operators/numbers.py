@@ -1,4 +1,4 @@
-"""The same operators on numbers that are known while tracing: what shapes are computed with."""
+"""ONNX operators on numbers that are known while tracing, such as sizes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _register_tables()
 
 @on_numbers("Cast")
 def cast(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Between whole numbers, fractions and truth values."""
+    """Conversion between whole numbers, fractions and truth values."""
     wanted = call.attribute("to")
     if wanted == 9:
         return _each(bool, inputs[0])
@@ -98,20 +98,20 @@ def cast(call: Call, inputs: list[Numbers]) -> Numbers:
 
 @on_numbers("Where")
 def where(call: Call, inputs: list[Numbers]) -> Numbers:
-    """One of two, by truth."""
+    """Choice between two arrays by truth values."""
     return _each(lambda condition, yes, no: yes if condition else no, *inputs)
 
 
 @on_numbers("Concat")
 def concat(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Along any axis."""
+    """Concatenation along any axis."""
     _check_count(sum(array.size for array in inputs))
     return as_numbers(np.concatenate([array.astype(object) for array in inputs], call.attribute("axis", 0)))
 
 
 @on_numbers("Gather")
 def gather(call: Call, inputs: list[Numbers]) -> Numbers:
-    """At known places."""
+    """Numbers at known places."""
     places = np.array(_plain(inputs[1]), dtype=np.int64).reshape(inputs[1].shape)
     axis = call.attribute("axis", 0)
     _check_count(inputs[0].size // max(inputs[0].shape[axis], 1) * places.size)
@@ -120,7 +120,7 @@ def gather(call: Call, inputs: list[Numbers]) -> Numbers:
 
 @on_numbers("Slice")
 def slice_(call: Call, inputs: list[Numbers]) -> Numbers:
-    """With known bounds."""
+    """Slice with known bounds."""
     numbers = inputs[0]
     starts = call.attribute("starts") or call.known_list(1, "starts")
     stops = call.attribute("ends") or call.known_list(2, "ends")
@@ -137,40 +137,40 @@ def slice_(call: Call, inputs: list[Numbers]) -> Numbers:
 
 @on_numbers("Squeeze")
 def squeeze(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Of given axes or all of size one."""
+    """Numbers without given axes of size one, or without all such axes."""
     axes = call.axes()
     return np.squeeze(inputs[0], None if axes is None else tuple(axes))
 
 
 @on_numbers("Unsqueeze")
 def unsqueeze(call: Call, inputs: list[Numbers]) -> Numbers:
-    """At given axes."""
+    """Numbers with new axes of size one."""
     return np.expand_dims(inputs[0], tuple(call.axes() or ()))
 
 
 @on_numbers("Reshape")
 def reshape(call: Call, inputs: list[Numbers]) -> Numbers:
-    """To known sizes."""
+    """Numbers in another shape of known sizes."""
     sizes = [inputs[0].shape[place] if size == 0 else size for place, size in enumerate(_plain(inputs[1]))]
     return inputs[0].reshape(sizes)
 
 
 @on_numbers("Transpose")
 def transpose(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Any order of dimensions."""
+    """Numbers with their dimensions in any order."""
     return inputs[0].transpose(call.attribute("perm"))
 
 
 @on_numbers("NonZero")
 def non_zero(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Where known numbers are not zero."""
+    """Places of known numbers that are not zero."""
     _check_count(inputs[0].size * inputs[0].ndim)
     return np.array(np.nonzero(inputs[0]), dtype=np.int64)
 
 
 @on_numbers("Split")
 def split(call: Call, inputs: list[Numbers]) -> tuple[Numbers, ...]:
-    """Into equal or given sizes."""
+    """Parts of equal or given sizes."""
     axis = call.attribute("axis", 0)
     sizes = call.attribute("split") or call.optional_list(1, "sizes")
     if sizes is None:
@@ -184,20 +184,20 @@ def split(call: Call, inputs: list[Numbers]) -> tuple[Numbers, ...]:
 
 @on_numbers("ConstantOfShape")
 def constant_of_shape(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Few elements of one value."""
+    """An array of few elements, all of one value."""
     value = call.attribute("value")
     return np.full(_sizes(inputs[0]), 0.0 if value is None else value.reshape(-1)[0])
 
 
 @on_numbers("Expand")
 def expand(call: Call, inputs: list[Numbers]) -> Numbers:
-    """To few elements."""
+    """Numbers broadcast to few elements."""
     return np.broadcast_to(inputs[0], np.broadcast_shapes(inputs[0].shape, tuple(_sizes(inputs[1])))).copy()
 
 
 @on_numbers("Tile")
 def tile(call: Call, inputs: list[Numbers]) -> Numbers:
-    """To few elements."""
+    """Numbers repeated to few elements."""
     _sizes(as_numbers([*inputs[1].tolist(), inputs[0].size]))
     return np.tile(inputs[0], inputs[1].tolist())
 
@@ -212,11 +212,11 @@ def range_(call: Call, inputs: list[Numbers]) -> Numbers:
 
 
 class UnknownNumberError(Exception):
-    """These numbers are too many or not known: compute them as a tensor."""
+    """Numbers that are too many or not known: they are computed as a tensor."""
 
 
 def _check_count(count: int) -> None:
-    """Numbers are few, or they are computed as a tensor: chains of operators double them."""
+    """Raise ``UnknownNumberError`` for too many numbers: chains of operators double them."""
     if count > LARGEST_KEPT:
         raise UnknownNumberError
 

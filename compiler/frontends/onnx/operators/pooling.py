@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Pooling operators of ONNX."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _kernel(call: Call) -> list[int]:
 
 @operator("MaxPool")
 def max_pool(call: Call) -> Value:
-    """One to three dimensions; the indices are not given as a result."""
+    """Max pooling over one to three dimensions; the indices are not given as a result."""
     if len(call.node.outputs) > 1:
         raise call.refuse("the indices of maxima are not given as a result")
     x, kernel = call.tensor(0), _kernel(call)
@@ -52,7 +52,7 @@ def max_pool(call: Call) -> Value:
 
 @operator("AveragePool")
 def average_pool(call: Call) -> Value:
-    """One to three dimensions without dilation."""
+    """Average pooling over one to three dimensions, without dilation."""
     x, kernel = call.tensor(0), _kernel(call)
     dimensions = len(kernel)
     strides, dilations = window(call, "strides", dimensions), window(call, "dilations", dimensions)
@@ -76,7 +76,7 @@ def _fits(begin: list[Any], end: list[Any], kernel: list[int]) -> bool:
 
 
 def _beginning_inside(pooled: Tensor, x: Tensor, begin: list[Any], strides: list[int]) -> Tensor:
-    """Without windows that begin in the padding behind x: there are such where their number is rounded up."""
+    """Pooled values without windows that begin in the padding behind x, as some do if their number is rounded up."""
     for axis, (before, stride) in enumerate(zip(begin, strides, strict=True), start=2):
         windows = -(-(x.shape[axis] + before) // stride)
         pooled = pooled.narrow(axis, 0, torch.sym_min(windows, pooled.shape[axis]))
@@ -85,13 +85,13 @@ def _beginning_inside(pooled: Tensor, x: Tensor, begin: list[Any], strides: list
 
 @operator("GlobalAveragePool")
 def global_average_pool(call: Call) -> Value:
-    """Any number of dimensions."""
+    """Mean over any number of dimensions."""
     x = call.tensor(0)
     return x.mean(dim=list(range(2, x.dim())), keepdim=True)
 
 
 @operator("GlobalMaxPool")
 def global_max_pool(call: Call) -> Value:
-    """Any number of dimensions."""
+    """Maximum over any number of dimensions."""
     x = call.tensor(0)
     return x.amax(dim=list(range(2, x.dim())), keepdim=True)

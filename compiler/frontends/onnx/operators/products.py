@@ -1,4 +1,4 @@
-"""Sums of products: what may go on tiles where one factor is constant."""
+"""ONNX operators that sum products: layers for tiles where one factor is constant."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 @operator("MatMul")
 def matmul(call: Call) -> Value:
-    """A constant operand on either side goes on tiles."""
+    """Matrix product. A constant operand on either side goes on tiles."""
     return torch.matmul(call.tensor(0), call.tensor(1))
 
 
 @operator("Gemm")
 def gemm(call: Call) -> Value:
-    """A constant operand goes on tiles, with alpha in its weights."""
+    """Matrix product with an addition. A constant operand goes on tiles, with alpha in its weights."""
     left, right, offset = call.tensor(0), call.tensor(1), call.optional_tensor(2)
     alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
     left = left.transpose(0, 1) if call.attribute("transA", 0) else left
@@ -43,7 +43,7 @@ def gemm(call: Call) -> Value:
 
 @operator("Einsum")
 def einsum(call: Call) -> Value:
-    """Any equation that torch takes."""
+    """Einstein sum by any equation that torch takes."""
     return torch.einsum(call.attribute("equation"), *call.tensors())
 
 
@@ -56,7 +56,7 @@ def _spatial_dimensions(call: Call, weight: Tensor) -> int:
 
 @operator("Conv")
 def conv(call: Call) -> Value:
-    """One to three dimensions, any padding. On tiles with one group and up to two dimensions."""
+    """Convolution over one to three dimensions, any padding. On tiles with one group and up to two dimensions."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional_tensor(2)
     dimensions = _spatial_dimensions(call, weight)
     strides, dilations = window(call, "strides", dimensions), window(call, "dilations", dimensions)
@@ -66,7 +66,7 @@ def conv(call: Call) -> Value:
 
 @operator("ConvTranspose")
 def conv_transpose(call: Call) -> Value:
-    """One to three dimensions; output_shape and auto_pad are not supported."""
+    """Transposed convolution over one to three dimensions; output_shape and auto_pad are not supported."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional_tensor(2)
     dimensions = _spatial_dimensions(call, weight)
     if call.attribute("output_shape") or call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):

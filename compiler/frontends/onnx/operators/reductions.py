@@ -1,4 +1,4 @@
-"""Sums, extremes and orders along axes."""
+"""ONNX operators for sums, extremes and orders along axes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REDUCTIONS: dict[str, Reduction] = {
 
 def _register(name: str, function: Reduction) -> None:
     def reduce(call: Call) -> Value:
-        """Axes as an attribute or a constant input."""
+        """Reduction over axes that are an attribute or a constant input."""
         x = call.tensor(0)
         axes = call.axes()
         if not axes:
@@ -54,7 +54,7 @@ for _name, _function in REDUCTIONS.items():
 
 @operator("ArgMax", "ArgMin")
 def arg_extreme(call: Call) -> Value:
-    """The first or last of equal ones."""
+    """Place of the largest or smallest value, the first or last of equal ones."""
     x = call.tensor(0)
     function = torch.argmax if call.node.operator == "ArgMax" else torch.argmin
     axis, keep = positive(call.attribute("axis", 0), x.dim(), call), bool(call.attribute("keepdims", 1))
@@ -65,7 +65,7 @@ def arg_extreme(call: Call) -> Value:
 
 @operator("TopK")
 def top_k(call: Call) -> tuple[Value | None, ...]:
-    """K constant or from sizes."""
+    """The k largest or smallest values; k constant or from sizes."""
     x = call.tensor(0)
     (count,) = call.known_list(1, "k")
     axis = positive(call.attribute("axis", -1), x.dim(), call)
@@ -76,7 +76,7 @@ def top_k(call: Call) -> tuple[Value | None, ...]:
 
 @operator("CumSum", "CumProd")
 def cumulative_sum(call: Call) -> Value:
-    """Exclusive and reversed too."""
+    """Cumulative sum or product, exclusive and reversed too."""
     x = call.tensor(0)
     (axis,) = call.known_list(1, "axis")
     axis = positive(int(axis), x.dim(), call)

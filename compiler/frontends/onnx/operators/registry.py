@@ -1,4 +1,4 @@
-"""Which ONNX operators there are. A function's docstring is its line in docs/operators.md."""
+"""Registry of ONNX operators. A function's docstring is its line in docs/operators.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ComputeNumbers = Callable[[Call, list[Numbers]], Numbers | tuple[Numbers, ...]]
 
 @dataclass(frozen=True)
 class Operator:
-    """How one ONNX operator is computed with torch."""
+    """Implementation of one ONNX operator with torch, and a description for docs/operators.md."""
 
     name: str
     compute: Compute
@@ -23,13 +23,13 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
-"""On tensors."""
+"""Operators on tensors, by ONNX's names."""
 ON_NUMBERS: dict[str, ComputeNumbers] = {}
-"""On numbers that are known while tracing."""
+"""Operators on numbers that are known while tracing, by ONNX's names."""
 
 
 def operator(*names: str) -> Callable[[Compute], Compute]:
-    """Register a function for operators of these names; its docstring says what is not supported, if anything."""
+    """Register a function for operators of these names; its docstring says how much of them is supported."""
 
     def register(compute: Compute) -> Compute:
         for name in names:

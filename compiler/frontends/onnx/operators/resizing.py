@@ -1,4 +1,4 @@
-"""Resize, by torch's interpolation where it is the same, else by reading at computed places."""
+"""Resize of ONNX: torch's interpolation where it is the same, else a reading at computed places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HALF_PIXEL = ("half_pixel", "pytorch_half_pixel")
 
 @operator("Resize", "Upsample")
 def resize(call: Call) -> Value:
-    """Nearest (all modes of rounding along fixed sizes), linear and cubic; no region of interest, no antialias."""
+    """Interpolation, nearest (all modes of rounding along fixed sizes), linear and cubic; no region, no antialias."""
     x = call.tensor(0)
     if call.attribute("antialias", 0) or call.attribute("exclude_outside", 0):
         raise call.refuse("antialias and exclude_outside are not supported")
@@ -65,7 +65,7 @@ def _spatial(x: Tensor, sizes: list[Any], scales: list[Any]) -> list[tuple[Any, 
 
 
 def _is_whole(size: Any, length: Any, scale: Any) -> bool:
-    """Whether a factor gives its size without rounding."""
+    """True if a factor gives its size without rounding."""
     if not isinstance(size, int) or not isinstance(length, int):
         return not isinstance(scale, float) or scale == int(scale)
     return bool(abs(length * scale - size) < 1e-6)
@@ -76,7 +76,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _scales_and_sizes(call: Call, x: Tensor, axes: list[int]) -> tuple[list[Any], list[Any]]:
-    """The factor and the new size of every dimension."""
+    """Factor and new size of every dimension."""
     places = (1, 2, 3) if call.node.operator == "Resize" and call.node.opset > 10 else (-1, 1, -1)
     has_sizes = places[2] > 0 and call.has(places[2]) and call.known[places[2]] is not None
     scales: list[Any] = [1.0] * x.dim()
@@ -126,7 +126,7 @@ def _nearest(
 
 
 def _places(call: Call, length: int, new_length: int, scale: float, coordinates: str, rounding: str) -> list[int]:
-    """Where each output value is read."""
+    """Places that output values are read from, one a value."""
     round_ = {
         "round_prefer_floor": lambda place: math.ceil(place - 0.5),
         "round_prefer_ceil": lambda place: math.floor(place + 0.5),

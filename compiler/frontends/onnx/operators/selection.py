@@ -1,4 +1,4 @@
-"""Reading and writing at given places."""
+"""ONNX operators that read and write at given places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilewright.compiler.frontends.onnx.values import Value
 
 @operator("Gather")
 def gather(call: Call) -> Value:
-    """From a constant table (a look-up) or an activation, along any axis."""
+    """Parts of a constant table (a look-up) or an activation, along any axis."""
     x = call.tensor(0)
     axis = positive(call.attribute("axis", 0), x.dim(), call)
     known = call.known[1]
@@ -34,7 +34,7 @@ def _index(x: Tensor, axis: int, places: Tensor) -> Tensor:
 
 @operator("GatherElements")
 def gather_elements(call: Call) -> Value:
-    """Places may count from the end."""
+    """Values at given places, which may count from the end."""
     x, places = call.tensor(0), call.tensor(1).to(torch.int64)
     axis = positive(call.attribute("axis", 0), x.dim(), call)
     return torch.gather(x, axis, torch.remainder(places, x.shape[axis]))
@@ -42,7 +42,7 @@ def gather_elements(call: Call) -> Value:
 
 @operator("GatherND")
 def gather_nd(call: Call) -> Value:
-    """With at most one batch dimension."""
+    """Parts at given coordinates, with at most one batch dimension."""
     x, places = call.tensor(0), call.tensor(1).to(torch.int64)
     batch = call.attribute("batch_dims", 0)
     indices = _coordinates(call, x, places)
@@ -56,7 +56,7 @@ def gather_nd(call: Call) -> Value:
 
 @operator("ScatterElements")
 def scatter_elements(call: Call) -> Value:
-    """Replacing, adding, multiplying, smallest and largest."""
+    """Writing at given places: replacing, adding, multiplying, smallest and largest."""
     x, places, updates = call.tensor(0), call.tensor(1).to(torch.int64), call.tensor(2)
     axis = positive(call.attribute("axis", 0), x.dim(), call)
     places = torch.remainder(places, x.shape[axis])
@@ -71,7 +71,7 @@ def scatter_elements(call: Call) -> Value:
 
 @operator("ScatterND")
 def scatter_nd(call: Call) -> Value:
-    """Replacing and adding."""
+    """Writing at given coordinates: replacing and adding."""
     x, places, updates = call.tensor(0), call.tensor(1).to(torch.int64), call.tensor(2)
     kind = call.attribute("reduction", "none")
     if kind not in ("none", "add"):
@@ -80,7 +80,7 @@ def scatter_nd(call: Call) -> Value:
 
 
 def _coordinates(call: Call, x: Tensor, places: Tensor) -> list[Tensor]:
-    """The last dimension of places, apart: a coordinate along each of as many dimensions."""
+    """Coordinates one by one: the last dimension of places, taken apart."""
     count = places.shape[-1] if places.dim() else 0
     if not isinstance(count, int) or not 1 <= count <= x.dim():
         raise call.refuse(f"places have {count} coordinates for {x.dim()} dimensions")
@@ -89,7 +89,7 @@ def _coordinates(call: Call, x: Tensor, places: Tensor) -> list[Tensor]:
 
 @operator("OneHot")
 def one_hot(call: Call) -> Value:
-    """Depth constant or from sizes."""
+    """One-hot code; depth constant or from sizes."""
     places = call.tensor(0).to(torch.int64)
     (depth,) = call.known_list(1, "depth")
     both = call.tensor(2)
@@ -105,7 +105,7 @@ def one_hot(call: Call) -> Value:
 
 @operator("GridSample")
 def grid_sample(call: Call) -> Value:
-    """Of images and volumes: linear, nearest and (images alone) cubic."""
+    """Sampling of images and volumes: linear, nearest and (images alone) cubic."""
     x, grid = call.tensors()
     modes = {
         "linear": "bilinear",

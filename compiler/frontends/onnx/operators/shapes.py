@@ -1,4 +1,4 @@
-"""Operators that change the form of a tensor."""
+"""ONNX operators that change the form of a tensor."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value, as_numbers, type_of
 
 LARGEST_MADE = 2**28
-"""Elements that a constant made while tracing may have."""
+"""Largest number of elements of a constant that is made while tracing."""
 LARGEST_LIST = 2**20
-"""Places along one dimension that are listed one by one."""
+"""Places along one dimension that are listed one by one, at most."""
 
 
 @operator("Shape")
 def shape(call: Call) -> Value:
-    """Sizes that may vary stay symbolic."""
+    """Sizes of a tensor; those that may vary stay symbolic."""
     sizes = list(call.tensor(0).shape)
     return as_numbers(sizes[call.attribute("start", 0) : call.attribute("end")])
 
@@ -33,7 +33,7 @@ def size(call: Call) -> Value:
 
 @operator("Reshape")
 def reshape(call: Call) -> Value:
-    """To sizes that are constant or follow from sizes, with 0 and -1."""
+    """Change of shape to sizes that are constant or follow from sizes, with 0 and -1."""
     x, wanted = call.tensor(0), call.known_list(1, "sizes")
     if not call.attribute("allowzero", 0):
         for place, length in enumerate(wanted):
@@ -46,7 +46,7 @@ def reshape(call: Call) -> Value:
 
 @operator("Flatten")
 def flatten(call: Call) -> Value:
-    """Into two dimensions."""
+    """Change of shape to two dimensions."""
     x = call.tensor(0)
     axis = call.attribute("axis", 1)
     axis = axis if axis == x.dim() else positive(axis, x.dim(), call)
@@ -59,14 +59,14 @@ def flatten(call: Call) -> Value:
 
 @operator("Transpose")
 def transpose(call: Call) -> Value:
-    """Any order of dimensions."""
+    """Change of the order of dimensions, any."""
     x = call.tensor(0)
     return x.permute(call.attribute("perm") or list(reversed(range(x.dim()))))
 
 
 @operator("Squeeze")
 def squeeze(call: Call) -> Value:
-    """Axes as an attribute or a constant input."""
+    """Removal of dimensions of one; axes as an attribute or a constant input."""
     x, axes = call.tensor(0), call.axes()
     if axes is None:
         axes = [axis for axis, length in enumerate(x.shape) if isinstance(length, int) and length == 1]
@@ -79,7 +79,7 @@ def squeeze(call: Call) -> Value:
 
 @operator("Unsqueeze")
 def unsqueeze(call: Call) -> Value:
-    """Axes as an attribute or a constant input."""
+    """Insertion of dimensions of one; axes as an attribute or a constant input."""
     x, axes = call.tensor(0), call.axes()
     if axes is None:
         raise call.refuse("lacks its axes")
@@ -91,13 +91,13 @@ def unsqueeze(call: Call) -> Value:
 
 @operator("Concat")
 def concat(call: Call) -> Value:
-    """Along any axis."""
+    """Concatenation along any axis."""
     return torch.cat(call.tensors(), call.attribute("axis", 0))
 
 
 @operator("Split")
 def split(call: Call) -> tuple[Value | None, ...]:
-    """Into equal or given sizes, constant or from sizes."""
+    """Parts of equal or given sizes, constant or from sizes."""
     x = call.tensor(0)
     axis = positive(call.attribute("axis", 0), x.dim(), call)
     sizes = call.attribute("split") or call.optional_list(1, "sizes")
@@ -110,7 +110,7 @@ def split(call: Call) -> tuple[Value | None, ...]:
 
 @operator("Slice")
 def slice_(call: Call) -> Value:
-    """Bounds constant or from sizes; steps above 0, or any step along a fixed size."""
+    """Slice with bounds constant or from sizes; steps above 0, or any step along a fixed size."""
     x = call.tensor(0)
     starts, stops = (
         call.attribute(name) or call.known_list(place, name) for name, place in (("starts", 1), ("ends", 2))
@@ -137,7 +137,7 @@ def _slice(call: Call, x: Tensor, axis: int, start: Any, stop: Any, step: Any) -
 
 @operator("Expand")
 def expand(call: Call) -> Value:
-    """To sizes that are constant or follow from sizes."""
+    """Broadcast to sizes that are constant or follow from sizes."""
     x, wanted = call.tensor(0), call.known_list(1, "sizes")
     missing = len(wanted) - x.dim()
     wanted = [1] * -missing + wanted if missing < 0 else wanted
@@ -147,13 +147,13 @@ def expand(call: Call) -> Value:
 
 @operator("Tile")
 def tile(call: Call) -> Value:
-    """Repeats constant or from sizes."""
+    """Repetition along dimensions, as often as constants or sizes say."""
     return call.tensor(0).repeat(call.known_list(1, "repeats"))
 
 
 @operator("Pad")
 def pad(call: Call) -> Value:
-    """Constant, reflected, edge and wrapped; widths constant."""
+    """Padding, constant, reflected, edge and wrapped; widths constant."""
     x = call.tensor(0)
     widths = [int(width) for width in (call.attribute("pads") or call.known_list(1, "widths"))]
     axes = call.axes(3)
@@ -180,7 +180,7 @@ def pad(call: Call) -> Value:
 
 @operator("DepthToSpace")
 def depth_to_space(call: Call) -> Value:
-    """In either order of channels."""
+    """Move of channels to height and width, in either order of channels."""
     x, block = call.tensor(0), call.attribute("blocksize")
     if call.attribute("mode", "DCR") == "CRD":
         return functional.pixel_shuffle(x, block)
@@ -191,7 +191,7 @@ def depth_to_space(call: Call) -> Value:
 
 @operator("SpaceToDepth")
 def space_to_depth(call: Call) -> Value:
-    """In either order of channels."""
+    """Move of height and width to channels, in either order of channels."""
     x, block = call.tensor(0), call.attribute("blocksize")
     if call.attribute("mode", "DCR") == "CRD":
         return functional.pixel_unshuffle(x, block)
@@ -202,7 +202,7 @@ def space_to_depth(call: Call) -> Value:
 
 @operator("ConstantOfShape")
 def constant_of_shape(call: Call) -> Value:
-    """Sizes constant or from sizes."""
+    """Tensor of one value; sizes constant or from sizes."""
     sizes = call.known_list(0, "sizes")
     literal = 1
     for length in sizes:
@@ -218,7 +218,7 @@ def constant_of_shape(call: Call) -> Value:
 
 @operator("Range")
 def range_(call: Call) -> Value:
-    """Bounds constant or from sizes."""
+    """Numbers at equal distances; bounds constant or from sizes."""
     start, limit, step = (call.known_list(place, "bounds")[0] for place in range(3))
     plain = all(isinstance(bound, int | float) for bound in (start, limit, step))
     if plain and (step == 0 or abs((limit - start) / step) > LARGEST_MADE):
