@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def passes(plan: tilewright.Plan, shapes: list[tuple[int, int]], runs: int) -> l
     found = []
     for batch, length in shapes:
         tokens = torch.randint(0, 1000, (batch, length), generator=torch.Generator().manual_seed(0))
-        calls = {"float32": lambda x=tokens: digital(input_ids=x), "noisy": lambda x=tokens: chip(input_ids=x)}
+        calls = {"float32": partial(digital, input_ids=tokens), "noisy": partial(chip, input_ids=tokens)}
         times = compared(interleaved(calls, runs), "float32")
         found.append({"batch": batch, "length": length, "tokens": batch * length, **times})
     return found
@@ -69,7 +70,7 @@ def chips(plan: tilewright.Plan, runs: int) -> list[dict[str, Any]]:
             for time in ("1s", "1d", "1mo"):
                 session.advance_to(time)(input_ids=tokens)
 
-    seconds = interleaved({str(repeats): lambda repeats=repeats: work(repeats) for repeats in REPEATS}, runs)
+    seconds = interleaved({str(repeats): partial(work, repeats) for repeats in REPEATS}, runs)
     return [{"chips": int(repeats), "minimum_s": min(found)} for repeats, found in seconds.items()]
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,9 @@ def measure(plan: tilewright.Plan, batches: list[int], length: int, runs: int) -
     chip, digital = tilewright.Session(plan).advance_to("1d"), tilewright.Session(plan, ideal=True)
     result: dict[str, Any] = {"threads": torch.get_num_threads()}
     for batch in batches:
-        calls = {
-            "float32": lambda batch=batch: digital(input_ids=tokens[batch]),
-            "noisy": lambda batch=batch: chip(input_ids=tokens[batch]),
+        calls: dict[str, Callable[[], Any]] = {
+            "float32": partial(digital, input_ids=tokens[batch]),
+            "noisy": partial(chip, input_ids=tokens[batch]),
         }
         if batch == max(batches):
             calls |= {"program": lambda: tilewright.Session(plan), "advance": lambda: chip.advance_to("1d")}

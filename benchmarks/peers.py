@@ -28,7 +28,7 @@ BATCH, LENGTH = 8, 128
 DAY = 86400.0
 
 
-def aihwkit_of(model: nn.Module) -> nn.Module:
+def aihwkit_of(model: nn.Module) -> Any:
     """The model on aihwkit's torch tiles: PCM devices, global drift compensation, 8-bit converters, output noise."""
     from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
     from aihwkit.nn.conversion import convert_to_analog
@@ -44,7 +44,7 @@ def aihwkit_of(model: nn.Module) -> nn.Module:
     return convert_to_analog(copy.deepcopy(model), config).eval()
 
 
-def lightning_of(model: nn.Module) -> nn.Module:
+def lightning_of(model: nn.Module) -> Any:
     """The model on Lightning's tiles: 8-bit converters with ranges, output noise."""
     from aihwkit_lightning.nn.conversion import convert_to_analog
     from aihwkit_lightning.simulator.configs import TorchInferenceRPUConfig

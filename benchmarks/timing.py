@@ -27,7 +27,7 @@ def interleaved(calls: Calls, runs: int) -> dict[str, list[float]]:
     return seconds
 
 
-def compared(seconds: Mapping[str, list[float]], reference: str) -> dict[str, dict[str, float]]:
+def compared(seconds: Mapping[str, list[float]], reference: str) -> dict[str, dict[str, Any]]:
     """Minimum, median, quartiles, and the ratios of minima and medians to those of the reference."""
     least, middle = min(seconds[reference]), median(seconds[reference])
     return {

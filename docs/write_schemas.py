@@ -14,9 +14,10 @@ from tilewright.runtime.plan.records import PlanDocument
 from tilewright.targets.loading import KINDS
 
 FOLDER = Path(__file__).parent
+ANY_TARGET: Any = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
 SCHEMAS: dict[str, Any] = {
     "plan.schema.json": TypeAdapter(PlanDocument),
-    "target.schema.json": TypeAdapter(Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]),
+    "target.schema.json": TypeAdapter(ANY_TARGET),
 }
 
 

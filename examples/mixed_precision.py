@@ -12,16 +12,18 @@ class Network(nn.Module):
     def __init__(self) -> None:
         """Weights of the later blocks are larger."""
         super().__init__()
-        self.blocks, self.head = nn.ModuleList(nn.Linear(256, 256) for _ in range(5)), nn.Linear(256, 10)
+        blocks = [nn.Linear(256, 256) for _ in range(5)]
+        self.blocks, self.head = nn.ModuleList(blocks), nn.Linear(256, 10)
         with torch.no_grad():
-            for number, block in enumerate(self.blocks):
+            for number, block in enumerate(blocks):
                 block.weight.mul_(0.3 + 0.5 * number)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: [batch, 256] -> [batch, 10]."""
         for block in self.blocks:
             x = x + torch.tanh(block(x))
-        return self.head(x)
+        y: torch.Tensor = self.head(x)
+        return y
 
 
 torch.manual_seed(0)

@@ -13,14 +13,13 @@ from typing import Any
 
 import tilewright
 
+DYNAMIC = tilewright.load_target("pcm-512-dynamic")
 VARIANTS: dict[str, dict[str, Any]] = {
     "everything on": {},
     "no programming noise": {"device.programming.scale": 0},
     "no 1/f noise": {"device.accumulated_noise.scale": 0},
     "no short-term read noise": {"tile.short_term_read_noise": 0},
-    "an input range for each vector": {
-        "tile.input_range": tilewright.load_target("pcm-512-dynamic").tile.input_range.model_dump(mode="json")
-    },
+    "an input range for each vector": {"tile.input_range": DYNAMIC.model_dump(mode="json")["tile"]["input_range"]},
     "no ADC, no output noise": {"tile.adc": None, "tile.output_noise": 0},
     "only the devices (no converters, no read noise)": {
         "tile.dac": None,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.families import TEXT
+
+if TYPE_CHECKING:
+    from tilewright import Plan
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: more threads than cores cost tenfold
@@ -38,7 +42,7 @@ def small_bert():
 
 
 @pytest.fixture(scope="session")
-def small_bert_folder(small_bert, tmp_path_factory) -> Path:
+def small_bert_folder(small_bert, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small-bert"
     small_bert.save_pretrained(folder)
     return folder
@@ -53,7 +57,7 @@ def small_plan(small_bert_folder):
 
 
 @pytest.fixture(scope="session")
-def small_plan_folder(small_plan, tmp_path_factory) -> Path:
+def small_plan_folder(small_plan: Plan, tmp_path_factory) -> Path:
     return small_plan.save(tmp_path_factory.mktemp("plans") / "small")
 
 

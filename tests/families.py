@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TEXT = {
     "hidden_size": 64,
@@ -40,7 +45,7 @@ MOBILEBERT = {
 }  # fmt: skip
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "BERT": ("BertModel", "BertConfig", TEXT),
     "BERT, sequence classification": ("BertForSequenceClassification", "BertConfig", TEXT),
     "BERT, token classification": ("BertForTokenClassification", "BertConfig", TEXT),
@@ -124,16 +129,15 @@ SIZES = ((1, 4), (1, 13), (3, 4), (3, 13))
 """Batch and length."""
 
 
-def build(family: str) -> torch.nn.Module:
+def build(family: str) -> PreTrainedModel:
     """The small model of a family, in eval mode."""
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    architecture, config, settings = FAMILIES[family]
+    name, config, settings = FAMILIES[family]
     torch.manual_seed(0)
-    config = getattr(transformers, config)(**settings)
-    architecture = WhisperEncoder if architecture == "WhisperEncoder" else getattr(transformers, architecture)
-    model = architecture(config).eval()
+    architecture = WhisperEncoder if name == "WhisperEncoder" else getattr(transformers, name)
+    model = architecture(getattr(transformers, config)(**settings)).eval()
     for parameter in model.parameters():  # biases of zero and scales of one would hide that they are forgotten
         if parameter.dim() == 1:
             parameter.data += 0.1 * torch.randn_like(parameter)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+
+from tests.narrowing import present
 
 
 class ResidualBlock(nn.Module):
@@ -125,22 +128,22 @@ def trained_looking(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, -0.5, 1.5)
             nn.init.normal_(module.bias)
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2.0)
+            present(module.running_mean).normal_()
+            present(module.running_var).uniform_(0.5, 2.0)
     return model.eval()
 
 
 def export(model, inputs, path: Path, *, opset: int, dynamo=False, dynamic=(0,), fold=True) -> Path:
     """By one of torch's two exporters; the dimensions ``dynamic`` of every input may vary."""
     names = [f"input{number}" for number in range(len(inputs))]
-    options: dict = {"opset_version": opset, "input_names": names, "dynamo": dynamo}
+    options: dict[str, Any] = {"opset_version": opset, "input_names": names, "dynamo": dynamo}
     if dynamo:
         sizes = {axis: torch.export.Dim(f"size{axis}", min=1) for axis in dynamic}
         options |= {"dynamic_shapes": (sizes,) * len(inputs), "verbose": False}
     else:
         mode = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
-        sizes = {axis: f"size{axis}" for axis in dynamic}
-        options |= {"dynamic_axes": dict.fromkeys(names, sizes), "do_constant_folding": fold, "training": mode}
+        axes = {axis: f"size{axis}" for axis in dynamic}
+        options |= {"dynamic_axes": dict.fromkeys(names, axes), "do_constant_folding": fold, "training": mode}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, inputs, str(path), **options)

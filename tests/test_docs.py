@@ -1,29 +1,25 @@
 """Pages that are generated from the code are those of the code."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import tilewright
 from tests.families import FAMILIES
-from tilewright.targets import load_target, target_names
+from tests.narrowing import analog, present
+from tests.scripts import script
+from tilewright.targets import target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def test_the_page_of_operators_is_current():
-    spec = importlib.util.spec_from_file_location("write_operators", DOCS / "write_operators.py")
-    write_operators = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(write_operators)
-    assert (DOCS / "operators.md").read_text() == write_operators.page(), "run `make operators`"
+    assert (DOCS / "operators.md").read_text() == script("docs/write_operators.py").page(), "run `make operators`"
 
 
 def test_the_page_of_the_command_line_is_current():
-    spec = importlib.util.spec_from_file_location("write_command_line", DOCS / "write_command_line.py")
-    write_command_line = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(write_command_line)
-    assert (DOCS / "command_line.md").read_text() == write_command_line.page(), "run `make command-line`"
+    page = script("docs/write_command_line.py").page()
+    assert (DOCS / "command_line.md").read_text() == page, "run `make command-line`"
 
 
 def test_links_between_pages_lead_somewhere():
@@ -49,15 +45,13 @@ def test_the_page_of_targets_names_all_and_its_example_loads(tmp_path):
     text = (DOCS / "targets.md").read_text()
     for name in target_names():
         assert f"`{name}`" in text, f"{name} is not in docs/targets.md"
-    (tmp_path / "my-pcm.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL).group(1))
-    mine = load_target(tmp_path / "my-pcm.yaml")
-    assert mine.tile.adc.bits == 8 and mine.programming.name == "pairs-2"
+    (tmp_path / "my-pcm.yaml").write_text(present(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)).group(1))
+    mine = analog(tmp_path / "my-pcm.yaml")
+    assert present(mine.tile.adc).bits == 8 and mine.programming.name == "pairs-2"
 
 
 def test_the_tables_of_performance_are_those_of_the_results():
-    spec = importlib.util.spec_from_file_location("everything", DOCS.parent / "benchmarks" / "everything.py")
-    everything = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(everything)
+    everything = script("benchmarks/everything.py")
     results = json.loads(everything.RESULTS.read_text())
     assert set(results) == set(everything.PARTS)
     page = everything.PAGE.read_text()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def results(tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stdout + done.stderr  # the faults fell
     print(done.stdout)
-    found = {kind: [0, {}] for kind in COUNTS}
+    found: dict[str, list[Any]] = {kind: [0, {}] for kind in COUNTS}
     for line in map(json.loads, path.read_text().splitlines()):
         found[line["kind"]][0] += sum(last - first + 1 for first, last in line["seeds"])
         found[line["kind"]][1] |= {verdict["seed"]: verdict for verdict in line["fell"]}

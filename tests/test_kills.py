@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import nn
 
 import tilewright
+from tests.narrowing import present
 from tests.onnx_models import tensorflow_style
 from tilewright.runtime.measuring.measurements import MeasurementLog, read_measurements
 
@@ -32,7 +33,7 @@ class Commands:
     """Runs commands one after another in children of a process that has imported all."""
 
     def __init__(self):
-        server = [sys.executable, Path(__file__).with_name("command_server.py")]
+        server = [sys.executable, str(Path(__file__).with_name("command_server.py"))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             server, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -42,11 +43,11 @@ class Commands:
         """Exit code (negative: the signal that ended it) and seconds of processor time."""
         order = {"folder": str(folder), "arguments": list(map(str, arguments)), "moment": moment, "signal": number}
         print(json.dumps(order), file=self.process.stdin, flush=True)
-        answer = json.loads(self.process.stdout.readline())
+        answer = json.loads(present(self.process.stdout).readline())
         return answer["code"], answer["seconds"]
 
     def close(self):
-        self.process.stdin.close()
+        present(self.process.stdin).close()
         assert self.process.wait() == 0
 
 

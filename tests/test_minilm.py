@@ -8,6 +8,7 @@ import torch
 from scipy.stats import ttest_rel
 
 import tilewright
+from tests.narrowing import present
 from tilewright.runtime.tasks.stsb import read_pairs
 from tilewright.runtime.tasks.text import TextEncoder, batches
 
@@ -39,14 +40,14 @@ def test_a_dropped_calibration_sentence_changes_nothing_but_ranges(plan, minilm_
 
 def embeddings(session, encoded):
     """Unit vectors [texts, width]: the mean over tokens, as the model's own folder says."""
-    vectors = [None] * len(encoded)
+    vectors: dict[int, torch.Tensor] = {}
     for numbers in batches(encoded, 64):
         inputs = {name: torch.stack([encoded[number][name] for number in numbers]) for name in encoded[0]}
         hidden = session.run(inputs, samples=numbers)["last_hidden_state"]
         mask = inputs["attention_mask"].unsqueeze(-1)
         for number, vector in zip(numbers, (hidden * mask).sum(dim=1) / mask.sum(dim=1), strict=True):
             vectors[number] = torch.nn.functional.normalize(vector, dim=0)
-    return torch.stack(vectors)
+    return torch.stack([vectors[number] for number in range(len(encoded))])
 
 
 def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
@@ -65,7 +66,7 @@ def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
     pairs, _ = read_pairs(PAIRS, None)
     encoded = TextEncoder(plan).encode([sentence for pair in pairs for sentence in pair])
     digital = embeddings(tilewright.Session(plan, ideal=True), encoded)
-    nearness = {True: [], False: []}
+    nearness: dict[bool, list[float]] = {True: [], False: []}
     for repeat in range(12):
         for compensated, values in nearness.items():
             session = tilewright.Session(plan, repeat=repeat, drift_compensation=compensated).advance_to("1mo")
@@ -92,20 +93,19 @@ def test_an_accuracy_is_kept_by_the_cheapest_mix(minilm_folder, tmp_path):
     """99 % of the digital accuracy a month after programming, at 95 % confidence over chips, with other chips again."""
     plan = tilewright.compile(minilm_folder, "pcm-512-mixed", name="all-MiniLM-L6-v2")
     plan = tilewright.load(plan.save(tmp_path / "plan"))
-    options = {"outputs": ["last_hidden_state"], "samples": 16, "repeats": 2}
-    sensitivity = tilewright.measure_sensitivity(plan, ["divergence", "gradient"], **options)
+    sensitivity = tilewright.measure_sensitivity(
+        plan, ["divergence", "gradient"], outputs=["last_hidden_state"], samples=16, repeats=2
+    )
     for line in sensitivity.correlations():
         assert line.correlation > 0.9, line
     found = tilewright.assign(plan, sensitivity, accuracy=0.99, criterion="gradient", task="stsb", data=PAIRS)
-    accuracy = found.record.accuracy
+    accuracy = present(found.record.accuracy)
     assert accuracy.lower_bound >= 0.99 and accuracy.seed != 0
-    predicted = found.predicted
-    all_digital, all_analog = (found.compared[f"all on {target}"] for target in ("digital-int8", "pcm-512"))
+    predicted, compared = found.predicted, found.compared
+    all_digital, all_analog = (present(compared[f"all on {target}"]) for target in ("digital-int8", "pcm-512"))
     assert all_analog["energy"] < predicted["energy"] < all_digital["energy"]
-    assert all(
-        predicted["energy"] <= found.compared[name]["energy"] for name in ("macs", "rank")
-        if found.compared[name] is not None
-    )  # fmt: skip
+    others = (compared[name] for name in ("macs", "rank"))
+    assert all(other is None or predicted["energy"] <= other["energy"] for other in others)
     fresh = tilewright.evaluate(found.plan, "stsb", PAIRS, times=["1mo"], repeats=5, seed=1000).points[0]
     assert fresh.mean / fresh_digital(found.plan) > 0.985
 

@@ -1,18 +1,16 @@
 """The published JSON Schemas are those of the code, and the files we write follow them."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from tests.scripts import script
 from tilewright.targets import load_document, target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
-spec = importlib.util.spec_from_file_location("write_schemas", DOCS / "write_schemas.py")
-write_schemas = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(write_schemas)
+write_schemas = script("docs/write_schemas.py")
 
 
 @pytest.mark.parametrize("name", write_schemas.SCHEMAS)

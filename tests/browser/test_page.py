@@ -56,12 +56,20 @@ def open_page(browser):
     """Open a file; fails at the end if the page said anything on the console or asked for anything."""
     heard, pages = [], []
 
+    def dismiss(dialog):
+        heard.append("a dialog")
+        dialog.dismiss()
+
+    def note(request):
+        if not request.url.startswith(("file:", "data:")):
+            heard.append(request.url)
+
     def open_page(path, width=1200, dark=False):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
         page.on("console", lambda message: heard.append(message.text))
         page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("dialog", lambda dialog: (heard.append("a dialog"), dialog.dismiss()))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or heard.append(request.url))
+        page.on("dialog", dismiss)
+        page.on("request", note)
         page.goto(path.as_uri())
         pages.append(page)
         return page

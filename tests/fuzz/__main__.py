@@ -61,7 +61,8 @@ class _Schedule:
             return None
         kind = min(wanting, key=lambda name: len(self.taken[name]) / max(KINDS[name].wanted, 1))
         size = min(KINDS[kind].batch, missing[kind])
-        seeds, seed = [], self.given.seed
+        seeds: list[int] = []
+        seed = self.given.seed
         while len(seeds) < size:
             if seed not in self.taken[kind]:
                 seeds.append(seed)

@@ -10,7 +10,7 @@ from tests.fuzz import bases, hostile, plans, trees
 from tests.fuzz.program import called
 from tilewright.compiler.cli import run_command as running
 
-BASES = {
+BASES: dict[str, dict[str, np.ndarray]] = {
     "mlp": {"ids": np.ones((2, 5), np.int64)},
     "cnn": {"x": np.full((2, 3, 8, 8), 0.5, np.float32)},
     "bert": {"input_ids": np.ones((2, 6), np.int64), "attention_mask": np.ones((2, 6), np.int64)},

@@ -22,16 +22,16 @@ class Worker:
     """A child at work: what it was given, what it told."""
 
     kind: str
-    seeds: list
+    seeds: list[int]
     pid: int
     pipe: int
     last_words: Path
     folder: Path
-    verdicts: list = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     begun: int | None = None
     since: float = 0.0
     """When it was last seen to take processor time."""
-    taken: list = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
     stopped: bool = False
     unread: bytes = b""
 
@@ -54,12 +54,14 @@ def campaign(next_batch, finished, jobs):
     """
     gc.collect()
     gc.freeze()  # what the parent has is not looked through by each child
-    workers, selector = {}, selectors.DefaultSelector()
+    workers: dict[int, Worker] = {}
+    selector = selectors.DefaultSelector()
     place = Path(tempfile.mkdtemp(prefix="tilewright-fuzz-"))
     try:
         while True:
             while len(workers) < jobs and (batch := next_batch()) is not None:
-                _begin(*batch, [], place, workers, selector)
+                kind, seeds = batch
+                _begin(kind, seeds, [], place, workers, selector)
             if not workers:
                 return
             for key, _ in selector.select(timeout=1):

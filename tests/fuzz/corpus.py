@@ -1,8 +1,11 @@
 """Plans that were made by hand to do harm: the first seeds of the plans."""
 
+from collections.abc import Callable
+from typing import Any
+
 from tests.fuzz import hostile
 
-CORPUS = []
+CORPUS: list[tuple[str, Callable[[Any], Any]]] = []
 
 
 def _in(base="mlp"):
@@ -117,9 +120,12 @@ def _input(**fields):
     return lambda document: document["inputs"][0].update(fields)
 
 
-for _fields in ({"dtype": "load"}, {"dtype": "nope"}, {"dtype": "os"}, {"dtype": "Tensor"}, {"dtype": "complex64"},
-                {"dtype": "bits8"}, {"dtype": "qint8"}, {"dtype": "bool"}, {"shape": [2**40, 2**40]}, {"shape": []},
-                {"default": "ones"}, {"shape": [2**31 - 1, 1]}):  # fmt: skip
+_INPUTS: tuple[dict[str, Any], ...] = (
+    {"dtype": "load"}, {"dtype": "nope"}, {"dtype": "os"}, {"dtype": "Tensor"}, {"dtype": "complex64"},
+    {"dtype": "bits8"}, {"dtype": "qint8"}, {"dtype": "bool"}, {"shape": [2**40, 2**40]}, {"shape": []},
+    {"default": "ones"}, {"shape": [2**31 - 1, 1]},
+)  # fmt: skip
+for _fields in _INPUTS:
     _in()(_input(**_fields))
 
 

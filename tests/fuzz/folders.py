@@ -44,7 +44,7 @@ def run(seed, folder):
     model = folder / "model"
     shutil.copytree(bases.models()[base], model)
     for _ in range(choose.choice((1, 1, 1, 2))):
-        change = choose.choices(list(CHANGES), CHANGES.values())[0]
+        change = choose.choices(list(CHANGES), list(CHANGES.values()))[0]
         with contextlib.suppress(
             ValueError, TypeError, KeyError, AttributeError, OSError
         ):  # of a file that one before damaged

@@ -61,6 +61,14 @@ def drawn(choose):
     return model_of(graph.nodes, inputs, outputs, graph.constants, graph.opset, graph.functions)
 
 
+def _real(*numbers):
+    return np.array(numbers, np.float32)
+
+
+def _whole(*numbers):
+    return np.array(numbers, np.int64)
+
+
 def _rows(graph):
     if graph.choose.random() < 0.5:
         graph.node("Gemm", graph.last, graph.normal(6, 8), graph.normal(6), transB=1)
@@ -95,7 +103,7 @@ def _unary(graph):
 
 
 def _binary(graph):
-    graph.node(graph.choose.choice(BINARY), graph.last, graph.choose.choice((graph.last, np.float32([2]))))
+    graph.node(graph.choose.choice(BINARY), graph.last, graph.choose.choice((graph.last, _real(2))))
 
 
 def _soft(graph):
@@ -108,7 +116,7 @@ def _reduce(graph):
 
 def _normalise(graph):
     if graph.choose.random() < 0.5:
-        graph.node("LayerNormalization", graph.last, np.float32([1.5]), axis=-1)
+        graph.node("LayerNormalization", graph.last, _real(1.5), axis=-1)
     else:
         graph.node("BatchNormalization", graph.last, *(np.ones(4, np.float32) for _ in range(4)))
 
@@ -122,19 +130,19 @@ def _pool(graph):
 
 
 def _reshape(graph):
-    graph.node("Reshape", graph.last, graph.choose.choice((np.int64([0, -1]), np.int64([-1, 2]), np.int64([0, 2, -1]))))
+    graph.node("Reshape", graph.last, graph.choose.choice((_whole(0, -1), _whole(-1, 2), _whole(0, 2, -1))))
 
 
 def _by_shape(graph):
     x = graph.last
     shape = graph.node("Shape", x)
-    first = graph.node("Slice", shape, np.int64([0]), np.int64([1]), np.int64([0]))
-    graph.node("Reshape", x, graph.node("Concat", first, np.int64([-1]), axis=0))
+    first = graph.node("Slice", shape, _whole(0), _whole(1), _whole(0))
+    graph.node("Reshape", x, graph.node("Concat", first, _whole(-1), axis=0))
 
 
 def _expand(graph):
     x = graph.last
-    graph.node("Add", x, graph.node("Expand", np.float32([[0.5]]), graph.node("Shape", x)))
+    graph.node("Add", x, graph.node("Expand", np.full((1, 1), 0.5, np.float32), graph.node("Shape", x)))
 
 
 def _filled(graph):
@@ -143,11 +151,11 @@ def _filled(graph):
 
 
 def _slice(graph):
-    graph.node("Slice", graph.last, np.int64([0]), np.int64([2]), np.int64([-1]), np.int64([1]))
+    graph.node("Slice", graph.last, _whole(0), _whole(2), _whole(-1), _whole(1))
 
 
 def _gather(graph):
-    graph.node("Gather", graph.last, np.int64([0, 1, -1]), axis=graph.choose.choice((1, -1)))
+    graph.node("Gather", graph.last, _whole(0, 1, -1), axis=graph.choose.choice((1, -1)))
 
 
 def _concat(graph):
@@ -166,13 +174,13 @@ def _transposed(graph):
 
 
 def _squeezed(graph):
-    graph.node("Unsqueeze", graph.last, np.int64([1]))
-    graph.node("Squeeze", graph.last, np.int64([1]))
+    graph.node("Unsqueeze", graph.last, _whole(1))
+    graph.node("Squeeze", graph.last, _whole(1))
 
 
 def _where(graph):
     x = graph.last
-    graph.node("Where", graph.node(graph.choose.choice(COMPARED), x, np.float32([0])), x, np.float32([-1]))
+    graph.node("Where", graph.node(graph.choose.choice(COMPARED), x, _real(0)), x, _real(-1))
 
 
 def _cast(graph):
@@ -186,16 +194,16 @@ def _clip(graph):
 
 def _pad(graph):
     x = graph.last
-    graph.node("Pad", x, np.int64([*[0] * (2 * graph.rank - 1), graph.choose.choice((1, 2, -1))]))
+    graph.node("Pad", x, _whole(*[0] * (2 * graph.rank - 1), graph.choose.choice((1, 2, -1))))
 
 
 def _tile(graph):
-    graph.node("Tile", graph.last, np.int64([*[1] * (graph.rank - 1), 2]))
+    graph.node("Tile", graph.last, _whole(*[1] * (graph.rank - 1), 2))
 
 
 def _chosen(graph):
     x = graph.last
-    graph.node("TopK", x, np.int64([2]), outputs=2, axis=-1)
+    graph.node("TopK", x, _whole(2), outputs=2, axis=-1)
     if graph.choose.random() < 0.3:
         graph.node("Cast", graph.node("ArgMax", x, axis=-1), to=TensorProto.FLOAT)
 
@@ -209,7 +217,7 @@ def _einsum(graph):
 
 
 def _resized(graph):
-    scales = np.float32([1, 1, 2, 1.5][: graph.rank])
+    scales = np.array([1, 1, 2, 1.5][: graph.rank], np.float32)
     graph.node("Resize", graph.last, "", scales, mode=graph.choose.choice(("nearest", "linear")))
 
 

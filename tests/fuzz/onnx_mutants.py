@@ -39,7 +39,7 @@ def run(seed, folder):
     source = folder / "model.onnx"
     unchanged = choose.random() < 0.15
     for _ in range(0 if unchanged else choose.choice((1, 1, 1, 2, 3))):
-        choose.choices(list(CHANGES), CHANGES.values())[0](model, choose)
+        choose.choices(list(CHANGES), list(CHANGES.values()))[0](model, choose)
     if not unchanged and choose.random() < 0.1:
         _outside(model, choose)
     content = model.SerializeToString()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -50,7 +51,7 @@ def run(seed, folder):
         document = copy.deepcopy(_base(base))
         text = json.dumps(change(document) or document)
     else:
-        base = choose.choices(list(SHARES), SHARES.values())[0]
+        base = choose.choices(list(SHARES), list(SHARES.values()))[0]
         text = mutant(json.loads(_text(base)), choose)
     shutil.copytree(bases.plans()[base], folder, dirs_exist_ok=True)
     (folder / "plan.json").write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -60,7 +61,7 @@ def run(seed, folder):
 def mutant(document, choose):
     """The text of a plan.json with one to five changes."""
     for _ in range(choose.choices((1, 2, 3, 5), (70, 15, 10, 5))[0]):
-        change = choose.choices(list(CHANGES), CHANGES.values())[0]
+        change = choose.choices(list(CHANGES), list(CHANGES.values()))[0]
         try:
             change(document, choose)
         except (KeyError, TypeError, AttributeError, IndexError):
@@ -98,7 +99,8 @@ def commands(folder, base, choose, place, sizes=(USUAL_SIZE, USUAL_SIZE, 1, 2, 5
         ):  # fmt: skip
             called(report_command.report_command, [folder], kind, printed=printed)
         called(report_command.report_command, [folder], "onnx", place / "graph.onnx", force=True)
-        names = [record.name for record in (*loaded.document.layers, *loaded.document.matmuls)]
+        document = loaded.document
+        names = [*(layer.name for layer in document.layers), *(matmul.name for matmul in document.matmuls)]
         for name in choose.sample(names, min(EXPLAINED, len(names))):
             called(explain_command.explain_command, folder, name)
         called(diff_command.diff_command, bases.plans()[base], folder)
@@ -131,7 +133,7 @@ def inputs_for(plan, path, usual):
         floats = isinstance(kind, torch.dtype) and kind.is_floating_point
         arrays[record.name] = np.full(shape, 0.5, np.float32) if floats else np.ones(shape, np.int64)
     try:
-        np.savez(path, **arrays)
+        np.savez(path, allow_pickle=False, **arrays)
     except (TypeError, ValueError, OSError):
         return False  # a name that no file can hold
     return bool(arrays)
@@ -139,7 +141,7 @@ def inputs_for(plan, path, usual):
 
 def _once(function):
     """A function of one argument that is called once; it refuses a second time as it did the first."""
-    known = {}
+    known: dict[int, tuple[Any, InputError | None]] = {}
 
     def remembered(argument):
         if id(argument) not in known:
@@ -147,9 +149,9 @@ def _once(function):
                 known[id(argument)] = function(argument), None
             except InputError as error:
                 known[id(argument)] = None, error
-        result, error = known[id(argument)]
-        if error is not None:
-            raise error
+        result, refusal = known[id(argument)]
+        if refusal is not None:
+            raise refusal
         return result
 
     return remembered

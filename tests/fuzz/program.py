@@ -47,7 +47,7 @@ def _program(instead, printed):
         try:
             with patch.object(commands, "app", instead) if instead is not None else nullcontext():
                 main()
-            code = 0
+            code: str | int | None = 0
         except SystemExit as leaving:
             code = leaving.code
         except typer.Exit as leaving:

@@ -15,11 +15,11 @@ EXAMPLES = 6
 class Tally:
     """All that is known of one kind."""
 
-    seeds: set = field(default_factory=set)
-    ended: Counter = field(default_factory=Counter)
-    fell: dict = field(default_factory=dict)
-    slowest: tuple = (0.0, -1)
-    largest: tuple = (0.0, -1)
+    seeds: set[int] = field(default_factory=set)
+    ended: Counter[str] = field(default_factory=Counter)
+    fell: dict[int, Verdict] = field(default_factory=dict)
+    slowest: tuple[float, int] = (0.0, -1)
+    largest: tuple[float, int] = (0.0, -1)
     seconds: float = 0.0
 
 
@@ -27,7 +27,8 @@ class Results:
     """Verdicts by kind, read from a file and added to it."""
 
     def __init__(self, path, code):
-        self.path, self.code, self.others = path, code, Counter()
+        self.path, self.code = path, code
+        self.others: Counter[str] = Counter()
         self.tallies = {kind: Tally() for kind in KINDS}
         text = path.read_text() if path is not None and path.exists() else ""
         for line in text.splitlines():
@@ -87,7 +88,7 @@ class Results:
         older = sum(count for code, count in self.others.items() if code != self.code)
         if older:
             yield f"{older} of these tries were of other states of the code; --again tries what fell then"
-        alike = {}
+        alike: dict[tuple[str, str, str], list[Verdict]] = {}
         for verdict in self.fell:
             alike.setdefault((verdict.kind, verdict.fell, verdict.place), []).append(verdict)
         for (kind, fell, place), verdicts in sorted(alike.items(), key=lambda item: -len(item[1])):
@@ -98,7 +99,7 @@ class Results:
 
 def _ranges(seeds):
     """Sorted whole numbers as (first, last) of those in a row."""
-    found = []
+    found: list[list[int]] = []
     for seed in seeds:
         if found and found[-1][1] == seed - 1:
             found[-1][1] = seed

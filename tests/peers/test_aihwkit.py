@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
+from tests.narrowing import analog
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.programming import cells_of
@@ -20,7 +21,7 @@ pytest.importorskip("aihwkit", reason="aihwkit is not installed; `make test-peer
 CONFIDENCE = 1e-3
 TIMES = {"1s": 1.0, "1h": 3600.0, "1d": 86400.0, "1mo": 2592000.0, "1y": 31536000.0}
 AS_THEIRS = {"device.inactive_device": "programmed", "device.drift.negative_exponent": "absolute"}
-TARGET = load_target("pcm-512", AS_THEIRS)
+TARGET = analog("pcm-512", AS_THEIRS)
 STATISTICS = statistics_of(TARGET.device)
 SHAPE = (200, 200)
 

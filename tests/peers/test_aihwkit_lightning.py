@@ -6,11 +6,11 @@ Needs the package aihwkit-lightning: `make test-peers`.
 import pytest
 import torch
 
+from tests.narrowing import analog, present
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.measuring.characterize import standard_problem
 from tilewright.runtime.plan.records import SAMPLES_FIRST
-from tilewright.targets import load_target
 
 lightning = pytest.importorskip(
     "aihwkit_lightning", reason="aihwkit-lightning is not installed; `make test-peers` does", exc_type=ImportError
@@ -33,10 +33,10 @@ def test_converters_agree_but_for_edges_of_a_step(bits):
     quiet = {"device": {"statistics": "ideal"}, "tile.output_noise": 0, "tile.short_term_read_noise": 0}
     own = {"rule": "dynamic", "doublings": {"value": 0, "unit": "reading", "source": "as theirs"}}
     plain = {"tile.scale_precision": "float32", "drift_compensation": "none", "tile.input_range": own}
-    target = load_target("pcm-512", {**quiet, **plain, "tile.adc.bits": bits})
+    target = analog("pcm-512", {**quiet, **plain, "tile.adc.bits": bits})
     chip = SimulatedChip(target, Draws(0, 0), Reading(range(256)))
     ours = AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], ([512], [64]), chip)
     with torch.no_grad():
         difference = (ours(inputs) - theirs(inputs)).abs()
     assert (difference > 1e-3).double().mean() < 0.03
-    assert difference.max() <= target.tile.adc.step * 1.001
+    assert difference.max() <= present(target.tile.adc).step * 1.001

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ def test_any_valid_target_runs(content):
 
 
 NUMBERS = [(name, path) for name, base in BASES.items() for path, value in leaves(base) if isinstance(value, dict)]
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "value": [math.nan, math.inf, -math.inf, "many", None, [], True, 1e300, -1e300],
     "unit": ["furlong", "", None, 3],
     "source": ["", None, 3],

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.narrowing import analog, instance, present
 from tests.variants import leaves
 from tilewright.targets import (
     InputError,
@@ -20,6 +21,8 @@ from tilewright.targets import (
     parse_target,
     target_names,
 )
+from tilewright.targets.spec.device import FtjDevice, PcmDevice, ProgrammingNoise
+from tilewright.targets.spec.tile import PercentileRange
 
 MOST_LEAST = load_programming("most-least").model_dump(mode="json")["coding"]
 
@@ -48,6 +51,11 @@ def test_documents_survive_writing_and_reading(name):
     assert copy.deepcopy(loaded).model_dump(mode="json") == loaded.model_dump(mode="json")
 
 
+def device(target, kind):
+    """The device of a target, of that class."""
+    return instance(analog(target).device, kind)
+
+
 def test_the_library_holds_what_it_should():
     assert set(target_names("analog")) == {
         "pcm-512", "pcm-512-8bit", "pcm-512-low-noise", "pcm-512-dynamic", "hermes-256", "ftj-extreme", "ftj-balanced",
@@ -57,11 +65,12 @@ def test_the_library_holds_what_it_should():
     assert set(target_names("attention")) == {
         f"attention-{kind}" for kind in ("int4", "int6", "int8", "int10", "bf16", "fp32")
     }
-    assert load_target("pcm-512-low-noise").device.programming.scale == 0.5
-    assert load_target("pcm-512-low-noise").device.drift == load_target("pcm-512").device.drift
-    assert load_target("pcm-512-8bit").tile.output_noise_deviation == 0.04
-    assert load_target("ftj-balanced").device.pulse.step == 0.1
-    assert load_target("ftj-constrained").device.pulse.step == 0.002
+    quiet, pcm = device("pcm-512-low-noise", PcmDevice), device("pcm-512", PcmDevice)
+    assert instance(quiet.programming, ProgrammingNoise).scale == 0.5
+    assert quiet.drift == pcm.drift
+    assert analog("pcm-512-8bit").tile.output_noise_deviation == 0.04
+    assert device("ftj-balanced", FtjDevice).pulse.step == 0.1
+    assert device("ftj-constrained", FtjDevice).pulse.step == 0.002
 
 
 @pytest.mark.parametrize("name", target_names("analog", "digital", "chip"))
@@ -73,12 +82,13 @@ def test_every_target_is_or_has_a_chip(name):
 
 
 def test_pcm_512_is_the_tile_of_the_papers():
-    target = load_target("pcm-512")
+    target = analog("pcm-512")
     assert (target.tile.rows, target.tile.columns) == (512, 512)
-    assert target.tile.adc.step == pytest.approx(20 / 1022)
+    assert present(target.tile.adc).step == pytest.approx(20 / 1022)
     assert target.tile.output_noise_deviation == pytest.approx(0.00978, abs=5e-6)
-    assert target.tile.dac.levels == 127
-    assert target.device.conductance_max == 25 and target.device.conductance_max.unit == "uS"
+    assert present(target.tile.dac).levels == 127
+    largest = instance(target.device, PcmDevice).conductance_max
+    assert largest == 25.0 and largest.unit == "uS"
 
 
 def test_a_users_own_file_loads_by_path(tmp_path):
@@ -195,13 +205,14 @@ def test_a_file_may_extend_another(tmp_path):
     noise = {"value": 0.03, "source": "ours"}
     base = {"kind": "analog", "extends": "pcm-512", "name": "base", "tile": {"short_term_read_noise": noise}}
     write(tmp_path, "base", base)
-    own = {"kind": "analog", "extends": "base.yaml", "name": "mine", "programming": "pairs-2", "summary": "Mine."}
-    own["tile"] = {"input_range": {"rule": "percentile", "percentile": {"value": 99.9, "unit": "%", "source": "ours"}}}
-    mine, pcm = load_target(write(tmp_path, "mine", own)), load_target("pcm-512")
+    ours = {"rule": "percentile", "percentile": {"value": 99.9, "unit": "%", "source": "ours"}}
+    own = {"kind": "analog", "extends": "base.yaml", "name": "mine", "programming": "pairs-2", "summary": "Mine.",
+           "tile": {"input_range": ours}}  # fmt: skip
+    mine, pcm = analog(write(tmp_path, "mine", own)), analog("pcm-512")
     assert mine.tile.short_term_read_noise == 0.03
     assert (mine.tile.short_term_read_noise.unit, mine.tile.short_term_read_noise.source) == ("1", "ours")
     assert mine.programming == load_programming("pairs-2")
-    assert mine.tile.input_range.percentile == 99.9
+    assert instance(mine.tile.input_range, PercentileRange).percentile == 99.9
     assert mine.device == pcm.device and mine.tile.adc == pcm.tile.adc
 
 
@@ -209,7 +220,7 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
     path = tmp_path / "mine.yaml"
     text = "kind: analog\nextends: pcm-512\nname: mine\ndevice:\n  accumulated_noise:\n    read_time: "
     path.write_text(text + "{value: 1e-6, source: ours}\n")  # YAML 1.1 reads 1e-6 as a word
-    assert load_target(path).device.accumulated_noise.read_time == 1e-6
+    assert present(device(path, PcmDevice).accumulated_noise).read_time == 1e-6
     path.write_text(text + "{value: 1e-6 s, source: ours}\n")
     with pytest.raises(InputError, match="read_time"):
         load_target(path)
@@ -232,9 +243,9 @@ def test_what_is_printed_can_be_read_again(tmp_path):
 
 def test_a_chip_may_extend_another_and_name_files_beside_it(tmp_path):
     write(tmp_path, "tile", {"kind": "analog", "extends": "pcm-512", "name": "my-tile", "programming": "pairs-2"})
-    chip = {"kind": "chip", "extends": "pcm-512-mixed", "name": "my-chip"}
     count = {"value": 4, "unit": "tile", "source": "ours"}
-    chip["tiles"] = [{"target": "tile.yaml", "mesh_rows": count, "mesh_columns": count}]
+    tiles = [{"target": "tile.yaml", "mesh_rows": count, "mesh_columns": count}]
+    chip = {"kind": "chip", "extends": "pcm-512-mixed", "name": "my-chip", "tiles": tiles}
     loaded = load_chip(write(tmp_path, "chip", chip))
     assert [target.name for target in loaded.targets] == ["my-tile", "digital-int8", "digital-fp16"]
     assert loaded.mesh == (4, 4) and loaded.tiles[0].target.programming.pairs == 2
@@ -242,7 +253,7 @@ def test_a_chip_may_extend_another_and_name_files_beside_it(tmp_path):
 
 def test_another_kind_of_device_replaces_the_old_one_whole(tmp_path):
     own = {"kind": "analog", "extends": "pcm-512", "name": "mine", "device": {"statistics": "ideal"}}
-    assert load_target(write(tmp_path, "mine", own)).device.statistics == "ideal"
+    assert analog(write(tmp_path, "mine", own)).device.statistics == "ideal"
 
 
 @pytest.mark.parametrize(
@@ -275,12 +286,13 @@ def test_what_a_file_extends_or_names_is_looked_up_safely(tmp_path, content, wor
 
 
 def test_single_changes():
-    changed = load_target("pcm-512", {"tile.adc.bits": 8, "drift_compensation": "affine", "tile.dac": None})
-    assert changed.tile.adc.bits == 8 and changed.tile.adc.bits.source == "changed by the user"
+    changed = analog("pcm-512", {"tile.adc.bits": 8, "drift_compensation": "affine", "tile.dac": None})
+    bits = present(changed.tile.adc).bits
+    assert bits == 8 and bits.source == "changed by the user"
     assert changed.drift_compensation == "affine" and changed.tile.dac is None
-    assert load_target("pcm-512", {"programming": "pairs-4"}).programming.pairs == 4
+    assert analog("pcm-512", {"programming": "pairs-4"}).programming.pairs == 4
     offset = {"value": 2, "unit": "LSB", "source": "ours"}
-    assert load_target("pcm-512", {"tile.adc.offset": offset}).tile.adc.offset == 2
+    assert present(present(analog("pcm-512", {"tile.adc.offset": offset}).tile.adc).offset) == 2.0
     for changes, word in (
         ({"tile.adc.bitz": 8}, "did you mean 'bits'"),
         ({"tile.adc.bits": 99}, "2 to 16"),
@@ -297,7 +309,7 @@ def test_single_changes():
 def test_what_is_at_hand_can_be_changed_too():
     pcm, chip = load_target("pcm-512"), load_chip("pcm-512-mixed")
     assert load_target(pcm, {"tile.adc.bits": 8}) == load_target("pcm-512", {"tile.adc.bits": 8})
-    assert load_chip(pcm, {"tile.adc.bits": 8}).tiles[0].target.tile.adc.bits == 8
+    assert present(load_chip(pcm, {"tile.adc.bits": 8}).tiles[0].target.tile.adc).bits == 8
     assert load_chip(chip, {"attention.unit": "attention-int6"}).attention.unit.operands == "int6"
     assert load_target(pcm) is pcm and load_chip(chip) is chip
     with pytest.raises(InputError, match="did you mean 'bits'"):
@@ -312,6 +324,7 @@ def test_names_of_another_kind_are_told_apart():
 
 
 def test_a_file_of_version_1_is_read():
-    old, new = load_target(Path(__file__).parent / "pcm-512-version-1.yaml"), load_target("pcm-512")
-    assert (old.device.drift, old.tile, old.programming) == (new.device.drift, new.tile, new.programming)
+    old, new = analog(Path(__file__).parent / "pcm-512-version-1.yaml"), analog("pcm-512")
+    assert instance(old.device, PcmDevice).drift == instance(new.device, PcmDevice).drift
+    assert (old.tile, old.programming) == (new.tile, new.programming)
     assert old.chip.attention.unit.operands == "int8" and old.chip.mesh_rows == 24

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from tilewright.targets import load_target
+from tests.narrowing import analog, instance
 from tilewright.targets.devices import statistics_of
 from tilewright.targets.devices.pcm import clipped_logarithm
+from tilewright.targets.spec.device import PcmDevice
 
 # g, σ_prog in µS, μ_ν, σ_ν, Q_s (hardware model of the project, from Joshi 2020)
 GOLDEN = [
@@ -25,7 +26,7 @@ DRIFT = {1: 0.9976, 3600: 0.7751, 86400: 0.6635, 604800: 0.6032, 2592000: 0.5617
 
 @pytest.fixture(scope="module")
 def device():
-    return load_target("pcm-512").device
+    return instance(analog("pcm-512").device, PcmDevice)
 
 
 @pytest.mark.parametrize(("g", "sigma", "mean", "spread", "q"), GOLDEN)

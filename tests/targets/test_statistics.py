@@ -6,12 +6,13 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.narrowing import analog, instance
 from tests.variants import variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.programming import Programmer, program
-from tilewright.targets import load_target
 from tilewright.targets.devices import statistics_of
+from tilewright.targets.spec.device import FtjDevice, GaussianDevice, ProgrammingSpread
 
 CONFIDENCE = 1e-3
 # ν(g) = .0122 g³ - .0241 g² + .0112 g + .001, by hand
@@ -20,7 +21,7 @@ FTJ_EXPONENTS = {0.0: 0.001, 0.25: 0.002484375, 0.5: 0.0021, 0.75: 0.000990625, 
 
 @pytest.mark.parametrize(("g", "exponent"), FTJ_EXPONENTS.items())
 def test_ftj_drift_depends_on_the_conductance_alone(g, exponent):
-    statistics = statistics_of(load_target("ftj-balanced").device)
+    statistics = statistics_of(analog("ftj-balanced").device)
     assert not statistics.exponent_varies and statistics.drifts and not statistics.accumulates_noise
     found = statistics.drift_exponent(torch.tensor([g], dtype=torch.float64), None).item()
     assert found == pytest.approx(exponent, abs=1e-9)
@@ -29,7 +30,7 @@ def test_ftj_drift_depends_on_the_conductance_alone(g, exponent):
 def test_ftj_conductances_after_a_year():
     target = variant("ftj-balanced", device__programming__device_to_device=0, device__programming__cycle_to_cycle=0)
     weights = torch.full((4, 4), 0.5)
-    direct = target.model_copy(update={"programming": load_target("pcm-512").programming})
+    direct = target.model_copy(update={"programming": analog("pcm-512").programming})
     tiles = program(weights, Programmer(direct, direct.programming, [4], Draws(0, 0), ("x",)))
     year = 31536000.0
     held = conductances_at(year, tiles.conductances, tiles.cells, statistics_of(target.device), Draws(0, 0), "x")
@@ -39,18 +40,19 @@ def test_ftj_conductances_after_a_year():
 @pytest.mark.parametrize("name", ["rram-512", "ftj-balanced"])
 @pytest.mark.parametrize("g", [0.3, 0.9])
 def test_both_spreads_add_in_one_write(name, g):
-    target = load_target(name)
-    direct = load_target("pcm-512").programming
+    target = analog(name)
+    direct = analog("pcm-512").programming
     weights = torch.full((300, 300), g)
     tiles = program(weights, Programmer(target, direct, [300], Draws(2, 0), ("x",)))
-    spread = target.device.programming
+    assert isinstance(target.device, FtjDevice | GaussianDevice)
+    spread = instance(target.device.programming, ProgrammingSpread)
     sigma = math.hypot(spread.device_to_device, spread.cycle_to_cycle)
     assert kstest(((tiles.conductances[0].double() - g) / sigma).flatten().numpy(), "norm").pvalue > CONFIDENCE
     assert (tiles.conductances[1] > 0).double().mean().item() == pytest.approx(0.5, abs=0.01)  # the minus device: 0 + N
 
 
 def test_rram_does_not_change():
-    target = load_target("rram-512")
+    target = analog("rram-512")
     tiles = program(torch.rand(8, 8), Programmer(target, target.programming, [8], Draws(0, 0), ("x",)))
     later = conductances_at(1e9, tiles.conductances, tiles.cells, statistics_of(target.device), Draws(0, 0), "x")
     assert torch.equal(later, tiles.conductances)

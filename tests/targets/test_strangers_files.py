@@ -4,6 +4,7 @@ import resource
 
 import pytest
 
+from tests.narrowing import analog, present
 from tilewright.targets import load_document
 from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown, visible
@@ -46,9 +47,9 @@ def test_aliases_stand_for_copies(tmp_path):
     path = tmp_path / "mine.yaml"
     bits = "{value: 6, unit: bit, source: me}"
     path.write_text(f"{HEAD}summary: mine\ntile: {{dac: {{bits: &bits {bits}}}, adc: {{bits: *bits}}}}\n")
-    assert load_document(path).tile.adc.bits == 6
-    changed = load_document(path, changes={"tile.dac.bits": 5})
-    assert (changed.tile.dac.bits, changed.tile.adc.bits) == (5, 6)
+    assert present(analog(path).tile.adc).bits == 6
+    changed = analog(path, {"tile.dac.bits": 5}).tile
+    assert (present(changed.dac).bits, present(changed.adc).bits) == (5, 6)
 
 
 @pytest.mark.parametrize(

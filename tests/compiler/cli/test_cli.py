@@ -24,7 +24,7 @@ def run(monkeypatch, capsys, tmp_path):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["tilewright", *map(str, arguments)])
-        code = 0
+        code: str | int = 0
         try:
             main()
         except SystemExit as exit:
@@ -39,7 +39,7 @@ def run(monkeypatch, capsys, tmp_path):
 @pytest.fixture
 def inputs_file(tmp_path):
     path = tmp_path / "inputs.npz"
-    np.savez(path, **{name: value.numpy() for name, value in padded_batch(5, 9).items()})
+    np.savez(path, allow_pickle=False, **{name: value.numpy() for name, value in padded_batch(5, 9).items()})
     return path
 
 
@@ -90,7 +90,7 @@ def test_an_onnx_file_is_compiled_checked_and_run(run, tmp_path):
     for weight in report["weights"]:
         assert weight["name"] in out
     image = np.random.default_rng(0).standard_normal((3, 15, 15, 3)).astype(np.float32)
-    np.savez(tmp_path / "own.npz", **{"serving_default_image:0": image})
+    np.savez(tmp_path / "own.npz", allow_pickle=False, **{"serving_default_image:0": image})
     np.savez(tmp_path / "plain.npz", serving_default_image=image)
     results = []
     for name in ("own", "plain"):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import tilewright
+from tests.narrowing import instance
 from tilewright.compiler.driver import trace
 from tilewright.compiler.network.unsupported import unsupported_aten
 from tilewright.targets.errors import InputError
@@ -41,7 +42,7 @@ def same(found, *expected):
 def wrappers():
     model = Net()
     peft = Net(lambda self, x: self.inner(x), inner=model)
-    peft.peft_config, peft.get_base_model = {"default": object()}, lambda: model
+    peft.__dict__.update(peft_config={"default": object()}, get_base_model=lambda: model)
     return model, [
         nn.DataParallel(model),
         torch.compile(nn.DataParallel(model), backend="eager"),
@@ -60,7 +61,7 @@ def test_wrappers_are_looked_into(number):
 
 def test_wrappers_inside_and_compiled_functions():
     model = Net()
-    outer = nn.Sequential(torch.compile(model, backend="eager"), nn.ReLU())
+    outer = nn.Sequential(instance(torch.compile(model, backend="eager"), nn.Module), nn.ReLU())
     outer[1].compile(backend="eager")
     found = traced(outer)
     same(found, model(X).relu())
@@ -139,11 +140,11 @@ def test_forwards_of_every_kind():
             return self.layer(xs[0] - xs[1])
 
     class Named(Net):
-        def forward(self, x, *, scale, **more):
+        def forward(self, x, *, scale, **more):  # type: ignore[override]
             return self.layer(x) * scale + more["class"].mean() + more["inputs"].mean()
 
     class Words(Net):
-        def forward(this, self, torch):
+        def forward(this, self, torch):  # type: ignore[override]
             return this.layer(self) - torch.mean()
 
     star, named, words = Star(), Named(), Words()
@@ -163,7 +164,7 @@ def test_forwards_of_every_kind():
 
 def test_sessions_take_inputs_in_order_by_name_or_as_a_mapping():
     class Words(Net):
-        def forward(this, self, inputs):
+        def forward(this, self, inputs):  # type: ignore[override]
             return this.layer(self) - inputs.mean()
 
     plan = tilewright.compile(Words(), example_inputs=(X, X * 2), calibration={"self": X, "inputs": X})
@@ -233,7 +234,7 @@ def test_masks_may_be_infinite():
     model = Net(lambda self, x: torch.softmax(self.layer(x) + self.mask, -1))
     model.register_buffer("mask", torch.tensor([0.0] * 7 + [float("-inf")]))
     same(traced(model), model(X))
-    model.mask[0] = float("nan")
+    instance(model.mask, torch.Tensor)[0] = float("nan")
     with pytest.raises(InputError, match="'mask' has 1 of 8 values that are NaN"):
         traced(model)
 

@@ -26,7 +26,7 @@ def difference(folder, **changes):
 
 
 def test_a_format_for_each_layer(small_bert_folder):
-    wanted = {"*": 8, "encoder.layer.0.*": "bf16", "*.layer.1.*.context": PER_HEAD}
+    wanted: dict[str, int | str] = {"*": 8, "encoder.layer.0.*": "bf16", "*.layer.1.*.context": PER_HEAD}
     plan = tilewright.compile(small_bert_folder, attention_bits=wanted)
     formats = {matmul.name: matmul.operands for matmul in plan.document.matmuls}
     assert formats == {

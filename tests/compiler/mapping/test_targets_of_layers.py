@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import tilewright
+from tests.narrowing import analog
 from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.check import check_plan
@@ -69,7 +70,7 @@ def test_a_digital_unit_alone(tmp_path):
 def test_every_analog_target_compiles_and_runs(target, tmp_path):
     plan = round_trip(compiled(target), tmp_path / "plan")
     assert 0.001 < error(plan) < 0.5
-    assert plan.document.layers[0].option.programming == load_target(target).programming.name
+    assert plan.document.layers[0].option.programming == analog(target).programming.name
 
 
 def test_tiles_of_two_targets_lie_side_by_side():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tilewright
+from tests.narrowing import present
 from tilewright.compiler.engineering import engineering, figure_text
 from tilewright.compiler.report.cells import COLUMNS
 from tilewright.compiler.report.html import report_page
@@ -19,7 +20,7 @@ TIMES = [("1s", 1.0), ("2s", 2.0), ("3s", 3.0), ("1h", 3600.0), ("1d", 86400.0),
 
 def parsed(svg):
     root = ElementTree.fromstring(str(svg))
-    _, _, width, height = map(float, root.get("viewBox").split())
+    _, _, width, height = map(float, present(root.get("viewBox")).split())
     return root, width, height
 
 
@@ -92,7 +93,7 @@ def plan():
 
 
 def section(page, start, end):
-    return re.search(f"{start}.*?{end}", page, re.DOTALL)[0]
+    return present(re.search(f"{start}.*?{end}", page, re.DOTALL))[0]
 
 
 def test_an_assignments_figures_are_written_as_costs_are(plan):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.sensitivity.measure import options_sha256
 
-HOSTILE = [0, -1, 1e308, math.inf, math.nan, 2**62, 10**400, None, "x", True, [1], {}, "x" * 2**20]
+HOSTILE: list[Any] = [0, -1, 1e308, math.inf, math.nan, 2**62, 10**400, None, "x", True, [1], {}, "x" * 2**20]
 
 
 def test_kept_files_are_of_strangers(tmp_path):

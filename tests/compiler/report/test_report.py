@@ -14,9 +14,9 @@ from tilewright.compiler.report.terminal import print_report
 
 
 def printed(report, width=PIPED_WIDTH):
-    console = Console(file=io.StringIO(), width=width, highlight=False)
-    print_report(report, console)
-    return console.file.getvalue()
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=width, highlight=False))
+    return text.getvalue()
 
 
 def test_totals_are_sums_of_lines(small_plan):

@@ -15,6 +15,7 @@ from torch import nn
 import tilewright
 from tests.compiler.report.test_report import printed
 from tests.conftest import padded_batch
+from tests.narrowing import present
 from tilewright.compiler.report.cells import COLUMNS, layer_cells, totals
 from tilewright.compiler.report.chrome_trace import chrome_trace
 from tilewright.compiler.report.csv_rows import OF_PLAN, layers_csv, plans_csv
@@ -93,9 +94,9 @@ def test_the_page_is_one_file_and_names_are_text(report):
     ]
     assert not [key for key, _ in found.attributes if key.startswith("on")]
     assert "http" not in page.replace("http-equiv", "")
-    heading = re.search("<h1>(.*?)</h1>", page, re.DOTALL).group(1)
+    heading = present(re.search("<h1>(.*?)</h1>", page, re.DOTALL)).group(1)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in heading and "{{ 7*7 }}" in heading
-    data = re.search('<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL).group(1)
+    data = present(re.search('<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)).group(1)
     assert set(json.loads(data)) == {"layers", "mesh", "blocks", "decisions"} and "<" not in data
 
 

@@ -69,9 +69,9 @@ def test_terminals(told):
         if words == MARKUP:
             assert text.count(MARKUP) > 5
     for sentence in explain(plan, plan.document.layers[0].name).sentences:
-        console = PlainConsole(file=io.StringIO(), width=2000)
-        console.print(sentence)
-        assert harmless(console.file.getvalue())
+        text = io.StringIO()
+        PlainConsole(file=text, width=2000).print(sentence)
+        assert harmless(text.getvalue())
 
 
 def test_tables_of_words_are_plain():
@@ -80,9 +80,9 @@ def test_tables_of_words_are_plain():
     table = Table(title=MARKUP)
     table.add_column(ESCAPES)
     table.add_row(MARKUP)
-    console = PlainConsole(file=io.StringIO(), width=200)
-    console.print(table)
-    assert harmless(console.file.getvalue()) and console.file.getvalue().count(MARKUP) == 2
+    text = io.StringIO()
+    PlainConsole(file=text, width=200).print(table)
+    assert harmless(text.getvalue()) and text.getvalue().count(MARKUP) == 2
 
 
 def test_csv(told):

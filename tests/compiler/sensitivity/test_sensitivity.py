@@ -10,6 +10,7 @@ from torch import nn
 
 import tilewright
 from tests.conftest import padded_batch
+from tests.narrowing import present
 from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity import CRITERIA, measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
@@ -90,7 +91,7 @@ def test_the_product_error_is_that_of_the_layer_on_its_chip(plan):
     """By hand: the layer's inputs from the digital reference, through the same chip."""
     found = measured(plan, "product-error", repeats=1).of("product-error")
     reference = tilewright.Session(plan, ideal=True)
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     module = reference.module.get_submodule("on_tiles.layers.2")
     module.register_forward_hook(lambda _, arguments, y: seen.update(x=arguments[0], y=y))
     reference(x=X[:32])
@@ -112,7 +113,7 @@ def test_output_noise_is_that_of_the_ftj_protocol():
     scale = plan.tensors.get("on_tiles." + layer.name + ".channel_scale", torch.ones(600))
     weight = plan.tensors[weight_key(layer.name)] * scale
     gammas = [part.abs().amax(dim=1) for part in weight.split(layer.option.row_splits, dim=1)]
-    noise = sum(float(gamma.square().sum()) for gamma in gammas) * layer.option.uses[0].input_range ** 2
+    noise = sum(float(gamma.square().sum()) for gamma in gammas) * present(layer.option.input_ranges[0]) ** 2
     y = x @ plan.tensors[weight_key(layer.name)].T
     expected = float((noise / y.square().sum(dim=1)).mean())
     assert next(iter(found.of("output-noise").values())) == pytest.approx(expected, rel=0.05)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.narrowing import analog
 from tests.variants import QUIET, method_variant, variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import Programmer, program
@@ -49,7 +50,7 @@ def test_coarser_pulses_leave_more():
 
 
 def test_a_closed_loop_on_ideal_devices_changes_nothing():
-    target = load_target("ideal", {"programming": "closed-loop-random"})
+    target = analog("ideal", {"programming": "closed-loop-random"})
     assert weight_errors(target.programming, target).abs().max() == 0
 
 

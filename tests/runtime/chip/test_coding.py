@@ -6,16 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
+from tests.narrowing import analog
 from tests.variants import method_variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import Programmer, cells_of, normalise, program, weight_scale
 from tilewright.runtime.chip.programming.coding import nearest_state
 from tilewright.runtime.chip.programming.writing import write
-from tilewright.targets import load_programming, load_target, target_names
+from tilewright.targets import load_programming, target_names
 from tilewright.targets.devices import statistics_of
 
 CONFIDENCE = 1e-3
-PCM = load_target("pcm-512")
+PCM = analog("pcm-512")
 WEIGHTS = torch.rand(40, 50, generator=torch.Generator().manual_seed(1)) * 2 - 1
 SIGNIFICANCES = [{"value": value, "unit": "1", "source": "test"} for value in (4, 2, 1)]
 

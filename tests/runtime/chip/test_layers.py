@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.narrowing import analog
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.layers import AnalogLinear, DigitalLinear, Reading, SimulatedChip, Use
@@ -50,7 +51,7 @@ def test_scale_is_rounded_to_the_targets_precision():
 def test_a_channel_scale_changes_nothing_but_how_converters_are_used():
     weight, x = torch.randn(32, 48), torch.randn(5, 48)
     scale = torch.logspace(-1, 1, 48)
-    chip = SimulatedChip(load_target("ideal"), Draws(0, 0))
+    chip = SimulatedChip(analog("ideal"), Draws(0, 0))
     splits = ([24, 24], [32])
     layer = AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip, scale)
     torch.testing.assert_close(layer(x), x @ weight.T, rtol=1e-5, atol=1e-4)

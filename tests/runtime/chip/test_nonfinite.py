@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import tilewright
+from tests.narrowing import digital, present
 from tests.variants import variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
@@ -74,8 +75,8 @@ def test_what_a_sample_reads_does_not_depend_on_a_nan_in_another():
 
 @pytest.mark.parametrize("name", ["digital-int8", "digital-int4", "digital-fp16", "digital-bf16"])
 def test_digital_units_too(name):
-    assert_apart(DigitalUnitLinear(WEIGHT, BIAS, load_target(name), [0.8]))
-    assert_apart(DigitalUnitLinear(WEIGHT, BIAS, load_target(name, {"weights": "int16", "inputs": "int16"}), [0.8]))
+    assert_apart(DigitalUnitLinear(WEIGHT, BIAS, digital(name), [0.8]))
+    assert_apart(DigitalUnitLinear(WEIGHT, BIAS, digital(name, {"weights": "int16", "inputs": "int16"}), [0.8]))
 
 
 @pytest.mark.parametrize("operands", ["int4", "int8", "int16", "fp16", "bf16"])
@@ -138,18 +139,18 @@ def test_a_session_says_where_the_first_arose(network):
     assert session.find_nonfinite(inputs) is None
     assert session.find_nonfinite(hidden) is None, "infinities of a mask reach no output"
 
-    found = session.find_nonfinite({**inputs, "x": inputs["x"] - 6})
+    found = present(session.find_nonfinite({**inputs, "x": inputs["x"] - 6}))
     assert (found.node, found.kind) == ("log", "NaN") and "operator aten.log" in found.source
     assert found.count == found.size == 3 * 5 * 16 and set(found.outputs.values()) == {3 * 5 * 4}
     assert "the first NaN arises in operator aten.log.default (node 'log': 240 of its 240" in found.sentence
 
     nothing = {**inputs, "mask": torch.tensor([[1] * 5, [0] * 5, [1] * 5])}
-    found = session.find_nonfinite(nothing)
+    found = present(session.find_nonfinite(nothing))
     assert "softmax" in found.source and found.kind == "NaN" and found.infinities_from == "masked_fill"
 
     given = inputs["x"].clone()
     given[0, 0, 0] = INF
-    found = session.find_nonfinite({**inputs, "x": given})
+    found = present(session.find_nonfinite({**inputs, "x": given}))
     assert (found.source, found.kind, found.count) == ("input 'x'", "infinity", 1) or found.infinities_from == "x"
     assert torch.equal(session(inputs)["output_0"], first["output_0"]), "looking counts no sample as read"
 

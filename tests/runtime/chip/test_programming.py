@@ -4,16 +4,17 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.narrowing import analog
 from tests.variants import variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.programming import cells_of, weight_scale
 from tilewright.runtime.chip.programming.writing import write
-from tilewright.targets import load_programming, load_target
+from tilewright.targets import load_programming
 from tilewright.targets.devices import statistics_of
 
 CONFIDENCE = 1e-3
-PCM = statistics_of(load_target("pcm-512").device)
+PCM = statistics_of(analog("pcm-512").device)
 NOISY_ZERO = statistics_of(variant(device__inactive_device="programmed").device)
 
 
@@ -101,7 +102,7 @@ def test_accumulated_noise_is_frozen_at_a_time_and_new_at_another():
 @pytest.mark.parametrize("target", ["pcm-512", "ftj-extreme"])
 def test_no_exponent_is_drawn_at_time_zero_and_not_a_bit_changes(target):
     """At time 0 the drift's factor is exp(-ν · 0) = 1 whatever ν is."""
-    statistics, asked = statistics_of(load_target(target).device), []
+    statistics, asked = statistics_of(analog(target).device), []
 
     class Watched(Draws):
         def normal(self, shape, *name):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.narrowing import analog, present
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.converters import read_out, to_levels
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.tile import GridMatrix, Magnitudes, TileRow
-from tilewright.targets import load_target
 
 CONFIDENCE = 1e-3
 
@@ -27,9 +27,9 @@ def quantise(values, bits, bound):
 
 
 def test_dac_and_adc_are_the_published_quantiser():
-    tile = load_target("pcm-512").tile
+    tile = analog("pcm-512").tile
     values = torch.linspace(-1.5, 1.5, 3001)
-    levels = to_levels(values, 1.0, tile.dac)
+    levels = to_levels(values, 1.0, present(tile.dac))
     assert levels.dtype == torch.int8 and levels.abs().max() == 127
     expected = quantise(values.double(), 8, 1.0)
     # float32 and float64 may differ on exact ties only
@@ -41,9 +41,8 @@ def test_dac_and_adc_are_the_published_quantiser():
 
 
 def test_scaling_the_input_range_is_scaling_the_input():
-    tile = load_target("pcm-512").tile
-    values = torch.randn(500)
-    assert torch.equal(to_levels(values, 2.0, tile.dac), to_levels(values / 2, 1.0, tile.dac))
+    dac, values = present(analog("pcm-512").tile.dac), torch.randn(500)
+    assert torch.equal(to_levels(values, 2.0, dac), to_levels(values / 2, 1.0, dac))
 
 
 @pytest.mark.parametrize("dac_bits", [4, 8, 10, 12])

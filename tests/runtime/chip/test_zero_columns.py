@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.narrowing import digital
 from tests.variants import method_variant, variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
@@ -102,7 +103,7 @@ def test_weights_of_any_size_are_held_alike(clip):
 @pytest.mark.parametrize("weights", ["int8", "int16", "bf16"])
 @pytest.mark.parametrize("inputs", ["int8", "int16", "bf16"])
 def test_digital_units_hold_zeros(weights, inputs):
-    unit = load_target("digital-int8", {"weights": weights, "inputs": inputs})
+    unit = digital("digital-int8", {"weights": weights, "inputs": inputs})
     made = DigitalUnitLinear(pruned(slice(3, 9)), None, unit, [1.0])
     assert made(X).isfinite().all() and (made(X)[:, 3:9] == 0).all() and (made.held_weights()[3:9] == 0).all()
 

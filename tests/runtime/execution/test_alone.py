@@ -38,7 +38,8 @@ SIZES = [(1, 5), (2, 16), (3, 33)]
 
 def save_batches(path, vocabulary):
     batches = [padded_batch(batch, length, vocabulary) for batch, length in SIZES]
-    np.savez(path, **{f"{n}/{key}": value.numpy() for n, batch in enumerate(batches) for key, value in batch.items()})
+    arrays = {f"{n}/{key}": value.numpy() for n, batch in enumerate(batches) for key, value in batch.items()}
+    np.savez(path, allow_pickle=False, **arrays)
     return batches
 
 

@@ -1,5 +1,7 @@
 """The same plan, seed and time give the same bits, whatever the threads, the batch, or the order of times."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ X = torch.randn(120, 96, generator=torch.Generator().manual_seed(0))
 OWN = {"rule": "dynamic", "doublings": {"value": 2, "unit": "reading", "source": "test"}}
 LSB = {"value": 2, "unit": "LSB", "source": "test"}
 STUCK = {key: {"value": 0.01, "unit": "1", "source": "test"} for key in ("at_zero", "at_maximum")}
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "closed loop, one-hot": {"programming": "closed-loop-one-hot"},
     "closed loop, random": {"programming": "closed-loop-random"},
     "most and least": {"programming": "most-least"},

@@ -2,13 +2,14 @@
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 import tilewright
 from tilewright.targets import InputError, load_target
 
-SMALL = {"rows": 128, "columns": 128, "vectors": 128}
+SMALL: dict[str, Any] = {"rows": 128, "columns": 128, "vectors": 128}
 
 
 def ordered(*curves_from_worst_to_best, time=0):

@@ -88,7 +88,12 @@ def test_a_run_is_resumed(plan, pairs_file, tmp_path, monkeypatch):
     steps = []
     calls = []
     original = tilewright.Session.advance_to
-    monkeypatch.setattr(tilewright.Session, "advance_to", lambda self, t: calls.append(t) or original(self, t))
+
+    def advance(session, time):
+        calls.append(time)
+        return original(session, time)
+
+    monkeypatch.setattr(tilewright.Session, "advance_to", advance)
     second = tilewright.evaluate(plan, "stsb", pairs_file, **settings, on_measurement=lambda *step: steps.append(step))
     assert second == first and calls == [2592000.0]
     assert [step[0] for step in steps] == [1, 2, 3, 4, 5]

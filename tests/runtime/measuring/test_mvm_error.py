@@ -1,5 +1,7 @@
 """The standard MVM error over time, against a table that two independent calculations agree on."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from tilewright.runtime.plan.records import SAMPLES_FIRST
 
 TIMES = {"1s": 1.0, "1h": 3600.0, "1d": 86400.0, "1mo": 2592000.0, "1y": 31536000.0}
 EIGHT_BITS = {"tile__adc__bits": 8, "tile__output_noise": {"value": 0.04, "unit": "1", "source": "Rasch 2023"}}
-TABLE = {
+TABLE: dict[str, tuple[dict[str, Any], list[float]]] = {
     "8-bit ADC": (EIGHT_BITS, [0.134, 0.153, 0.173, 0.201, 0.223]),
     "10-bit ADC": ({}, [0.134, 0.152, 0.173, 0.200, 0.221]),
     "10-bit, reduced noise": (

@@ -39,7 +39,7 @@ ONE = call("one", "aten.ones.default", [1])
 FOUR = call("four", "aten.ones.default", [4])
 SQUARES = [call("b0", "operator.mul", 3, 3)]
 SQUARES += [call(f"b{i}", "operator.mul", node(f"b{i - 1}"), node(f"b{i - 1}")) for i in range(1, 46)]
-NEST = [1]
+NEST: list[object] = [1]
 for _ in range(900):
     NEST = [NEST]
 

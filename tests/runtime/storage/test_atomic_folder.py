@@ -12,6 +12,7 @@ import pytest
 from tilewright.runtime.storage import atomic_folder as module
 from tilewright.runtime.storage.atomic_file import write_whole
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
+from tilewright.runtime.storage.exchange import exchange
 from tilewright.runtime.storage.workspace import LONGEST_NAME, workspace
 from tilewright.targets.errors import InputError
 
@@ -203,13 +204,11 @@ def saved(folder, patch, number, after, killed):
 
 
 def test_what_came_in_between_is_moved_behind(folder, monkeypatch):
-    real = module.exchange
-
     def meanwhile(*paths):
         (folder / "log.jsonl").unlink()
         (folder / "log.jsonl").write_text("written anew")
         (folder / "fresh").write_text("fresh")
-        return real(*paths)
+        return exchange(*paths)
 
     monkeypatch.setattr(module, "exchange", meanwhile)
     save(folder, "new")

@@ -1,6 +1,7 @@
 """Weights in files: mapped, handed back, and the same numbers again."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
     def full(file, start, size):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(memory_map.os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(InputError, match=r"no room for 1,000 bytes of weights .*set TMPDIR"):
         ScratchFile(1000)
 

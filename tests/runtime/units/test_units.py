@@ -3,17 +3,18 @@
 import pytest
 import torch
 
+from tests.narrowing import digital
 from tilewright.runtime.units.formats import rounded, to_steps
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.runtime.units.matmul import UnitMatmul
-from tilewright.targets import InputError, load_target, target_names
+from tilewright.targets import InputError, target_names
 
 WEIGHT, BIAS = torch.randn(24, 40, generator=torch.Generator().manual_seed(0)), torch.arange(24.0)
 X = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(1))
 
 
 def error(name):
-    unit = DigitalUnitLinear(WEIGHT, None, load_target(name), [float(X.abs().max())])
+    unit = DigitalUnitLinear(WEIGHT, None, digital(name), [float(X.abs().max())])
     return float((unit(X) - X @ WEIGHT.T).norm() / (X @ WEIGHT.T).norm())
 
 
@@ -24,7 +25,7 @@ def test_integer_layers_are_exact_sums_of_rounded_numbers():
         weights = (WEIGHT.double() / scale.unsqueeze(1) * weight_levels).round()
         inputs = (X.double() / largest * input_levels).round()
         expected = inputs @ weights.T * scale / weight_levels * largest / input_levels + BIAS
-        made = DigitalUnitLinear(WEIGHT, BIAS, load_target(name), [largest])
+        made = DigitalUnitLinear(WEIGHT, BIAS, digital(name), [largest])
         torch.testing.assert_close(made(X).double(), expected, rtol=1e-5, atol=1e-5)
         held = weights / weight_levels * scale.unsqueeze(1)
         torch.testing.assert_close(made.held_weights().double(), held, rtol=1e-5, atol=1e-6)
@@ -33,7 +34,7 @@ def test_integer_layers_are_exact_sums_of_rounded_numbers():
 @pytest.mark.parametrize(("name", "dtype"), [("digital-fp16", torch.float16), ("digital-bf16", torch.bfloat16)])
 def test_floating_point_layers_round_operands_and_not_sums(name, dtype):
     expected = X.to(dtype).double() @ WEIGHT.to(dtype).double().T + BIAS
-    made = DigitalUnitLinear(WEIGHT, BIAS, load_target(name), [1.0])
+    made = DigitalUnitLinear(WEIGHT, BIAS, digital(name), [1.0])
     torch.testing.assert_close(made(X).double(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -51,7 +52,7 @@ def test_formats_saturate():
 
 
 def test_every_use_has_its_own_range():
-    made = DigitalUnitLinear(WEIGHT, None, load_target("digital-int8"), [4.0, 400.0])
+    made = DigitalUnitLinear(WEIGHT, None, digital("digital-int8"), [4.0, 400.0])
     torch.testing.assert_close(made(100 * X, 1), 100 * made(X, 0), rtol=1e-5, atol=1e-3)
 
 
@@ -65,7 +66,7 @@ def test_bfloat16_attention_rounds_its_operands():
 @pytest.mark.parametrize("inputs", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
 def test_every_pair_of_formats_runs(weights, inputs):
     """What is computed is the product of the rounded operands, whole numbers or not."""
-    unit = load_target("digital-int8", {"weights": weights, "inputs": inputs})
+    unit = digital("digital-int8", {"weights": weights, "inputs": inputs})
     largest = float(X.abs().max())
     made = DigitalUnitLinear(WEIGHT, BIAS, unit, [largest])
     expected = rounded(X, inputs, largest).double() @ made.held_weights().double().T + BIAS

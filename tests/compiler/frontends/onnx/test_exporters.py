@@ -2,16 +2,19 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from torch import nn
 
 import tilewright
 from tests.conftest import small_bert_config
 from tests.families import build
+from tests.narrowing import present
 from tests.onnx_models import (
     ManyOperators,
     Perceptron,
@@ -27,7 +30,7 @@ from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.targets.errors import InputError
 
 IMAGE, IDS = torch.randn(2, 3, 64, 64), torch.randint(0, 50, (2, 7))
-MODELS = {
+MODELS: dict[str, tuple[type[nn.Module], torch.Tensor, dict[str, Any]]] = {
     "perceptron, opset 11": (Perceptron, torch.randn(3, 20), {"opset": 11}),
     "perceptron, dynamo": (Perceptron, torch.randn(3, 20), {"opset": 18, "dynamo": True}),
     "ResNet, opset 11, batch norms kept": (SmallResNet, IMAGE, {"opset": 11, "fold": False}),
@@ -67,7 +70,7 @@ def exported(request, tmp_path_factory):
 
 def test_equals_onnxruntime_at_other_sizes(exported):
     path, plan, example, options = exported
-    assert plan.document.check.largest_relative_error < 1e-4
+    assert present(plan.document.check).largest_relative_error < 1e-4
     batches = [example[:1], torch.cat([example, example.flip(-1)])]
     if 2 in options.get("dynamic", ()):
         batches.append(torch.randn(1, 3, 96, 32))
@@ -213,10 +216,12 @@ def test_a_short_table_of_positions_limits_the_samples():
         helper.make_node("Add", ["seen", "places"], ["both"]),
         helper.make_node("MatMul", ["both", "w"], ["y"], "dense"),
     ]
-    constants = {name: np.array([number], np.int64) for number, name in enumerate(("zero", "one", "two"))}
+    constants: dict[str, np.ndarray] = {
+        name: np.array([number], np.int64) for number, name in enumerate(("zero", "one", "two"))
+    }
     draw = np.random.default_rng(0)
-    constants |= {"words": draw.random((30, 8)), "positions": draw.random((14, 8)), "w": draw.random((8, 3))}
-    constants = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in constants.items()}
+    shapes = {"words": (30, 8), "positions": (14, 8), "w": (8, 3)}
+    constants |= {name: draw.random(shape).astype(np.float32) for name, shape in shapes.items()}
     model = model_of(
         nodes, {"ids": (TensorProto.INT64, ["n", "t"])}, {"y": (TensorProto.FLOAT, ["n", "t", 3])}, constants
     )
@@ -293,7 +298,7 @@ def test_half_precision_is_widened():
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "dense")], {"x": (TensorProto.FLOAT16, ["n", 8])},
                      {"y": (TensorProto.FLOAT16, ["n", 5])}, {"w": weight})  # fmt: skip
     plan = tilewright.compile(model, check=True)
-    assert plan.document.check.tolerance == pytest.approx(2e-2) and plan.document.inputs[0].dtype == "float32"
+    assert present(plan.document.check).tolerance == pytest.approx(2e-2) and plan.document.inputs[0].dtype == "float32"
 
 
 def test_sizes_that_a_graph_fixes_are_noted(tmp_path):
@@ -308,7 +313,7 @@ def test_given_samples_fix_sizes_and_ranges(tmp_path):
                   dynamic=(0, 1))  # fmt: skip
     with pytest.raises(InputError, match="give sample inputs"):
         tilewright.compile(path)
-    samples = {"input0": np.random.default_rng(0).integers(0, 50, (5, 9))}
+    samples: dict[str, Any] = {"input0": np.random.default_rng(0).integers(0, 50, (5, 9))}
     plan = tilewright.compile(path, calibration=samples, check=True)
     assert plan.document.calibration.samples == 5 and plan.document.inputs[0].shape == ["batch", 9]
     assert tilewright.compile(path, example_inputs=samples).document.inputs[0].shape == ["batch", 9]

@@ -54,7 +54,7 @@ def arrays(values):
 
 
 def test_the_suite():
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for case in collect_testcases(None):
         try:
             inputs, expected = (arrays(values) for values in case.data_sets[0])
