@@ -35,7 +35,7 @@ def child(order):
         main()
     except SystemExit as leaving:
         return leaving.code or 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (whatever it is, the parent reads it)
         traceback.print_exc()
         return 1
     return 0

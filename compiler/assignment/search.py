@@ -39,7 +39,7 @@ OnTrial = Callable[[Trial], None]
 """Called after each trial of a search."""
 
 
-def search(
+def search(  # noqa: C901
     plan: Plan,
     sensitivity: Sensitivity,
     wanted: float,

@@ -45,7 +45,7 @@ def _run() -> Any:
         app()
     except SystemExit as leaving:  # typer ends with one, after an interrupt too
         return leaving.code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (_report raises what is no user's fault)
         return _report(error)
     return 0
 
@@ -88,5 +88,5 @@ def _stopped_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt

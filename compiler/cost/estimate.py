@@ -162,7 +162,7 @@ def estimate_cost(
         components=components,
         calls=calls,
         latency_ns=max((call.end_ns for call in calls), default=0.0),
-        interval_ns=_interval(plan, layers, attention),
+        interval_ns=_interval(layers, attention),
         area_mm2=sum(layer.area_mm2 for layer in layers),
         attention_share_of_macs=operations.attention_share,
         not_modelled=list(dict.fromkeys(missing)),
@@ -281,7 +281,7 @@ def _timeline(order: Schedule, durations: Mapping[str, float]) -> list[TimedCall
     return [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
 
 
-def _interval(plan: Plan, layers: list[LayerCost], attention: list[AttentionCost]) -> float:
+def _interval(layers: list[LayerCost], attention: list[AttentionCost]) -> float:
     """Time in ns of the busiest part: one layer's tiles, one kind of digital unit, or attention's units."""
     units = [layer for layer in layers if not layer.tiles]
     kinds = {unit.target for unit in units}

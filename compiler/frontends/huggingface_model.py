@@ -76,7 +76,7 @@ def _config_file(source: str | Path) -> Path | None:
 
     try:
         return Path(hf_hub_download(str(source), "config.json"))
-    except Exception:  # of the hub's client, or of the library that it speaks HTTP with
+    except Exception:  # noqa: BLE001 (of the hub's client, or of the library that it speaks HTTP with)
         return None
 
 
@@ -181,7 +181,7 @@ def sentence_folder(source: str | Path) -> Path:
 
     try:
         return Path(snapshot_download(str(source), allow_patterns=["modules.json", "[0-9]*_*/*"]))
-    except Exception:  # the weights are asked for next, and say what is wrong
+    except Exception:  # noqa: BLE001 (the weights are asked for next, and say what is wrong)
         return Path(source)
 
 
@@ -218,7 +218,7 @@ def _to_run(model: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _note_use(module: Any, arguments: Any, result: Any) -> None:
+def _note_use(module: Any, _arguments: Any, _result: Any) -> None:
     for parameter in module._parameters.values():
         if parameter is not None:
             used(parameter)

@@ -176,7 +176,7 @@ class SentenceModules:
         return {**outputs, EMBEDDING: embedding}
 
 
-def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:
+def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:  # noqa: C901
     """Modules behind the transformer in a folder. Raises ``InputError`` for a module that is not known.
 
     with_weights: True if parameters are read; else they are made on the default device.

@@ -32,7 +32,7 @@ def always_true(condition: sympy.Basic, ranges: Ranges) -> bool:
     """True if a condition follows from the limits of the sizes in it, as far as interval arithmetic shows."""
     try:
         return bool(condition == sympy.true or bound_sympy(condition, dict(ranges)).lower == sympy.true)
-    except Exception:  # torch's interval arithmetic does not know every function
+    except Exception:  # noqa: BLE001 (torch's interval arithmetic does not know every function)
         return False
 
 
@@ -110,7 +110,7 @@ def _is_remainder(number: sympy.Expr) -> bool:
 def _is_positive(number: sympy.Expr, ranges: Ranges) -> bool:
     try:
         return bool(bound_sympy(number, dict(ranges)).lower >= 1)
-    except Exception:  # torch's interval arithmetic does not know every function
+    except Exception:  # noqa: BLE001 (torch's interval arithmetic does not know every function)
         return False
 
 
@@ -171,7 +171,7 @@ def _rounded(number: sympy.Expr, ranges: Ranges) -> sympy.Expr:
     raise NotWrittenError(str(number))
 
 
-def _whole(number: sympy.Expr) -> str:
+def _whole(number: sympy.Expr) -> str:  # noqa: C901
     """A sum of whole numbers as text."""
     match number:
         case sympy.Integer() | sympy.Symbol():

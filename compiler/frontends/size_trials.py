@@ -59,7 +59,7 @@ class SizeTrials:
         inputs = self._inputs(sizes)
         try:
             expected = self.model(inputs)
-        except Exception:  # a foreign model may refuse sizes in any way
+        except Exception:  # noqa: BLE001 (a foreign model may refuse sizes in any way)
             return False
         if not self.gives(inputs, expected):
             return False
@@ -72,7 +72,7 @@ class SizeTrials:
         """True if the graph gives these outputs, but for rounding."""
         try:
             outputs = Touching(self.graph).run(*(value.clone() for value in inputs.values()))
-        except Exception:  # a graph that was traced at other sizes may fail in any way
+        except Exception:  # noqa: BLE001 (a graph that was traced at other sizes may fail in any way)
             return False
         return all(relative_error(one, other) <= TOLERANCE for one, other in zip(outputs, expected, strict=True))
 

@@ -196,7 +196,7 @@ def _export(
             return ExportedGraph(program, list(inputs))
         except InputError:
             raise
-        except Exception as error:  # torch.export raises many types, none of them its own
+        except Exception as error:  # noqa: BLE001 (torch.export raises many types, none of them its own)
             failure = tracing_error(module, error, running)
             failure.__cause__ = error
     assert failure is not None

@@ -120,8 +120,8 @@ class TracedSizes:
             expression = guard.xreplace(known)
             unknown = expression.free_symbols - set(self._symbols.values())
             if unknown:  # a size that no input has alone: those beside it stay as they were traced
-                for symbol in expression.free_symbols - unknown:
-                    found.append(self._assumption(sympy.Eq(symbol, self.traced[str(symbol)]), by_model))
+                fixed = [sympy.Eq(symbol, self.traced[str(symbol)]) for symbol in expression.free_symbols - unknown]
+                found += [self._assumption(equation, by_model) for equation in fixed]
             elif not always_true(expression, self._from_one if by_model else traced):
                 found.append(self._assumption(expression, by_model))
         return _each_once(found)

@@ -36,10 +36,10 @@ def naming_the_module(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
     handles = []
     for path, module in model.named_modules():
 
-        def enter(module: nn.Module, arguments: Any, path: str = path) -> None:
+        def enter(module: nn.Module, _arguments: Any, path: str = path) -> None:
             running.append((path, type(module).__name__))
 
-        def leave(module: nn.Module, arguments: Any, result: Any) -> None:
+        def leave(_module: nn.Module, _arguments: Any, _result: Any) -> None:
             running.pop()
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]

@@ -17,7 +17,7 @@ def watching(graph: nn.Module, watchers: dict[str, Watcher]) -> Iterator[None]:
     handles = []
     for path, see in watchers.items():
 
-        def before(module: nn.Module, arguments: tuple[Any, ...], see: Watcher = see) -> None:
+        def before(_module: nn.Module, arguments: tuple[Any, ...], see: Watcher = see) -> None:
             see(arguments)
 
         handles.append(graph.get_submodule(path).register_forward_pre_hook(before))

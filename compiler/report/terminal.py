@@ -13,7 +13,7 @@ from tilewright.compiler.report.lines import LayerLine, Report
 from tilewright.compiler.report.plain_console import PlainTable, plain
 
 
-def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:
+def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:  # noqa: C901
     """Totals, a line a layer with its reason's number, the reasons, attention products, where other weights are, notes.
 
     every_weight: a line for each parameter of the model, in place of a line for each reason.

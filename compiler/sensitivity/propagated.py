@@ -123,7 +123,7 @@ def watched_outputs(reference: Session) -> Iterator[dict[tuple[str, int], tuple[
     handles = []
     for layer in reference.plan.document.layers:
 
-        def after(module: Any, arguments: tuple[Any, ...], result: Tensor, name: str = layer.name) -> Tensor:
+        def after(_module: Any, arguments: tuple[Any, ...], result: Tensor, name: str = layer.name) -> Tensor:
             offset = torch.zeros_like(result, requires_grad=True)
             watched[name, arguments[1] if len(arguments) > 1 else 0] = (arguments[0], offset)
             return result + offset

@@ -118,7 +118,7 @@ class RowBlock:
         def noise(reading: int) -> Tensor | None:
             return normal if reading == 0 else self.draws.normal(normal.shape, *self.name, "again", reading, seconds)
 
-        read = self.read_raw(calibration, 1.0, noise if self.tiles.is_noisy else lambda reading: None)
+        read = self.read_raw(calibration, 1.0, noise if self.tiles.is_noisy else lambda _: None)
         tile = self.settings.target.tile
         driven = calibration  # a clipped input is no error of the tile: the fit must not make up for it
         if tile.dac is not None and tile.doublings is None:

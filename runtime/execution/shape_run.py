@@ -231,14 +231,14 @@ def listed_results(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 
 
 _LISTED: dict[Any, Callable[[dict[str, Any], int], int]] = {
-    aten.unbind.int: lambda named, size: size,
-    aten.chunk.default: lambda named, size: named["chunks"],
+    aten.unbind.int: lambda _, size: size,
+    aten.chunk.default: lambda named, _: named["chunks"],
     aten.split.Tensor: lambda named, size: -(-size // max(named["split_size"], 1)),
     aten.unsafe_split.Tensor: lambda named, size: -(-size // max(named["split_size"], 1)),
-    aten.split.sizes: lambda named, size: len(named["split_size"]),
-    aten.split_with_sizes.default: lambda named, size: len(named["split_sizes"]),
-    aten.meshgrid.default: lambda named, size: len(named["tensors"]),
-    aten.meshgrid.indexing: lambda named, size: len(named["tensors"]),
+    aten.split.sizes: lambda named, _: len(named["split_size"]),
+    aten.split_with_sizes.default: lambda named, _: len(named["split_sizes"]),
+    aten.meshgrid.default: lambda named, _: len(named["tensors"]),
+    aten.meshgrid.indexing: lambda named, _: len(named["tensors"]),
 }
 """(arguments by name, size of the dimension that is taken apart) -> results."""
 

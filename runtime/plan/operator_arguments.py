@@ -176,7 +176,7 @@ def _list(read: Reader, *, may_be_one: bool) -> Reader:
 
 
 def _word(pattern: re.Pattern[str]) -> Reader:
-    def read_word(value: Any, made: Made) -> str:
+    def read_word(value: Any, _made: Made) -> str:
         if not isinstance(value, str) or len(value) > LONGEST_WORD or pattern.fullmatch(value) is None:
             raise _NotTakenError(f"text such as {pattern.pattern.replace('|', ', ')}")
         return value
@@ -192,7 +192,7 @@ def _node(value: Any, made: Made, *kinds: Kind) -> fx.Node | None:
 
 
 def _tagged(tag: str, allowed: Mapping[str, Any], what: str) -> Reader:
-    def read(value: Any, made: Made) -> Any:
+    def read(value: Any, _made: Made) -> Any:
         if isinstance(value, dict) and list(value) == [tag] and isinstance(value[tag], str) and value[tag] in allowed:
             return allowed[value[tag]]
         raise _NotTakenError(what)
@@ -237,13 +237,13 @@ def _whole(value: Any, made: Made) -> Any:
     return value if node is None else node
 
 
-def _place(value: Any, made: Made) -> Any:
+def _place(value: Any, _made: Made) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LONGEST_LIST:
         raise _NotTakenError("a whole number from 0")
     return value
 
 
-def _truth(value: Any, made: Made) -> Any:
+def _truth(value: Any, _made: Made) -> Any:
     if not isinstance(value, bool):
         raise _NotTakenError("true or false")
     return value

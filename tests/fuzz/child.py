@@ -55,7 +55,7 @@ def run_one(kind, seed, folder):
         verdict.ended = "refused"
         if "\n" in str(error):
             verdict.fell, verdict.message = "refusal of many lines", str(error)[:300]
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 (a finding, whatever it is)
         verdict.fell, verdict.place, verdict.message = of_exception(error)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

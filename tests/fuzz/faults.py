@@ -11,7 +11,7 @@ def warm():
     pass
 
 
-def run(seed, folder):
+def run(seed, _folder):
     return FAULTS[seed % len(FAULTS)]()
 
 

@@ -112,37 +112,38 @@ def drawn(name, earlier, choose):
 
 def of_type(kind, earlier, choose):
     """A value of a type as torch's schemas write it."""
-    if kind.startswith("Optional[") and choose.random() < 0.4:
-        return None
-    kind = kind.removeprefix("Optional[").rstrip("]") if kind.startswith("Optional[") else kind
+    if kind.startswith("Optional["):
+        if choose.random() < 0.4:
+            return None
+        kind = kind.removeprefix("Optional[").rstrip("]")
     if kind.startswith("List["):
         return [of_type(kind[5:].rstrip("]"), earlier, choose) for _ in range(choose.choice((0, 1, 1, 2, 2, 2, 3, 4)))]
-    match kind:
-        case "Tensor":
-            return {"node": choose.choice(earlier)} if earlier else 1
-        case "int":
-            return choose.choice(hostile.SIZES) if choose.random() < 0.85 else hostile.number(choose)
-        case "float" | "number":
-            return choose.choice(
-                (0.0, 0.5, 1.0, -1.0, 1e-5, 3, {"number": "-inf"}, {"number": "nan"}, hostile.number(choose))
-            )
-        case "bool":
-            return choose.random() < 0.5
-        case "str":
-            return choose.choice(WORDS)
-        case "ScalarType":
-            return {
-                "dtype": choose.choice(
-                    ("float32", "float64", "float16", "bfloat16", "int64", "int8", "bool", "complex64")
-                )
-            }
-        case "Layout":
-            return {"layout": "strided"}
-        case "Device":
-            return {"device": "cpu"}
-        case "MemoryFormat":
-            return {"memory_format": choose.choice(("contiguous_format", "preserve_format"))}
-    return any_argument(earlier, choose)
+    if kind == "Tensor":
+        return {"node": choose.choice(earlier)} if earlier else 1
+    return PLAIN[kind](choose) if kind in PLAIN else any_argument(earlier, choose)
+
+
+def _size(choose):
+    return choose.choice(hostile.SIZES) if choose.random() < 0.85 else hostile.number(choose)
+
+
+def _number(choose):
+    return choose.choice((0.0, 0.5, 1.0, -1.0, 1e-5, 3, {"number": "-inf"}, {"number": "nan"}, hostile.number(choose)))
+
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int8", "bool", "complex64")
+PLAIN = {
+    "int": _size,
+    "float": _number,
+    "number": _number,
+    "bool": lambda choose: choose.random() < 0.5,
+    "str": lambda choose: choose.choice(WORDS),
+    "ScalarType": lambda choose: {"dtype": choose.choice(DTYPES)},
+    "Layout": lambda _: {"layout": "strided"},
+    "Device": lambda _: {"device": "cpu"},
+    "MemoryFormat": lambda choose: {"memory_format": choose.choice(("contiguous_format", "preserve_format"))},
+}
+"""A value of each type that names no node."""
 
 
 def any_argument(earlier, choose):

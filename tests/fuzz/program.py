@@ -70,22 +70,34 @@ def _content(stream):
 def check_text(text, kind):
     """Raises ``Fell`` if a text of that kind (terminal, csv, markdown, html, json, trace) holds what it must not."""
     if kind in LINE_ENDS:
-        bad = {c for c in set(text) - set(LINE_ENDS[kind]) if unicodedata.category(c) in ("Cc", "Cs")}
-        if bad:
-            where = min(text.index(c) for c in bad)
-            raise Fell("control characters", f"{sorted(bad)} in {text[max(0, where - 60) : where + 20]!r}", kind)
+        _check_controls(text, kind)
     if kind == "csv":
-        for row in csv.reader(io.StringIO(text, newline="")):
-            for cell in row:
-                if cell[:1] in ("=", "@"):
-                    raise Fell("formula", repr(cell[:80]), kind)
-                check_text(cell, "cell")
+        _check_cells(text)
     if kind == "html":
-        for part in hostile.UNESCAPED:
-            if part in text:
-                raise Fell("markup", f"{text[max(0, text.index(part) - 60) : text.index(part) + 60]!r}", kind)
+        _check_markup(text)
     if kind in ("json", "trace") and text:
         json.loads(text, parse_constant=_no_constant)
+
+
+def _check_controls(text, kind):
+    bad = {c for c in set(text) - set(LINE_ENDS[kind]) if unicodedata.category(c) in ("Cc", "Cs")}
+    if bad:
+        where = min(text.index(c) for c in bad)
+        raise Fell("control characters", f"{sorted(bad)} in {text[max(0, where - 60) : where + 20]!r}", kind)
+
+
+def _check_cells(text):
+    for row in csv.reader(io.StringIO(text, newline="")):
+        for cell in row:
+            if cell[:1] in ("=", "@"):
+                raise Fell("formula", repr(cell[:80]), "csv")
+            check_text(cell, "cell")
+
+
+def _check_markup(text):
+    for part in hostile.UNESCAPED:
+        if part in text:
+            raise Fell("markup", f"{text[max(0, text.index(part) - 60) : text.index(part) + 60]!r}", "html")
 
 
 def _no_constant(name):

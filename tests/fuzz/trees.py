@@ -63,15 +63,15 @@ def _of_its_type(tree, container, key, choose):
         container[key] = hostile.anything(choose)
 
 
-def _of_any_type(tree, container, key, choose):
+def _of_any_type(_tree, container, key, choose):
     container[key] = hostile.anything(choose)
 
 
-def _delete(tree, container, key, choose):
+def _delete(_tree, container, key, _choose):
     del container[key]
 
 
-def _duplicate(tree, container, key, choose):
+def _duplicate(_tree, container, key, choose):
     value = copy.deepcopy(container[key])
     if isinstance(container, list):
         container.insert(choose.randrange(len(container) + 1), value)
@@ -79,7 +79,7 @@ def _duplicate(tree, container, key, choose):
         container[choose.choice((f"{key}2", hostile.text(choose), choose.choice(list(container))))] = value
 
 
-def _swap(tree, container, key, choose):
+def _swap(_tree, container, key, choose):
     other = choose.choice(list(container) if isinstance(container, dict) else range(len(container)))
     container[key], container[other] = container[other], container[key]
 
@@ -90,7 +90,7 @@ def _graft(tree, container, key, choose):
     container[key] = copy.deepcopy(other[there])
 
 
-def _rename(tree, container, key, choose):
+def _rename(_tree, container, key, choose):
     if isinstance(container, dict):
         container[choose.choice((hostile.text(choose), str(key) + "_"))] = container.pop(key)
 

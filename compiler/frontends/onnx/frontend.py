@@ -128,7 +128,7 @@ def _takes_shapes(network: OnnxNetwork, wanted: ModelInputs) -> bool:
         example = wanted.example(wanted.example_sizes[0], padded=False)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), quiet_tracing():
             network({name: torch.empty(value.shape, dtype=value.dtype) for name, value in example.items()})
-    except Exception:  # what would not fit in memory, what it refuses, or what has no shape without numbers
+    except Exception:  # noqa: BLE001 (what would not fit in memory, what it refuses, or what has no shape without numbers)
         return False
     return True
 

@@ -51,7 +51,7 @@ def report_page(report: Report) -> str:
             "decisions": _by_subject(report),
         },
         report=report,
-        sections=[(id, name) for id, name in SECTIONS.items() if not missing.get(id)],
+        sections=[(key, name) for key, name in SECTIONS.items() if not missing.get(key)],
         cards=totals(report),
         targets=list(dict.fromkeys(layer.target for layer in report.layers)),
         columns=[(column.key, column.heading) for column in COLUMNS],

@@ -353,7 +353,7 @@ def test_wrong_searches_are_one_sentence(plan, sensitivity, agreement, changes, 
 def test_a_search_that_was_cut_off_goes_on(plan, sensitivity, agreement, tmp_path, monkeypatch):
     saved = tilewright.load(plan.save(tmp_path / "plan"))
 
-    def stop(trial):
+    def stop(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -27,8 +27,8 @@ def run(monkeypatch, capsys, tmp_path):
         code: str | int = 0
         try:
             main()
-        except SystemExit as exit:
-            code = exit.code or 0
+        except SystemExit as leaving:
+            code = leaving.code or 0
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -275,7 +275,7 @@ def test_operations(run, small_plan_folder):
 def test_plots_need_matplotlib(run, monkeypatch):
     from tilewright.compiler.report import characterization_plots
 
-    monkeypatch.setattr(characterization_plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(characterization_plots, "find_spec", lambda _: None)
     assert "tilewright[plots]" in sentence(*run("characterize", "pcm-512", "-o", "found"))
 
 
@@ -412,7 +412,7 @@ def test_unknown_options_are_refused(run):
 def test_interrupting_leaves_no_half_plan(run, small_bert_folder, tmp_path, monkeypatch, how):
     from tilewright.runtime.plan import files as plan_io
 
-    def interrupt(*arguments):
+    def interrupt(*_):
         if how == "keyboard":
             raise KeyboardInterrupt
         os.kill(os.getpid(), signal.SIGTERM)
@@ -427,7 +427,7 @@ def test_interrupting_leaves_no_half_plan(run, small_bert_folder, tmp_path, monk
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
     from tilewright.compiler.cli import targets_command
 
-    def broken(name, *kinds, changes):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
     monkeypatch.setattr(targets_command, "load_document", broken)

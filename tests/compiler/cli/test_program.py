@@ -78,7 +78,7 @@ def test_no_permission_and_no_memory_are_sentences(run, monkeypatch, small_plan_
 
     for problem, code in ((PermissionError(13, "Permission denied", "x"), 2), (MemoryError(), 2)):
 
-        def fail(*arguments, problem=problem):
+        def fail(*_, problem=problem):
             raise problem
 
         monkeypatch.setitem(formats.WRITERS, "json", fail)

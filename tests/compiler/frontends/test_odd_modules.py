@@ -129,8 +129,8 @@ def test_products_in_other_formats_are_named(dtype):
 
 def test_hooks_see_their_inputs():
     model = nn.Sequential(Net(), nn.ReLU())
-    model.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
-    model[0].register_forward_hook(lambda module, inputs, output: output + inputs[0].mean())
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2,))
+    model[0].register_forward_hook(lambda _, inputs, output: output + inputs[0].mean())
     same(traced(model), model(X))
 
 
@@ -197,7 +197,7 @@ REFUSED = [
     (lambda: (Net(), {"y": X}), "must hold all inputs of forward: 'x' of Net is missing"),
     (lambda: (Net(), {"x": X, "y": X}), "Net takes no 'y'; allowed: x"),
     (lambda: (nn.Sequential(nn.LazyLinear(4)), X), "has no size yet: call the model once"),
-    (lambda: (Net(lambda self, x: None), X), "gives no tensor"),
+    (lambda: (Net(lambda *_: None), X), "gives no tensor"),
     (
         lambda: (Net(lambda self, x: self.parts["n" * 500](x), parts=nn.ModuleDict({"n" * 500: nn.Linear(16, 2)})), X),
         "a name of 513 letters",
@@ -206,7 +206,7 @@ REFUSED = [
         lambda: (Net(lambda self, x: self.parts["class"](x), parts=nn.ModuleDict({"class": nn.Linear(16, 2)})), X),
         "a word of Python; call it otherwise",
     ),
-    (lambda: (Net(lambda self, x: x[: int(x.sum().item())]), X), "depends on values; write it with torch.where"),
+    (lambda: (Net(lambda _, x: x[: int(x.sum().item())]), X), "depends on values; write it with torch.where"),
 ]
 
 

@@ -61,7 +61,7 @@ CASES = {
     "both of one apart": (times(lambda x: x.numel() == 4), TEXT, ["max(batch, sequence) >= 2"], {}),
     "a fraction": (times(lambda x: x.shape[1] / x.shape[0] > 1.25), TEXT, ["4 * sequence > 5 * batch"], {}),
     "no whole number": (times(lambda x: x.shape[1] ** 0.5 > 1.9), TEXT, ["sequence == 4"], {}),
-    "no question at all": (times(lambda x: False), TEXT, [], {"batch": 1, "sequence": 1}),
+    "no question at all": (times(lambda _: False), TEXT, [], {"batch": 1, "sequence": 1}),
     "padding by arithmetic": (padded_to_a_multiple, (2, 7, 4), [], {"batch": 1, "sequence": 1}),
     "the last three": (lambda layer, x: layer(x[:, -3:]), (2, 7, 4), [], {"batch": 1, "sequence": 1}),
     "halves": (lambda layer, x: torch.cat(layer(x).chunk(2, 1)[::-1], 1), (2, 7, 4), [], {"batch": 1, "sequence": 2}),

@@ -51,8 +51,9 @@ def test_a_model_without_room_gives_the_same_plan(folder, tmp_path, request):
         assert (plan / file).read_bytes() == (again / file).read_bytes()
 
 
+@pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_halves_are_computed_with_in_float32(folder, tight, dtype):
+def test_halves_are_computed_with_in_float32(folder, dtype):
     import transformers
 
     shard(folder, dtype)
@@ -63,7 +64,8 @@ def test_halves_are_computed_with_in_float32(folder, tight, dtype):
     assert all(tensor.dtype == torch.float32 for tensor in plan.tensors.values() if tensor.is_floating_point())
 
 
-def test_a_large_plan_runs_like_a_small_one(folder, tmp_path, tight):
+@pytest.mark.usefixtures("tight")
+def test_a_large_plan_runs_like_a_small_one(folder, tmp_path):
     plan = tilewright.load(tilewright.compile(folder).save(tmp_path / "plan"))
     inputs = inputs_of(plan.document, 2, 9)
     whole, by_layer = tilewright.Session(plan, 3), tilewright.Session(plan, 3, layer_by_layer=True)

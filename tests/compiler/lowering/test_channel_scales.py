@@ -135,6 +135,6 @@ def test_rescaling_beats_none_on_outlier_channels(make, monkeypatch):
     model, x = make(256).eval(), inputs(64, 256)
     passes = sys.modules["tilewright.compiler.observing.rescale_channels"]
     with_scale = error(compiled(model, x), model, x)
-    monkeypatch.setattr(passes, "scale_candidates", lambda seen: {})
+    monkeypatch.setattr(passes, "scale_candidates", lambda _: {})
     without = error(compiled(model, x), model, x)
     assert with_scale.mean() + 3 * with_scale.std() / 2 < without.mean() - 3 * without.std() / 2

@@ -172,18 +172,18 @@ def test_layers_that_are_used_twice_are_moved_as_one():
 
 def test_figures_are_kept_and_not_measured_again(plan, tmp_path, monkeypatch):
     saved = tilewright.load(plan.save(tmp_path / "plan"))
+
+    def stop(done, *_):
+        if done == 5:
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):  # cut off in the middle
-
-        def stop(done, count, what):
-            if done == 5:
-                raise KeyboardInterrupt
-
         measured(saved, "divergence", on_figure=stop)
     lines = (tmp_path / "plan" / CACHE_FILE).read_text().splitlines()
     assert len(lines) == 5 and all(json.loads(line)["value"] > 0 for line in lines)
     first = measured(saved, "divergence")
 
-    def refuse(self, layer, target):
+    def refuse(*_):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(CRITERIA["divergence"], "figure", refuse)

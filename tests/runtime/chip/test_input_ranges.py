@@ -43,7 +43,7 @@ def test_a_vector_of_zeros_reads_zero():
 def test_saturated_vectors_are_read_again_with_twice_the_range(doublings, expected):
     """32 rows of weight 1 driven by 1 sum to 32; the ADC ends at 10: read at α = 1, 2, 4."""
     row = TileRow(torch.ones(1, 32), variant(**QUIET))
-    outputs = read_with_own_ranges(row, torch.ones(1, 32), doublings, lambda reading: None)
+    outputs = read_with_own_ranges(row, torch.ones(1, 32), doublings, lambda _: None)
     assert outputs.item() == pytest.approx(expected, rel=0.01)
 
 

@@ -48,7 +48,7 @@ def chosen(monkeypatch):
 
     def choose(int8: float, float32: float, exact: bool = True) -> str:
         seconds = iter([int8, float32])
-        monkeypatch.setattr(module, "_seconds", lambda call: next(seconds))
+        monkeypatch.setattr(module, "_seconds", lambda _: next(seconds))
         monkeypatch.setattr(module, "_int8_is_exact", lambda: exact)
         return products_are_made_in.__wrapped__()
 

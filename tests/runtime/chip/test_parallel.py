@@ -19,12 +19,14 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_results_are_in_order(threads):
+@pytest.mark.usefixtures("threads")
+def test_results_are_in_order():
     assert list(in_parallel(lambda number: number**2, list(range(20)))) == [number**2 for number in range(20)]
     assert list(in_parallel(str, [])) == []
 
 
-def test_calls_see_the_callers_modes(threads):
+@pytest.mark.usefixtures("threads")
+def test_calls_see_the_callers_modes():
     def modes(_):
         return torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
@@ -35,7 +37,8 @@ def test_calls_see_the_callers_modes(threads):
         assert set(in_parallel(modes, [1, 2, 3])) == {(True, False)}
 
 
-def test_an_error_is_the_callers_and_ends_the_rest(threads):
+@pytest.mark.usefixtures("threads")
+def test_an_error_is_the_callers_and_ends_the_rest():
     begun, lock = [], threading.Lock()
 
     def fail(number):

@@ -50,7 +50,7 @@ def test_samples_of_ones_own_in_every_thread(plan):
     try:
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda n: session.run({"input": batch(n)}, samples=samples[n])["output"], numbers))
-            counted = list(pool.map(lambda n: session(input=batch(0))["output"], numbers))
+            counted = list(pool.map(lambda _: session(input=batch(0))["output"], numbers))
     finally:
         sys.setswitchinterval(interval)
     assert all(torch.equal(one, other) for one, other in zip(found, alone, strict=True))
@@ -117,7 +117,8 @@ def test_a_run_has_its_samples_and_what_is_outside_its_own():
     assert list(reading.samples) == [7]
 
 
-def test_threads_of_a_pool_see_the_callers_samples(two_threads):
+@pytest.mark.usefixtures("two_threads")
+def test_threads_of_a_pool_see_the_callers_samples():
     reading = Reading()
     with reading.of([4, 5]):
         assert list(in_parallel(lambda _: list(reading.samples), [0, 1, 2])) == [[4, 5]] * 3
@@ -129,8 +130,9 @@ def test_a_session_can_be_copied(plan):
     assert torch.equal(session(input=batch(1))["output"], other.advance_to(0)(input=batch(1))["output"])
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_runs_its_parents_session(plan, two_threads):
+def test_a_forked_child_runs_its_parents_session(plan):
     """Neither tilewright's threads nor those of torch's operators are in a child; a lock that was held is free."""
     session = tilewright.Session(plan)  # programmed in two threads
     assert torch.get_num_threads() == 2

@@ -156,6 +156,6 @@ def test_settings_that_do_not_fit(plan, pairs_file, small_plan, tmp_path):
         tilewright.evaluate(plan, "stsb", tmp_path / "nothing")
     with pytest.raises(InputError, match="no tokenizer"):
         tilewright.evaluate(small_plan, "stsb", pairs_file)
+    (tmp_path / "log").write_text("hello\nworld\n")
     with pytest.raises(InputError, match="line 1 is not a measurement"):
-        (tmp_path / "log").write_text("hello\nworld\n")
         tilewright.evaluate(plan, "stsb", pairs_file, results=tmp_path / "log")

@@ -61,7 +61,7 @@ def test_plan_json_is_readable(small_plan_folder):
 
 
 def test_saving_leaves_nothing_behind_when_it_fails(small_plan, tmp_path, monkeypatch):
-    def fail(*arguments):
+    def fail(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(plan_io, "readable_json", fail)
@@ -72,9 +72,14 @@ def test_saving_leaves_nothing_behind_when_it_fails(small_plan, tmp_path, monkey
 
 def test_an_old_plan_stays_when_replacing_it_fails(folder, tmp_path):
     before = (folder / "plan.json").read_bytes()
-    with pytest.raises(RuntimeError), atomic_folder(folder, plan_io.PLAN, overwrite=True) as new:
-        (new / "plan.json").write_text("{}")
-        raise RuntimeError
+
+    def fail():
+        with atomic_folder(folder, plan_io.PLAN, overwrite=True) as new:
+            (new / "plan.json").write_text("{}")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (folder / "plan.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 

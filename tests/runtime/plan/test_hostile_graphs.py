@@ -48,7 +48,7 @@ for _ in range(900):
 def hostile(small_plan_folder, tmp_path):
     """A loader of the small plan with more nodes behind its inputs."""
 
-    def load(*nodes, change=lambda content: None):
+    def load(*nodes, change=lambda _: None):
         folder = tmp_path / "plan"
         shutil.copytree(small_plan_folder, folder, dirs_exist_ok=True)
         content = json.loads((small_plan_folder / "plan.json").read_text())
@@ -165,7 +165,7 @@ def test_honest_logits_and_images_fit(small_plan):
 def test_sizes_are_looked_at_once(small_plan, monkeypatch):
     """So that a run on sizes that were run before costs nothing more, in other sessions too."""
     looked = []
-    monkeypatch.setattr(shape_run.ShapeRun, "run", lambda self, *inputs: looked.append([x.shape for x in inputs]))
+    monkeypatch.setattr(shape_run.ShapeRun, "run", lambda _, *inputs: looked.append([x.shape for x in inputs]))
     for length in (13, 13, 14):
         tilewright.Session(small_plan, ideal=True)(padded_batch(1, length))
     assert len(looked) == 2
@@ -242,7 +242,7 @@ def test_an_id_beyond_the_embedding_is_a_sentence(small_plan):
 
 def test_a_bug_of_ours_keeps_its_traceback(small_plan, monkeypatch):
     session = tilewright.Session(small_plan, ideal=True)
-    monkeypatch.setattr(session.module.get_submodule("on_tiles.pooler.dense"), "forward", lambda x, use: 1 / 0)
+    monkeypatch.setattr(session.module.get_submodule("on_tiles.pooler.dense"), "forward", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         session(padded_batch(2, 5))
 
@@ -260,6 +260,7 @@ def test_inputs_may_have_any_name(hostile, name):
 
 def test_more_nodes_than_any_network_has(hostile):
     many = [call(f"q{i}", "aten.neg.default", IDS) for i in range(3)]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="more than 2 nodes"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tilewright.runtime.plan.graph.MOST_NODES", 2)
-        hostile(*many)
+        with pytest.raises(InputError, match="more than 2 nodes"):
+            hostile(*many)

@@ -159,7 +159,7 @@ def test_killed_at_any_step(folder, exchanges, after):
     check_stopped_at_any_step(folder, exchanges, True, after, killed=True)
 
 
-def refuse(*arguments, **named):
+def refuse(*_, **__):
     raise PermissionError
 
 
@@ -170,7 +170,7 @@ def check_stopped_at_any_step(folder, exchanges, links, after, killed):
         shutil.copytree(folder.parent / "kept", folder, symlinks=True)
         with pytest.MonkeyPatch.context() as patch:
             if not exchanges:
-                patch.setattr(module, "exchange", lambda *paths: False)
+                patch.setattr(module, "exchange", lambda *_: False)
             if not links:
                 patch.setattr(os, "link", refuse)
             done = saved(folder, patch, number, after, killed)
@@ -219,9 +219,14 @@ def test_what_came_in_between_is_moved_behind(folder, monkeypatch):
 
 def test_another_thing_that_came_meanwhile_is_not_replaced_unasked(tmp_path):
     folder = tmp_path / "thing"
-    with pytest.raises(InputError, match="another process"), atomic_folder(folder, KIND, overwrite=False) as new:
-        (new / "thing.json").write_text("{}")
-        save(folder, "first")
+
+    def overtaken():
+        with atomic_folder(folder, KIND, overwrite=False) as new:
+            (new / "thing.json").write_text("{}")
+            save(folder, "first")
+
+    with pytest.raises(InputError, match="another process"):
+        overtaken()
     assert json.loads((folder / "thing.json").read_text())["ours"] == "first" and hidden(folder) == []
 
 

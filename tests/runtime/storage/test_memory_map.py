@@ -40,7 +40,7 @@ def test_what_is_written_to_a_scratch_file_stays():
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):
-    def full(file, start, size):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)

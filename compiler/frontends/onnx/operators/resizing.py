@@ -19,7 +19,7 @@ HALF_PIXEL = ("half_pixel", "pytorch_half_pixel")
 
 
 @operator("Resize", "Upsample")
-def resize(call: Call) -> Value:
+def resize(call: Call) -> Value:  # noqa: C901
     """Interpolation, nearest (all modes of rounding along fixed sizes), linear and cubic; no region, no antialias."""
     x = call.tensor(0)
     if call.attribute("antialias", 0) or call.attribute("exclude_outside", 0):

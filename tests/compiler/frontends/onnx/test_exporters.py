@@ -319,7 +319,7 @@ def test_given_samples_fix_sizes_and_ranges(tmp_path):
     assert tilewright.compile(path, example_inputs=samples).document.inputs[0].shape == ["batch", 9]
 
 
-def test_the_tokenizer_beside_a_model_is_used(minilm_folder, small_bert, tmp_path):
+def test_the_tokenizer_beside_a_model_is_used(minilm_folder, tmp_path):
     ids, mask = torch.randint(0, 200, (2, 7)), torch.ones(2, 7, dtype=torch.long)
     from transformers import BertModel
 
