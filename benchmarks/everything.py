@@ -30,7 +30,7 @@ PARTS: dict[str, dict[str, list[str]]] = {
     "growth": {"": ["growth.py"]},
     "peers": {"": ["peers.py"]},
 }
-"""What is run, by the table that it goes into."""
+"""Programs that are run, by the table that their results go into."""
 
 
 def run(arguments: list[str]) -> Any:
@@ -50,13 +50,13 @@ def run(arguments: list[str]) -> Any:
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
-    """In Markdown; numbers to the right."""
+    """A table in Markdown; numbers to the right."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def ratio(found: dict[str, float]) -> str:
-    """Of minima, and of medians in brackets."""
+    """Ratio of minima, and of medians in brackets."""
     return f"{found['ratio']:.2f} ({found['ratio_of_medians']:.2f})"
 
 

@@ -1,4 +1,4 @@
-"""How costs grow: with a model's size (from its config alone), with layers, tokens, samples, repeats and times.
+"""Growth of costs with a model's size (from its config alone), with layers, tokens, samples, repeats and times.
 
 OMP_WAIT_POLICY=passive python benchmarks/growth.py [--runs 5]
 """

@@ -1,4 +1,4 @@
-"""What full noise costs: a pass of a simulated chip over that of torch in float32, eager, of the same model.
+"""Cost of full noise: a pass of a simulated chip over that of torch in float32, eager, of the same model.
 
     OMP_WAIT_POLICY=passive python benchmarks/inference.py MODEL [--target pcm-512] [--batch 1 8] [--length 128]
 
@@ -31,7 +31,7 @@ def resident() -> float:
 
 
 def memory(plan: tilewright.Plan, batch: int, length: int) -> dict[str, float]:
-    """What a programmed session that ran once adds to a process that has imported everything and opened the plan."""
+    """Memory that a session that ran once adds to a process that has imported everything and opened the plan."""
     before, weights = resident(), sum(tensor.nbytes for tensor in plan.tensors.values()) / 2**20
     chip = tilewright.Session(plan).advance_to("1d")
     chip(input_ids=torch.zeros(batch, length, dtype=torch.int64))

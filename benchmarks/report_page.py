@@ -1,4 +1,4 @@
-"""How long a report's page takes: to make, to open in Chromium, and to answer. Needs the extra browser.
+"""Time that a report's page takes: to make, to open in Chromium, and to answer. Needs the extra browser.
 
     python benchmarks/report_page.py PLAN [--runs 5]
 

@@ -60,5 +60,5 @@ def process(*arguments: str, output: bool = False) -> dict[str, Any]:
 
 
 def tilewright(*arguments: str) -> list[str]:
-    """What Python is called with to run a command of tilewright."""
+    """Python's arguments to run a command of tilewright."""
     return ["-c", "from tilewright.compiler.cli import main; main()", *arguments]

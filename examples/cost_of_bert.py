@@ -1,4 +1,4 @@
-"""What a BERT costs on tiles: attention's part, its number format, cheaper tiles, and published systems beside ours.
+"""Costs of a BERT on tiles: attention's part, its number format, cheaper tiles, and published systems beside ours.
 
     python examples/cost_of_bert.py [--layers 12] [--hidden 768] [--heads 12] [--lengths 64,128,256,512]
 

@@ -1,4 +1,4 @@
-"""What time does to a network, and what undoes it: four ways to compensate drift, from a second to a year."""
+"""Drift of a network over time, and its cure: four ways to compensate drift, from a second to a year."""
 
 from statistics import mean, stdev
 

@@ -1,4 +1,4 @@
-"""Which layers deserve the better target? Sensitivities, then the least error for each energy, and what comes out."""
+"""Layers that deserve the better target: sensitivities, then the least error for each energy, and what comes out."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""How many chips a language model takes, and what a run costs, from its config alone: no weights, any size.
+"""Chips that a language model takes and costs of a run, from its config alone: no weights, any size.
 
     python examples/size_of_a_llama.py [--hidden 4096] [--layers 4,8,16,32] [--at 128,2048]
 

@@ -122,7 +122,7 @@ class Perceptron(nn.Module):
 
 
 def trained_looking(model: nn.Module) -> nn.Module:
-    """With batch norms that do something."""
+    """The model with batch norms that do something."""
     torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -134,7 +134,7 @@ def trained_looking(model: nn.Module) -> nn.Module:
 
 
 def export(model, inputs, path: Path, *, opset: int, dynamo=False, dynamic=(0,), fold=True) -> Path:
-    """By one of torch's two exporters; the dimensions ``dynamic`` of every input may vary."""
+    """Export by one of torch's two exporters; the dimensions ``dynamic`` of every input may vary."""
     names = [f"input{number}" for number in range(len(inputs))]
     options: dict[str, Any] = {"opset_version": opset, "input_names": names, "dynamo": dynamo}
     if dynamo:
@@ -164,7 +164,7 @@ def model_of(nodes, inputs, outputs, constants=None, opset=17, functions=()) -> 
 
 
 def tensorflow_style() -> onnx.ModelProto:
-    """As tf2onnx writes: NHWC with transposes around, names with slashes and :0, shapes computed in the graph."""
+    """A model of tf2onnx: NHWC with transposes around, names with slashes and :0, shapes computed in the graph."""
     generator = np.random.default_rng(0)
 
     def normal(*shape):

@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run_alone(name, *arguments):
-    """What an example prints as a program of its own."""
+    """Output of an example as a program of its own."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)], check=False, capture_output=True, text=True
     )
@@ -22,7 +22,7 @@ def run_alone(name, *arguments):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """The same in this process, which has imported all that it needs."""
+    """Output of an example in this process, which has imported all that it needs."""
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])

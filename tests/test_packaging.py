@@ -113,7 +113,7 @@ def test_tests_of_the_source_distribution_run(built):
 
 
 def test_the_wheel_works_on_its_own(built, tmp_path):
-    """It holds every file of the package, and all of it is imported from where it is installed."""
+    """The wheel holds every file of the package, and all of it is imported from where it is installed."""
     _, wheel, listed = built
     data = {Path(name).suffix for name in listed if name.startswith(("compiler/", "runtime/", "targets/"))}
     assert data == {".py", ".css", ".j2", ".js", ".tsv", ".txt", ".yaml"}  # a new kind goes into package-data

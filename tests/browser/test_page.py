@@ -30,7 +30,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def plans(small_bert_folder):
-    """One as compiled, and one that was assigned and evaluated."""
+    """A plan as compiled, and one that was assigned and evaluated."""
     plan = tilewright.compile(small_bert_folder, "pcm-512-mixed", name="<script>alert('x')</script> & co")
     found = tilewright.measure_sensitivity(plan, ["gradient"], inputs=padded_batch(4, 12), repeats=2)
     return plan, tilewright.assign(plan, found, fixed={"*.layer.0.*": "pcm-512"}).plan
@@ -177,7 +177,7 @@ def test_two_plans_side_by_side(open_page, plans, tmp_path):
 
 
 def test_ten_thousand_tiles(open_page, tmp_path):
-    """They are all there, and the map and the table answer."""
+    """Ten thousand tiles are all there, and the map and the table answer."""
     changes = {"tile.rows": 8, "tile.columns": 8, "chip.mesh_rows": 100, "chip.mesh_columns": 100}
     plan = tilewright.compile(nn.Linear(800, 800), load_target("pcm-512", changes), example_inputs=torch.randn(8, 800))
     path = tmp_path / "large.html"

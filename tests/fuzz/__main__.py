@@ -41,7 +41,7 @@ def main():
 
 
 class _Schedule:
-    """Which mutants are next: kinds in proportion to what a campaign wants of each, seeds that were not tried yet."""
+    """Mutants that are next: kinds in proportion to what a campaign wants of each, seeds that were not tried yet."""
 
     def __init__(self, given, results):
         self.given, self.results = given, results

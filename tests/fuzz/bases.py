@@ -1,4 +1,4 @@
-"""What mutants are made from: small plans and models, made once for each state of the code."""
+"""Bases that mutants are made from: small plans and models, made once for each state of the code."""
 
 import contextlib
 import hashlib

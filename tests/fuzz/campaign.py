@@ -30,13 +30,13 @@ class Worker:
     verdicts: list[Verdict] = field(default_factory=list)
     begun: int | None = None
     since: float = 0.0
-    """When it was last seen to take processor time."""
+    """Time at which the child was last seen to take processor time."""
     taken: list[str] = field(default_factory=list)
     stopped: bool = False
     unread: bytes = b""
 
     def heard(self, data):
-        """What it wrote on the pipe."""
+        """Take in what the child wrote on the pipe."""
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
             if line.startswith(b"begun "):

@@ -1,4 +1,4 @@
-"""What a child does: mutants one after the other under limits of memory and time, a line to its parent for each."""
+"""A child's work: mutants one after the other under limits of memory and time, a line to its parent for each."""
 
 import contextlib
 import faulthandler
@@ -70,7 +70,7 @@ def run_one(kind, seed, folder):
 
 @contextlib.contextmanager
 def caught_output():
-    """What is printed meanwhile, as strictly encoded as a terminal's."""
+    """Catch what is printed meanwhile, as strictly encoded as a terminal's."""
     kept = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     try:

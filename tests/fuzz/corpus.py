@@ -160,7 +160,7 @@ def _layer_of_a_number(document):
 
 
 def _everywhere(text):
-    """That text in every field that takes any."""
+    """A text in every field that takes any."""
 
     def change(document):
         document["model"] |= {"name": text, "architecture": text}

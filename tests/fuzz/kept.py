@@ -1,4 +1,4 @@
-"""What is kept beside a plan, changed: evaluations, sensitivities, accuracies, and logs of measurements."""
+"""Files kept beside a plan, changed: evaluations, sensitivities, accuracies, and logs of measurements."""
 
 import json
 import random

@@ -120,7 +120,7 @@ def commands(folder, base, choose, place, sizes=(USUAL_SIZE, USUAL_SIZE, 1, 2, 5
 
 
 def inputs_for(plan, path, usual):
-    """Whether inputs whose sizes are ``usual`` where they may vary, written to ``path``, may fit the plan."""
+    """True if inputs of sizes ``usual`` where they may vary, written to ``path``, may fit the plan."""
     arrays = {}
     for record in plan.document.inputs:
         shape = []

@@ -20,7 +20,7 @@ LINE_ENDS = {"terminal": "\n", "csv": "\r\n", "cell": "", "markdown": "\n"}
 
 
 def called(command, *arguments, printed="terminal", **options):
-    """Whether the command succeeded: the other allowed end is a refusal, in one sentence and with code 2.
+    """True if the command succeeded: the other allowed end is a refusal, in one sentence and with code 2.
 
     command: a function of tilewright.compiler.cli. printed: what its standard output is, to be checked.
     """
@@ -28,7 +28,7 @@ def called(command, *arguments, printed="terminal", **options):
 
 
 def typed(words, printed="terminal"):
-    """The same, of words as they are typed in a shell."""
+    """True if a command succeeded that is given in words as they are typed in a shell."""
     with patch.object(sys, "argv", ["tilewright", *map(str, words)]):
         return _program(None, printed)
 

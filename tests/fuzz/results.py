@@ -1,4 +1,4 @@
-"""What a campaign found, a line a batch, so that it can go on another day; and the table of it."""
+"""Findings of a campaign, a line a batch, so that it can go on another day; and the table of it."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ EXAMPLES = 6
 
 @dataclass
 class Tally:
-    """All that is known of one kind."""
+    """Everything known of one kind of mutants."""
 
     seeds: set[int] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class Results:
 
     @property
     def fell(self):
-        """All that fell."""
+        """Verdicts of all mutants that fell."""
         return [verdict for tally in self.tallies.values() for verdict in tally.fell.values()]
 
     def table(self):

@@ -119,7 +119,7 @@ def mutant(text, content, choose):
 
 
 def _reference(tree, choose):
-    """Another document named, which may be of another kind, this one, or nothing."""
+    """Name another document, which may be of another kind, this one, or nothing."""
     names = [*target_names(), "mutant.yaml", "neighbour.yaml", "../mutant.yaml", "/etc/passwd", hostile.text(choose)]
     key = choose.choice(("extends", "programming", "attention", "cost", "target", "unit"))
     tree[key] = choose.choice(names)
@@ -134,7 +134,7 @@ def _numbers(tree, choose):
 
 
 def parts(tree):
-    """All dicts in it."""
+    """All dicts in a tree."""
     if isinstance(tree, dict):
         yield tree
     if isinstance(tree, dict | list):

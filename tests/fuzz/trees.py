@@ -6,7 +6,7 @@ from tests.fuzz import hostile
 
 
 def edit(tree, choose):
-    """One random edit, in place."""
+    """Edit a tree at random, in place."""
     container, key = place(tree, choose)
     if container is None:
         return
@@ -24,7 +24,7 @@ def place(tree, choose):
 
 
 def texts(tree):
-    """All texts that are values in it."""
+    """All texts that are values in a tree."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, dict | list):
@@ -85,7 +85,7 @@ def _swap(_tree, container, key, choose):
 
 
 def _graft(tree, container, key, choose):
-    """What stands elsewhere."""
+    """Put what stands elsewhere in the tree."""
     other, there = place(tree, choose)
     container[key] = copy.deepcopy(other[there])
 

@@ -1,4 +1,4 @@
-"""How one mutant ended: in one of the allowed ways, or how it fell and where."""
+"""End of one mutant: in one of the allowed ways, or how it fell and where."""
 
 import json
 import re
@@ -20,7 +20,7 @@ OUT_OF_MEMORY = (
 
 
 class Fell(Exception):
-    """What a mutant did that no input may make tilewright do."""
+    """A mutant made tilewright do what no input may."""
 
     def __init__(self, how, message, place=""):
         super().__init__(message)
@@ -29,7 +29,7 @@ class Fell(Exception):
 
 @dataclass
 class Verdict:
-    """One mutant: how it ended, or how it fell; seconds of processor time and MiB that memory grew by."""
+    """Ending of one mutant, or its fall; seconds of processor time and MiB that memory grew by."""
 
     kind: str
     seed: int
@@ -64,7 +64,7 @@ def of_exception(error):
 
 
 def place_of(frames):
-    """Where: the innermost frame in tilewright's own source, and the innermost of all. frames: innermost first."""
+    """Place of a fall: the innermost frame of tilewright, and the innermost of all. frames: innermost first."""
     frames = list(frames)
     own = [f"{Path(file).relative_to(PACKAGE)}:{name}" for file, _, name in frames if _is_own(file)]
     innermost = f"{Path(frames[0][0]).name}:{frames[0][2]}" if frames else ""

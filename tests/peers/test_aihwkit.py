@@ -69,8 +69,8 @@ def test_conductances_at_every_time(noise_model, g, time):
 
 @pytest.mark.parametrize("time", TIMES)
 def test_what_differs_is_the_way_back_from_programmed_weights(noise_model, time):
-    """At inference AIHWKit makes conductances of the programmed weights again, relative to their new maximum, which is
-    above 1, and takes the minus device as silent from there on. Devices seem smaller, and smaller ones have more 1/f
+    """AIHWKit makes conductances of the programmed weights again at inference, relative to their new maximum, above 1,
+    and takes the minus device as silent from there on. Devices seem smaller, and smaller ones have more 1/f
     noise. Our statistics on that way give their distribution; on ours, the weights are less noisy.
     """
     weight = standard_problem(200, 200, 2)[0]
@@ -87,7 +87,7 @@ def test_what_differs_is_the_way_back_from_programmed_weights(noise_model, time)
 
 
 def theirs_exponent(held, exponents):
-    """Of the device that holds the weight now."""
+    """Their exponent of the device that holds the weight now."""
     return torch.where(held > 0, exponents[0], exponents[1])
 
 

@@ -58,7 +58,7 @@ def all_choices(problem):
 @settings(max_examples=150, deadline=None)
 @given(problem=problems(), minimise=st.sampled_from(list(UNITS)), data=st.data())
 def test_the_exact_choice_is_the_best_of_all(problem, minimise, data):
-    """For random problems and budgets: nothing is better, greedy choices included, or there is no choice at all."""
+    """Nothing is better for random problems and budgets, greedy choices included, or there is no choice at all."""
     others = [name for name in UNITS if name != minimise]
     names = data.draw(st.lists(st.sampled_from(others), unique=True, max_size=2))
     figures = [problem.figures(choice) for choice in all_choices(problem)]
@@ -272,7 +272,7 @@ def agreement(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("wanted", [0.9, 0.99, 0.999, 0.99999])
 def test_the_search_finds_the_least_cost_that_passes(plan, sensitivity, agreement, wanted):
-    """On chips that had no part in the search, and on others again."""
+    """The choice passes on chips that had no part in the search, and on others again."""
     found = search(plan, sensitivity, wanted, **agreement)
     record = present(found.record.accuracy)
     last = found.trials[-1]

@@ -1,4 +1,4 @@
-"""How the program ends where its streams are closed, full, or lack letters."""
+"""The program ends well where its streams are closed, full, or lack letters."""
 
 import io
 import json

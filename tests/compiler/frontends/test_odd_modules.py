@@ -32,7 +32,7 @@ def traced(model, inputs=X):
 
 
 def same(found, *expected):
-    """Whether the graph computes what the model gives for its examples, and what is expected."""
+    """The graph computes what the model gives for its examples, and what is expected."""
     (example,) = found.examples
     for output, of_model, wanted in zip(found.graph(*example.values()), found.expected[0], expected, strict=True):
         torch.testing.assert_close(output, of_model)

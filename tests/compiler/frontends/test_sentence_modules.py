@@ -1,4 +1,4 @@
-"""What sentence-transformers folders put behind the transformer is run as that library does it."""
+"""Modules that sentence-transformers folders put behind the transformer run as that library runs them."""
 
 import json
 
@@ -39,7 +39,7 @@ def dense(inputs, outputs, **more):
 
 
 def test_poolings_are_the_librarys():
-    """By its documented formulas, one text at a time, with padding on either side."""
+    """Poolings by the library's documented formulas, one text at a time, with padding on either side."""
     tokens, mask = torch.randn(3, 5, 4), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
     found = {mode: Pooling([mode])(tokens, mask) for mode in POOLINGS}
     for row in range(3):

@@ -1,4 +1,4 @@
-"""What torch says of sizes, in whole numbers: the text says at every size what sympy says."""
+"""Torch's expressions of sizes, in whole numbers: the text says at every size what sympy says."""
 
 from itertools import product
 

@@ -175,7 +175,7 @@ def test_without_weights_all_questions_are_kept():
 
 
 def test_what_a_pass_asks_is_known():
-    """What the compiler's own code asks of a size while passes run becomes a condition too."""
+    """A question of the compiler's own code about a size, while passes run, becomes a condition too."""
     from tilewright.compiler import steps
 
     def asking(compilation):

@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def shard(folder, dtype=torch.float32):
-    """The same weights in three files with an index, in another type."""
+    """Weights of a folder written anew in three files with an index, in another type."""
     weights = load_file(folder / "model.safetensors")
     places = {}
     for place, name in enumerate(weights):

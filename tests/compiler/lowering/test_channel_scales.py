@@ -61,7 +61,7 @@ class AfterLayer(nn.Module):
 
 
 class Gated(nn.Module):
-    """As a Llama's feed-forward network: gate and up are fused, and the scale goes into up alone."""
+    """A Llama's feed-forward network: gate and up are fused, and the scale goes into up alone."""
 
     def __init__(self):
         super().__init__()

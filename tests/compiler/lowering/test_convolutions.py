@@ -79,7 +79,7 @@ def test_a_batch_norm_joins_the_column_scale():
 
 
 def test_the_factor_of_a_batch_norm_moves_no_conductance():
-    """With and without the norm: the same weights relative to the largest of their column."""
+    """Weights with and without the norm are the same relative to the largest of their column."""
     from tilewright.runtime.chip.programming import normalise, weight_scale
 
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import tilewright
 from tilewright.runtime.measuring.operations import count_operations
 
 FLOATING = ("mm", "mv", "dot", "matmul", "einsum", "linear", "inner")
-"""What the name of an operator that multiplies tensors ends in."""
+"""Endings of the names of operators that multiply tensors."""
 
 PRODUCTS = {
     "matmul": lambda q, k: q @ k.mT,
@@ -79,7 +79,7 @@ def test_they_are_the_models_at_other_sizes(products):
 
 
 def test_they_are_counted(products):
-    """Of q [b, s, 16] and k [b, s, 16]: results times the 16 that are summed over, 32 where the batch is too."""
+    """Products of q and k, [b, s, 16]: results times the 16 that are summed over, 32 where the batch is too."""
     batch, length = 2, 7
     counts = count_operations(products[1], {"batch": batch, "sequence": length}).matmuls
     whole, one = batch * length * length * 16, length * length * 16

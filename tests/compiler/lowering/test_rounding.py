@@ -29,7 +29,7 @@ SHORT = [entry for entry in LOWERING if entry[0] in ("canonicalize", "unfold_con
 
 
 def test_the_rounding_of_long_sums_is_no_bug(monkeypatch):
-    """In float32 the patches' product differs from the convolution by more than a pass may; in float64 by nothing."""
+    """The patches' product differs in float32 from the convolution by more than a pass may; in float64 by nothing."""
     state = traced_network(*long_sums(40.0))
     lower(state, SHORT)
     assert 1e-5 < state.verification[-1].largest_relative_error < comparison.LARGEST_ROUNDING
@@ -76,7 +76,7 @@ def test_a_pass_that_only_rounds_badly_is_a_bug_too():
 
 
 def test_verify_minds_long_layers(monkeypatch):
-    """On ideal tiles the sums of a layer of half a million inputs round by more than its blocks may differ."""
+    """Sums of a layer of half a million inputs round by more, on ideal tiles, than its blocks may differ."""
     found = {}
     real = verify._error_on_tiles
 
@@ -100,7 +100,7 @@ def test_the_check_tells_the_originals_rounding_from_a_difference():
     traced = trace(model, x, None, None, None)
 
     def original(factor):
-        """In another order of summation, and wrong by a factor; nothing is allowed but rounding."""
+        """A model that sums in another order and is wrong by a factor; nothing is allowed but rounding."""
 
         def run(inputs):
             order = torch.arange(63, -1, -1)

@@ -18,7 +18,7 @@ def chip_with(**changes):
 
 
 def difference(folder, **changes):
-    """From the digital reference, on ideal tiles: attention alone."""
+    """Difference from the digital reference on ideal tiles: attention alone."""
     plan = tilewright.compile(folder, chip_with(**changes))
     inputs = padded_batch(4, 24)
     exact = tilewright.Session(plan, ideal=True)(inputs)["last_hidden_state"]

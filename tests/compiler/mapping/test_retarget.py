@@ -50,7 +50,7 @@ MOVES = [{"_0": "digital-int8"}, {"_2": "digital-fp16", "_4": "pcm-512-dynamic"}
 
 @pytest.mark.parametrize("moves", MOVES)
 def test_a_retargeted_plan_is_the_one_that_is_compiled_so(network, chip, moves, tmp_path):
-    """The same targets, blocks, places, ranges and bits as if it had been asked for from the start."""
+    """Targets, blocks, places, ranges and bits are those of a plan that was asked for from the start."""
     moved = retarget(compiled(network, chip), chosen(**moves))
     wanted = compiled(network, chip, assign={name.strip("_"): target for name, target in moves.items()})
     for one, other in zip(moved.document.layers, wanted.document.layers, strict=True):

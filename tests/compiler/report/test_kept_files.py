@@ -1,4 +1,4 @@
-"""What is kept beside a plan is as untrusted as the plan."""
+"""Files kept beside a plan are as untrusted as the plan."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The same figures in every format, from one object; and what a stranger's plan may not do to them."""
+"""Figures are the same in every format, from one object; and what a stranger's plan may not do to them."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ SNEAKY = "<script>alert(1)</script> </script> {{ 7*7 }} | `x` =cmd() [a](b) \u20
 
 @pytest.fixture(scope="module")
 def plans(small_bert_folder, tmp_path_factory):
-    """One as compiled, and one that was assigned, saved and evaluated."""
+    """A plan as compiled, and one that was assigned, saved and evaluated."""
     plan = tilewright.compile(small_bert_folder, "pcm-512-mixed", name=SNEAKY)
     found = tilewright.measure_sensitivity(plan, ["gradient"], inputs=padded_batch(4, 12), repeats=2)
     made = tilewright.assign(plan, found, fixed={"*.layer.0.*": "pcm-512"}).plan
@@ -214,7 +214,7 @@ def test_a_large_plan_has_a_small_page():
 
 
 def test_reports_need_neither_the_model_nor_what_compiles_it(plans, tmp_path):
-    """In a process that cannot import transformers, onnx or the frontends."""
+    """Reports are made in a process that cannot import transformers, onnx or the frontends."""
     plans[1].save(tmp_path / "plan")
     code = (
         "import sys\n"

@@ -76,7 +76,7 @@ def test_errors_of_independent_layers_add_up(plan):
 
 
 def test_of_one_layer_all_that_matters_is_its_weights():
-    """With white inputs and no converters ‖ŷ-y‖²/‖y‖² is ‖ŵ-w‖²/‖w‖² on average."""
+    """The relative error ‖ŷ-y‖²/‖y‖² with white inputs and no converters is ‖ŵ-w‖²/‖w‖² on average."""
     torch.manual_seed(0)
     plan = tilewright.compile(nn.Linear(200, 50, bias=False), load_target("pcm-512", QUIET),
                               example_inputs=torch.randn(400, 200))  # fmt: skip
@@ -88,7 +88,7 @@ def test_of_one_layer_all_that_matters_is_its_weights():
 
 
 def test_the_product_error_is_that_of_the_layer_on_its_chip(plan):
-    """By hand: the layer's inputs from the digital reference, through the same chip."""
+    """The error by hand: the layer's inputs from the digital reference, through the same chip."""
     found = measured(plan, "product-error", repeats=1).of("product-error")
     reference = tilewright.Session(plan, ideal=True)
     seen: dict[str, torch.Tensor] = {}
@@ -133,7 +133,7 @@ def test_targets_come_in_the_order_of_their_precision(plan):
 
 
 def test_padding_does_not_count(small_plan):
-    """What is behind the mask may be anything."""
+    """Values behind the mask may be anything."""
     inputs = padded_batch(4, 12)
     other = {**inputs, "input_ids": torch.where(inputs["attention_mask"] == 0, 7, inputs["input_ids"])}
     figures = [

@@ -1,4 +1,4 @@
-"""How weights are shared out over pairs of devices."""
+"""Weights are shared out over pairs of devices."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What undoes drift: factors from one-hot readings, and fits to calibration inputs."""
+"""Compensation of drift: factors from one-hot readings, and fits to calibration inputs."""
 
 import pytest
 import torch

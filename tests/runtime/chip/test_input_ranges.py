@@ -24,7 +24,7 @@ def layer(target, weight, samples=range(64)):
 
 
 def test_every_vector_uses_the_whole_dac():
-    """Without noise: y = α q(x/α) W with α = max|x| of each vector, whatever the vector's size."""
+    """The product without noise is y = α q(x/α) W with α = max|x| of each vector, whatever the vector's size."""
     exact = {**QUIET, **EXACT_DEVICE, "tile__adc": None, "tile__scale_precision": "float32"}
     target = dynamic(**exact, drift_compensation="none")
     weight = torch.rand(16, 32) * 2 - 1

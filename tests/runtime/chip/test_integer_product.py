@@ -43,7 +43,7 @@ def test_int8_and_float32_products_are_the_same(monkeypatch, kind, inner):
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """What is chosen where int8 and float32 products take so long."""
+    """The choice where int8 and float32 products take so long."""
     monkeypatch.delenv(module.FORCED, raising=False)
 
     def choose(int8: float, float32: float, exact: bool = True) -> str:

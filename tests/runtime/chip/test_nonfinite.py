@@ -94,7 +94,7 @@ def test_products_of_activations_keep_what_is_not_finite(operands, ranges):
 
 
 def test_large_numbers_are_finite():
-    """They saturate, as a converter does: their sum alone is infinite."""
+    """Large numbers saturate, as a converter does: their sum alone is infinite."""
     assert all_finite(torch.full((4, 4), 3e38)) and not all_finite(torch.tensor([1.0, NAN]))
     assert not all_finite(torch.tensor([INF, -INF])) and all_finite(torch.empty(0, 4))
     assert on_tiles(variant())(torch.full((6, 5, 40), 3e38)).isfinite().all()

@@ -1,4 +1,4 @@
-"""The same work for many things at once: in order, in the caller's modes, and stopped when the caller stops."""
+"""Work for many things at once: in order, in the caller's modes, and stopped when the caller stops."""
 
 import threading
 import time

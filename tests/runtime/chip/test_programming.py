@@ -101,7 +101,7 @@ def test_accumulated_noise_is_frozen_at_a_time_and_new_at_another():
 
 @pytest.mark.parametrize("target", ["pcm-512", "ftj-extreme"])
 def test_no_exponent_is_drawn_at_time_zero_and_not_a_bit_changes(target):
-    """At time 0 the drift's factor is exp(-ν · 0) = 1 whatever ν is."""
+    """The drift's factor at time 0 is exp(-ν · 0) = 1 whatever ν is."""
     statistics, asked = statistics_of(analog(target).device), []
 
     class Watched(Draws):

@@ -34,7 +34,7 @@ def make(weight, target, *, method="direct", clip=None, repeat=0):
 
 
 def relative_error(weight, columns, repeats=3, time=MONTH, **settings):
-    """Of these columns, mean over chips, from the product of the same columns."""
+    """Relative error of some columns, mean over chips, from the product of the same columns."""
     exact, total = (X.double() @ weight.double().T)[:, columns], 0.0
     for repeat in range(repeats):
         layer = make(weight, repeat=repeat, **settings)

@@ -1,4 +1,4 @@
-"""The same plan, seed and time give the same bits, whatever the threads, the batch, or the order of times."""
+"""Plan, seed and time fix every bit, whatever the threads, the batch, or the order of times."""
 
 from typing import Any
 

@@ -42,7 +42,7 @@ def test_closed_loop_beats_direct():
 
 
 def test_random_inputs_need_no_fine_adc():
-    """As Büchel et al. 2022 found: one-hot readings need an ADC that resolves single devices, random inputs do not.
+    """Büchel et al. 2022 found that one-hot readings need an ADC that resolves single devices, random inputs do not.
     With 6 bits a closed loop on one-hot readings is worse than none.
     """
     noise = {"value": 0.5, "unit": "LSB", "source": "test"}

@@ -36,7 +36,7 @@ def plan(minilm_plan_folder):
 
 
 def test_digital_is_the_models_own_figure(plan, pairs_file, minilm_folder):
-    """The same embeddings as transformers: its tokenizer, its model, mean over tokens, cosine."""
+    """Embeddings are those of transformers: its tokenizer, its model, mean over tokens, cosine."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(minilm_folder), AutoModel.from_pretrained(minilm_folder).eval()

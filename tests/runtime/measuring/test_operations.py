@@ -11,7 +11,7 @@ from tilewright.targets import InputError
 
 @pytest.mark.parametrize(("batch", "sequence"), [(1, 8), (3, 8), (1, 32), (2, 64)])
 def test_a_bert_is_counted_as_by_hand(small_plan, batch, sequence):
-    """Of each layer 4 h² + 2 h f a token, of attention 2 h S a token, and the pooler once a sample."""
+    """A layer has 4 h² + 2 h f products a token, attention 2 h S a token; the pooler runs once a sample."""
     config = small_bert_config()
     hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     found = count_operations(small_plan, {"batch": batch, "sequence": sequence})

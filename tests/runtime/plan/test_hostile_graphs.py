@@ -115,7 +115,7 @@ UNBOUNDED = {
     "chunk": [call("a", "aten.ones.default", [2, 0]), call("b", "aten.chunk.default", node("a"), 2**40, 1)],
     "dimensions": [call("a", "aten.ones.default", [1] * 65)],
 }
-"""What is refused by reports too: running on shapes takes memory and time for it."""
+"""Graphs that reports refuse too: running on shapes takes memory and time for it."""
 
 
 @pytest.mark.parametrize("case", UNBOUNDED)
@@ -163,7 +163,7 @@ def test_honest_logits_and_images_fit(small_plan):
 
 
 def test_sizes_are_looked_at_once(small_plan, monkeypatch):
-    """So that a run on sizes that were run before costs nothing more, in other sessions too."""
+    """A run on sizes that were run before costs nothing more, in other sessions too."""
     looked = []
     monkeypatch.setattr(shape_run.ShapeRun, "run", lambda _, *inputs: looked.append([x.shape for x in inputs]))
     for length in (13, 13, 14):

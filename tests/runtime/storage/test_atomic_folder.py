@@ -43,7 +43,7 @@ def folder(tmp_path):
 
 
 def check_whole(folder):
-    """It is one of the two things, whole, with all that is the user's."""
+    """The folder is one of the two things, whole, with all that is the user's."""
     text = json.loads((folder / "thing.json").read_text())["ours"]
     assert {(folder / name).read_text() for name in ("data", "parts/a")} == {text}
     assert (folder / "parts/b").exists() == (text == "old")

@@ -43,7 +43,7 @@ def test_zeros_of_a_machine_that_stopped_are_passed_by(log):
 
 
 def test_torn_lines_between_whole_ones_are_passed_by_and_measured_again(log):
-    """As processes left them that were killed before lines were repaired: glued together, or cut and gone on."""
+    """Lines as processes left them that were killed before lines were repaired: glued together, or cut and gone on."""
     first, second = log.read_text().splitlines()
     log.write_text(f"{first}\n{second[:20]}\n{second[:9]}{second}\n\n")
     resumed = MeasurementLog(log, SETTINGS)

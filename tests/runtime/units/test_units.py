@@ -65,7 +65,7 @@ def test_bfloat16_attention_rounds_its_operands():
 @pytest.mark.parametrize("weights", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
 @pytest.mark.parametrize("inputs", ["fp32", "fp16", "bf16", "int2", "int8", "int16"])
 def test_every_pair_of_formats_runs(weights, inputs):
-    """What is computed is the product of the rounded operands, whole numbers or not."""
+    """A unit computes the product of the rounded operands, whole numbers or not."""
     unit = digital("digital-int8", {"weights": weights, "inputs": inputs})
     largest = float(X.abs().max())
     made = DigitalUnitLinear(WEIGHT, BIAS, unit, [largest])

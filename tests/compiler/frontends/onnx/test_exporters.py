@@ -231,7 +231,7 @@ def test_a_short_table_of_positions_limits_the_samples():
 
 
 def test_two_inputs_of_vectors():
-    """Their numbers are taken for one size, the batch: of the kinds of model that there are, most mean that."""
+    """Numbers of two vectors are taken for one size, the batch: most models that there are mean that."""
     nodes = [
         helper.make_node("MatMul", ["left", "w"], ["l"], "left"),
         helper.make_node("Transpose", ["right"], ["turned"], perm=[1, 0]),
@@ -245,7 +245,7 @@ def test_two_inputs_of_vectors():
 
 
 def test_any_word_may_be_a_name():
-    """Also those that torch's modules keep for themselves, and names below other names."""
+    """Names that torch's modules keep for themselves are taken too, and names below other names."""
     names = ["training", "forward", "model/type", "a.b", "a.b.c", "known", "order", "graph.code"]
     constants = {name: np.full((4, 4), 1 / (2 + place), np.float32) for place, name in enumerate(names)}
     nodes = [helper.make_node("MatMul", [f"x{place}", name], [f"x{place + 1}"]) for place, name in enumerate(names)]

@@ -33,7 +33,7 @@ def refusal(model):
 
 
 def chain(operator, count, *more, first="x", **attributes):
-    """The same operator behind itself, each with its own result twice if it takes two."""
+    """An operator behind itself many times, each with its own result twice if it takes two."""
     names = [first, *(f"v{number}" for number in range(count))]
     nodes = []
     for before, after in itertools.pairwise(names):

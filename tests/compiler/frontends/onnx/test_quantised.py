@@ -35,7 +35,7 @@ class Images:
 
 
 def largest_difference(plan, path, x):
-    """To the quantised model, whose weights have 7 bits: onnxruntime's products saturate without VNNI with 8."""
+    """Difference to the quantised model. Weights have 7 bits: with 8 onnxruntime's products saturate without VNNI."""
     (output,) = tilewright.Session(plan, ideal=True)({"input0": x}).values()
     (exact,) = onnxruntime.InferenceSession(str(path)).run(None, {"input0": x.numpy()})
     return np.abs(output.numpy() - exact).max() / np.abs(exact).max()

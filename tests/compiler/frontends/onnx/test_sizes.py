@@ -74,7 +74,7 @@ def test_padding_follows_every_size(name):
 
 
 def test_a_face_detector_runs_on_images_of_any_size():
-    """As the first network of MTCNN is: valid convolutions, a pool with SAME padding, two heads, one by softmax."""
+    """The first network of MTCNN in small: valid convolutions, a pool with SAME padding, two heads, one by softmax."""
     nodes = [
         helper.make_node("Conv", ["x", "w1", "b1"], ["c1"]),
         helper.make_node("PRelu", ["c1", "s1"], ["r1"]),
