@@ -33,7 +33,8 @@ def results(tmp_path_factory):
         [*command, "--results", path], cwd=ROOT, env={**os.environ, "TMPDIR": str(path.parent)}, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stdout + done.stderr  # the faults fell
+    assert done.returncode == 1, done.stdout + done.stderr  # the faults fell
+    assert "Traceback" not in done.stderr, done.stdout + done.stderr
     print(done.stdout)
     found: dict[str, list[Any]] = {kind: [0, {}] for kind in COUNTS}
     for line in map(json.loads, path.read_text().splitlines()):

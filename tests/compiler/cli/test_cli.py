@@ -47,7 +47,8 @@ def sentence(code, out, err):
     """The one sentence of a refusal."""
     assert code == 2 and out == ""
     lines = [line for line in err.splitlines() if line.strip()]
-    assert len(lines) == 1 and lines[0].startswith("error: "), err
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: "), err
     assert "Traceback" not in err
     return lines[0]
 
@@ -462,7 +463,9 @@ def test_sensitivity_and_assign(run, mixed, inputs_file):
     code, out, _ = run("diff", mixed, "new")
     assert code == 0 and "digital-" in out and "cost of a run" in out
     code, out, err = run("assign", mixed, "-o", "other", "--inputs", inputs_file, "--repeats", 2)
-    assert code == 0 and "exact (this plan)" in out and "all on pcm-512" in out, err
+    assert code == 0, err
+    assert "exact (this plan)" in out
+    assert "all on pcm-512" in out
     assert "impossible" not in out
 
 
