@@ -35,7 +35,7 @@ test: $(DEMO_READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-# The fast suite again, with what it runs of the package; fails below the floor.
+# The fast suite, traced: lines and branches that it runs, each with a floor. Takes 1.6 times the time of the suite.
 coverage: $(DEMO_READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=json:coverage.json
 	$(BIN)/python -m tests.coverage_floor coverage.json
