@@ -60,7 +60,7 @@ def parse_document(located: Located, kinds: tuple[str, ...] = (), changes: Chang
 
 def parse_target(content: Any, where: str) -> Target:
     """Validate a target that is at hand as data. Raises ``InputError`` that names ``where`` and the key."""
-    return cast(Target, parse_document(Located(migrated(content), f"target {where}", None), ("analog", "digital")))
+    return cast("Target", parse_document(Located(migrated(content), f"target {where}", None), ("analog", "digital")))
 
 
 def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
@@ -70,23 +70,23 @@ def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
     it is wrong.
     """
     if isinstance(target, AnalogTarget | DigitalTarget):
-        return cast(Target, _changed(target, changes))
-    return cast(Target, load_document(target, "analog", "digital", changes=changes))
+        return cast("Target", _changed(target, changes))
+    return cast("Target", load_document(target, "analog", "digital", changes=changes))
 
 
 def load_programming(method: str | Path | Programming) -> Programming:
     """The programming method of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
-    return method if isinstance(method, Programming) else cast(Programming, load_document(method, "programming"))
+    return method if isinstance(method, Programming) else cast("Programming", load_document(method, "programming"))
 
 
 def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
     """The attention unit of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
-    return unit if isinstance(unit, AttentionUnit) else cast(AttentionUnit, load_document(unit, "attention"))
+    return unit if isinstance(unit, AttentionUnit) else cast("AttentionUnit", load_document(unit, "attention"))
 
 
 def load_cost(cost: str | Path | Cost) -> Cost:
     """The cost preset of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
-    return cost if isinstance(cost, Cost) else cast(Cost, load_document(cost, "cost"))
+    return cost if isinstance(cost, Cost) else cast("Cost", load_document(cost, "cost"))
 
 
 def _changed(document: Document, changes: Changes) -> Document:
@@ -103,11 +103,11 @@ def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip
     it is wrong.
     """
     if isinstance(chip, Chip):
-        return cast(Chip, _changed(chip, changes))
+        return cast("Chip", _changed(chip, changes))
     if isinstance(chip, AnalogTarget | DigitalTarget):
         return chip_of(load_target(chip, changes))
     loaded = load_document(chip, "chip", "analog", "digital", changes=changes)
-    return loaded if isinstance(loaded, Chip) else chip_of(cast(Target, loaded))
+    return loaded if isinstance(loaded, Chip) else chip_of(cast("Target", loaded))
 
 
 def chip_of(target: Target) -> Chip:

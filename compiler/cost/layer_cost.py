@@ -57,7 +57,7 @@ def cost_of_layer(
 
 
 def _on_tiles(
-    name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget, chip: Chip, preset: Cost
+    name: str, shape: tuple[int, int], vectors: int, target: AnalogTarget, _chip: Chip, preset: Cost
 ) -> LayerCost:
     rows, columns = len(split_rows(shape[0], target.tile)), len(split_columns(shape[1], target.tile))
     tiles, macs = rows * columns, vectors * shape[0] * shape[1]

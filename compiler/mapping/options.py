@@ -114,7 +114,7 @@ def _on_tiles(layer: WeightLayer, target: AnalogTarget, wish: Wish | None, seen:
     return Made(option, method, ranges.calibration)
 
 
-def _on_unit(layer: WeightLayer, target: DigitalTarget, wish: Wish | None, seen: Seen | None) -> Made:
+def _on_unit(layer: WeightLayer, target: DigitalTarget, _wish: Wish | None, seen: Seen | None) -> Made:
     if seen is None:
         return Made(_option(layer, target.name))
     ranges = unit_ranges(layer, target, seen.inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -49,31 +50,27 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
     """Run the calibration inputs. heads: number of heads of products whose operands are seen head by head."""
     samples = network.traced.calibration_inputs
     seen = Observations({}, {})
+    watchers: dict[str, Watcher] = {}
     for name, layer in network.layers.items():
-        for use in range(layer.uses):
-            seen.layer_inputs[name, use] = Observed(len(samples), KEPT_ROWS)
+        uses = [Observed(len(samples), KEPT_ROWS) for _ in range(layer.uses)]
+        seen.layer_inputs |= {(name, use): observed for use, observed in enumerate(uses)}
+        watchers[layer_path(name)] = partial(_see_input, uses)
     for name in network.products:
-        for side in (0, 1):
-            seen.operands[name, side] = Observed(len(samples), KEPT_VALUES // heads.get(name, 1))
-
-    def watch_layer(name: str) -> Watcher:
-        def see(arguments: tuple[Tensor, int]) -> None:
-            x, use = arguments
-            seen.layer_inputs[name, use].see(x.reshape(-1, x.shape[-1]))
-
-        return see
-
-    def watch_matmul(name: str) -> Watcher:
-        def see(arguments: tuple[Tensor, Tensor]) -> None:
-            for side, operand in enumerate(arguments):
-                a_head = operand.movedim(1, -1) if name in heads else operand.unsqueeze(-1)
-                seen.operands[name, side].see(a_head.reshape(-1, a_head.shape[-1]))
-
-        return see
-
-    watchers = {layer_path(name): watch_layer(name) for name in network.layers}
-    watchers |= {matmul_path(name): watch_matmul(name) for name in network.products}
+        sides = [Observed(len(samples), KEPT_VALUES // heads.get(name, 1)) for _ in ("left", "right")]
+        seen.operands |= {(name, side): observed for side, observed in enumerate(sides)}
+        watchers[matmul_path(name)] = partial(_see_operands, sides, name in heads)
     with watching(network.graph, watchers):
         for sample in samples:
             network.graph(*sample.values())
     return seen
+
+
+def _see_input(uses: list[Observed], arguments: tuple[Tensor, int]) -> None:
+    x, use = arguments
+    uses[use].see(x.reshape(-1, x.shape[-1]))
+
+
+def _see_operands(sides: list[Observed], by_head: bool, arguments: tuple[Tensor, Tensor]) -> None:
+    for observed, operand in zip(sides, arguments, strict=True):
+        a_head = operand.movedim(1, -1) if by_head else operand.unsqueeze(-1)
+        observed.see(a_head.reshape(-1, a_head.shape[-1]))
