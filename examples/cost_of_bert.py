@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 
 import torch
 from transformers import BertConfig, BertModel
@@ -59,17 +60,15 @@ def main() -> None:
     length = 128 if 128 in lengths else lengths[0]
     attention = {}
     for number_format in FORMATS:
-        for matmul in plan.document.matmuls:
-            matmul.operands = number_format  # the cost of a product depends on its format alone
-        found = tilewright.estimate_cost(plan, {"sequence": length})
+        # the cost of a product depends on its format alone
+        products = [product.model_copy(update={"operands": number_format}) for product in plan.document.matmuls]
+        changed = replace(plan, document=plan.document.model_copy(update={"matmuls": products}))
+        found = tilewright.estimate_cost(changed, {"sequence": length})
         attention[number_format] = (found.attention_nj, found.attention[0].relative_area or float("nan"))
     reference = attention["bf16"]
     for number_format, (energy, area) in attention.items():
         print(f"attention in {number_format}: {energy / 1e3:.1f} µJ, {reference[0] / energy:.1f}x less than BF16 in "
               f"energy, {reference[1] / area:.1f}x in area")  # fmt: skip
-    for matmul in plan.document.matmuls:
-        matmul.operands = "int8"
-
     cost = tilewright.estimate_cost(plan, {"sequence": length})
     for row in cost.with_cheaper_tiles():
         print(f"tiles cheaper by {row['tiles_cheaper_by']:g}: {row['energy_nj'] / 1e3:.0f} µJ, attention's share "

@@ -48,7 +48,8 @@ for share in (0.0, 0.1, 0.3, 1.0):
     made = tilewright.assign(
         plan, sensitivity, budgets={"energy": budget}, inputs={"x": x}, samples=64, time="1mo", repeats=3
     )
-    measured = {figure.name: figure.value for figure in made.record.measured}["divergence"]
+    assert made.record.measured is not None
+    measured = made.record.measured.divergence
     on_tiles = sum(target == "pcm-512" for target in made.choice.values())
     loss = made.predicted["loss"]
     print(f"{budget:7.1f} nJ: {on_tiles} layers on tiles, loss {loss:.5f}, measured {measured:.5f}")

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import tilewright
+from tests.narrowing import present
 
 STUB = Path(tilewright.__file__).with_suffix(".pyi")
 EMPTY_OPENINGS = ("What ", "Whether ", "Of ", "The same", "As ", "In ", "How ", "If ", "Where ")
@@ -23,7 +25,7 @@ NAMES = sorted(tilewright.__all__)
 DOCUMENTED = [name for name in NAMES if name != "Target"]  # which is a union of two classes
 
 
-class Names(dict):
+class Names(dict[str, Any]):
     """Names of a module, in which those that are there for type checkers alone stand for any object."""
 
     def __missing__(self, name):
@@ -121,7 +123,7 @@ def results():
     x = torch.randn(8, 20)
     network = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 4)).eval()
     plan = tilewright.compile(network, "pcm-512-mixed", example_inputs=x)
-    samples = {"inputs": {"input": x}, "repeats": 2}
+    samples: dict[str, Any] = {"inputs": {"input": x}, "repeats": 2}
     sensitivity = tilewright.measure_sensitivity(plan, ["gradient"], **samples)
     assigned = tilewright.assign(plan, sensitivity, minimise="tiles", **samples)
     point = tilewright.TimePoint("1s", 1.0, [80.0, 82.0])
@@ -152,6 +154,6 @@ def test_every_result_is_one_short_line(results):
 
 def test_assigning_measures_and_validates(results):
     (assigned,) = (result for result in results if isinstance(result, tilewright.Assigned))
-    measured = assigned.record.measured
+    measured = present(assigned.record.measured)
     assert (measured.chips, measured.seed) == (2, 1) and assigned.trials == []
     assert set(assigned.to_json()) == {"assignment", "targets", "sensitivity", "trials"}

@@ -72,4 +72,5 @@ from .targets.spec.cost import TileCost as TileCost
 from .targets.spec.description import Document as Document
 from .targets.spec.programming import Programming as Programming
 
+__all__: list[str]
 __version__: str

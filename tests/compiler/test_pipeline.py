@@ -39,7 +39,7 @@ def test_a_pass_that_changes_the_model_is_named():
 
 
 def test_a_pass_that_fails_is_named():
-    def broken(state):
+    def broken(_network):
         raise KeyError("x")
 
     with pytest.raises(PassError, match="pass broken failed after canonicalize"):

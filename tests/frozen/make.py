@@ -34,7 +34,7 @@ from typing import Any
 
 import torch
 import yaml
-from networks import Attention, images, sentence_ids, token_ids, write_convolution, write_sentences
+from networks import Attention, images, sentence_ids, token_ids, write_convolution, write_sentences  # type: ignore[import-not-found]
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -73,7 +73,7 @@ def small_target(release: Any, version: int, name: str) -> Any:
     return release.Target.model_validate(content)
 
 
-def attention(release: Any, version: int, scratch: Path) -> Made:
+def attention(release: Any, version: int, _scratch: Path) -> Made:
     """A torch network on all that a chip has; from version 4 on one of its layers was assigned by its figures."""
     network, inputs = Attention(halves=version >= 6), {"ids": token_ids(3, 4)}
     given = {"example_inputs": inputs, "name": "attention", "calibration": {"ids": token_ids(8, 6)}}
@@ -104,7 +104,7 @@ def sentences(release: Any, version: int, scratch: Path) -> Made:
     return plan, {"input_ids": sentence_ids()}
 
 
-def shapes(release: Any, version: int, scratch: Path) -> Made:
+def shapes(release: Any, version: int, _scratch: Path) -> Made:
     """A network without weights."""
     with torch.device("meta"):
         network = nn.Sequential(nn.Linear(40, 24), nn.ReLU(), nn.Linear(24, 4)).eval()

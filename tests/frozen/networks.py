@@ -64,7 +64,8 @@ def write_convolution(path: Path) -> Path:
     numbers = np.random.default_rng(0)
 
     def drawn(*shape: int) -> np.ndarray:
-        return (numbers.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        scale = np.sqrt(np.prod(shape[1:]))
+        return np.asarray(numbers.standard_normal(shape) / scale, dtype=np.float32)
 
     tensors = {
         "patches.weight": drawn(3, 2, 3, 3),

@@ -1,16 +1,19 @@
 """assign(): from the first measurement to the plan that was run, in one call."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 import tilewright
+from tests.narrowing import present
 from tilewright.compiler.assignment.amounts import parse_share
 from tilewright.compiler.assignment.choosing import choose
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
 
 X = torch.randn(16, 20, generator=torch.Generator().manual_seed(0))
-GIVEN = {"inputs": {"input": X}, "repeats": 2, "time": "1d"}
+GIVEN: dict[str, Any] = {"inputs": {"input": X}, "repeats": 2, "time": "1d"}
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +45,22 @@ def test_those_that_are_given_are_taken(plan):
 
 def test_it_is_validated_where_there_are_samples_and_it_is_wanted(plan):
     figures = tilewright.measure_sensitivity(plan, ["weight-error"], **GIVEN)
-    measured = {figure.name: figure.value for figure in tilewright.assign(plan, figures, **GIVEN).record.measured}
-    assert measured["chips"] == 2 and measured["seed"] == 1 and measured["divergence"] >= 0
-    assert tilewright.assign(plan, figures, **GIVEN, validate=False).record.measured == []
-    assert tilewright.assign(plan, figures).record.measured == [], "the plan takes no text, and no arrays were given"
+    measured = present(tilewright.assign(plan, figures, **GIVEN).record.measured)
+    assert (measured.chips, measured.seed) == (2, 1)
+    assert measured.divergence >= 0
+    assert tilewright.assign(plan, figures, **GIVEN, validate=False).record.measured is None
+    assert tilewright.assign(plan, figures).record.measured is None, "the plan takes no text, and no arrays were given"
 
 
 def test_it_is_saved_with_the_sensitivities_of_its_options(plan, tmp_path):
     saved = tilewright.load(plan.save(tmp_path / "plan"))
     made = tilewright.assign(saved, minimise="tiles", **GIVEN)
     folder = made.save(tmp_path / "new")
-    assert (folder / CACHE_FILE).read_text().count("\n") == (saved.folder / CACHE_FILE).read_text().count("\n") > 0
+    assert (
+        (folder / CACHE_FILE).read_text().count("\n")
+        == (present(saved.folder) / CACHE_FILE).read_text().count("\n")
+        > 0
+    )
     steps = []
     found = tilewright.measure_sensitivity(
         tilewright.load(folder), ["gradient"], **GIVEN, on_figure=lambda *step: steps.append(step)

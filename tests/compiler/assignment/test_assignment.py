@@ -185,6 +185,7 @@ def test_the_prediction_is_what_comes_out(plan, sensitivity):
     """Within a third, on eight chips of another seed."""
     made = choose(plan, sensitivity, budgets={"tiles": 3})
     found = validate(made, samples_of(plan, {"input": X}, 32), time="1d", repeats=8, seed=1).record.measured
+    assert found is not None
     assert made.predicted["tiles"] <= 3 and made.record.measured is None
     assert found.divergence == pytest.approx(made.predicted["loss"], rel=0.33)
     assert found.standard_error is not None and (found.chips, found.seed) == (8, 1)
@@ -304,7 +305,7 @@ def test_one_call_searches_and_validates(plan, sensitivity, agreement):
     found = tilewright.assign(plan, sensitivity, accuracy="90%", inputs={"input": X}, **agreement)
     direct = search(plan, sensitivity, 0.9, **agreement)
     assert found.trials == direct.trials and found.record.accuracy == direct.record.accuracy
-    assert found.choice == direct.choice and {figure.name for figure in found.record.measured} >= {"divergence"}
+    assert found.choice == direct.choice and found.record.measured is not None
     assert len(found.to_json()["trials"]) == len(found.trials)
 
 
@@ -321,7 +322,7 @@ def test_the_command_searches_as_the_function_does(plan, agreement, tmp_path, mo
     found = tilewright.assign(plan, accuracy=0.9, inputs={"input": X}, **agreement)
     assert tilewright.load("new").document.assignment == found.record
     assert said.count("passes") == sum(trial.passes for trial in found.trials)
-    assert f"A* {found.record.accuracy.normalised:.2%}" in out and "fresh chips" in out
+    assert f"A* {present(found.record.accuracy).normalised:.2%}" in out and "fresh chips" in out
 
 
 def test_less_accuracy_costs_less(plan, sensitivity, agreement):

@@ -101,7 +101,7 @@ def test_bash_completes_commands_options_and_names(small_plan_folder):
     assert completed("compile", "m", "--programming", "pairs-2") == ["pairs-2"]
     assert completed("cost", small_plan_folder, "--preset", "proj") == ["projected-14nm"]
     plan = tilewright.load(small_plan_folder)
-    names = [record.name for record in (*plan.document.layers, *plan.document.matmuls)]
+    names = [layer.name for layer in plan.document.layers] + [matmul.name for matmul in plan.document.matmuls]
     assert completed("explain", small_plan_folder, "") == names
     assert completed("explain", "nowhere", "") == []
 

@@ -1,6 +1,8 @@
 """The command line and Python take the same options, with the same defaults."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ import tilewright
 from tilewright.compiler.cli.app import app
 from tilewright.targets.times import parse_times
 
-CALLS = {
+CALLS: dict[str, list[Callable[..., Any]]] = {
     "compile": [tilewright.compile, tilewright.load_chip, tilewright.Plan.save],
     "report": [tilewright.write_report],
     "explain": [tilewright.explain],

@@ -115,7 +115,7 @@ def test_albert_is_one_set_of_devices_used_in_every_layer(tmp_path):
     plan = tilewright.compile(tmp_path)
     shared = [layer for layer in plan.document.layers if len(layer.uses) == 4]
     assert len(shared) == 4
-    assert all(len({use.input_range for use in layer.uses}) > 1 for layer in shared)
+    assert all(len({use.input_range for use in layer.option.uses}) > 1 for layer in shared)
 
 
 def test_a_shared_head_is_analog_and_its_table_is_named(tmp_path):

@@ -93,7 +93,7 @@ def test_a_bias_behind_a_product_is_the_layers():
 
 def test_a_loop_is_one_layer_with_a_range_a_round():
     plan = tilewright.compile(Loop(), example_inputs=torch.randn(2, 4, 6))
-    assert len({use.input_range for use in plan.document.layers[0].uses}) == 4
+    assert len({use.input_range for use in plan.document.layers[0].option.uses}) == 4
 
 
 class SequenceFirst(nn.Module):

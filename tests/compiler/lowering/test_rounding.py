@@ -88,7 +88,7 @@ def test_verify_minds_long_layers(monkeypatch):
     map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
     assert found[torch.float64] < 1e-12
 
-    monkeypatch.setattr(verify, "_error_on_tiles", lambda *arguments: 2e-5)
+    monkeypatch.setattr(verify, "_error_on_tiles", lambda *_: 2e-5)
     with pytest.raises(PassError, match=r"on ideal tiles has relative error 2\.00e-05"):
         map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
 

@@ -14,6 +14,7 @@ import tilewright
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation, kept_evaluations
 from tilewright.runtime.plan import files as plan_io
 from tilewright.runtime.storage.atomic_folder import atomic_folder
+from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
 
@@ -161,7 +162,7 @@ def test_tied_tensors_are_stored_once(tmp_path):
     assert records["b"].stored_as == "a"
     digest, size = write_weights(tmp_path / "w.safetensors", stored)
     assert size == (tmp_path / "w.safetensors").stat().st_size
-    assert digest == plan_io.file_sha256(tmp_path / "w.safetensors")
+    assert digest == file_sha256(tmp_path / "w.safetensors")
     assert torch.equal(WeightsFile(tmp_path / "w.safetensors").read("c"), shared.T)
 
 
