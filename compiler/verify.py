@@ -12,8 +12,10 @@ from torch.nn import functional
 from tilewright.compiler.network import double_precision
 from tilewright.compiler.network.comparison import LARGEST_ROUNDING, TOLERANCE, relative_error
 from tilewright.compiler.network.network import Network
+from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, TileLayout
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.runtime.chip.simulated_chip import SimulatedChip
+from tilewright.runtime.chip.uses import Use
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.ideal import without_noise
@@ -69,8 +71,8 @@ def _error_on_tiles(
         columns = slice(first, first + sum(splits))
         weight = module.weight[columns].to(dtype)
         bias = module.bias[columns].to(dtype) if module.bias is not None else None
-        grid = (option.row_splits, splits)
-        tiles = AnalogLinear(layer.name, weight, bias, [Use(1.0, None)], grid, chip, channel_scale)
+        tensors, layout = LayerTensors(weight, bias, channel_scale), TileLayout(option.row_splits, splits)
+        tiles = AnalogLinear(layer.name, chip, tensors, layout, [Use(1.0, None)])
         outputs.append(tiles(x))
         exact.append(functional.linear(x, weight, bias))
         first = columns.stop

@@ -11,11 +11,11 @@ from tilewright.compiler.network.layer_names import layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import arguments_of
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart
 from tilewright.runtime.storage.memory_place import memory_place
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 aten = torch.ops.aten
 

@@ -13,7 +13,7 @@ from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 from tilewright.compiler.network.unique_names import numbered
 from tilewright.runtime.plan.names import matmul_path
-from tilewright.runtime.units.matmul import DigitalMatmul
+from tilewright.runtime.units.full_precision import DigitalMatmul
 
 aten = torch.ops.aten
 PRODUCTS = {aten.matmul.default, aten.bmm.default, aten.mm.default, aten.mv.default, aten.dot.default}

@@ -16,9 +16,9 @@ from torch import Tensor, fx
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 aten = torch.ops.aten
 NORMS = {aten.layer_norm.default, aten.rms_norm.default}

@@ -10,9 +10,9 @@ from torch import Tensor, fx
 from tilewright.compiler.network.layer_names import joint_name, layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.network import Network
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 
 def fuse_shared_inputs(network: Network) -> None:

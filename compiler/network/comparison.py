@@ -18,9 +18,9 @@ from tilewright.compiler.network import double_precision
 from tilewright.compiler.network.double_precision import in_double
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.storage.memory_map import used
 from tilewright.runtime.storage.memory_place import memory_place
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 TOLERANCE = 1e-5
 """Largest |difference| over largest |output| that a pass may leave on the ideal target (float32)."""

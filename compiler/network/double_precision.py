@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
-from tilewright.runtime.chip.layers import DigitalLinear
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 TOLERANCE = 1e-9
 """Largest relative difference between two computations of the same in float64."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.unsupported import unsupported_aten
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.operators import function_name
-from tilewright.runtime.units.matmul import DigitalMatmul
+from tilewright.runtime.units.full_precision import DigitalLinear, DigitalMatmul
 
 
 def check_invariants(network: Network) -> None:

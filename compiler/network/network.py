@@ -13,12 +13,12 @@ from tilewright.compiler.network.layers import Product, WeightLayer
 from tilewright.compiler.network.scratch import Scratch
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.network.unique_names import numbered
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.plan.decisions import Decision, Verification
 from tilewright.runtime.plan.graph import set_tensor
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import Role
 from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 FOLDED = "folded."
 """Beginning of the paths of tensors that the compiler computed from the model's own."""

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.output_error import output_error
+from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, TileLayout
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, SimulatedChip, Use
+from tilewright.runtime.chip.simulated_chip import SimulatedChip
+from tilewright.runtime.chip.uses import Use
 from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, Programming
@@ -53,20 +55,16 @@ def simulated_error(
     write: they take time, and what they improve they improve for all candidates.
     """
     weight = some_columns(weight, SIMULATED_COLUMNS)
-    splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
+    rows, columns = split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile)
     scaled = seen if channel_scale is None else [observed.divided_by(channel_scale) for observed in seen]
     ranges = [1.0 if target.tile.doublings is not None else observed.largest or 1.0 for observed in scaled]
+    calibration = torch.cat([observed.kept / use for observed, use in zip(scaled, ranges, strict=True)])
     tiles = AnalogLinear(
         "simulated",
-        weight,
-        None,
-        [Use(input_range, None) for input_range in ranges],
-        splits,
         SimulatedChip(target, draws or Draws(0, 0)),
-        channel_scale,
-        programming=with_one_write(method),
-        clip_deviations=clip_deviations,
-        calibration=torch.cat([observed.kept / use for observed, use in zip(scaled, ranges, strict=True)]),
+        LayerTensors(weight, channel_scale=channel_scale, calibration=calibration),
+        TileLayout(rows, columns, with_one_write(method), clip_deviations),
+        [Use(input_range, None) for input_range in ranges],
     )
     tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])

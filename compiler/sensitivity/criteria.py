@@ -9,12 +9,16 @@ from functools import cached_property
 from statistics import mean
 
 import torch
+from torch import nn
 
 from tilewright.compiler.mapping.retarget import on_target
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import Samples
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.execution.alone import layer_alone, network_around
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.plan.names import channel_scale_key, layer_path, weight_key
+from tilewright.runtime.plan.names import channel_scale_key, weight_key
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks import Task
@@ -53,9 +57,13 @@ class Setting:
         exact = isinstance(self.plan.document.chip.target(target), DigitalTarget)
         return range(1 if exact else self.repeats)
 
-    def session(self, plan: Plan, layer: LayerRecord, repeat: int) -> Session:
-        """Session with one layer on a chip at the wanted time, the others in full precision."""
-        return Session(plan, self.seed, repeat=repeat, alone=layer).advance_to(self.seconds)
+    def layer_alone(self, layer: LayerRecord, repeat: int) -> nn.Module:
+        """A layer on a chip at the wanted time."""
+        return layer_alone(self.plan, layer, Draws(self.seed, repeat), self.seconds)
+
+    def network_around(self, plan: Plan, layer: LayerRecord, repeat: int) -> Executable:
+        """One layer on a chip at the wanted time, the others in full precision."""
+        return network_around(plan, layer, Draws(self.seed, repeat), self.seconds)
 
 
 class Criterion(ABC):
@@ -84,7 +92,7 @@ class MeasuredDivergence(Criterion):
         """Divergence, the mean over chips; the chips of all layers and targets have the same names."""
         setting = self.setting
         moved = on_target(layer, target)
-        sessions = (setting.session(setting.plan, moved, repeat) for repeat in setting.chips(target))
+        sessions = (setting.network_around(setting.plan, moved, repeat) for repeat in setting.chips(target))
         return mean(setting.divergence.of(session) for session in sessions)
 
 
@@ -101,7 +109,8 @@ class MeasuredTask(Criterion):
         assert task is not None
         moved = on_target(layer, target)
         found = [
-            task.measure(setting.session(setting.plan, moved, repeat), BATCH_SIZE) for repeat in setting.chips(target)
+            task.measure(setting.network_around(setting.plan, moved, repeat), BATCH_SIZE)
+            for repeat in setting.chips(target)
         ]
         return 1 - task.normalised(mean(found), setting.digital)
 
@@ -130,7 +139,7 @@ class OutputNoise(Criterion):
         if not isinstance(setting.plan.document.chip.target(target), AnalogTarget):
             return 0.0
         moved = on_target(layer, target)
-        sessions = (setting.session(self.noisy, moved, repeat) for repeat in setting.chips(target))
+        sessions = (setting.network_around(self.noisy, moved, repeat) for repeat in setting.chips(target))
         return mean(setting.divergence.of(session) for session in sessions)
 
 
@@ -154,7 +163,7 @@ class WeightError(Criterion):
         size = float((weight * scale).double().square().sum())
         errors = []
         for repeat in setting.chips(target):
-            module = setting.session(setting.plan, moved, repeat).module.get_submodule(layer_path(layer.name))
+            module = setting.layer_alone(moved, repeat)
             held = module.held_weights()  # type: ignore[operator]
             errors.append(float(((held - weight) * scale).double().square().sum()))
         return mean(errors) / size if size else 0.0

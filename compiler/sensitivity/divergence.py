@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright.compiler.sensitivity.samples import Batch, Samples
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.weights_file import dtype_name
@@ -60,7 +61,7 @@ class Divergence:
         rows = output.shape[0] if self.batched and output.dim() else 1
         return output.double().reshape(rows, -1).square().sum(dim=1)
 
-    def of(self, session: Session) -> float:
+    def of(self, session: Executable) -> float:
         """The divergence of a session's outputs. What is not finite counts as infinitely far."""
         parts: list[Tensor] = []
         for batch, exact in zip(self.samples.batches, self.exact, strict=True):

@@ -12,11 +12,11 @@ from torch import Tensor
 from tilewright.compiler.mapping.retarget import on_target
 from tilewright.compiler.observing.watching import watching
 from tilewright.compiler.sensitivity.criteria import Criterion
-from tilewright.runtime.chip.layers import DigitalLinear
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.names import bias_key, layer_path, weight_key
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
+from tilewright.runtime.units.full_precision import DigitalLinear
 
 
 def exact_layer(plan: Plan, layer: LayerRecord) -> DigitalLinear:
@@ -57,8 +57,7 @@ class ProductError(Criterion):
         moved, exact = on_target(layer, target), exact_layer(setting.plan, layer)
         errors = []
         for repeat in setting.chips(target):
-            session = setting.session(setting.plan, moved, repeat)
-            module = session.module.get_submodule(layer_path(layer.name))
+            module = setting.layer_alone(moved, repeat)
             wrong = size = 0.0
             for use in range(len(layer.uses)):
                 x = torch.cat(self.seen.get((layer.name, use), [torch.zeros(0, layer.inputs)]))

@@ -101,8 +101,7 @@ class PropagatedError(Criterion):
         return mean(self._projected(moved, repeat) for repeat in setting.chips(target))
 
     def _projected(self, layer: LayerRecord, repeat: int) -> float:
-        session = self.setting.session(self.setting.plan, layer, repeat)
-        module = session.module.get_submodule(layer_path(layer.name))
+        module = self.setting.layer_alone(layer, repeat)
         exact = exact_layer(self.setting.plan, layer)
         projections = torch.zeros(PROBES, SAMPLES, dtype=torch.float64)
         for use in range(len(layer.uses)):

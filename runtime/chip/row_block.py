@@ -11,17 +11,19 @@ from torch import Tensor
 from tilewright.runtime.chip.compensation import Correction, fitted, from_readings, over_tiles
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
+from tilewright.runtime.chip.fixed_precision import FixedPrecision, Held
+from tilewright.runtime.chip.noise import Noise, silent
 from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, weight_scale
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
 from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
 
-Noise = Callable[[int], Tensor | None]
-"""Standard normal numbers [M, columns] of the n-th reading of the same inputs; None where reading is noise-free."""
+Weights = Callable[[], Tensor]
+"""Gives the matrix of a row-block [columns, rows], in the model's units."""
 
 
 @dataclass(frozen=True)
 class TileSettings:
-    """How the tiles of a layer are made and used."""
+    """Settings that all row-blocks of a layer share."""
 
     target: AnalogTarget
     method: Programming
@@ -30,39 +32,55 @@ class TileSettings:
     compensation: str
     """none, global, per_column or affine."""
     kept_as: torch.dtype = torch.float32
-    """What programmed conductances are kept in."""
+    """Number format that programmed conductances are kept in."""
 
 
-class RowBlock:
-    """All tiles that one part of a layer's inputs drives. Weights are normalised by ``scale`` [columns]."""
+class RowBlock(FixedPrecision):
+    """All tiles that one part of a layer's inputs drives. Weights are normalised by ``scale`` [columns].
 
-    def __init__(
-        self, weight: Callable[[], Tensor], settings: TileSettings, draws: Draws, name: tuple[object, ...]
-    ) -> None:
+    The matrix [columns, rows] in the model's units is given to each method that needs it, and not kept.
+    """
+
+    scale: Tensor
+    programmed: Tensor
+    """Conductances right after programming [P, columns, rows]."""
+    reference: Tensor | None
+    """Reading of the compensation right after programming [columns]."""
+    tiles: TileRow
+
+    def __init__(self, weight: Weights, settings: TileSettings, draws: Draws, name: tuple[object, ...]) -> None:
         """Write all devices. The first ``advance_to``, to time 0, takes the reference reading of the compensation.
 
-        weight: gives the matrix [columns, rows] in the model's units; it is asked for again at each time, not kept.
         name: of the layer and the row-block; it names the draws.
         """
-        self.settings, self.draws, self.name, self._weight = settings, draws, name, weight
+        super().__init__()
+        self.settings, self.draws, self.name = settings, draws, name
         rule = settings.target.tile.weight_scale
-        self.scale = weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations)
+        self.hold("scale", weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations))
         self._programmer = Programmer(settings.target, settings.method, settings.column_splits, draws, name)
-        programmed = program(self._normalised(), self._programmer)
-        self.programmed = programmed.conductances.to(settings.kept_as)
+        programmed = program(normalise(weight(), self.scale), self._programmer)
+        self.hold("programmed", programmed.conductances.to(settings.kept_as))
+        self.hold("reference", None)
         derivable = settings.target.stuck_devices is None and not isinstance(settings.method.coding, MostLeast)
-        self._kept_cells = None if derivable else programmed.cells
-        self._offsets = self._draw_offsets()
-        self._reference: Tensor | None = None
-        self.correction = Correction(torch.ones(len(self.scale)))
-
-    def _normalised(self) -> Tensor:
-        return normalise(self._weight(), self.scale)
+        self._kept_cells = None if derivable else Held(programmed.cells)
+        self._offsets = Held(self._draw_offsets())
+        self._correction = Held(Correction(torch.ones_like(self.scale)))
 
     @property
-    def cells(self) -> Cells:
-        """What was asked of the devices: derived from the weights where it can be, not stored."""
-        return self._kept_cells or self._programmer.cells(self._normalised())
+    def correction(self) -> Correction:
+        """Factor and offset that undo drift at this time."""
+        return self._correction.record
+
+    @property
+    def offsets(self) -> ConverterOffsets:
+        """Constants that this chip's converters add."""
+        return self._offsets.record
+
+    def cells(self, weight: Weights) -> Cells:
+        """Devices and what was asked of them: derived from the weights where it can be, not stored."""
+        if self._kept_cells is not None:
+            return self._kept_cells.record
+        return self._programmer.cells(normalise(weight(), self.scale))
 
     def _draw_offsets(self) -> ConverterOffsets:
         rows, columns = self.programmed.shape[2], self.programmed.shape[1]
@@ -75,28 +93,29 @@ class RowBlock:
         tile = self.settings.target.tile
         return ConverterOffsets(draw(tile.dac, rows, "dac"), draw(tile.adc, columns, "adc"))
 
-    def advance_to(self, seconds: float, calibration: Tensor | None) -> None:
+    def advance_to(self, seconds: float, weight: Weights, calibration: Tensor | None) -> None:
         """Let the devices drift to ``seconds`` after programming, and correct what is read.
 
-        calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit.
+        calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit. Nothing
+        that was held before is written into: a twin may still read it.
         """
-        cells = self.cells
+        cells = self.cells(weight)
         held = self._conductances_at(seconds, cells)
         weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
-        self.tiles = TileRow(weights, self.settings.target, magnitudes, cells.significance_power, self._offsets)
+        self.tiles = TileRow(weights, self.settings.target, magnitudes, cells.significance_power, self.offsets)
         if self.settings.compensation == "affine" and calibration is not None:
-            self.correction = self._fit(calibration, seconds)
+            self._correction = Held(self._fit(weight, calibration, seconds))
         elif self.settings.compensation in ("global", "per_column"):
-            self.correction = self._compare(weights, magnitudes, seconds)
+            self._correction = Held(self._compare(weights, magnitudes, seconds))
 
     def _conductances_at(self, seconds: float, cells: Cells) -> Tensor:
         statistics = self._programmer.statistics
         programmed = self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
         return conductances_at(seconds, programmed, cells, statistics, self.draws, *self.name)
 
-    def held_weights(self, seconds: float) -> Tensor:
+    def held_weights(self, seconds: float, weight: Weights) -> Tensor:
         """The weights that devices hold at a time [columns, rows], in the model's units, corrected by the factor."""
-        cells = self.cells
+        cells = self.cells(weight)
         held = cells.weights(self._conductances_at(seconds, cells))
         return held * (self.scale * self.correction.factor).unsqueeze(1)
 
@@ -107,27 +126,27 @@ class RowBlock:
         reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
         if self.settings.compensation == "global":
             reading = over_tiles(reading, self.settings.column_splits)
-        if self._reference is None:
-            self._reference = reading
-        return from_readings(self._reference, reading)
+        if self.reference is None:
+            self.reference = reading
+        return from_readings(self.reference, reading)
 
-    def _fit(self, calibration: Tensor, seconds: float) -> Correction:
+    def _fit(self, weight: Weights, calibration: Tensor, seconds: float) -> Correction:
         """Each calibration input is read once, and the columns are fitted to what should have been read."""
         normal = self.draws.normal((len(calibration), len(self.scale)), *self.name, "calibration reading", seconds)
 
         def noise(reading: int) -> Tensor | None:
             return normal if reading == 0 else self.draws.normal(normal.shape, *self.name, "again", reading, seconds)
 
-        read = self.read_raw(calibration, 1.0, noise if self.tiles.is_noisy else lambda _: None)
+        read = self.read_raw(calibration, 1.0, noise if self.tiles.is_noisy else silent)
         tile = self.settings.target.tile
         driven = calibration  # a clipped input is no error of the tile: the fit must not make up for it
         if tile.dac is not None and tile.doublings is None:
             driven = calibration.clamp(-tile.dac.bound, tile.dac.bound)
-        exact = driven @ (self._weight() / divisor(self.scale).unsqueeze(1)).T
+        exact = driven @ (weight() / divisor(self.scale).unsqueeze(1)).T
         return fitted(read, exact, self.settings.column_splits)
 
     def read_raw(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
-        """What the ADCs read, times the range of each input vector in parts of ``input_range`` [M, columns]."""
+        """Outputs of the ADCs, times the range of each input vector in parts of ``input_range`` [M, columns]."""
         doublings = self.settings.target.tile.doublings
         if doublings is None:
             return self.tiles.multiply(values, input_range, noise(0))
@@ -136,14 +155,14 @@ class RowBlock:
     def read(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
         """The products with ``values`` [M, rows] in the model's units [M, columns]: corrected and scaled."""
         outputs = self.read_raw(values, input_range, noise)
-        scale = self.scale * input_range
-        outputs.mul_(self._rounded(scale * self.correction.factor))
-        if self.correction.offset is not None:
-            outputs.add_(self._rounded(scale * self.correction.offset))
+        scale, correction = self.scale * input_range, self.correction
+        outputs.mul_(self._rounded(scale * correction.factor))
+        if correction.offset is not None:
+            outputs.add_(self._rounded(scale * correction.offset))
         return outputs
 
     def _rounded(self, numbers: Tensor) -> Tensor:
-        """In the precision of the digital scale and offset."""
+        """Numbers in the precision of the digital scale and offset."""
         return numbers.bfloat16().float() if self.settings.target.tile.scale_precision == "bfloat16" else numbers
 
 
@@ -157,7 +176,7 @@ def read_with_own_ranges(tiles: TileRow, values: Tensor, doublings: int, noise: 
     ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
     outputs = tiles.multiply(values, ranges, noise(0))
     adc = tiles.tile.adc
-    waiting = torch.arange(len(values))
+    waiting = torch.arange(len(values), device=values.device)
     for reading in range(1, doublings + 1 if adc is not None else 1):
         assert adc is not None
         saturated = (outputs[waiting].abs() >= adc.bound - adc.step / 2).any(dim=1)

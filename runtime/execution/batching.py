@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin
-from tilewright.runtime.execution.session import Session
 
 
-def run_in_batches(session: Session, inputs: Mapping[str, Tensor], batch_size: int) -> dict[str, Tensor]:
+def run_in_batches(session: Executable, inputs: Mapping[str, Tensor], batch_size: int) -> dict[str, Tensor]:
     """The outputs for all samples, in their order. Samples are numbered from 0: the batch size does not matter.
 
     inputs: complete and checked, see ``prepare_inputs``. A plan whose batch is fixed runs them at once.
@@ -20,14 +20,14 @@ def run_in_batches(session: Session, inputs: Mapping[str, Tensor], batch_size: i
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
 
 
-def find_nonfinite(session: Session, inputs: Mapping[str, Tensor], batch_size: int) -> NonfiniteOrigin | None:
-    """Origin of the first NaN or infinity of ``run_in_batches``, see ``Session.find_nonfinite``."""
+def find_nonfinite(session: Executable, inputs: Mapping[str, Tensor], batch_size: int) -> NonfiniteOrigin | None:
+    """Origin of the first NaN or infinity of ``run_in_batches``, see ``Executable.find_nonfinite``."""
     found = (session.find_nonfinite(batch, samples=samples) for batch, samples in _batches(session, inputs, batch_size))
     return next((origin for origin in found if origin is not None), None)
 
 
 def _batches(
-    session: Session, inputs: Mapping[str, Tensor], batch_size: int
+    session: Executable, inputs: Mapping[str, Tensor], batch_size: int
 ) -> Iterator[tuple[Mapping[str, Tensor], range | None]]:
     """Inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
     batched = {record.name for record in session.plan.document.inputs if record.counts_samples}

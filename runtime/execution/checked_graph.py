@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.execution.guarded_operators import DIVISIONS, guard_values
 from tilewright.runtime.execution.shape_run import (
     META,
@@ -26,6 +27,10 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
 
+class GraphOfFixedPrecision(FixedPrecision, fx.GraphModule):
+    """A plan's graph over its layers. Its operators name the formats that they work in."""
+
+
 class CheckedGraph:
     """The graph of a plan over these layers and products.
 
@@ -33,13 +38,23 @@ class CheckedGraph:
     What a graph does whose sizes follow from values is looked at node by node, at every run.
     """
 
-    def __init__(self, plan: Plan, modules: Mapping[str, nn.Module]) -> None:
-        """modules: by the paths that the graph calls. Raises ``InputError`` for a graph that a plan may not hold."""
+    def __init__(
+        self, plan: Plan, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """modules: by the paths that the graph calls. tensors: of the graph, where they are not the plan's own.
+
+        Raises ``InputError`` for a graph that a plan may not hold.
+        """
         self.plan, self.modules = plan, dict(modules)
-        self.tensors = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
+        own = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
         graph = self._decoded()
         guard_values(graph)
-        self.module = build_module(graph, self.modules, self.tensors)
+        self.module = build_module(graph, self.modules, {**own, **(tensors or {})}, GraphOfFixedPrecision)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensors that the graph itself uses, where they are now: they move with the module."""
+        buffers = self.module.named_buffers(remove_duplicate=False)
+        return {key: tensor for key, tensor in buffers if key in self.plan.tensors and not key.startswith(LAYER_PREFIX)}
 
     def _decoded(self) -> fx.Graph:
         return decode_graph(self.plan.document.graph, set(self.modules), set(self.plan.tensors))
@@ -71,7 +86,7 @@ class CheckedGraph:
     def _carefully(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         layers = {layer_path(layer.name): layer for layer in self.plan.document.layers}
         matmuls = [matmul_path(matmul.name) for matmul in self.plan.document.matmuls]
-        module, limit = build_module(self._decoded(), self.modules, self.tensors), memory_limit(self.plan, inputs)
+        module, limit = build_module(self._decoded(), self.modules, self.tensors()), memory_limit(self.plan, inputs)
         results: list[Tensor] = _CarefulRun(module, layers, matmuls, limit).run(*inputs)
         return results
 

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from tilewright.runtime.chip.layers import AnalogLinear
+from tilewright.runtime.chip.analog_linear import AnalogLinear
+from tilewright.runtime.chip.fixed_precision import FixedPrecision
 
 
-class OnDemandLinear(nn.Module):
-    """Programmed, advanced, read and dropped at each call. Draws have names, so it is the same layer every time."""
+class OnDemandLinear(FixedPrecision):
+    """Programmed, advanced, read and dropped at each call. Draws have names, so it is the same layer every time.
 
-    def __init__(self, name: str, build: Callable[[], AnalogLinear]) -> None:
+    Source weights stay where the plan has them: of a module that was moved, layers are made there one by one.
+    """
+
+    place: Tensor
+    """Holds no number: it says where the module was moved."""
+
+    def __init__(self, build: Callable[[], AnalogLinear]) -> None:
         """build: programs the layer."""
         super().__init__()
-        self.name = name
         self._build, self.seconds = build, 0.0
+        self.hold("place", torch.empty(0))
 
     def advance_to(self, seconds: float) -> None:
         """Let the devices drift to ``seconds`` after programming, from the next call on."""
         self.seconds = seconds
+
+    def at(self, seconds: float) -> OnDemandLinear:
+        """Another layer on demand over the same devices, at another time."""
+        other = self.twin()
+        other.seconds = seconds
+        return other
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
         """x: [..., in] -> [..., out]."""
         layer = self._build()
         if self.seconds:
             layer.advance_to(self.seconds)
-        outputs: Tensor = layer(x, use)
+        outputs: Tensor = layer.to(self.place.device)(x, use)
         return outputs

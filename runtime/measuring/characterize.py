@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, TileLayout
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tilewright.runtime.chip.samples import reading
+from tilewright.runtime.chip.simulated_chip import SimulatedChip
+from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.targets.errors import InputError
@@ -189,11 +191,12 @@ def _curve(
     wrong: dict[str, list[Tensor]] = {time: [] for time in seconds}
     for repeat in range(repeats):
         if isinstance(target, AnalogTarget):
-            layer = _on_tiles(target, method, weight, inputs, Draws(seed, repeat))
+            layer = _on_tiles(target, method, weight, Draws(seed, repeat))
         for time, at in seconds.items():
             if isinstance(target, AnalogTarget):
                 layer.advance_to(at)
-                outputs, held = layer(inputs), layer.held_weights()
+                with reading(range(len(inputs))):
+                    outputs, held = layer(inputs), layer.held_weights()
             else:
                 unit = DigitalUnitLinear(weight, None, target, [1.0])
                 outputs, held = unit(inputs), unit.held_weights()
@@ -213,15 +216,10 @@ def _curve(
     return Curve(target.name, method.name if method else None, devices, compensation, points, edges.tolist())
 
 
-def _on_tiles(
-    target: AnalogTarget, method: Programming | None, weight: Tensor, inputs: Tensor, draws: Draws
-) -> AnalogLinear:
-    chip = SimulatedChip(target, draws, Reading(range(len(inputs))))
-    splits = (split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile))
+def _on_tiles(target: AnalogTarget, method: Programming | None, weight: Tensor, draws: Draws) -> AnalogLinear:
+    rows, columns = split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile)
     generator = torch.Generator().manual_seed(1)
     calibration = torch.rand(256, weight.shape[1], generator=generator) * 2 - 1  # inputs of its own, alike in law
     calibration[:, 0] = 0.0
-    uses = [Use(1.0, SAMPLES_FIRST)]
-    return AnalogLinear(
-        "standard problem", weight, None, uses, splits, chip, programming=method, calibration=calibration
-    )
+    tensors, layout = LayerTensors(weight, calibration=calibration), TileLayout(rows, columns, method)
+    return AnalogLinear("standard problem", SimulatedChip(target, draws), tensors, layout, [Use(1.0, SAMPLES_FIRST)])

@@ -149,7 +149,12 @@ def _module_arguments(where: str, record: NodeRecord, made: Made) -> tuple[Any, 
     return read_node(where, first, made), *(rest or [0])
 
 
-def build_module(graph: fx.Graph, modules: dict[str, nn.Module], tensors: dict[str, torch.Tensor]) -> fx.GraphModule:
+def build_module(
+    graph: fx.Graph,
+    modules: dict[str, nn.Module],
+    tensors: dict[str, torch.Tensor],
+    kind: type[fx.GraphModule] = fx.GraphModule,
+) -> fx.GraphModule:
     """A GraphModule whose calls go to ``modules`` and whose attributes are ``tensors``."""
     root = nn.Module()
     holder = fx.GraphModule(root, fx.Graph())
@@ -157,7 +162,7 @@ def build_module(graph: fx.Graph, modules: dict[str, nn.Module], tensors: dict[s
         holder.add_submodule(name, module)
     for name, tensor in tensors.items():
         set_tensor(holder, name, tensor)
-    return fx.GraphModule(holder, graph)
+    return kind(holder, graph)
 
 
 def set_tensor(root: nn.Module, path: str, tensor: torch.Tensor) -> None:

@@ -108,10 +108,6 @@ class SampleAxis(Record):
     innermost: bool = Field(description="true if samples change fastest along the dimension, false if slowest")
 
 
-SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
-"""Usual place of samples: [samples, ...]."""
-
-
 class UseRecord(Record):
     """One place where a layer is called."""
 

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from tilewright.runtime.execution.session import Session
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text import TextEncoder, batches
@@ -58,7 +58,7 @@ class SemanticSimilarity(Task):
         """Number of pairs."""
         return len(self.scores)
 
-    def measure(self, session: Session, batch_size: int) -> float:
+    def measure(self, session: Executable, batch_size: int) -> float:
         """Spearman correlation x 100 of similarities and scores; NaN if all similarities are equal."""
         results: list[Tensor | None] = [None] * len(self.encoded)
         for numbers in batches(self.encoded, batch_size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from tilewright.runtime.execution.session import Session
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.file_hash import file_sha256
 
@@ -41,7 +41,7 @@ class Task(ABC):
         return f"{file_sha256(cls.file_of(data))}:{limit or 'all'}"
 
     @abstractmethod
-    def measure(self, session: Session, batch_size: int) -> float:
+    def measure(self, session: Executable, batch_size: int) -> float:
         """The metric of this session, the same whatever the batch size."""
 
     def normalised(self, value: float, digital: float) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from tilewright.runtime.chip.integer_product import integer_product
+from tilewright.runtime.chip.arithmetic.integer_product import integer_product
+from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.programming.scaling import divisor, weight_scale
 from tilewright.runtime.storage.memory_map import used
@@ -16,27 +17,40 @@ from tilewright.runtime.units.formats import largest_step, rounded, to_steps
 from tilewright.targets.spec import DigitalTarget, bits_of
 
 
-class DigitalUnitLinear(nn.Module):
+class DigitalUnitLinear(FixedPrecision):
     """A layer on a digital unit: weights with a scale a column, inputs with a range a use; sums are not rounded."""
+
+    weight: Tensor
+    bias: Tensor | None
+    scale: Tensor
+    """Scale of the weights [out]."""
+    steps: Tensor | None
+    """Weights as whole numbers, where weights and inputs are such."""
+    held: Tensor | None
+    """Weights as the unit holds them, in the model's units, where they or the inputs are floats."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, unit: DigitalTarget, input_ranges: list[float]) -> None:
         """weight: [out, in]; bias: [out]."""
         super().__init__()
-        self.unit, self.input_ranges, self.weight, self.bias = unit, input_ranges, weight, bias
+        self.unit, self.input_ranges = unit, input_ranges
         self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
-        self.scale = divisor(weight_scale(weight, [len(weight)]))
-        self.steps: Tensor | None = None
+        scale = divisor(weight_scale(weight, [len(weight)]))
+        steps = held = None
         if self.weight_bits is not None and self.input_bits is not None:
-            self.steps = to_steps(weight, self.scale.unsqueeze(1), self.weight_bits)
+            steps = to_steps(weight, scale.unsqueeze(1), self.weight_bits)
             self.fits_eight_bits = max(self.weight_bits, self.input_bits) <= 8
-            self.steps = self.steps.to(torch.int8) if self.fits_eight_bits else self.steps.double()
+            steps = steps.to(torch.int8) if self.fits_eight_bits else steps.double()
         else:
-            self.held = rounded(weight, unit.weights, self.scale.unsqueeze(1))
+            held = rounded(weight, unit.weights, scale.unsqueeze(1))
+        for name, tensor in (("weight", weight), ("bias", bias), ("scale", scale), ("steps", steps), ("held", held)):
+            self.hold(name, tensor)
 
     def held_weights(self) -> Tensor:
         """The weights as the unit holds them [out, in], in the model's units."""
-        if self.steps is None or self.weight_bits is None:
+        if self.steps is None:
+            assert self.held is not None
             return self.held
+        assert self.weight_bits is not None
         held: Tensor = self.steps.float() * (self.scale / largest_step(self.weight_bits)).unsqueeze(1)
         return held
 
@@ -54,6 +68,7 @@ class DigitalUnitLinear(nn.Module):
     def _multiply(self, input_range: float, values: Tensor) -> Tensor:
         """values: [M, in], finite -> [M, out]."""
         if self.steps is None:
+            assert self.held is not None
             outputs = functional.linear(rounded(values, self.unit.inputs, input_range), self.held)
         else:
             assert self.weight_bits is not None and self.input_bits is not None

@@ -1,29 +1,25 @@
-"""Products of two activations: in full precision, and on attention units."""
+"""Products of two activations on attention units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tilewright.runtime.chip.integer_product import EXACT_IN_FLOAT32
+from tilewright.runtime.chip.arithmetic.integer_product import EXACT_IN_FLOAT32
+from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.nonfinite import products_apart
 from tilewright.runtime.units.formats import largest_step, rounded, to_steps
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import bits_of
 
 
-class DigitalMatmul(nn.Module):
-    """A product of two activations in full precision."""
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]."""
-        return torch.matmul(left, right)
-
-
-class UnitMatmul(nn.Module):
+class UnitMatmul(FixedPrecision):
     """A product of two activations on a unit with wide accumulators; INT-n is symmetric (Spoon 2021, Sec. 3.2)."""
+
+    left_range: float | Tensor
+    right_range: float | Tensor
 
     def __init__(
         self, operands: str, left_ranges: Sequence[float], right_ranges: Sequence[float], *, left_signed: bool = True
@@ -34,7 +30,15 @@ class UnitMatmul(nn.Module):
         """
         super().__init__()
         self.operands, self.left_signed = operands, left_signed
-        self.left_range, self.right_range = _a_head(left_ranges), _a_head(right_ranges)
+        self._hold_ranges("left_range", left_ranges)
+        self._hold_ranges("right_range", right_ranges)
+
+    def _hold_ranges(self, name: str, ranges: Sequence[float]) -> None:
+        """One number, or a buffer [heads, 1, 1]."""
+        if len(ranges) == 1:
+            setattr(self, name, ranges[0])
+        else:
+            self.hold(name, torch.tensor(ranges).view(-1, 1, 1))
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact.
@@ -58,8 +62,3 @@ class UnitMatmul(nn.Module):
             left, right = left.double(), right.double()
         unit = (self.left_range / largest[0]) * (self.right_range / largest[1])
         return torch.matmul(left, right).to(torch.float32).mul_(unit)
-
-
-def _a_head(ranges: Sequence[float]) -> float | Tensor:
-    """One number, or [heads, 1, 1]."""
-    return ranges[0] if len(ranges) == 1 else torch.tensor(ranges).view(-1, 1, 1)

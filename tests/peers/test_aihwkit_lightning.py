@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from tests.narrowing import analog, present
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
+from tests.on_tiles import layer_on_tiles
 from tilewright.runtime.measuring.characterize import standard_problem
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 
 lightning = pytest.importorskip(
     "aihwkit_lightning", reason="aihwkit-lightning is not installed; `make test-peers` does", exc_type=ImportError
@@ -34,8 +32,7 @@ def test_converters_agree_but_for_edges_of_a_step(bits):
     own = {"rule": "dynamic", "doublings": {"value": 0, "unit": "reading", "source": "as theirs"}}
     plain = {"tile.scale_precision": "float32", "drift_compensation": "none", "tile.input_range": own}
     target = analog("pcm-512", {**quiet, **plain, "tile.adc.bits": bits})
-    chip = SimulatedChip(target, Draws(0, 0), Reading(range(256)))
-    ours = AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], ([512], [64]), chip)
+    ours = layer_on_tiles(weight, target)
     with torch.no_grad():
         difference = (ours(inputs) - theirs(inputs)).abs()
     assert (difference > 1e-3).double().mean() < 0.03

@@ -9,10 +9,9 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.on_tiles import layer_on_tiles, read
 from tests.variants import leaves
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
-from tilewright.runtime.plan.records import SAMPLES_FIRST
+from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets import InputError, load_document, load_programming, parse_target, target_names
 
@@ -88,14 +87,13 @@ def targets(draw):
 
 def run(target):
     splits = (split_rows(20, target.tile), split_columns(12, target.tile))
-    chip = SimulatedChip(target, Draws(0, 0), Reading(range(6)))
     clip = 2.0 if target.tile.weight_clipping else None
     uses = [Use(2.0, SAMPLES_FIRST)]
-    layer = AnalogLinear("x", WEIGHT, None, uses, splits, chip, clip_deviations=clip, calibration=INPUTS / 2)
+    layer = layer_on_tiles(WEIGHT, target, splits=splits, uses=uses, clip=clip, calibration=INPUTS / 2)
     results = []
     for seconds in (0.0, 1.0, 1e8):
         layer.advance_to(seconds)
-        results.append(layer(INPUTS))
+        results.append(read(layer, INPUTS, range(6)))
     return results
 
 

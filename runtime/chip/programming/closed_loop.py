@@ -10,11 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tilewright.runtime.chip.arithmetic import EXACT, Drive, Matrix
+from tilewright.runtime.chip.arithmetic.integer_product import integer_product
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.integer_product import integer_product
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.writing import with_stuck
-from tilewright.runtime.chip.tile import GridMatrix, TileRow
+from tilewright.runtime.chip.tile import TileRow
 from tilewright.targets.spec import AnalogTarget, ClosedLoop, Pulse
 
 LARGEST_INPUT = 127.0
@@ -39,7 +40,7 @@ def refine(
     """
     conductances = programmed.clone()
     count = int(loop.iterations)
-    grid = GridMatrix(wanted)
+    grid = EXACT.matrix(wanted)
     for iteration in range(count):
         label = (*name, "closed loop", iteration)
         weights = cells.weights(conductances)
@@ -56,7 +57,7 @@ def refine(
     return conductances
 
 
-def _gradient(row: TileRow, wanted: GridMatrix, shape: torch.Size, vectors: int, draws: Draws, *name: object) -> Tensor:
+def _gradient(row: TileRow, wanted: Matrix, shape: torch.Size, vectors: int, draws: Draws, *name: object) -> Tensor:
     """The error of each weight as ``vectors`` random inputs show it: (y - x Wᵀ)ᵀ x / Σ x², x uniform in ±1.
 
     Inputs are whole numbers, and what is wrong is written in 2^-9: sums are exact, and the same bits everywhere.
@@ -65,7 +66,7 @@ def _gradient(row: TileRow, wanted: GridMatrix, shape: torch.Size, vectors: int,
     inputs = torch.empty(vectors, rows).uniform_(-1.0, 1.0, generator=draws.generator(*name, "inputs"))
     drive = inputs.mul_(LARGEST_INPUT).round_().to(torch.int8)
     noise = draws.normal((vectors, columns), *name, "read") if row.is_noisy else None
-    wrong = row.multiply(inputs, LARGEST_INPUT, noise).sub_(wanted.multiply(drive, 1 / LARGEST_INPUT))
+    wrong = row.multiply(inputs, LARGEST_INPUT, noise).sub_(wanted.product(Drive(drive, 1 / LARGEST_INPUT)))
     steps = wrong.mul_(1 / WRONG_STEP).round_().clamp_(-127 * DIGIT, 127 * DIGIT)
     high = (steps / DIGIT).round_()
     low = steps.sub_(high, alpha=DIGIT)

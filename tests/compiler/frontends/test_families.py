@@ -7,9 +7,9 @@ import pytest
 
 import tilewright
 from tests.families import FAMILIES, build, inputs_of, largest_difference
+from tests.networks import SAMPLES_FIRST
 from tilewright.compiler.sensitivity import measure_sensitivity
 from tilewright.runtime.measuring.operations import count_operations
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 
 TOLERANCE = 1e-4
 DIGITAL = {

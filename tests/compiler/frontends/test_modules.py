@@ -7,7 +7,8 @@ from torch.nn import functional
 
 import tilewright
 from tests.narrowing import present
-from tilewright.runtime.plan.records import SAMPLES_FIRST, SampleAxis
+from tests.networks import SAMPLES_FIRST
+from tilewright.runtime.plan.records import SampleAxis
 from tilewright.targets.errors import InputError
 
 

@@ -16,6 +16,8 @@ from tilewright.compiler.sensitivity import CRITERIA, measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
 from tilewright.compiler.sensitivity.samples import samples_of
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.execution.alone import layer_alone
 from tilewright.runtime.plan.names import weight_key
 from tilewright.targets import InputError, load_chip, load_target
 
@@ -96,7 +98,7 @@ def test_the_product_error_is_that_of_the_layer_on_its_chip(plan):
     module.register_forward_hook(lambda _, arguments, y: seen.update(x=arguments[0], y=y))
     reference(x=X[:32])
     layer = plan.layer("layers.2")
-    chip = tilewright.Session(plan, 0, alone=layer).advance_to("1d").module.get_submodule("on_tiles.layers.2")
+    chip = layer_alone(plan, layer, Draws(0, 0), 86400.0)
     noisy = chip(seen["x"], 0)
     expected = float((noisy - seen["y"]).norm() / seen["y"].norm())
     assert found["layers.2", "pcm-512"] == pytest.approx(expected, rel=0.2), "other reads, the same weights"

@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from tests.narrowing import present
+from tests.on_tiles import layer_on_tiles
 from tests.variants import QUIET, variant
 from tilewright.runtime.chip.compensation import fitted, from_readings, over_tiles
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.measuring.characterize import characterize
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.targets import load_target
 
 MONTH = 2592000.0
@@ -48,9 +46,8 @@ def test_zeros_are_left_alone():
 
 
 def make(target, weight, calibration, repeat=0):
-    chip = SimulatedChip(target, Draws(0, repeat), Reading(range(256)))
     splits = ([weight.shape[1]], [weight.shape[0] // 2] * 2)
-    return AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip, calibration=calibration)
+    return layer_on_tiles(weight, target, splits=splits, repeat=repeat, calibration=calibration)
 
 
 def test_offsets_of_converters_are_fitted_away():

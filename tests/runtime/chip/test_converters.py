@@ -4,12 +4,10 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.on_tiles import layer_on_tiles
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.converters import FINE, bend, bent_levels, read_out, to_levels
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 
 
 def lsb(value):
@@ -73,11 +71,12 @@ def test_offsets_are_drawn_once_a_chip_with_the_targets_deviation():
 
     def offsets(repeat):
         target = variant(tile__adc__offset=lsb(3), tile__dac__offset=lsb(2))
-        chip = SimulatedChip(target, Draws(0, repeat), Reading([0]))
-        layer = AnalogLinear("x", weight, None, [Use(1.0, SAMPLES_FIRST)], ([16], [500] * 8), chip)
-        before = layer.row_blocks[0].tiles.offsets
+        layer = layer_on_tiles(weight, target, splits=([16], [500] * 8), repeat=repeat)
+        (block,) = layer.row_blocks
+        before = block.offsets
+        assert block.tiles.adc_offset is before.adc
         layer.advance_to(1e6)
-        assert layer.row_blocks[0].tiles.offsets is before
+        assert block.offsets == before and block.tiles.adc_offset is before.adc
         return before
 
     first, second = offsets(0), offsets(1)

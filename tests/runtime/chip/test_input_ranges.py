@@ -3,24 +3,18 @@
 import pytest
 import torch
 
+from tests.on_tiles import layer_on_tiles as layer
+from tests.on_tiles import read
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.converters import to_levels
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.chip.row_block import read_with_own_ranges
 from tilewright.runtime.chip.tile import TileRow
-from tilewright.runtime.plan.records import SAMPLES_FIRST
+from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 
 
 def dynamic(doublings=3, **changes):
     reading = {"value": doublings, "unit": "reading", "source": "test"}
     return variant(tile__input_range={"rule": "dynamic", "doublings": reading}, **changes)
-
-
-def layer(target, weight, samples=range(64)):
-    chip = SimulatedChip(target, Draws(0, 0), Reading(samples))
-    splits = ([weight.shape[1]], [weight.shape[0]])
-    return AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip)
 
 
 def test_every_vector_uses_the_whole_dac():
@@ -32,11 +26,11 @@ def test_every_vector_uses_the_whole_dac():
     largest = x.abs().amax(dim=1, keepdim=True)
     expected = to_levels(x, largest, target.tile.dac).double() / 127 * largest @ weight.double().T
     # the grid of 2^-13 moves a sum of 32 by less than 32 · 2^-14
-    torch.testing.assert_close(layer(target, weight)(x).double() / largest, expected / largest, rtol=0, atol=2e-3)
+    torch.testing.assert_close(layer(weight, target)(x).double() / largest, expected / largest, rtol=0, atol=2e-3)
 
 
 def test_a_vector_of_zeros_reads_zero():
-    assert (layer(dynamic(**QUIET), torch.randn(4, 8))(torch.zeros(64, 8)) == 0).all()
+    assert (layer(torch.randn(4, 8), dynamic(**QUIET))(torch.zeros(64, 8)) == 0).all()
 
 
 @pytest.mark.parametrize(("doublings", "expected"), [(0, 10.0), (1, 20.0), (2, 32.0), (5, 32.0)])
@@ -64,19 +58,15 @@ def test_only_saturated_vectors_are_read_again():
 def test_the_bits_do_not_depend_on_the_batch():
     weight = torch.rand(16, 64) * 0.8 + 0.1  # large sums: many vectors saturate
     x = torch.rand(8, 5, 64)
-    whole = layer(dynamic(), weight, range(8))(x)
-    again = layer(dynamic(), weight, [5, 6])
-    assert torch.equal(again(x[5:7]), whole[5:7])
+    whole, again = layer(weight, dynamic()), layer(weight, dynamic())
+    assert torch.equal(read(again, x[5:7], [5, 6]), read(whole, x, range(8))[5:7])
 
 
 def test_own_ranges_help_where_one_vector_is_far_larger():
     weight = torch.randn(64, 128)
     x = torch.randn(64, 128)
     x[0] *= 100
-    static = SimulatedChip(variant(), Draws(0, 0), Reading(range(64)))
-    one_range = AnalogLinear(
-        "layer", weight, None, [Use(float(x.abs().max()), SAMPLES_FIRST)], ([128], [64]), static
-    )  # fmt: skip
+    one_range = layer(weight, variant(), uses=[Use(float(x.abs().max()), SAMPLES_FIRST)])
     exact = x @ weight.T
-    errors = [float((made(x) - exact)[1:].norm() / exact[1:].norm()) for made in (one_range, layer(dynamic(), weight))]
+    errors = [float((made(x) - exact)[1:].norm() / exact[1:].norm()) for made in (one_range, layer(weight, dynamic()))]
     assert errors[1] < 0.5 * errors[0]

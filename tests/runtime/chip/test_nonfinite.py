@@ -6,11 +6,10 @@ from torch import nn
 
 import tilewright
 from tests.narrowing import digital, present
+from tests.on_tiles import layer_on_tiles, read
 from tests.variants import variant
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.chip.nonfinite import all_finite
-from tilewright.runtime.plan.records import SAMPLES_FIRST
+from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.runtime.units.matmul import UnitMatmul
 from tilewright.targets import load_target
@@ -30,10 +29,10 @@ def spoiled(x):
     return x
 
 
-def on_tiles(target, samples=range(6), scale=None):
-    chip = SimulatedChip(target, Draws(0, 0), Reading(samples))
-    return AnalogLinear("layer", WEIGHT, BIAS, [Use(0.8, SAMPLES_FIRST)], ([20, 20], [12]), chip, scale,
-                        calibration=X.reshape(-1, 40))  # fmt: skip
+def on_tiles(target, scale=None):
+    settings = {"splits": ([20, 20], [12]), "uses": [Use(0.8, SAMPLES_FIRST)]}
+    calibration = X.reshape(-1, 40)
+    return layer_on_tiles(WEIGHT, target, **settings, bias=BIAS, channel_scale=scale, calibration=calibration)
 
 
 def same(one, other):
@@ -68,9 +67,9 @@ def test_tiles_read_what_is_finite_and_nothing_else(target):
 
 
 def test_what_a_sample_reads_does_not_depend_on_a_nan_in_another():
-    together = on_tiles(variant())(spoiled(X))
+    together = read(on_tiles(variant()), spoiled(X), range(6))
     for sample in (0, 2, 5):
-        assert torch.equal(on_tiles(variant(), [sample])(X[sample : sample + 1])[0], together[sample])
+        assert torch.equal(read(on_tiles(variant()), X[sample : sample + 1], [sample])[0], together[sample])
 
 
 @pytest.mark.parametrize("name", ["digital-int8", "digital-int4", "digital-fp16", "digital-bf16"])

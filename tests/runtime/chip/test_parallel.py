@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.narrowing import instance
-from tilewright.runtime.chip.layers import AnalogLinear
+from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.parallel import in_parallel
 
 
@@ -68,6 +68,6 @@ def test_threads_change_no_bit_of_a_chip(small_plan):
     for count in (1, 3):
         torch.set_num_threads(count)
         session = tilewright.Session(small_plan, 3).advance_to("1d")
-        held.append([instance(layer, AnalogLinear).held_weights() for layer in session._analog])
+        held.append([instance(layer, AnalogLinear).held_weights() for layer in session._on_tiles.values()])
     torch.set_num_threads(before)
     assert all(torch.equal(one, other) for one, other in zip(*held, strict=True))

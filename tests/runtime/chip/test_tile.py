@@ -6,9 +6,10 @@ from scipy.stats import kstest
 
 from tests.narrowing import analog, present
 from tests.variants import EXACT_DEVICE, QUIET, variant
+from tilewright.runtime.chip.arithmetic import EXACT, Drive
 from tilewright.runtime.chip.converters import read_out, to_levels
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.tile import GridMatrix, Magnitudes, TileRow
+from tilewright.runtime.chip.tile import TileRow
 
 CONFIDENCE = 1e-3
 
@@ -59,10 +60,10 @@ def test_without_noise_the_tile_computes_the_quantised_product(dac_bits):
 
 def test_the_grid_is_as_fine_as_it_says():
     weights = torch.rand(300, 300) * 3.9 - 1.95
-    held = GridMatrix(weights)
+    held = EXACT.matrix(weights)
     assert (held.high.double() / 64 + held.low.double() / 8192 - weights).abs().max() <= 2**-13
     levels = torch.randint(-127, 128, (50, 300)).to(torch.int8)
-    product = held.multiply(levels, 1 / 127)
+    product = held.product(Drive(levels, 1 / 127))
     exact = levels.double() @ (held.high.double() / 64 + held.low.double() / 8192).T / 127
     torch.testing.assert_close(product.double(), exact, rtol=1e-6, atol=1e-5)
 
@@ -89,9 +90,9 @@ def test_read_noise_has_the_variance_of_the_formula():
 
 def test_columns_of_small_weights_keep_their_read_noise():
     weights = torch.full((4, 512), 0.003)  # each rounds to zero steps of 1/64
-    held = Magnitudes(weights)
+    held = EXACT.magnitudes(weights)
     assert held.steps.sum(dim=1).double() * held.unit == pytest.approx([512 * 0.003] * 4, abs=0.01)
-    large = Magnitudes(torch.full((1, 3), 5.0))
+    large = EXACT.magnitudes(torch.full((1, 3), 5.0))
     assert large.steps.max() <= 127 and large.steps.sum() * large.unit == pytest.approx(15.0, rel=0.01)
 
 

@@ -4,10 +4,8 @@ import pytest
 import torch
 
 from tests.narrowing import digital
+from tests.on_tiles import layer_on_tiles
 from tests.variants import method_variant, variant
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.targets import load_target
 
@@ -26,11 +24,11 @@ def pruned(dead):
 
 
 def make(weight, target, *, method="direct", clip=None, repeat=0):
-    chip = SimulatedChip(target, Draws(0, repeat), Reading(range(len(X))))
     splits = ([ROWS // 2] * 2, [COLUMNS // 2] * 2)
     method = method if not isinstance(method, str) else method_variant(method)
-    return AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip, programming=method,
-                        clip_deviations=clip, calibration=X[:64] / 1.5)  # fmt: skip
+    return layer_on_tiles(
+        weight, target, splits=splits, repeat=repeat, method=method, clip=clip, calibration=X[:64] / 1.5
+    )
 
 
 def relative_error(weight, columns, repeats=3, time=MONTH, **settings):

@@ -10,7 +10,7 @@ import torch
 import tilewright
 from tests.conftest import padded_batch
 from tests.narrowing import instance
-from tilewright.runtime.chip.layers import AnalogLinear
+from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.row_block import RowBlock
 from tilewright.runtime.plan.names import layer_path, weight_key
 from tilewright.targets.errors import InputError

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.runtime.chip.layers import Reading
 from tilewright.runtime.chip.parallel import in_parallel
+from tilewright.runtime.chip.samples import reading, samples_read
 from tilewright.runtime.execution.turns import Turns
 
 SECONDS = 20.0
@@ -107,21 +107,21 @@ def test_turns():
         pass
 
 
-def test_a_run_has_its_samples_and_what_is_outside_its_own():
-    reading, other = Reading([7]), Reading()
-    with reading.of([1, 2]):
-        assert list(reading.samples) == [1, 2] and list(other.samples) == [0]
-        with other.of([3]):
-            assert list(other.samples) == [3]
-        assert list(in_parallel(lambda _: list(reading.samples), [0, 1])) == [[1, 2]] * 2
-    assert list(reading.samples) == [7]
+def test_a_run_has_its_samples_and_outside_of_any_there_is_sample_zero():
+    with reading([1, 2]):
+        assert list(samples_read()) == [1, 2]
+        with reading([3]):
+            assert list(samples_read()) == [3]
+        assert list(in_parallel(lambda _: list(samples_read()), [0, 1])) == [[1, 2]] * 2
+        with ThreadPoolExecutor(1) as pool:  # a thread of its own is in no run
+            assert list(pool.submit(samples_read).result()) == [0]
+    assert list(samples_read()) == [0]
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_threads_of_a_pool_see_the_callers_samples():
-    reading = Reading()
-    with reading.of([4, 5]):
-        assert list(in_parallel(lambda _: list(reading.samples), [0, 1, 2])) == [[4, 5]] * 3
+    with reading([4, 5]):
+        assert list(in_parallel(lambda _: list(samples_read()), [0, 1, 2])) == [[4, 5]] * 3
 
 
 def test_a_session_can_be_copied(plan):

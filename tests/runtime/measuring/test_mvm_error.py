@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.on_tiles import layer_on_tiles
 from tests.variants import variant
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, Reading, SimulatedChip, Use
 from tilewright.runtime.measuring.characterize import standard_problem
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 
 TIMES = {"1s": 1.0, "1h": 3600.0, "1d": 86400.0, "1mo": 2592000.0, "1y": 31536000.0}
 EIGHT_BITS = {"tile__adc__bits": 8, "tile__output_noise": {"value": 0.04, "unit": "1", "source": "Rasch 2023"}}
@@ -32,12 +30,6 @@ TABLE: dict[str, tuple[dict[str, Any], list[float]]] = {
 REPEATS = 3
 
 
-def layer_on_tiles(weight, target, repeat=0, **changes):
-    splits = changes.get("splits", ([512], [512]))
-    chip = SimulatedChip(target, Draws(0, repeat), Reading(changes.get("samples", range(1024))))
-    return AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip)
-
-
 def mvm_error(outputs, exact):
     return ((outputs - exact).norm() / exact.norm()).item()
 
@@ -47,7 +39,7 @@ def test_the_standard_table_is_met_within_one_hundredth(column):
     changes, expected = TABLE[column]
     weight, inputs = standard_problem(512, 512, 1024)
     exact = inputs @ weight.T
-    chips = [layer_on_tiles(weight, variant(**changes), repeat) for repeat in range(REPEATS)]
+    chips = [layer_on_tiles(weight, variant(**changes), repeat=repeat) for repeat in range(REPEATS)]
     for seconds, published in zip(TIMES.values(), expected, strict=True):
         errors = []
         for chip in chips:
@@ -82,10 +74,9 @@ def test_per_column_scale_beats_per_tile():
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(128, 256, generator=generator) * torch.exp(0.5 * torch.randn(128, 1, generator=generator))
     inputs = torch.rand(256, 256, generator=generator) * 2 - 1
-    splits = {"splits": ([256], [128]), "samples": range(256)}
     found = {}
     for rule in ("per_column", "per_tile"):
-        chips = [layer_on_tiles(weight, variant(tile__weight_scale=rule), repeat, **splits) for repeat in range(4)]
+        chips = [layer_on_tiles(weight, variant(tile__weight_scale=rule), repeat=repeat) for repeat in range(4)]
         found[rule] = torch.tensor([mvm_error(chip(inputs), inputs @ weight.T) for chip in chips])
     column, tile = found["per_column"], found["per_tile"]
     assert column.mean() + 3 * column.std() / 2 < tile.mean() - 3 * tile.std() / 2

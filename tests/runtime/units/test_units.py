@@ -97,3 +97,22 @@ def test_attention_is_the_exact_product_of_rounded_operands(bits, signed, per_he
 def test_ranges_a_head_must_fit_the_operands():
     with pytest.raises(InputError, match="3 ranges a head do not fit an operand of shape"):
         UnitMatmul("int8", *RANGES)(torch.rand(2, 4, 5, 5), torch.rand(2, 4, 5, 5))
+
+
+@pytest.mark.parametrize(("bits", "inner"), [(2, 10), (6, 64), (8, 64), (8, 3000), (16, 500)])
+def test_integer_matmul_is_exact(bits, inner):
+    left, right = torch.randn(2, 3, 5, inner), torch.randn(2, 3, inner, 4)
+    unit = UnitMatmul(f"int{bits}", [2.5], [3.5])
+    largest = 2 ** (bits - 1) - 1
+    integers = [
+        torch.round(operand * (largest / limit)).clamp(-largest, largest).long()
+        for operand, limit in ((left, 2.5), (right, 3.5))
+    ]
+    expected = (integers[0] @ integers[1]).double() * (2.5 / largest) * (3.5 / largest)
+    torch.testing.assert_close(unit(left, right).double(), expected, rtol=1e-6, atol=0)
+
+
+def test_more_bits_of_a_product_are_closer():
+    left, right = torch.randn(20, 30), torch.randn(30, 20)
+    errors = [(UnitMatmul(f"int{bits}", [4.0], [4.0])(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
+    assert errors == sorted(errors, reverse=True)

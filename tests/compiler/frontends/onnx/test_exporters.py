@@ -15,6 +15,7 @@ import tilewright
 from tests.conftest import small_bert_config
 from tests.families import build
 from tests.narrowing import present
+from tests.networks import SAMPLES_FIRST
 from tests.onnx_models import (
     ManyOperators,
     Perceptron,
@@ -26,7 +27,6 @@ from tests.onnx_models import (
     tensorflow_style,
     trained_looking,
 )
-from tilewright.runtime.plan.records import SAMPLES_FIRST
 from tilewright.targets.errors import InputError
 
 IMAGE, IDS = torch.randn(2, 3, 64, 64), torch.randint(0, 50, (2, 7))

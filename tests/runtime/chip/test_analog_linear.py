@@ -1,21 +1,15 @@
-"""Layers on tiles and matmuls on integer units."""
+"""Layers on tiles."""
 
 import pytest
 import torch
 
 from tests.narrowing import analog
+from tests.on_tiles import layer_on_tiles as make
+from tests.on_tiles import read
 from tests.variants import EXACT_DEVICE, QUIET, variant
-from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.layers import AnalogLinear, DigitalLinear, Reading, SimulatedChip, Use
-from tilewright.runtime.plan.records import SAMPLES_FIRST
-from tilewright.runtime.units.matmul import UnitMatmul
+from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
+from tilewright.runtime.units.full_precision import DigitalLinear
 from tilewright.targets import load_target
-
-
-def make(weight, target, *, bias=None, uses=None, splits=None, reading=None, compensate=True, repeat=0):
-    splits = splits or ([weight.shape[1]], [weight.shape[0]])
-    chip = SimulatedChip(target, Draws(0, repeat), reading or Reading(), compensate)
-    return AnalogLinear("layer", weight, bias, uses or [Use(1.0, SAMPLES_FIRST)], splits, chip)
 
 
 def test_on_the_ideal_target_blocks_add_up_to_the_layer():
@@ -51,9 +45,7 @@ def test_scale_is_rounded_to_the_targets_precision():
 def test_a_channel_scale_changes_nothing_but_how_converters_are_used():
     weight, x = torch.randn(32, 48), torch.randn(5, 48)
     scale = torch.logspace(-1, 1, 48)
-    chip = SimulatedChip(analog("ideal"), Draws(0, 0))
-    splits = ([24, 24], [32])
-    layer = AnalogLinear("layer", weight, None, [Use(1.0, SAMPLES_FIRST)], splits, chip, scale)
+    layer = make(weight, analog("ideal"), splits=([24, 24], [32]), channel_scale=scale)
     torch.testing.assert_close(layer(x), x @ weight.T, rtol=1e-5, atol=1e-4)
 
 
@@ -90,38 +82,16 @@ def test_a_layer_of_zeros_reads_as_its_bias():
 
 
 def test_what_does_not_depend_on_the_batch_is_read_once():
-    reading = Reading([7, 8, 9])
-    layer = make(torch.randn(16, 32), variant(), uses=[Use(1.0, None)], reading=reading)
+    layer = make(torch.randn(16, 32), variant(), uses=[Use(1.0, None)])
     x = torch.rand(6, 32)
-    first = layer(x)
-    reading.samples = [7]
-    assert torch.equal(first, layer(x))
+    assert torch.equal(read(layer, x, [7, 8, 9]), read(layer, x, [7]))
 
 
 def test_folded_batches_have_the_noise_of_their_samples():
     """[batch · sequence, inputs] reads the same as [batch, sequence, inputs]."""
-    layer = make(torch.randn(16, 32), variant(), reading=Reading([3, 4]))
+    layer = make(torch.randn(16, 32), variant())
     x = torch.rand(2, 5, 32)
-    assert torch.equal(layer(x).reshape(10, 16), layer(x.reshape(10, 32)))
-
-
-@pytest.mark.parametrize(("bits", "inner"), [(2, 10), (6, 64), (8, 64), (8, 3000), (16, 500)])
-def test_integer_matmul_is_exact(bits, inner):
-    left, right = torch.randn(2, 3, 5, inner), torch.randn(2, 3, inner, 4)
-    unit = UnitMatmul(f"int{bits}", [2.5], [3.5])
-    largest = 2 ** (bits - 1) - 1
-    integers = [
-        torch.round(operand * (largest / limit)).clamp(-largest, largest).long()
-        for operand, limit in ((left, 2.5), (right, 3.5))
-    ]
-    expected = (integers[0] @ integers[1]).double() * (2.5 / largest) * (3.5 / largest)
-    torch.testing.assert_close(unit(left, right).double(), expected, rtol=1e-6, atol=0)
-
-
-def test_more_bits_are_closer():
-    left, right = torch.randn(20, 30), torch.randn(30, 20)
-    errors = [(UnitMatmul(f"int{bits}", [4.0], [4.0])(left, right) - left @ right).norm() for bits in (4, 6, 8, 10)]
-    assert errors == sorted(errors, reverse=True)
+    assert torch.equal(read(layer, x, [3, 4]).reshape(10, 16), read(layer, x.reshape(10, 32), [3, 4]))
 
 
 def test_samples_are_read_side_by_side_where_it_is_worth_a_thread():

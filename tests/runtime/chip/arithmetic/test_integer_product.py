@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tilewright
-from tilewright.runtime.chip import integer_product as module
-from tilewright.runtime.chip.integer_product import integer_product, products_are_made_in, two_digit_product
+from tilewright.runtime.chip.arithmetic import integer_product as module
+from tilewright.runtime.chip.arithmetic.integer_product import integer_product, products_are_made_in, two_digit_product
 
 
 @settings(max_examples=60, deadline=None)

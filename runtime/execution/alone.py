@@ -1,0 +1,38 @@
+"""One layer of a plan on its target, without the others or between them in full precision: to see what it does."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tilewright.runtime.chip.analog_linear import AnalogLinear
+from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.execution.builder import LayerBuilder
+from tilewright.runtime.execution.executable import Executable
+from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.records import LayerRecord
+from tilewright.runtime.units.full_precision import DigitalMatmul
+
+
+@torch.inference_mode()
+def layer_alone(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) -> nn.Module:
+    """A layer so long after programming.
+
+    layer: one of the plan's, as it is or as it would be on another target. draws: of the chip.
+    """
+    module = LayerBuilder(plan.document, plan.tensors, draws).layer(layer)
+    if isinstance(module, AnalogLinear):
+        module.advance_to(seconds)
+    return module
+
+
+def network_around(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) -> Executable:
+    """The network with this layer alone on its target, so long after programming; the rest is in full precision."""
+    builder = LayerBuilder(plan.document, plan.tensors, draws)
+    modules: dict[str, nn.Module] = {
+        layer_path(other.name): builder.full_precision(other) for other in plan.document.layers
+    }
+    modules[layer_path(layer.name)] = layer_alone(plan, layer, draws, seconds)
+    modules |= {matmul_path(matmul.name): DigitalMatmul() for matmul in plan.document.matmuls}
+    return Executable(plan, modules, seconds)
