@@ -8,14 +8,18 @@ from collections.abc import Mapping
 PREFIXES = (
     (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
 )  # fmt: skip
-NANO = 1e-9
-"""One nJ in J, one ns in s."""
+NANO = {"nJ": "J", "ns": "s"}
+"""Units that plans and costs count in, and those that they are read in."""
+COUNTS = ("channel", "chip", "pair", "reading", "row", "target", "tile", "weight")
+"""Units of figures whose name says what is counted."""
 
 
 def engineering(value: float | None, unit: str, digits: int = 3) -> str:
-    """A number with so many digits and the prefix that fits; "unknown" for None."""
+    """A number with so many digits and the prefix that fits; "unknown" for None. unit: nJ and ns become J and s."""
     if value is None:
         return "unknown"
+    if unit in NANO:
+        value, unit = value * 1e-9, NANO[unit]
     if not value:
         return f"0 {unit}".strip()
     rounded = float(f"{value:.{digits}g}")  # first: 999.7 µJ is 1 mJ, not 1e+03 µJ
@@ -23,16 +27,18 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
     return f"{rounded / size:.{digits}g} {prefix}{unit}".strip()
 
 
-def figure_text(value: float, unit: str) -> str:
-    """A plan's figure as it is read: four digits and its unit, of energy and time in the prefix that fits.
-
-    unit: nJ, ns, 1, or any other word; those of counts (tile, MAC) are not repeated.
-    """
+def figure_text(value: float, unit: str, digits: int = 4) -> str:
+    """A plan's figure as it is read: with its unit, of energy and time in the prefix that fits; counts stay bare."""
     if math.isnan(value):
         return "unknown"
-    if unit in ("nJ", "ns"):
-        return engineering(value * NANO, unit[1:], digits=4)
-    return f"{value:.4g}" + (f" {unit}" if unit not in ("1", "tile", "MAC") else "")
+    if unit in NANO:
+        return engineering(value, unit, digits)
+    return f"{value:.{digits}g}" + (f" {unit}" if unit not in ("1", "MAC", *COUNTS) else "")
+
+
+def share(value: float) -> str:
+    """A part of a whole, or a relative error, in per cent."""
+    return f"{value:.1%}"
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.quantity import is_number
+from tilewright.targets.quantity import CHANGED, is_number
 from tilewright.targets.shown import shown
 from tilewright.targets.spec.description import Document
 
@@ -81,7 +81,7 @@ def _change(content: dict[str, Any], path: str, value: Any, what: str) -> None:
         raise InputError(f"{what} has no key {path!r}: {parents[-1]!r} holds no keys to change")
     old = part.get(last)
     if is_number(old) and not isinstance(value, dict) and value is not None:
-        part[last] = {**old, "value": value, "source": "changed by the user"}
+        part[last] = {**old, "value": value, "source": CHANGED}
     else:
         part[last] = value
 

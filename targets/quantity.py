@@ -24,6 +24,10 @@ _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 
 
 NUMBER_KEYS = {"value", "unit", "source"}
+CHANGED = "changed by the user"
+"""Source of a number that was changed without a word on where it comes from."""
+ASSUMED = ("our choice", CHANGED)
+"""Beginnings of the sources of numbers that nobody published."""
 
 
 class _Sourced:
@@ -31,10 +35,12 @@ class _Sourced:
 
     unit: str
     source: str
+    is_assumed: bool
+    """True if nobody published it: its source begins with one of ``ASSUMED``."""
 
     def __new__(cls, value: float, unit: str, source: str) -> Self:
         self = super().__new__(cls, value)  # type: ignore[call-arg]
-        self.unit, self.source = unit, source
+        self.unit, self.source, self.is_assumed = unit, source, source.startswith(ASSUMED)
         return self
 
     def __getnewargs__(self) -> tuple[float, str, str]:

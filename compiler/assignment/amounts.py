@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Mapping
 
-from tilewright.compiler.assignment.problem import UNITS, check_measures
+from tilewright.compiler.assignment.problem import check_measures
 from tilewright.compiler.engineering import figure_text
+from tilewright.runtime.plan.decisions import UNITS
 from tilewright.targets.errors import InputError, nearest
 
 SCALES: dict[str, dict[str, float]] = {

@@ -14,14 +14,14 @@ from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity.measure import targets_of
 from tilewright.runtime.measuring.operations import count_operations
+from tilewright.runtime.plan.decisions import UNITS
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import target_names
 from tilewright.targets.spec import Cost
 
 LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", "tiles", "digital-macs", "area"
-UNITS = {LOSS: "1", ENERGY: "nJ", LATENCY: "ns", TILES: "tile", DIGITAL_MACS: "MAC", AREA: "mm2"}
-"""What is minimised or has a budget, and in which unit. All but latency add up over layers."""
+"""Measures that are minimised or have a budget. All but latency add up over layers."""
 
 Choice = Mapping[str, str]
 """Layer -> target."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from tilewright.compiler.assignment.amounts import readable
 from tilewright.compiler.assignment.assigned import Assigned
-from tilewright.compiler.assignment.problem import LOSS, UNITS, Choice, Problem
+from tilewright.compiler.assignment.problem import LOSS, Choice, Problem
 from tilewright.compiler.mapping.retarget import Move, retarget
 from tilewright.compiler.sensitivity.measure import Sensitivity
-from tilewright.runtime.plan.decisions import AssignmentRecord, Decision, Figure
+from tilewright.runtime.plan.decisions import UNITS, AssignmentRecord, Decision, Figure
 from tilewright.runtime.plan.plan import Plan
 
 HOW = {

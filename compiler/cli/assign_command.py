@@ -107,7 +107,7 @@ def _say_trial(trial: Trial) -> None:
 
 def _print(assigned: Assigned, folder: Path) -> None:
     from tilewright.compiler.assignment.amounts import readable
-    from tilewright.compiler.assignment.problem import UNITS
+    from tilewright.runtime.plan.decisions import UNITS
 
     record, counts = assigned.record, Counter(assigned.choice.values())
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -12,7 +12,7 @@ from rich.table import Table
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
-from tilewright.compiler.engineering import NANO, engineering, sizes_text
+from tilewright.compiler.engineering import engineering, share, sizes_text
 
 if TYPE_CHECKING:
     from tilewright.compiler.cost import CostEstimate
@@ -65,13 +65,13 @@ def _table(title: str, first: str, headings: list[str]) -> Table:
 def _totals(found: list[CostEstimate]) -> Table:
     table = _table("one run", "", [sizes_text(one.sizes) for one in found])
     rows = {
-        "energy": [engineering(one.energy_nj * NANO or None, "J") for one in found],
-        "energy a token": [engineering(one.energy_nj * NANO / one.tokens or None, "J") for one in found],
-        "latency": [engineering(one.latency_ns * NANO or None, "s") for one in found],
+        "energy": [engineering(one.energy_nj or None, "nJ") for one in found],
+        "energy a token": [engineering(one.energy_nj / one.tokens or None, "nJ") for one in found],
+        "latency": [engineering(one.latency_ns or None, "ns") for one in found],
         "pipelined, samples a second": [engineering(one.samples_per_second, "") for one in found],
         "operations a joule": [engineering(one.operations_per_joule, "") for one in found],
         "area of tiles in use": [f"{one.area_mm2:.4g} mm2" for one in found],
-        "attention's share of MACs": [f"{one.attention_share_of_macs:.1%}" for one in found],
+        "attention's share of MACs": [share(one.attention_share_of_macs) for one in found],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)
@@ -84,8 +84,8 @@ def _components(found: list[CostEstimate]) -> Table:
         cells = []
         for one in found:
             energy = one.components.get(component, 0.0)
-            share = energy / one.energy_nj if one.energy_nj else 0.0
-            cells.append(f"{engineering(energy * NANO, 'J')} ({share:.1%})")
+            part = energy / one.energy_nj if one.energy_nj else 0.0
+            cells.append(f"{engineering(energy, 'nJ')} ({share(part)})")
         table.add_row(component, *cells)
     return table
 
@@ -96,14 +96,16 @@ def _layers(one: CostEstimate) -> Table:
         "layer",
         ["target", "tiles", "reads", "energy", "share", "latency", "area"],
     )
+
+    def cells(energy: float, latency: float) -> tuple[str, str, str]:
+        part = share(energy / one.energy_nj) if one.energy_nj else ""
+        return engineering(energy, "nJ"), part, engineering(latency, "ns")
+
     for layer in one.layers:
-        share = f"{layer.total_nj / one.energy_nj:.1%}" if one.energy_nj else ""
-        cells = (engineering(layer.total_nj * NANO, "J"), share, engineering(layer.latency_ns * NANO, "s"))
-        table.add_row(layer.name, layer.target, str(layer.tiles), str(layer.reads), *cells, f"{layer.area_mm2:.3g} mm2")
+        costs, area = cells(layer.total_nj, layer.latency_ns), f"{layer.area_mm2:.3g} mm2"
+        table.add_row(layer.name, layer.target, str(layer.tiles), str(layer.reads), *costs, area)
     for product in one.attention:
-        share = f"{product.energy_nj / one.energy_nj:.1%}" if one.energy_nj else ""
-        cells = (engineering(product.energy_nj * NANO, "J"), share, engineering(product.latency_ns * NANO, "s"))
-        table.add_row(product.name, product.operands, "", "", *cells, "")
+        table.add_row(product.name, product.operands, "", "", *cells(product.energy_nj, product.latency_ns), "")
     return table
 
 
@@ -124,7 +126,7 @@ def _cheaper(found: list[CostEstimate]) -> Table:
     columns = [one.with_cheaper_tiles() for one in found]
     for place, row in enumerate(columns[0]):
         cells = [
-            f"{engineering(column[place]['energy_nj'] * NANO, 'J')} ({column[place]['attention_share']:.1%})"
+            f"{engineering(column[place]['energy_nj'], 'nJ')} ({share(column[place]['attention_share'])})"
             for column in columns
         ]
         table.add_row(f"{row['tiles_cheaper_by']:g}", *cells)

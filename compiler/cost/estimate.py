@@ -9,7 +9,7 @@ from typing import Any
 
 from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
 from tilewright.compiler.cost.schedule import Schedule, schedule
-from tilewright.compiler.engineering import NANO, engineering, sizes_text
+from tilewright.compiler.engineering import engineering, sizes_text
 from tilewright.runtime.execution.shape_run import UnboundedError
 from tilewright.runtime.measuring.operations import Operations, count_operations
 from tilewright.runtime.plan.blocks import middle_of
@@ -120,7 +120,7 @@ class CostEstimate:
 
     def __repr__(self) -> str:
         """A line for a terminal."""
-        energy, latency = engineering(self.energy_nj * NANO, "J"), engineering(self.latency_ns * NANO, "s")
+        energy, latency = engineering(self.energy_nj, "nJ"), engineering(self.latency_ns, "ns")
         area = f"{self.area_mm2:.4g} mm2"
         return f"CostEstimate({sizes_text(self.sizes)} by {self.preset}: {energy}, {latency}, {area})"
 

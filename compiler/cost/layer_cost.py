@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.targets.quantity import Quantity
 from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
 
 PICO = 1e-3
@@ -138,9 +139,6 @@ def wider(one: str, other: str) -> str:
     return max(one, other, key=lambda number_format: bits_of(number_format) or 100 + int(number_format[2:]))
 
 
-def assumed(what: str, figure: object) -> list[str]:
-    """Remark of a cost on a figure that has no published source; none on one that has."""
-    source = getattr(figure, "source", "")
-    if not source.startswith(("our choice", "changed by the user")):
-        return []
-    return [f"{what} {figure:g} {getattr(figure, 'unit', '')}: {source}"]
+def assumed(what: str, figure: Quantity) -> list[str]:
+    """Sentence of a cost on a figure that has no published source; none on one that has."""
+    return [f"{what} {figure:g} {figure.unit}: {figure.source}"] if figure.is_assumed else []

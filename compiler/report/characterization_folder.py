@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tilewright.compiler.report.characterization_plots import PLOTS, require_matplotlib, save_plots
+from tilewright.compiler.report.finite_json import json_text
 from tilewright.runtime.measuring.characterize import Characterization
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, check_destination
 
@@ -22,8 +22,7 @@ def save_characterization(found: Characterization, folder: str | Path, *, overwr
     folder = Path(folder)
     check_folder(folder, overwrite=overwrite)
     with atomic_folder(folder, KIND, overwrite=overwrite) as unfinished:
-        text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
-        (unfinished / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+        (unfinished / RESULT_FILE).write_text(json_text(found.to_json()) + "\n", encoding="utf-8")
         save_plots(found, unfinished)
     return [folder / name for name in (RESULT_FILE, *PLOTS)]
 

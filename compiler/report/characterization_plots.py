@@ -53,7 +53,7 @@ def plot_mvm_error(found: Characterization, figure: Figure) -> None:
 
 
 def plot_weight_error(found: Characterization, figure: Figure) -> None:
-    """How far held weights are from wanted ones, at the first and the last time."""
+    """Errors of held weights from wanted ones, at the first and the last time."""
     first_and_last = [0, -1] if len(found.curves[0].points) > 1 else [0]
     panels: Any = figure.subplots(1, len(first_and_last), sharey=True, squeeze=False)[0]
     for axes, place in zip(panels, first_and_last, strict=True):

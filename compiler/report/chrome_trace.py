@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tilewright.compiler.engineering import sizes_text
-from tilewright.compiler.report.lines import Report
+from tilewright.compiler.report.report import Report
 from tilewright.targets.errors import InputError
 
 MICRO = 1e-3
@@ -18,9 +18,9 @@ def chrome_trace(report: Report) -> dict[str, Any]:
         raise InputError(
             f"a schedule needs times, and nothing is known of those of {report.target}: it has no cost preset"
         )
-    targets = {layer.name: layer.target for layer in report.layers}
-    targets |= {matmul.name: f"{matmul.unit} attention units" for matmul in report.matmuls}
-    layers = {layer.name: layer for layer in report.layers}
+    layers = {layer.record.name: layer for layer in report.layers}
+    targets = {name: layer.record.target for name, layer in layers.items()}
+    targets |= {matmul.name: f"{matmul.operands} attention units" for matmul in report.matmuls}
     processes = {target: number for number, target in enumerate(dict.fromkeys(targets.values()), start=1)}
     threads = {name: number for number, name in enumerate(targets, start=1)}
     events: list[dict[str, Any]] = [

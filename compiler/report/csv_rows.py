@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tilewright.compiler.report.cells import COLUMNS
-from tilewright.compiler.report.lines import Report
+from tilewright.compiler.report.columns import Format, shown_in
+from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.report import Report
+from tilewright.compiler.report.tables import PLANS
 from tilewright.targets.shown import visible
-
-OF_PLAN = (
-    "model", "architecture", "model_sha256", "target", "layers", "tiles", "chips", "utilisation", "parameters",
-    "parameters_on_tiles", "parameters_look_up", "parameters_digital", "cost_preset", "energy_nj", "latency_ns",
-    "area_mm2", "samples_per_second", "predicted_loss", "accuracy_metric", "accuracy_time", "accuracy_digital",
-    "accuracy_mean", "accuracy_standard_error", "largest_relative_error", "warnings",
-)  # fmt: skip
-"""Columns of a plan's row: always all of them in this order, so that files of several runs can be joined."""
 
 FORMULAS = ("=", "+", "-", "@")
 """Signs at the start of a cell that make a spreadsheet take it for more than words."""
@@ -25,29 +19,15 @@ FORMULAS = ("=", "+", "-", "@")
 
 def layers_csv(report: Report) -> str:
     """A row a layer, with the report's model and target in front."""
-    rows = [[report.model, report.target, *(column.value(layer) for column in COLUMNS)] for layer in report.layers]
-    return _csv(["model", "chip", *(column.key for column in COLUMNS)], rows)
+    columns = shown_in(LAYERS, Format.CSV)
+    rows = ([report.model, report.target, *(column.of(layer) for column in columns)] for layer in report.layers)
+    return _csv(["model", "chip", *(column.key for column in columns)], rows)
 
 
 def plans_csv(reports: Sequence[Report]) -> str:
     """A row a plan."""
-    return _csv(list(OF_PLAN), [[_of_plan(report)[key] for key in OF_PLAN] for report in reports])
-
-
-def _of_plan(report: Report) -> dict[str, Any]:
-    values: dict[str, Any] = dict.fromkeys(OF_PLAN)
-    values |= {key: getattr(report, key) for key in OF_PLAN if hasattr(report, key)}
-    values |= {"layers": len(report.layers), "warnings": len(report.warnings)}
-    if report.cost is not None:
-        values |= {"cost_preset": report.cost.preset, "energy_nj": report.cost.energy_nj}
-        values |= {key: getattr(report.cost, key) for key in ("latency_ns", "area_mm2", "samples_per_second")}
-    if report.assignment is not None:
-        values["predicted_loss"] = report.assignment.predicted.get("loss")
-    for evaluation in report.evaluations[-1:]:
-        values |= {"accuracy_metric": evaluation["metric"], "accuracy_digital": evaluation["digital"]}
-        for point in evaluation["points"][-1:]:
-            values |= {f"accuracy_{key}": point[key] for key in ("time", "mean", "standard_error")}
-    return values
+    columns = shown_in(PLANS, Format.CSV)
+    return _csv([column.key for column in columns], ([column.of(report) for column in columns] for report in reports))
 
 
 def _written(value: Any) -> Any:
@@ -58,7 +38,7 @@ def _written(value: Any) -> Any:
     return f"'{words}" if words.lstrip()[:1] in FORMULAS else words
 
 
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
+def _csv(header: list[str], rows: Iterable[list[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)

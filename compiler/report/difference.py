@@ -1,4 +1,4 @@
-"""What changed from one plan to another: hardware, layers, products of activations, and the sums."""
+"""Changes from one plan to another: hardware, layers, products of activations, and the sums."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.compiler.report.lines import LayerLine, MatmulLine, Report
+from tilewright.compiler.report.columns import Columns, Format, Thing, shown_in
+from tilewright.compiler.report.layers import LAYERS
 from tilewright.compiler.report.summary import summarise
+from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, PLANS
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.quantity import is_number, leaves
 
-TOTALS = (
-    "model", "model_sha256", "target", "tiles", "chips", "utilisation", "parameters", "parameters_on_tiles",
-    "parameters_look_up", "parameters_digital", "calibration", "calibration_samples",
-)  # fmt: skip
-OF_LAYER = (
-    "inputs", "outputs", "parts", "target", "programming", "devices_per_weight", "drift_compensation",
-    "clip_deviations", "block_rows", "block_columns", "tiles", "uses", "input_ranges", "channel_scale", "first_tile",
-    "energy_nj", "latency_ns",
-)  # fmt: skip
-OF_COST = ("preset", "energy_nj", "latency_ns", "area_mm2", "samples_per_second")
-OF_ASSIGNMENT = ("method", "criterion", "minimise", "budgets", "predicted", "measured", "accuracy")
-OF_MATMUL = ("kind", "unit", "left_ranges", "right_ranges", "left_signed")
 APART = {"schema_version", "kind", "name", "summary", "chip"}
-"""Of a target, what is compared elsewhere or says nothing of what it does."""
+"""Keys of a target that are compared elsewhere or say nothing of what it does."""
 SPOKEN = ("name", "summary", "source", "schema_version")
 """Keys of inner parts that say nothing of what they do."""
 
@@ -70,37 +60,38 @@ def difference(before: Plan, after: Plan) -> Difference:
     Numbers are compared as they are written. Raises ``InputError`` for a graph that asks for more than any network.
     """
     one, other = summarise(before), summarise(after)
-    changes = list(_changes("plan", TOTALS, one, other))
+    changes = list(_changes("plan", PLANS, one, other))
     if one.cost is not None and other.cost is not None:
-        changes += _changes("cost of a run", OF_COST, one.cost, other.cost)
+        changes += _changes("cost of a run", COSTS, one.cost, other.cost)
     if one.assignment is not None and other.assignment is not None:
-        changes += _changes("assignment", OF_ASSIGNMENT, one.assignment, other.assignment)
-    changes += _hardware(before, after)
-    lines = [_by_name(report) for report in (one, other)]
-    for name, line in lines[0].items():
-        if name in lines[1]:
-            changes += _changes(name, OF_LAYER if isinstance(line, LayerLine) else OF_MATMUL, line, lines[1][name])
+        changes += _changes("assignment", ASSIGNMENTS, one.assignment, other.assignment)
+    layers, matmuls = _of_things(LAYERS, one.layers, other.layers), _of_things(MATMULS, one.matmuls, other.matmuls)
     return Difference(
-        changes,
-        added=[name for name in lines[1] if name not in lines[0]],
-        removed=[name for name in lines[0] if name not in lines[1]],
+        [*changes, *_hardware(before, after), *layers.changes, *matmuls.changes],
+        added=layers.added + matmuls.added,
+        removed=layers.removed + matmuls.removed,
     )
 
 
-def _by_name(report: Report) -> dict[str, LayerLine | MatmulLine]:
-    lines: dict[str, LayerLine | MatmulLine] = {line.name: line for line in report.layers}
-    return lines | {line.name: line for line in report.matmuls}
+def _of_things(columns: Columns[Thing], before: list[Thing], after: list[Thing]) -> Difference:
+    """Difference of layers, or of matmuls, by their names, which are the first column."""
+    one, other = ({columns[0].of(thing): thing for thing in things} for things in (before, after))
+    return Difference(
+        [change for name in one if name in other for change in _changes(name, columns, one[name], other[name])],
+        added=[name for name in other if name not in one],
+        removed=[name for name in one if name not in other],
+    )
 
 
-def _changes(subject: str, keys: tuple[str, ...], before: Any, after: Any) -> Iterator[Change]:
-    for key in keys:
-        values = getattr(before, key), getattr(after, key)
+def _changes(subject: str, columns: Columns[Thing], before: Thing, after: Thing) -> Iterator[Change]:
+    for column in shown_in(columns, Format.DIFFERENCE):
+        values = column.of(before), column.of(after)
         if values[0] != values[1]:
-            yield Change(subject, key, *values)
+            yield Change(subject, column.key, *values)
 
 
 def _hardware(before: Plan, after: Plan) -> list[Change]:
-    """What differs in the chips: targets of one name, or the one target that took the other's place, key by key."""
+    """Changes of the chips: targets of one name, or the one target that took the other's place, key by key."""
     one, other = ({target.name: target for target in plan.document.chip.targets} for plan in (before, after))
     pairs = [(name, name) for name in one if name in other]
     gone, new = [name for name in one if name not in other], [name for name in other if name not in one]

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
-from tilewright.compiler.engineering import NANO, engineering, sizes_text
+from tilewright.compiler.engineering import COUNTS, engineering, share, sizes_text
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.plan import Plan
@@ -28,7 +28,7 @@ HEADINGS = {
     "partition": "It is split into {}",
     "route_attention": "It runs on an {}",
 }
-"""How a sentence about a pass's choice begins; others begin with the pass's name."""
+"""Beginnings of sentences about a pass's choice; others begin with the pass's name."""
 SHOWN = 3
 """Rejected alternatives that a sentence names; JSON has all."""
 
@@ -72,7 +72,7 @@ def explain(plan: Plan, name: str) -> Explanation:
 
 
 def _holding(record: LayerRecord | MatmulRecord, about: list[Decision]) -> list[Decision]:
-    """Without what was decided for tiles alone and is not in force on the digital unit that a layer was moved to."""
+    """Decisions without those for tiles alone that are not in force on the digital unit that a layer was moved to."""
     if (
         isinstance(record, LayerRecord)
         and not record.option.has_channel_scale
@@ -132,9 +132,9 @@ def _figures(figures: list[Figure]) -> str:
 
 
 def _unit(figure: Figure) -> str:
-    """The unit, where the figure's name does not say it already."""
+    """The unit, where the figure's name does not say it already. "1 a token" is read as: a token."""
     unit = figure.unit.removeprefix("1").strip()
-    return f" {unit}" if unit and unit not in figure.name else ""
+    return f" {unit}" if unit and unit not in COUNTS else ""
 
 
 def _places(layer: LayerRecord, chip: Chip) -> str:
@@ -144,15 +144,15 @@ def _places(layer: LayerRecord, chip: Chip) -> str:
 
 
 def _cost(plan: Plan, name: str) -> list[str]:
-    """What it takes of a run, where the chip names a cost preset."""
+    """Part of a run that it takes, where the chip names a cost preset."""
     run, _ = cost_of_usual_run(plan)
     if run is None:
         return []
     costs = {layer.name: (layer.total_nj, layer.latency_ns) for layer in run.layers}
     costs |= {product.name: (product.energy_nj, product.latency_ns) for product in run.attention}
     energy, latency = costs[name]
-    share = f", {energy / run.energy_nj:.1%} of the whole" if run.energy_nj else ""
+    part = f", {share(energy / run.energy_nj)} of the whole" if run.energy_nj else ""
     return [
-        f"In a run of {sizes_text(run.sizes)} it takes {engineering(energy * NANO, 'J')}{share}, and "
-        f"{engineering(latency * NANO, 's')} ({run.preset}, {run.status})."
+        f"In a run of {sizes_text(run.sizes)} it takes {engineering(energy, 'nJ')}{part}, and "
+        f"{engineering(latency, 'ns')} ({run.preset}, {run.status})."
     ]

@@ -22,11 +22,7 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def json_text(value: Any) -> str:
-    """Plain values as JSON that people can read too."""
-    return visible_json(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def visible_json(text: str) -> str:
-    """JSON text in which the signs that cannot be seen are written as their numbers."""
+def json_text(value: Any, indent: int | None = 1) -> str:
+    """Plain values as JSON that people can read too; signs that cannot be seen are written as their numbers."""
+    text = json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

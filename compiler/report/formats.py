@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tilewright.compiler.report.chrome_trace import chrome_trace
 from tilewright.compiler.report.csv_rows import layers_csv, plans_csv
 from tilewright.compiler.report.difference import difference
-from tilewright.compiler.report.finite_json import json_text, visible_json
+from tilewright.compiler.report.finite_json import json_text
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan.plan import Plan
@@ -97,8 +96,7 @@ def _onnx(plans: Sequence[Plan]) -> bytes:
 
 
 def _trace(plans: Sequence[Plan]) -> str:
-    trace = chrome_trace(summarise(plans[0]))
-    return visible_json(json.dumps(trace, ensure_ascii=False, allow_nan=False)) + "\n"
+    return json_text(chrome_trace(summarise(plans[0])), indent=None) + "\n"
 
 
 WRITERS: dict[str, Callable[[Sequence[Plan]], str | bytes]] = {

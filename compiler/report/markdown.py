@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import re
 
-from tilewright.compiler.report.cells import COLUMNS, layer_cells, totals
-from tilewright.compiler.report.lines import Report
+from tilewright.compiler.report.columns import Format, shown_in
+from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.report import Report
+from tilewright.compiler.report.totals import totals
 from tilewright.targets.shown import visible
-
-LAYER_COLUMNS = (
-    "name",
-    "inputs",
-    "outputs",
-    "target",
-    "tiles",
-    "utilisation",
-    "sensitivity",
-    "energy_nj",
-    "latency_ns",
-)
 
 
 def markdown(report: Report) -> str:
@@ -27,13 +17,12 @@ def markdown(report: Report) -> str:
     lines += [f"| {_text(name)} | **{_text(value)}** | {_text(note)} |" for name, value, note in totals(report)]
     if report.warnings or report.notes:
         lines += ["", *(f"- {_text(line)}" for line in [*report.warnings, *report.notes])]
-    shown = [place for place, column in enumerate(COLUMNS) if column.key in LAYER_COLUMNS]
+    columns = shown_in(LAYERS, Format.MARKDOWN)
     lines += ["", f"<details><summary>{len(report.layers)} layers</summary>", ""]
-    lines.append("| " + " | ".join(COLUMNS[place].heading for place in shown) + " |")
-    lines.append("|" + "|".join("---:" if COLUMNS[place].number else "---" for place in shown) + "|")
+    lines.append("| " + " | ".join(column.title for column in columns) + " |")
+    lines.append("|" + "|".join("---:" if column.is_number else "---" for column in columns) + "|")
     for layer in report.layers:
-        cells = layer_cells(layer)
-        lines.append("| " + " | ".join(_text(cells[place].text) for place in shown) + " |")
+        lines.append("| " + " | ".join(_text(column.cell(layer).text) for column in columns) + " |")
     return "\n".join([*lines, "", "</details>", ""])
 
 

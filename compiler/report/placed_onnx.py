@@ -73,7 +73,7 @@ TYPES = {
 def _described(
     record: NodeRecord, layers: dict[str, LayerRecord], matmuls: dict[str, MatmulRecord], chip: Chip
 ) -> tuple[str, dict[str, Any]]:
-    """What a viewer shows as a node's kind, and its attributes."""
+    """Kind of a node, as a viewer shows it, and its attributes."""
     if record.op == "get_attr":
         return "Constant", {"tensor": record.target}
     if record.op == "call_function":

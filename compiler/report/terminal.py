@@ -7,10 +7,13 @@ from collections import Counter
 from rich import box
 from rich.console import Console
 
-from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
-from tilewright.compiler.report.cells import sizes_that_may_vary
-from tilewright.compiler.report.lines import LayerLine, Report
+from tilewright.compiler.engineering import engineering, figure_text, sizes_text
+from tilewright.compiler.report.columns import Format, shown_in
+from tilewright.compiler.report.layers import LAYERS
 from tilewright.compiler.report.plain_console import PlainTable, plain
+from tilewright.compiler.report.report import Report
+from tilewright.compiler.report.totals import chips_text, sizes_that_may_vary
+from tilewright.runtime.plan.decisions import UNITS
 
 
 def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:  # noqa: C901
@@ -23,9 +26,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         console.print(plain(line, style), soft_wrap=soft_wrap)
 
     say(f"{report.model} ({report.architecture}) on {report.target}", style="bold")
-    chips = f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
     if report.tiles_per_chip:
-        say(f"  tiles        {report.tiles} on {chips}, utilisation {report.utilisation:.1%}")
+        say(f"  tiles        {report.tiles} on {chips_text(report)}, utilisation {report.utilisation:.1%}")
     say(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
     say(f"               {report.parameters_look_up:,} in look-up tables")
     say(f"               {report.parameters_digital:,} digital")
@@ -39,11 +41,12 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         say(f"  checked      {report.checked_relative_error:.1e} from {report.checked_against}")
     for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
         say(line, soft_wrap=True)
-    reasons = list(dict.fromkeys(layer.reason for layer in report.layers))
+    reasons = list(dict.fromkeys(layer.record.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
         say(f"  why {number}  {reason}")
-    for (kind, unit, reason), number in _matmul_groups(report).items():
+    products = Counter((matmul.kind, matmul.operands, matmul.reason) for matmul in report.matmuls)
+    for (kind, unit, reason), number in products.items():
         say(f"{number} {kind} products on {unit}: {reason}")
     console.print(_weight_table(report) if every_weight else _digital_table(report))
     for note in report.notes:
@@ -53,19 +56,18 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
 
 
 def _programming_lines(report: Report) -> list[str]:
-    """How the layers are programmed and compensated: a line for each way."""
-    ways: dict[tuple[str, int, str, float | None], int] = {}
-    for layer in report.layers:
-        if layer.programming is not None:
-            clip = layer.clip_deviations
-            way = (layer.programming, layer.devices_per_weight, layer.drift_compensation or "none", clip)
-            ways[way] = ways.get(way, 0) + 1
+    """Ways in which layers are programmed and compensated: a line for each."""
+    ways = Counter(
+        (layer.method.name, layer.devices_per_weight, layer.drift_compensation or "none", layer.clip_deviations)
+        for layer in report.layers
+        if layer.method is not None
+    )
     lines = []
     for (method, devices, compensation, clip), layers in ways.items():
         cut = f", weights cut at {clip:g} root mean squares" if clip is not None else ""
         what = f"{method}, {devices} devices a weight; drift compensation {compensation}{cut}"
         lines.append(f"  programming  {what} ({_layers(layers)})")
-    digital = Counter(layer.target for layer in report.layers if layer.programming is None)
+    digital = Counter(layer.record.target for layer in report.layers if layer.method is None)
     return lines + [f"  digital      {unit} ({_layers(count)})" for unit, count in digital.items()]
 
 
@@ -73,7 +75,7 @@ def _cost_lines(report: Report) -> list[str]:
     cost = report.cost
     if cost is None:
         return ["  cost         nothing is known of this hardware's cost"]
-    figures = f"{engineering(cost.energy_nj * NANO or None, 'J')}, {engineering(cost.latency_ns * NANO or None, 's')}"
+    figures = f"{engineering(cost.energy_nj or None, 'nJ')}, {engineering(cost.latency_ns or None, 'ns')}"
     area = f", {cost.area_mm2:.4g} mm2 of tiles" if cost.area_mm2 else ""
     gaps = f"; {len(cost.not_modelled)} things are not modelled, see: tilewright cost" if cost.not_modelled else ""
     run = f"{sizes_text(cost.sizes)}; {cost.preset}, {cost.status}"
@@ -84,18 +86,16 @@ def _assignment_lines(report: Report) -> list[str]:
     found = report.assignment
     if found is None:
         return []
-    limits = ", ".join(
-        f"{name} at most {figure_text(value, found.units[name])}" for name, value in found.budgets.items()
-    )
+    limits = ", ".join(f"{name} at most {figure_text(value, UNITS[name])}" for name, value in found.budgets.items())
     line = (
         f"  assignment   least {found.minimise}{f' with {limits}' if limits else ''}, {found.method}; predicted loss "
     )
     line += f"{found.predicted['loss']:.3g} by {found.criterion}" if "loss" in found.predicted else "unknown"
-    if "divergence" in found.measured:
-        line += f", measured divergence {found.measured['divergence']:.3g}"
+    if found.measured is not None:
+        line += f", measured divergence {found.measured.divergence:.3g}"
     if found.accuracy is not None:
-        lower = found.accuracy["lower_bound"]
-        line += f", A* {found.accuracy['normalised']:.2%} (at least {lower:.2%}) of {found.accuracy['metric']}"
+        best, least = found.accuracy.normalised, found.accuracy.lower_bound
+        line += f", A* {best:.2%} (at least {least:.2%}) of {found.accuracy.metric}"
     return [line]
 
 
@@ -104,30 +104,20 @@ def _layers(count: int) -> str:
 
 
 def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
+    """Name, figures and marks, then words, and the number of the reason; methods only where there are several."""
+    several = len({layer.method.name for layer in report.layers if layer.method}) > 1
+    name, *others = shown_in(LAYERS, Format.TERMINAL)
+    columns = sorted(
+        (column for column in others if several or column.key != "programming"), key=lambda column: not column.is_narrow
+    )
     table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold")
-    for heading in ("shape", "blocks", "tiles", "used", "uses", "range", "scaled", "first tile"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("target", no_wrap=True)
-    several = len({layer.programming for layer in report.layers} - {None}) > 1
-    if several:
-        table.add_column("programming", no_wrap=True)
+    table.add_column(name.title, overflow="fold")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.is_narrow else "left", no_wrap=True)
     table.add_column("why", justify="right", no_wrap=True)
     for layer in report.layers:
-        tile = layer.first_tile
-        blocks = f"{layer.block_rows}x{layer.block_columns}"
-        table.add_row(
-            layer.name,
-            f"{layer.inputs}x{layer.outputs}",
-            *([blocks, str(layer.tiles), f"{layer.utilisation:.0%}"] if tile else ["", "", ""]),
-            str(layer.uses),
-            _ranges(layer, "own" if report.has_weights else ""),
-            "yes" if layer.channel_scale else "",
-            f"{tile['chip']}:{tile['row']},{tile['column']}" if tile else "",
-            layer.target,
-            *([layer.programming or ""] if several else []),
-            str(reasons.index(layer.reason) + 1),
-        )
+        cells = [column.cell(layer).text for column in (name, *columns)]
+        table.add_row(*cells, str(reasons.index(layer.record.reason) + 1))
     return table
 
 
@@ -141,13 +131,13 @@ def _weight_table(report: Report) -> PlainTable:
         where = ", ".join(weight.layers) or weight.reason
         table.add_row(weight.name, "x".join(map(str, weight.shape)), weight.place, where)
     for tensor in report.unused_tensors:
-        shape = "x".join(map(str, tensor["shape"]))
-        table.add_row(tensor["name"], shape, "unused", "in the model's files, in no part of the network")
+        shape = "x".join(map(str, tensor.shape))
+        table.add_row(tensor.name, shape, "unused", "in the model's files, in no part of the network")
     return table
 
 
 def _digital_table(report: Report) -> PlainTable:
-    """What is not on tiles, by reason."""
+    """Parameters that are not on tiles, by reason."""
     groups: dict[tuple[str, str], list[int]] = {}
     for weight in report.weights:
         if weight.place != "analog":
@@ -160,20 +150,3 @@ def _digital_table(report: Report) -> PlainTable:
     for (place, reason), sizes in groups.items():
         table.add_row(place, str(len(sizes)), f"{sum(sizes):,}", reason)
     return table
-
-
-def _ranges(layer: LayerLine, without: str) -> str:
-    known = [input_range for input_range in layer.input_ranges if input_range is not None]
-    if not known:
-        return without
-    low, high = f"{min(known):.3g}", f"{max(known):.3g}"
-    return low if low == high else f"{low}..{high}"
-
-
-def _matmul_groups(report: Report) -> dict[tuple[str, str, str], int]:
-    """How many products there are of each kind, unit and reason."""
-    groups: dict[tuple[str, str, str], int] = {}
-    for matmul in report.matmuls:
-        key = (matmul.kind, matmul.unit, matmul.reason)
-        groups[key] = groups.get(key, 0) + 1
-    return groups

@@ -1,4 +1,4 @@
-"""What a reader of a plan should know before trusting it."""
+"""Warnings: facts that a reader of a plan should know before trusting it."""
 
 from __future__ import annotations
 

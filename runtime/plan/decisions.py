@@ -119,7 +119,11 @@ class AccuracyRecord(Record):
 
 Measure = Literal["loss", "energy", "latency", "tiles", "digital-macs", "area"]
 Amounts = dict[Measure, SixDigits]
-"""Figures of an assignment: loss (1), energy (nJ), latency (ns), tiles, digital-macs, area (mm2)."""
+"""Figures of an assignment, in the units of ``UNITS``."""
+UNITS: dict[str, str] = {
+    "loss": "1", "energy": "nJ", "latency": "ns", "tiles": "tile", "digital-macs": "MAC", "area": "mm2",
+}  # fmt: skip
+"""Unit of each measure."""
 
 
 class MeasuredRecord(Record):

@@ -15,14 +15,10 @@ from .compiler.report.difference import difference as difference
 from .compiler.report.explanation import Explanation as Explanation
 from .compiler.report.explanation import explain as explain
 from .compiler.report.formats import write_report as write_report
-from .compiler.report.lines import AssignmentLine as AssignmentLine
-from .compiler.report.lines import BlockLine as BlockLine
-from .compiler.report.lines import CallLine as CallLine
-from .compiler.report.lines import CostLine as CostLine
-from .compiler.report.lines import LayerLine as LayerLine
-from .compiler.report.lines import MatmulLine as MatmulLine
-from .compiler.report.lines import Report as Report
-from .compiler.report.lines import WeightLine as WeightLine
+from .compiler.report.layers import ReportedLayer as ReportedLayer
+from .compiler.report.report import BlockLine as BlockLine
+from .compiler.report.report import CallLine as CallLine
+from .compiler.report.report import Report as Report
 from .compiler.report.summary import summarise as summarise
 from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
@@ -52,6 +48,8 @@ from .runtime.plan.records import LayerOption as LayerOption
 from .runtime.plan.records import LayerRecord as LayerRecord
 from .runtime.plan.records import MatmulRecord as MatmulRecord
 from .runtime.plan.records import PlanDocument as PlanDocument
+from .runtime.plan.records import UnusedTensor as UnusedTensor
+from .runtime.plan.records import WeightRecord as WeightRecord
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError
 from .targets.loading import Target as Target

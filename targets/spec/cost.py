@@ -4,6 +4,9 @@ One preset is one kind of evidence: measured on silicon, or projected. They are 
 that a preset does not have is not modelled, and a cost says so; a figure whose source begins with "our choice" is an
 assumption, and a cost says that too.
 
+One preset is one kind of evidence: measured on silicon, or projected. They are never mixed in one file. A quantity
+that a preset does not have is not modelled; a figure that nobody published (``is_assumed``) is assumed. A cost says
+both.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from tilewright.compiler.engineering import NANO, engineering
-from tilewright.compiler.report.cells import share
-from tilewright.compiler.report.lines import CallLine, CostLine
+from tilewright.compiler.cost import CostEstimate
+from tilewright.compiler.engineering import engineering, share
+from tilewright.compiler.report.report import CallLine
 
 WIDTH = 720
 LABEL = 300
@@ -50,23 +50,23 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     return _svg(title, len(bars) * ROW + 4, Markup("").join(rows))
 
 
-def component_chart(cost: CostLine) -> Markup:
+def component_chart(cost: CostEstimate) -> Markup:
     """Energy by component."""
     whole = cost.energy_nj or 1.0
     bars = [
         Bar(name, [(energy, COMPONENT_KINDS.get(name, "tile"))],
-            f"{engineering(energy * NANO, 'J')} ({share(energy / whole)})")
+            f"{engineering(energy, 'nJ')} ({share(energy / whole)})")
         for name, energy in cost.components.items()
     ]  # fmt: skip
     return bar_chart("Energy of a run by component", bars)
 
 
-def amdahl_chart(cost: CostLine) -> Markup:
-    """What is left of the energy, and attention's part of it, as tiles get cheaper."""
+def amdahl_chart(cost: CostEstimate) -> Markup:
+    """Energy that is left, and attention's part of it, as tiles get cheaper."""
     bars = []
-    for row in cost.with_cheaper_tiles:
+    for row in cost.with_cheaper_tiles():
         attention = row["attention_share"] * row["energy_nj"]
-        text = f"{engineering(row['energy_nj'] * NANO, 'J')}, attention {share(row['attention_share'])}"
+        text = f"{engineering(row['energy_nj'], 'nJ')}, attention {share(row['attention_share'])}"
         parts = [(row["energy_nj"] - attention, "tile"), (attention, "attention")]
         bars.append(Bar(f"tiles cheaper by {row['tiles_cheaper_by']:g}", parts, text))
     return bar_chart("Energy of a run if tiles got cheaper; the part in the second colour is attention", bars)

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tilewright.compiler.engineering import NANO, engineering, figure_text, sizes_text
-from tilewright.compiler.report.cells import COLUMNS, Cell, figure, layer_cells, share, totals
+from tilewright.compiler.engineering import engineering, figure_text, share, sizes_text
+from tilewright.compiler.report.columns import Cell, Format, shown_in
 from tilewright.compiler.report.difference import Difference, as_text
 from tilewright.compiler.report.finite_json import finite
 from tilewright.compiler.report.html.charts import (
@@ -23,7 +23,12 @@ from tilewright.compiler.report.html.charts import (
     component_chart,
     network_chart,
 )
-from tilewright.compiler.report.lines import Report
+from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.report import Report
+from tilewright.compiler.report.totals import totals
+from tilewright.compiler.report.warnings import range_error
+from tilewright.runtime.plan.decisions import UNITS, Amounts
+from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.shown import visible
 
 SECTIONS = {
@@ -37,25 +42,29 @@ def report_page(report: Report) -> str:
     """One self-contained HTML file."""
     sensitivities = _sensitivities(report)
     missing = {"map": not report.blocks, "sensitivity": not sensitivities}
-    kinds = {layer.name: "tile" if layer.tiles else "digital" for layer in report.layers}
-    kinds |= {matmul.name: "attention" for matmul in report.matmuls}
-    targets = {layer.name: layer.target for layer in report.layers}
-    targets |= {matmul.name: f"{matmul.unit.upper()} unit" for matmul in report.matmuls}
+    records = [layer.record for layer in report.layers]
+    kinds = {layer.name: _kind(layer) for layer in records} | {matmul.name: "attention" for matmul in report.matmuls}
+    targets = {layer.name: layer.target for layer in records}
+    targets |= {matmul.name: f"{matmul.operands.upper()} unit" for matmul in report.matmuls}
     keys, rows = _assignments(report)
+    columns, subjects = shown_in(LAYERS, Format.PAGE), _by_subject(report)
     return _render(
         "report.html.j2",
         {
-            "layers": [{"name": layer.name, "target": layer.target} for layer in report.layers],
+            "layers": [{"name": layer.name, "target": layer.target} for layer in records],
             "mesh": report.mesh,
             "blocks": _blocks(report),
-            "decisions": _by_subject(report),
+            "decisions": subjects,
         },
         report=report,
         sections=[(key, name) for key, name in SECTIONS.items() if not missing.get(key)],
         cards=totals(report),
-        targets=list(dict.fromkeys(layer.target for layer in report.layers)),
-        columns=[(column.key, column.heading) for column in COLUMNS],
-        rows=[{"target": layer.target, "cells": layer_cells(layer)} for layer in report.layers],
+        targets=list(dict.fromkeys(layer.target for layer in records)),
+        columns=[(column.key, column.title) for column in columns],
+        rows=[
+            {"target": layer.record.target, "cells": [column.cell(layer) for column in columns]}
+            for layer in report.layers
+        ],
         legend=[(kind, name) for kind, name in LEGEND if kind in kinds.values()],
         network=network_chart(report.calls, kinds, targets),
         run_size=sizes_text(report.cost.sizes) if report.cost else "",
@@ -68,7 +77,7 @@ def report_page(report: Report) -> str:
         accuracy=[(evaluation, accuracy_chart(evaluation)) for evaluation in report.evaluations],
         ranges=_ranges(report),
         subjects=[(subject, ", ".join(dict.fromkeys(d["made_by"] for d in made)))
-                  for subject, made in _by_subject(report).items()],
+                  for subject, made in subjects.items()],
     )  # fmt: skip
 
 
@@ -76,6 +85,7 @@ def comparison_page(one: Report, other: Report, difference: Difference) -> str:
     """Two plans side by side."""
     left, right = ({name: value for name, value, _ in totals(report)} for report in (one, other))
     names = list(dict.fromkeys([*left, *right]))
+    headings = ["layer", *(f"{side} {column.title}" for column in COMPARED for side in ("first", "second"))]
     return _render(
         "comparison.html.j2",
         {},
@@ -85,7 +95,7 @@ def comparison_page(one: Report, other: Report, difference: Difference) -> str:
         + [(name, left.get(name, ""), right.get(name, "")) for name in names],
         left_cost=component_chart(one.cost) if one.cost else None,
         right_cost=component_chart(other.cost) if other.cost else None,
-        columns=[(key, key) for key in COMPARED],
+        columns=[(heading, heading) for heading in headings],
         rows=_compared_layers(one, other),
         changes=[(c.subject, c.key, as_text(c.before), as_text(c.after)) for c in difference.changes]
         + [(name, "", "there", "gone") for name in difference.removed]
@@ -93,22 +103,24 @@ def comparison_page(one: Report, other: Report, difference: Difference) -> str:
     )
 
 
-COMPARED = ("layer", "first target", "second target", "first tiles", "second tiles", "first energy", "second energy")
+def _kind(layer: LayerRecord) -> str:
+    return "tile" if layer.tiles else "digital"
+
+
+COMPARED = [column for column in shown_in(LAYERS, Format.PAGE) if column.key in ("target", "tiles", "energy_nj")]
+"""Columns of which a comparison shows both sides."""
 
 
 def _compared_layers(one: Report, other: Report) -> list[dict[str, Any]]:
-    sides = [{layer.name: layer for layer in report.layers} for report in (one, other)]
+    sides = [{layer.record.name: layer for layer in report.layers} for report in (one, other)]
     rows = []
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         pair = [side.get(name) for side in sides]
         cells = [Cell(name, name, False)]
-        cells += [Cell(layer.target if layer else "", layer.target if layer else "none", False) for layer in pair]
-        cells += [Cell(str(layer.tiles) if layer else "", str(layer.tiles) if layer else "", True) for layer in pair]
-        for layer in pair:
-            energy = layer.energy_nj if layer else None
-            shown = engineering(energy * NANO, "J") if energy is not None else ""
-            cells.append(Cell("" if energy is None else str(energy), shown, True))
-        changed = pair[0] is None or pair[1] is None or pair[0].target != pair[1].target
+        for column in COMPARED:
+            missing = Cell("", "" if column.is_number else "none", column.is_number)
+            cells += [column.cell(layer) if layer else missing for layer in pair]
+        changed = pair[0] is None or pair[1] is None or pair[0].record.target != pair[1].record.target
         rows.append({"target": "changed" if changed else "", "cells": cells})
     return rows
 
@@ -133,7 +145,7 @@ def _json(data: dict[str, Any]) -> Markup:
 
 def _blocks(report: Report) -> list[list[Any]]:
     """[number of the layer, chip, row, column, rows, columns, utilisation] of each tile."""
-    numbers = {layer.name: number for number, layer in enumerate(report.layers)}
+    numbers = {layer.record.name: number for number, layer in enumerate(report.layers)}
     return [
         [numbers[b.layer], b.chip, b.row, b.column, b.rows, b.columns, round(b.utilisation, 4)] for b in report.blocks
     ]
@@ -143,9 +155,7 @@ def _by_subject(report: Report) -> dict[str, list[dict[str, Any]]]:
     """Decisions about a layer, its uses with it, or about a product or all."""
     subjects: dict[str, list[dict[str, Any]]] = {}
     for decision in report.decisions:
-        subjects.setdefault(decision["subject"], []).append(
-            {key: value for key, value in decision.items() if key != "subject"}
-        )
+        subjects.setdefault(decision.subject, []).append(decision.model_dump(mode="json", exclude={"subject"}))
     return subjects
 
 
@@ -153,8 +163,8 @@ def _layer_costs(report: Report) -> Markup | None:
     if report.cost is None:
         return None
     bars = [
-        Bar(layer.name, [(layer.energy_nj or 0.0, "tile" if layer.tiles else "digital")],
-            f"{engineering((layer.energy_nj or 0.0) * NANO, 'J')} ({layer.energy_share or 0.0:.1%})")
+        Bar(layer.record.name, [(layer.energy_nj, _kind(layer.record))],
+            f"{engineering(layer.energy_nj, 'nJ')} ({share(layer.energy_share or 0.0)})")
         for layer in report.layers
     ]  # fmt: skip
     return bar_chart("Energy of a run by layer", bars)
@@ -164,24 +174,25 @@ def _sensitivities(report: Report) -> list[tuple[str, Markup]]:
     """A chart for each criterion: the assignment's, and what is kept of others."""
     charts: dict[str, dict[str, float]] = {}
     if report.assignment is not None:
-        losses = {layer.name: layer.predicted_loss for layer in report.layers if layer.predicted_loss is not None}
+        records = [layer.record for layer in report.layers]
+        losses = {layer.name: layer.predicted_loss for layer in records if layer.predicted_loss is not None}
         charts[f"{report.assignment.criterion}, by which targets were chosen"] = losses
     for layer in report.layers:
         for criterion, value in layer.sensitivities.items():
             if report.assignment is None or criterion != report.assignment.criterion:
-                charts.setdefault(criterion, {})[layer.name] = value
-    return [(title, _layer_bars(report, title, values, figure)) for title, values in charts.items() if values]
+                charts.setdefault(criterion, {})[layer.record.name] = value
+
+    def text(value: float) -> str:
+        return figure_text(value, "1", 3)
+
+    return [(title, _layer_bars(report, title, values, text)) for title, values in charts.items() if values]
 
 
 def _layer_bars(report: Report, title: str, values: dict[str, float], text: Callable[[float], str]) -> Markup:
     """One bar a layer, the largest first. text: how a value is written here and everywhere else on the page."""
-    layers = {layer.name: layer for layer in report.layers}
+    layers = {layer.record.name: layer.record for layer in report.layers}
     bars = [
-        Bar(
-            name,
-            [(max(value, 0.0), "tile" if layers[name].tiles else "digital")],
-            f"{text(value)} on {layers[name].target}",
-        )
+        Bar(name, [(max(value, 0.0), _kind(layers[name]))], f"{text(value)} on {layers[name].target}")
         for name, value in sorted(values.items(), key=lambda item: -item[1])
         if math.isfinite(value)
     ]
@@ -189,20 +200,22 @@ def _layer_bars(report: Report, title: str, values: dict[str, float], text: Call
 
 
 def _ranges(report: Report) -> Markup | None:
-    known = {layer.name: layer.range_error for layer in report.layers if layer.range_error is not None}
+    errors = {layer.record.name: range_error(layer.record.option) for layer in report.layers}
+    known = {name: error for name, error in errors.items() if error is not None}
     return _layer_bars(report, "Simulated error at its range", known, share) if known else None
 
 
 def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """What other ways to choose targets come to."""
+    """Table of ways to choose targets, and what each comes to."""
     found = report.assignment
     if found is None:
         return [], []
     rows = {f"{found.method} (this plan)": found.predicted, **found.compared}
-    keys = list(dict.fromkeys(key for figures in rows.values() for key in figures))
+    keys = list(dict.fromkeys(key for figures in rows.values() for key in figures or {}))
 
-    def cells(figures: dict[str, float]) -> list[str]:
-        missing = "unknown" if figures else "none found"
-        return [figure_text(figures[key], found.units.get(key, "1")) if key in figures else missing for key in keys]
+    def cells(figures: Amounts | None) -> list[str]:
+        if not figures:
+            return ["none found" for _ in keys]
+        return [figure_text(figures[key], UNITS[key]) if key in figures else "unknown" for key in keys]
 
-    return keys, [(name, cells(figures)) for name, figures in rows.items()]
+    return list(keys), [(name, cells(figures)) for name, figures in rows.items()]

@@ -17,7 +17,7 @@ from tilewright.compiler.assignment.amounts import parse_budgets, readable
 from tilewright.compiler.assignment.choosing import choose
 from tilewright.compiler.assignment.exact import closest, keeps, solve
 from tilewright.compiler.assignment.greedy import GREEDY
-from tilewright.compiler.assignment.problem import LATENCY, LOSS, UNITS, Call, Option, Problem
+from tilewright.compiler.assignment.problem import LATENCY, LOSS, Call, Option, Problem
 from tilewright.compiler.assignment.search import search
 from tilewright.compiler.assignment.validation import validate
 from tilewright.compiler.cli import main
@@ -26,6 +26,7 @@ from tilewright.compiler.cost.schedule import Schedule
 from tilewright.compiler.sensitivity import measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import samples_of
+from tilewright.runtime.plan.decisions import UNITS
 from tilewright.runtime.tasks import TASKS, Task
 from tilewright.targets import InputError, load_chip, load_cost
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import tilewright
 from tests.narrowing import present
 from tilewright.compiler.engineering import engineering, figure_text
-from tilewright.compiler.report.cells import COLUMNS
+from tilewright.compiler.report.columns import Format, shown_in
 from tilewright.compiler.report.html import report_page
 from tilewright.compiler.report.html.charts import LETTER, Bar, accuracy_chart, bar_chart
+from tilewright.compiler.report.layers import LAYERS
 
 TIMES = [("1s", 1.0), ("2s", 2.0), ("3s", 3.0), ("1h", 3600.0), ("1d", 86400.0), ("1mo", 2592000.0), ("1y", 3.2e7)]
 
@@ -106,6 +107,6 @@ def test_an_assignments_figures_are_written_as_costs_are(plan):
 def test_errors_of_ranges_are_in_per_cent_everywhere(plan):
     page = report_page(tilewright.summarise(plan))
     assert re.search(r">\d+\.\d% on ", section(page, '<section id="calibration"', "</section>"))
-    place = [column.key for column in COLUMNS].index("range_error")
+    place = [column.key for column in shown_in(LAYERS, Format.PAGE)].index("range_error")
     row = re.findall(r"<td[^>]*>([^<]*)</td>", section(page, "<tbody>", "</tbody>"))
     assert re.fullmatch(r"\d+\.\d%", row[place])

@@ -16,14 +16,17 @@ import tilewright
 from tests.compiler.report.test_report import printed
 from tests.conftest import padded_batch
 from tests.narrowing import present
-from tilewright.compiler.report.cells import COLUMNS, layer_cells, totals
 from tilewright.compiler.report.chrome_trace import chrome_trace
-from tilewright.compiler.report.csv_rows import OF_PLAN, layers_csv, plans_csv
+from tilewright.compiler.report.columns import Format, shown_in
+from tilewright.compiler.report.csv_rows import layers_csv, plans_csv
 from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
+from tilewright.compiler.report.layers import LAYERS
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.placed_onnx import placed_onnx
 from tilewright.compiler.report.summary import summarise
+from tilewright.compiler.report.tables import PLANS
+from tilewright.compiler.report.totals import totals
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.targets import InputError, load_chip, load_target
 
@@ -67,8 +70,8 @@ def test_every_format_has_the_same_figures(report):
     rows = list(csv.DictReader(io.StringIO(layers_csv(report))))
     assert [row["name"] for row in rows] == [layer.name for layer in report.layers]
     for layer, row, line in zip(report.layers, rows, as_json["layers"], strict=True):
-        cells = layer_cells(layer)
-        for column, cell in zip(COLUMNS, cells, strict=True):
+        for column in shown_in(LAYERS, Format.CSV):
+            cell = column.cell(layer)
             assert row[column.key].lstrip("'") == cell.value, column.key
             assert cell.text in page, column.key
         assert line["energy_nj"] == layer.energy_nj and line["tiles"] == layer.tiles
@@ -137,7 +140,7 @@ def test_markdown_keeps_words_as_words(report):
 
 def test_csv_rows_of_several_plans_join(plans):
     rows = list(csv.reader(io.StringIO(plans_csv([summarise(plan) for plan in plans]))))
-    assert rows[0] == list(OF_PLAN) and len(rows) == 3
+    assert rows[0] == [column.key for column in shown_in(PLANS, Format.CSV)] and len(rows) == 3
     one, other = (list(csv.reader(io.StringIO(plans_csv([summarise(plan)])))) for plan in plans)
     assert [one[1], other[1]] == rows[1:], "a file a run, joined without its header, is the same"
     formula = tilewright.compile(nn.Linear(3, 3), example_inputs=torch.ones(2, 3), name="=1+1")

@@ -1,0 +1,120 @@
+"""The one report object, which every format prints: the plan's own records, and what is computed of them once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from tilewright.compiler.cost import CostEstimate
+from tilewright.compiler.report.columns import as_json
+from tilewright.compiler.report.layers import LAYERS, ReportedLayer
+from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, WEIGHTS
+from tilewright.compiler.report.totals import totals
+from tilewright.runtime.plan.decisions import AssignmentRecord, Decision
+from tilewright.runtime.plan.records import MatmulRecord, UnusedTensor, WeightRecord
+
+
+@dataclass(frozen=True)
+class BlockLine:
+    """Contents of one tile: half-open ranges of its layer's inputs (rows) and outputs (columns)."""
+
+    layer: str
+    chip: int
+    row: int
+    column: int
+    rows: list[int]
+    columns: list[int]
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class CallLine:
+    """One call of a layer or product, in running order, the calls it waits for, and when it runs in the usual run.
+
+    Times are zero where nothing is known of them.
+    """
+
+    node: str
+    name: str
+    use: int
+    before: list[str]
+    start_ns: float
+    end_ns: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of a plan for people: sums, records, and what to look at. ``to_json`` keeps these names."""
+
+    model: str
+    architecture: str
+    model_sha256: str
+    target: str
+    target_summary: str
+    tiles: int
+    chips: int
+    tiles_per_chip: int
+    mesh: list[int]
+    """Rows and columns of tiles on one chip."""
+    utilisation: float
+    parameters: int
+    parameters_on_tiles: int
+    parameters_look_up: int
+    parameters_digital: int
+    layers: list[ReportedLayer]
+    matmuls: list[MatmulRecord]
+    blocks: list[BlockLine]
+    calls: list[CallLine]
+    decisions: list[Decision]
+    """Decisions in force, in running order."""
+    weights: list[WeightRecord]
+    unused_tensors: list[UnusedTensor]
+    calibration: str
+    calibration_samples: int
+    sizes: dict[str, tuple[int, int | None]]
+    """Least and largest of each size that may vary; None where nothing limits it."""
+    size_conditions: list[str] | None
+    """Conditions that sizes must satisfy beside their limits; None where they are not known."""
+    cost: CostEstimate | None
+    """Cost of the usual run; None where it is not known."""
+    assignment: AssignmentRecord | None
+    evaluations: list[dict[str, Any]]
+    """Findings of ``tilewright evaluate`` on this plan, kept in its folder."""
+    has_weights: bool
+    """True if it can be run; a plan of a config alone has no ranges and was not compared with anything."""
+    largest_relative_error: float
+    checked_against: str | None
+    checked_relative_error: float | None
+    notes: list[str]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "layers": as_json(LAYERS, self.layers),
+            "matmuls": as_json(MATMULS, self.matmuls),
+            "blocks": [asdict(block) for block in self.blocks],
+            "calls": [asdict(call) for call in self.calls],
+            "decisions": [decision.model_dump(mode="json") for decision in self.decisions],
+            "weights": as_json(WEIGHTS, self.weights),
+            "unused_tensors": [tensor.model_dump(mode="json") for tensor in self.unused_tensors],
+            "cost": as_json(COSTS, [self.cost])[0] if self.cost else None,
+            "assignment": as_json(ASSIGNMENTS, [self.assignment])[0] if self.assignment else None,
+        }
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        return (
+            f"Report({self.model!r} on {self.target}: {len(self.layers)} layers, {self.tiles} tiles on {self.chips} "
+            f"chip(s), {self.utilisation:.1%} used, {len(self.warnings)} warnings)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The sums, for a notebook."""
+        from markupsafe import escape
+
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td><td>{escape(note)}</td></tr>"
+            for name, value, note in totals(self)
+        )
+        return f"<table><caption>{escape(self.model)} on {escape(self.target)}</caption>{rows}</table>"

@@ -1,0 +1,87 @@
+"""Tables of what a report holds one of, or shows few of: products, weights, the cost, the assignment, the plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tilewright.compiler.cost import CostEstimate
+from tilewright.compiler.report.columns import Column, Columns, Format, plain
+from tilewright.runtime.plan.decisions import UNITS, AssignmentRecord
+from tilewright.runtime.plan.records import MatmulRecord, WeightRecord
+
+if TYPE_CHECKING:
+    from tilewright.compiler.report.report import Report
+
+JSON, CSV, DIFFERENCE = Format.JSON, Format.CSV, Format.DIFFERENCE
+COMPARED = JSON | DIFFERENCE
+
+MATMULS: Columns[MatmulRecord] = (
+    *plain(JSON, "name"),
+    *plain(COMPARED, "kind"),
+    Column("unit", COMPARED, lambda matmul: matmul.operands),
+    *plain(COMPARED, "left_ranges", "right_ranges", "left_signed"),
+    *plain(JSON, "reason"),
+)
+WEIGHTS: Columns[WeightRecord] = plain(JSON, "name", "shape", "parameters", "place", "reason", "layers")
+COSTS: Columns[CostEstimate] = (
+    *plain(COMPARED, "preset"),
+    *plain(JSON, "status", "sizes"),
+    *plain(COMPARED, "energy_nj", "latency_ns", "area_mm2", "samples_per_second"),
+    *plain(JSON, "components", "attention_nj", "attention_share_of_macs"),
+    Column("with_cheaper_tiles", JSON, lambda cost: cost.with_cheaper_tiles()),
+    *plain(JSON, "not_modelled", "assumptions"),
+)
+
+
+def _measured(record: AssignmentRecord) -> dict[str, float]:
+    """Figures by name, as far as there are any."""
+    if record.measured is None:
+        return {}
+    found = record.measured.model_dump(mode="json", exclude_none=True)
+    return {"standard error" if key == "standard_error" else key: value for key, value in found.items()}
+
+
+ASSIGNMENTS: Columns[AssignmentRecord] = (
+    *plain(COMPARED, "method", "criterion", "minimise", "budgets"),
+    Column("units", JSON, lambda record: {name: UNITS[name] for name in [*record.budgets, *record.predicted]}),
+    *plain(COMPARED, "predicted"),
+    Column("measured", COMPARED, _measured),
+    Column("compared", JSON, lambda record: {name: amounts or {} for name, amounts in record.compared.items()}),
+    Column("accuracy", COMPARED, lambda record: record.accuracy and record.accuracy.model_dump(mode="json")),
+)
+
+
+def _of_cost(report: Report, key: str) -> Any:
+    return getattr(report.cost, key, None)
+
+
+def _last(report: Report, key: str) -> Any:
+    """Setting of the last evaluation, or a figure at the last of its times."""
+    evaluation = report.evaluations[-1] if report.evaluations else {}
+    point = evaluation["points"][-1] if evaluation.get("points") else {}
+    return evaluation.get(key, point.get(key))
+
+
+PLANS: Columns[Report] = (
+    *plain(CSV | DIFFERENCE, "model"),
+    *plain(CSV, "architecture"),
+    *plain(CSV | DIFFERENCE, "model_sha256", "target"),
+    Column("layers", CSV, lambda report: len(report.layers)),
+    *plain(CSV | DIFFERENCE, "tiles", "chips", "utilisation", "parameters", "parameters_on_tiles"),
+    *plain(CSV | DIFFERENCE, "parameters_look_up", "parameters_digital"),
+    Column("cost_preset", CSV, lambda report: _of_cost(report, "preset")),
+    Column("energy_nj", CSV, lambda report: _of_cost(report, "energy_nj")),
+    Column("latency_ns", CSV, lambda report: _of_cost(report, "latency_ns")),
+    Column("area_mm2", CSV, lambda report: _of_cost(report, "area_mm2")),
+    Column("samples_per_second", CSV, lambda report: _of_cost(report, "samples_per_second")),
+    Column("predicted_loss", CSV, lambda report: report.assignment and report.assignment.predicted.get("loss")),
+    Column("accuracy_metric", CSV, lambda report: _last(report, "metric")),
+    Column("accuracy_time", CSV, lambda report: _last(report, "time")),
+    Column("accuracy_digital", CSV, lambda report: _last(report, "digital")),
+    Column("accuracy_mean", CSV, lambda report: _last(report, "mean")),
+    Column("accuracy_standard_error", CSV, lambda report: _last(report, "standard_error")),
+    *plain(CSV, "largest_relative_error"),
+    Column("warnings", CSV, lambda report: len(report.warnings)),
+    *plain(DIFFERENCE, "calibration", "calibration_samples"),
+)
+"""A plan beside others. Rows always have all columns in this order, so that files of several runs can be joined."""
