@@ -37,7 +37,7 @@ class Assigned:
     """A plan in which every layer has its target.
 
     choice: layer -> target. predicted: figures by name, in nJ, ns, tiles, MACs and mm2; the loss without unit.
-    compared: the same of other ways to choose, None where they find nothing. source: the plan whose options there were
+    compared: the same of other ways to choose, None where they find nothing. original: the plan whose options there were
     to choose from. sensitivity: whose figures are the losses. trials: all that was measured on labelled data, the
     confirmation last, where an accuracy was asked for.
     """
@@ -46,7 +46,7 @@ class Assigned:
     choice: dict[str, str]
     predicted: dict[str, float]
     compared: dict[str, dict[str, float] | None]
-    source: Plan
+    original: Plan
     sensitivity: Sensitivity
     trials: list[Trial] = field(default_factory=list)
 
@@ -57,13 +57,13 @@ class Assigned:
         return self.plan.document.assignment
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the plan as a folder, with the sensitivities kept for its options, which are the source's.
+        """Write the plan as a folder, with the sensitivities kept for its options, which are the original's.
 
         Raises ``InputError`` if it cannot be written there.
         """
         saved = self.plan.save(folder, overwrite=overwrite)
-        if self.source.folder is not None:
-            add_measurements(self.source.folder / CACHE_FILE, saved / CACHE_FILE)
+        if self.original.folder is not None:
+            add_measurements(self.original.folder / CACHE_FILE, saved / CACHE_FILE)
         return saved
 
     def to_json(self) -> dict[str, Any]:

@@ -26,14 +26,14 @@ class Executable:
     """
 
     def __init__(
-        self, plan: Plan, modules: Mapping[str, nn.Module], seconds: float = 0.0, graph: CheckedGraph | None = None
+        self, plan: Plan, modules: Mapping[str, nn.Module], seconds: float = 0.0, beside: Executable | None = None
     ) -> None:
         """modules: by the paths that the graph calls. seconds: after programming, the time that these are at.
 
-        graph: of another of this plan, whose tensors are shared.
+        beside: another of this plan, whose tensors beside those of modules are shared.
         """
         self.plan, self.seconds = plan, seconds
-        self.graph = CheckedGraph(plan, modules, graph.tensors() if graph is not None else None)
+        self.graph = CheckedGraph(plan, modules, beside.graph.tensors() if beside is not None else None)
         self._next_sample, self._turns = 0, Turns()
 
     @property

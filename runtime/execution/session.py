@@ -123,7 +123,7 @@ class Session(Executable):
             for name, module in zip(self._on_tiles, made, strict=True):
                 modules[layer_path(name)] = module
             self._settle()
-            return Executable(self.plan, modules, seconds, self.graph)
+            return Executable(self.plan, modules, seconds, self)
 
     def _settle(self) -> None:
         """Hand back what was read and made while many layers were programmed or advanced."""

@@ -24,6 +24,7 @@ from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
 from .compiler.sensitivity.measure import Sensitivity as Sensitivity
 from .compiler.sensitivity.measure import measure_sensitivity as measure_sensitivity
+from .runtime.execution.executable import Executable as Executable
 from .runtime.execution.nonfinite_origin import NonfiniteOrigin as NonfiniteOrigin
 from .runtime.execution.run import Run as Run
 from .runtime.execution.run import run as run
@@ -38,6 +39,7 @@ from .runtime.measuring.evaluate import evaluate as evaluate
 from .runtime.measuring.operations import Call as Call
 from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
+from .runtime.plan.blocks import TilePosition as TilePosition
 from .runtime.plan.check import PlanError as PlanError
 from .runtime.plan.decisions import AssignmentRecord as AssignmentRecord
 from .runtime.plan.decisions import Decision as Decision
