@@ -44,8 +44,11 @@ def test_none_is_forgotten():
 @pytest.mark.usefixtures("minilm_folder")
 def test_demo(tmp_path):
     output = run_alone("demo.py", "--plan", tmp_path / "plan", "--repeats", 1, "--times", "1s,1mo")
-    assert "61 on 1 chip of 576" in output and "digital" in output and "1mo" in output
-    assert (tmp_path / "plan" / "plan.json").is_file() and (tmp_path / "plan-dynamic" / "plan.json").is_file()
+    assert "61 on 1 chip of 576" in output
+    assert "digital" in output
+    assert "1mo" in output
+    assert (tmp_path / "plan" / "plan.json").is_file()
+    assert (tmp_path / "plan-dynamic" / "plan.json").is_file()
     assert "no input range suits all inputs of encoder.layer.0.output.dense" in " ".join(output.split())
     months = [line.split("│")[2] for line in output.splitlines() if line.startswith("│ 1mo")]
     static, dynamic = (float(month.split("±")[0]) for month in months)
@@ -55,20 +58,24 @@ def test_demo(tmp_path):
 def test_first_plan():
     lines = run_alone("first_plan.py").splitlines()
     errors = [float(line.split()[-1]) for line in lines]
-    assert len(errors) == 3 and 0 < errors[0] < errors[2] < 1
+    assert len(errors) == 3
+    assert 0 < errors[0] < errors[2] < 1
 
 
 def test_cost_of_bert(run):
     output = run("cost_of_bert.py", "--layers", 1, "--hidden", 64, "--heads", 2, "--lengths", "16,32")
-    assert "11.3x less than BF16 in energy, 4.7x in area" in output and "all weights on tiles (Burr 2023)" in output
+    assert "11.3x less than BF16 in energy, 4.7x in area" in output
+    assert "all weights on tiles (Burr 2023)" in output
     shares = [float(line.split()[1].rstrip("%")) for line in output.splitlines()[1:3]]
-    assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06) and shares[0] < shares[1]
+    assert shares[0] == pytest.approx(100 * 2 * 16 / (12 * 64 + 2 * 16), abs=0.06)
+    assert shares[0] < shares[1]
 
 
 def test_size_of_a_llama(run):
     lines = run("size_of_a_llama.py", "--hidden", 256, "--layers", "1,2", "--at", "16,64").splitlines()
     tiles = [int(line.split(": ")[1].split()[0].replace(",", "")) for line in lines if "parameters" in line]
-    assert tiles[0] < tiles[1] and len(lines) == 6
+    assert tiles[0] < tiles[1]
+    assert len(lines) == 6
     shares = [float(line.split(", ")[1].split("%")[0]) for line in lines if "tokens" in line]
     grows = shares[0] < shares[1], shares[2] < shares[3]
     assert all(grows), "attention grows with the square of the length"
@@ -78,7 +85,8 @@ def test_mixed_precision(run):
     lines = run("mixed_precision.py").splitlines()
     losses = [float(line.split()[-3].rstrip(",")) for line in lines if " nJ: " in line]
     measured = [float(line.split()[-1]) for line in lines if " nJ: " in line]
-    assert losses == sorted(losses, reverse=True) and measured == sorted(measured, reverse=True)
+    assert losses == sorted(losses, reverse=True)
+    assert measured == sorted(measured, reverse=True)
     assert measured[0] == pytest.approx(losses[0], rel=0.5)
     (correlation,) = [float(line.split()[-1]) for line in lines if line.startswith("rank")]
     assert correlation > 0.8
@@ -96,9 +104,11 @@ def test_onnx_model(run):
     lines = run("onnx_model.py").splitlines()
     assert "onnxruntime" in lines[0]
     places = {line.split()[0]: line.split()[1] for line in lines if line.startswith("  ")}
-    assert places["conv.weight"] == places["head.weight"] == "analog" and places["norm.scale"] == "digital"
+    assert places["conv.weight"] == places["head.weight"] == "analog"
+    assert places["norm.scale"] == "digital"
     errors = [float(line.split()[-1].rstrip("%")) for line in lines if line.startswith("after")]
-    assert len(errors) == 3 and 0 < errors[0] < errors[2] < 100
+    assert len(errors) == 3
+    assert 0 < errors[0] < errors[2] < 100
 
 
 def test_own_target(run):

@@ -90,7 +90,8 @@ def test_it_runs_to_the_outputs_of_its_release(folder):
 def test_saved_again_it_is_the_same(folder, tmp_path):
     plan, (inputs, _) = tilewright.load(folder), kept(folder)
     again = tilewright.load(plan.save(tmp_path / "again"))
-    assert again.document == plan.document and again.tokenizer_files == plan.tokenizer_files
+    assert again.document == plan.document
+    assert again.tokenizer_files == plan.tokenizer_files
     wanted, found = run(plan, inputs), run(again, inputs)
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
 
@@ -100,7 +101,8 @@ def test_report_cost_and_explanations(folder):
     plan, content = tilewright.load(folder), written(folder)
     report = tilewright.summarise(plan)
     assert [layer.name for layer in report.layers] == [layer["name"] for layer in content["layers"]]
-    assert report.tiles == content["placement"]["tiles"] and report.has_weights == bool(content["weights"])
+    assert report.tiles == content["placement"]["tiles"]
+    assert report.has_weights == bool(content["weights"])
     preset = None if plan.document.chip.cost else "projected-14nm"
     assert tilewright.estimate_cost(plan, preset=preset).macs > 0
     for record in [*content["layers"], *content["matmuls"]]:

@@ -23,10 +23,13 @@ def plan(minilm_plan_folder):
 def test_the_plan_is_the_expected_mapping(plan):
     document = plan.document
     # six layers of 3 + 1 + 3 + 3 tiles, and the pooler
-    assert document.placement.tiles == 61 and document.placement.chips == 1
-    assert len(document.layers) == 25 and len(document.matmuls) == 12
+    assert document.placement.tiles == 61
+    assert document.placement.chips == 1
+    assert len(document.layers) == 25
+    assert len(document.matmuls) == 12
     assert {matmul.operands for matmul in document.matmuls} == {"int8"}
-    assert document.model.pooling == "mean" and document.model.parameters == 22_713_216
+    assert document.model.pooling == "mean"
+    assert document.model.parameters == 22_713_216
     assert {record.file for record in document.tokenizer} >= {"tokenizer.json", "tokenizer_config.json"}
     assert "sentences that come with tilewright" in document.calibration.source
 
@@ -100,7 +103,8 @@ def test_an_accuracy_is_kept_by_the_cheapest_mix(minilm_folder, tmp_path):
         assert line.correlation > 0.9, line
     found = tilewright.assign(plan, sensitivity, accuracy=0.99, criterion="gradient", task="stsb", data=PAIRS)
     accuracy = present(found.record.accuracy)
-    assert accuracy.lower_bound >= 0.99 and accuracy.seed != 0
+    assert accuracy.lower_bound >= 0.99
+    assert accuracy.seed != 0
     predicted, compared = found.predicted, found.compared
     all_digital, all_analog = (present(compared[f"all on {target}"]) for target in ("digital-int8", "pcm-512"))
     assert all_analog["energy"] < predicted["energy"] < all_digital["energy"]

@@ -62,7 +62,8 @@ def classes_in(annotation):
 def test_the_list_is_the_stub():
     listed = [alias.name for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.ImportFrom)
               for alias in node.names]  # fmt: skip
-    assert sorted(listed) == NAMES and len(set(listed)) == len(listed)
+    assert sorted(listed) == NAMES
+    assert len(set(listed)) == len(listed)
     assert set(NAMES) <= set(dir(tilewright))
 
 
@@ -87,7 +88,8 @@ def test_help_reads_well(name):
     thing = getattr(tilewright, name)
     for where, function in [(name, thing), *functions_of(thing)]:
         text = inspect.getdoc(function) or ""
-        assert text and not text.startswith(EMPTY_OPENINGS), f"{where}: {text[:60]!r}"
+        assert text, where
+        assert not text.startswith(EMPTY_OPENINGS), f"{where}: {text[:60]!r}"
         assert inspect.isclass(function) or not text.startswith(f"{function.__name__}("), where
         for error in re.findall(r"``(\w+(?:Error|Exception))``", text):
             assert error in NAMES or hasattr(builtins, error), f"{where} raises {error}"
@@ -98,7 +100,8 @@ def test_help_reads_well(name):
 
 def test_errors_are_exceptions():
     assert issubclass(tilewright.InputError, ValueError)
-    assert issubclass(tilewright.PlanError, ValueError) and issubclass(tilewright.PassError, RuntimeError)
+    assert issubclass(tilewright.PlanError, ValueError)
+    assert issubclass(tilewright.PassError, RuntimeError)
 
 
 def test_importing_is_light():
@@ -147,13 +150,16 @@ def results():
 def test_every_result_is_one_short_line(results):
     for result in results:
         line = repr(result)
-        assert line.startswith(f"{type(result).__name__}(") and line.endswith(")"), line
-        assert "\n" not in line and len(line) <= 200, line
+        assert line.startswith(f"{type(result).__name__}("), line
+        assert line.endswith(")"), line
+        assert "\n" not in line, line
+        assert len(line) <= 200, line
         assert "object at 0x" not in line
 
 
 def test_assigning_measures_and_validates(results):
     (assigned,) = (result for result in results if isinstance(result, tilewright.Assigned))
     measured = present(assigned.record.measured)
-    assert (measured.chips, measured.seed) == (2, 1) and assigned.trials == []
+    assert (measured.chips, measured.seed) == (2, 1)
+    assert assigned.trials == []
     assert set(assigned.to_json()) == {"assignment", "targets", "sensitivity", "trials"}

@@ -92,7 +92,8 @@ def test_a_plan_without_its_sentences_does_the_same():
     plan = Plan(frozen.document, frozen.tensors)  # without its folder, in which measurements are kept
     content = without_sentences(plan.document.model_dump(mode="json"))
     bare = Plan(type(plan.document).model_validate(content), plan.tensors)
-    assert plan.document != bare.document and all(layer.reason == "word" for layer in bare.document.layers)
+    assert plan.document != bare.document
+    assert all(layer.reason == "word" for layer in bare.document.layers)
     assert tilewright.estimate_cost(plan).to_json() == tilewright.estimate_cost(bare).to_json()
     assert len(tilewright.summarise(plan).warnings) == len(tilewright.summarise(bare).warnings)
     inputs, _ = kept(FROZEN)

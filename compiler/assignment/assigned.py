@@ -37,8 +37,8 @@ class Assigned:
     """A plan in which every layer has its target.
 
     choice: layer -> target. predicted: figures by name, in nJ, ns, tiles, MACs and mm2; the loss without unit.
-    compared: the same of other ways to choose, None where they find nothing. original: the plan whose options there were
-    to choose from. sensitivity: whose figures are the losses. trials: all that was measured on labelled data, the
+    compared: the same of other ways to choose, None where they find nothing. original: the plan whose options there
+    were to choose from. sensitivity: whose figures are the losses. trials: all that was measured on labelled data, the
     confirmation last, where an accuracy was asked for.
     """
 

@@ -33,7 +33,7 @@ class Executable:
         beside: another of this plan, whose tensors beside those of modules are shared.
         """
         self.plan, self.seconds = plan, seconds
-        self.graph = CheckedGraph(plan, modules, beside.graph.tensors() if beside is not None else None)
+        self.graph: CheckedGraph = CheckedGraph(plan, modules, beside.graph.tensors() if beside is not None else None)
         self._next_sample, self._turns = 0, Turns()
 
     @property

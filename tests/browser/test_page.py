@@ -90,13 +90,15 @@ def test_tables_sort_and_filter(open_page, page_file, plans):
     assert names(page) == layers
     page.click("#layer-table button[data-key=inputs]")
     inputs = [int(text) for text in page.locator("#layer-table tbody tr td:nth-child(2)").all_text_contents()]
-    assert inputs == sorted(inputs) and page.get_attribute("#layer-table th:nth-child(2)", "aria-sort") == "ascending"
+    assert inputs == sorted(inputs)
+    assert page.get_attribute("#layer-table th:nth-child(2)", "aria-sort") == "ascending"
     page.click("#layer-table button[data-key=inputs]")
     assert page.get_attribute("#layer-table th:nth-child(2)", "aria-sort") == "descending"
     page.click("#layer-table button[data-key=name]")
     assert names(page) == sorted(layers)
     page.fill("#layer-search", "pooler")
-    assert names(page) == ["pooler.dense"] and page.text_content("#layer-count") == f"1 of {len(layers)} layers"
+    assert names(page) == ["pooler.dense"]
+    assert page.text_content("#layer-count") == f"1 of {len(layers)} layers"
     page.fill("#layer-search", "")
     target = plans[1].document.layers[0].target
     page.select_option("#layer-target", target)
@@ -127,7 +129,9 @@ def test_decisions_open_with_what_was_rejected(open_page, page_file):
     page.click("#decision-list details:visible summary")
     page.wait_for_selector("#decision-list details[open] h3")
     text = page.text_content("#decision-list details[open]")
-    assert "assign_targets: " in text and "rejected: " in text and "losses are by the criterion gradient" in text
+    assert "assign_targets: " in text
+    assert "rejected: " in text
+    assert "losses are by the criterion gradient" in text
 
 
 def test_names_from_the_model_are_text(open_page, page_file):
@@ -172,8 +176,10 @@ def test_two_plans_side_by_side(open_page, plans, tmp_path):
     pairs = zip(*(plan.document.layers for plan in plans), strict=True)
     moved = [one.name for one, other in pairs if one.target != other.target]
     page.select_option("#layer-target", "changed")
-    assert names(page) == moved and moved
-    assert "first" in page.text_content("thead") and axe_api.Axe().run(page).response["violations"] == []
+    assert names(page) == moved
+    assert moved
+    assert "first" in page.text_content("thead")
+    assert axe_api.Axe().run(page).response["violations"] == []
 
 
 def test_ten_thousand_tiles(open_page, tmp_path):
@@ -182,11 +188,13 @@ def test_ten_thousand_tiles(open_page, tmp_path):
     plan = tilewright.compile(nn.Linear(800, 800), load_target("pcm-512", changes), example_inputs=torch.randn(8, 800))
     path = tmp_path / "large.html"
     path.write_text(report_page(summarise(plan)))
-    assert plan.document.placement.tiles == 10_000 and path.stat().st_size < 5_000_000
+    assert plan.document.placement.tiles == 10_000
+    assert path.stat().st_size < 5_000_000
     page = open_page(path)
     canvas = page.locator("#map-canvas")
     box = canvas.bounding_box()
     canvas.hover(position={"x": box["width"] - 3, "y": 3})
-    assert "Tile 0, 99 of chip 1" in page.text_content("#map-detail") and "free" not in page.text_content("#map-detail")
+    assert "Tile 0, 99 of chip 1" in page.text_content("#map-detail")
+    assert "free" not in page.text_content("#map-detail")
     page.fill("#layer-search", "nothing")
     assert names(page) == []

@@ -15,7 +15,7 @@ from tilewright.runtime.plan.decisions import STEPS
 def test_every_decision_has_a_reason_and_a_figure(small_plan):
     decisions = small_plan.document.decisions_in_force
     for decision in decisions:
-        assert decision.reason and decision.choice and decision.figures, decision
+        assert all((decision.reason, decision.choice, decision.figures)), decision
     made_by = [decision.made_by for decision in decisions]
     not_here = {"fold_batch_norms", "unfold_convolutions", "fold_channel_scales", "clip_weights"}
     assert list(dict.fromkeys(made_by)) == [step for step in STEPS if step not in not_here]

@@ -128,7 +128,8 @@ def test_any_wrong_number_is_refused_with_its_key(where, part, choice):
     with pytest.raises(InputError) as error:
         parse_target(content, "x")
     message = str(error.value)
-    assert ".".join(map(str, path)) in message and "\n" not in message
+    assert ".".join(map(str, path)) in message
+    assert "\n" not in message
 
 
 @settings(max_examples=100, deadline=None)

@@ -39,7 +39,8 @@ def test_every_number_has_unit_and_source(name):
             continue
         assert not isinstance(value, int | float) or isinstance(value, bool), f"{path} is a bare number"
         if isinstance(value, dict):
-            assert value["unit"] and value["source"]
+            assert value["unit"]
+            assert value["source"]
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -76,7 +77,8 @@ def test_the_library_holds_what_it_should():
 @pytest.mark.parametrize("name", target_names("analog", "digital", "chip"))
 def test_every_target_is_or_has_a_chip(name):
     chip = load_chip(name)
-    assert chip.targets and chip.attention.unit.operands
+    assert chip.targets
+    assert chip.attention.unit.operands
     assert (chip.mesh[0] > 0) == bool(chip.tiles)
     assert load_chip(chip) is chip
 
@@ -88,7 +90,8 @@ def test_pcm_512_is_the_tile_of_the_papers():
     assert target.tile.output_noise_deviation == pytest.approx(0.00978, abs=5e-6)
     assert present(target.tile.dac).levels == 127
     largest = instance(target.device, PcmDevice).conductance_max
-    assert largest == 25.0 and largest.unit == "uS"
+    assert largest == 25.0
+    assert largest.unit == "uS"
 
 
 def test_a_users_own_file_loads_by_path(tmp_path):
@@ -138,7 +141,8 @@ def test_a_wrong_file_is_refused_with_the_key_and_what_is_allowed(path, value, w
     with pytest.raises(InputError) as error:
         parse_target(change(path, value), "mine.yaml")
     message = str(error.value)
-    assert "\n" not in message and message.startswith("target mine.yaml:")
+    assert "\n" not in message
+    assert message.startswith("target mine.yaml:")
     for word in words:
         assert word in message
 
@@ -213,7 +217,8 @@ def test_a_file_may_extend_another(tmp_path):
     assert (mine.tile.short_term_read_noise.unit, mine.tile.short_term_read_noise.source) == ("1", "ours")
     assert mine.programming == load_programming("pairs-2")
     assert instance(mine.tile.input_range, PercentileRange).percentile == 99.9
-    assert mine.device == pcm.device and mine.tile.adc == pcm.tile.adc
+    assert mine.device == pcm.device
+    assert mine.tile.adc == pcm.tile.adc
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path):
@@ -231,7 +236,8 @@ def test_a_key_that_is_there_twice_is_named(tmp_path):
     path.write_text("kind: analog\nextends: pcm-512\nname: mine\nname: other\n")
     with pytest.raises(InputError, match="'name' is there twice") as error:
         load_target(path)
-    assert "line 4" in str(error.value) and "\n" not in str(error.value)
+    assert "line 4" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_printed_can_be_read_again(tmp_path):
@@ -248,7 +254,8 @@ def test_a_chip_may_extend_another_and_name_files_beside_it(tmp_path):
     chip = {"kind": "chip", "extends": "pcm-512-mixed", "name": "my-chip", "tiles": tiles}
     loaded = load_chip(write(tmp_path, "chip", chip))
     assert [target.name for target in loaded.targets] == ["my-tile", "digital-int8", "digital-fp16"]
-    assert loaded.mesh == (4, 4) and loaded.tiles[0].target.programming.pairs == 2
+    assert loaded.mesh == (4, 4)
+    assert loaded.tiles[0].target.programming.pairs == 2
 
 
 def test_another_kind_of_device_replaces_the_old_one_whole(tmp_path):
@@ -288,8 +295,10 @@ def test_what_a_file_extends_or_names_is_looked_up_safely(tmp_path, content, wor
 def test_single_changes():
     changed = analog("pcm-512", {"tile.adc.bits": 8, "drift_compensation": "affine", "tile.dac": None})
     bits = present(changed.tile.adc).bits
-    assert bits == 8 and bits.source == "changed by the user"
-    assert changed.drift_compensation == "affine" and changed.tile.dac is None
+    assert bits == 8
+    assert bits.source == "changed by the user"
+    assert changed.drift_compensation == "affine"
+    assert changed.tile.dac is None
     assert analog("pcm-512", {"programming": "pairs-4"}).programming.pairs == 4
     offset = {"value": 2, "unit": "LSB", "source": "ours"}
     assert present(present(analog("pcm-512", {"tile.adc.offset": offset}).tile.adc).offset) == 2.0
@@ -311,7 +320,8 @@ def test_what_is_at_hand_can_be_changed_too():
     assert load_target(pcm, {"tile.adc.bits": 8}) == load_target("pcm-512", {"tile.adc.bits": 8})
     assert present(load_chip(pcm, {"tile.adc.bits": 8}).tiles[0].target.tile.adc).bits == 8
     assert load_chip(chip, {"attention.unit": "attention-int6"}).attention.unit.operands == "int6"
-    assert load_target(pcm) is pcm and load_chip(chip) is chip
+    assert load_target(pcm) is pcm
+    assert load_chip(chip) is chip
     with pytest.raises(InputError, match="did you mean 'bits'"):
         load_target(pcm, {"tile.adc.bitz": 8})
 
@@ -327,4 +337,5 @@ def test_a_file_of_version_1_is_read():
     old, new = analog(Path(__file__).parent / "pcm-512-version-1.yaml"), analog("pcm-512")
     assert instance(old.device, PcmDevice).drift == instance(new.device, PcmDevice).drift
     assert (old.tile, old.programming) == (new.tile, new.programming)
-    assert old.chip.attention.unit.operands == "int8" and old.chip.mesh_rows == 24
+    assert old.chip.attention.unit.operands == "int8"
+    assert old.chip.mesh_rows == 24

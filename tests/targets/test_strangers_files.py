@@ -39,7 +39,8 @@ def test_targets_are_plain_data(tmp_path, text, words):
         load_document(path)
     message = str(error.value)
     assert words in message
-    assert len(message) < 6000 and message.isprintable()
+    assert len(message) < 6000
+    assert message.isprintable()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 

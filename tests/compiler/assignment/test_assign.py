@@ -26,13 +26,16 @@ def plan():
 def test_sensitivities_are_measured_if_they_are_not_given(plan):
     steps = []
     made = tilewright.assign(plan, budgets={"tiles": 1}, **GIVEN, on_step=lambda *step: steps.append(step))
-    assert list(made.sensitivity.criteria) == ["gradient"] and made.record.criterion == "gradient"
+    assert list(made.sensitivity.criteria) == ["gradient"]
+    assert made.record.criterion == "gradient"
     again = tilewright.measure_sensitivity(plan, ["gradient"], **GIVEN)
     assert again.figures == made.sensitivity.figures
     chosen = choose(plan, again, budgets={"tiles": 1})
-    assert chosen.choice == made.choice and chosen.predicted == pytest.approx(made.predicted, nan_ok=True)
+    assert chosen.choice == made.choice
+    assert chosen.predicted == pytest.approx(made.predicted, nan_ok=True)
     assert made.predicted["tiles"] <= 1
-    assert steps[-1] == (2, 2, "chip 1 of seed 1") and any("gradient of 0 on" in what for _, _, what in steps)
+    assert steps[-1] == (2, 2, "chip 1 of seed 1")
+    assert any("gradient of 0 on" in what for _, _, what in steps)
 
 
 def test_those_that_are_given_are_taken(plan):

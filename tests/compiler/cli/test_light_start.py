@@ -62,7 +62,8 @@ def test_importing_the_command_line_loads_nothing_large():
 )  # fmt: skip
 def test_what_needs_no_torch_loads_none(arguments):
     out, loaded = program(*arguments, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
-    assert out and loaded == "[]"
+    assert out
+    assert loaded == "[]"
 
 
 def test_help_of_every_command_loads_nothing_large():
@@ -86,7 +87,8 @@ def test_reports_and_costs_load_no_compiler_of_torch(small_plan_folder):
     modules = ("torch._dynamo", "torch._inductor")
     for command in ("report", "cost", "operations"):
         out, loaded = program(command, small_plan_folder, large=("transformers", "onnx", "jinja2"), modules=modules)
-        assert out and loaded == "[]"
+        assert out
+        assert loaded == "[]"
 
 
 def test_bash_completes_commands_options_and_names(small_plan_folder):
@@ -111,5 +113,6 @@ def test_completion_is_installed_and_shown(tmp_path):
     out, _ = program("--install-completion", "bash", **shell)
     assert "bash completion installed" in out
     (written,) = (tmp_path / ".bash_completions").iterdir()
-    assert "complete" in written.read_text() and str(written) in (tmp_path / ".bashrc").read_text()
+    assert "complete" in written.read_text()
+    assert str(written) in (tmp_path / ".bashrc").read_text()
     assert "_TILEWRIGHT_COMPLETE" in program("--show-completion", "bash", **shell)[0]

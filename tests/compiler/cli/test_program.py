@@ -52,7 +52,8 @@ def run(monkeypatch, tmp_path):
 def test_letters_that_an_encoding_lacks_are_escaped(run, small_plan_folder):
     for encoding in ("ascii", "latin-1", "utf-8"):
         code, out = run(encoding, "targets", "pcm-512", "--json")
-        assert code == 0 and json.loads(out)["name"] == "pcm-512"
+        assert code == 0
+        assert json.loads(out)["name"] == "pcm-512"
         assert run(encoding, "report", small_plan_folder)[0] == 0
     assert "plan\\udcff.html".encode("ascii", streams.ESCAPED) == b"plan\\udcff.html"
     assert "\udcff σ 😀".encode("ascii", streams.ESCAPED) == b"\\udcff \\u03c3 \\ud83d\\ude00"

@@ -34,7 +34,8 @@ def test_layers_cost_their_reads(two_ways):
     found = estimate_cost(two_ways, {"batch": 3})
     costs = {layer.name: layer for layer in found.layers}
     assert {name: cost.tiles for name, cost in costs.items()} == {"left": 2, "right": 4, "both": 2, "twice": 1}
-    assert costs["right"].reads == 12 and costs["twice"].reads == 6
+    assert costs["right"].reads == 12
+    assert costs["twice"].reads == 6
     assert costs["right"].energy_nj["array+dac+adc"] == pytest.approx(12 * 5.2)
     assert costs["right"].energy_nj["scale_and_sum"] == pytest.approx(3 * 2 * 600 * 0.345e-3)
     assert costs["right"].area_mm2 == pytest.approx(4 * 1.2)
@@ -103,17 +104,22 @@ def test_layers_on_digital_units_share_them():
     assert found.layers[1].energy_nj == {"digital_layers": pytest.approx(2 * 1024 * 2.193e-3)}
     assert found.layers[0].latency_ns == pytest.approx(2048 / (1024 * 16))
     assert found.layers[1].latency_ns == pytest.approx(2048 / (1024 * 4))
-    assert found.interval_ns == pytest.approx(2048 / (1024 * 4)) and found.area_mm2 == 0
+    assert found.interval_ns == pytest.approx(2048 / (1024 * 4))
+    assert found.area_mm2 == 0
 
 
 def test_what_is_not_known_is_said(small_plan):
     found = estimate_cost(small_plan, preset="ftj-projected")
     text = "\n".join(found.not_modelled)
-    assert "dac: energy and area" in text and "softmax_and_norms" in text and "attention: energy of INT8" in text
-    assert set(found.components) == {"array", "adc"} and found.attention_nj == 0
+    assert "dac: energy and area" in text
+    assert "softmax_and_norms" in text
+    assert "attention: energy of INT8" in text
+    assert set(found.components) == {"array", "adc"}
+    assert found.attention_nj == 0
     assert any("read time of a tile 512 ns: our choice" in line for line in found.assumptions)
     elsewhere = estimate_cost(small_plan, preset="hermes-measured")
-    assert any("tiles of 512 x 512" in line for line in elsewhere.not_modelled) and elsewhere.energy_nj == 0
+    assert any("tiles of 512 x 512" in line for line in elsewhere.not_modelled)
+    assert elsewhere.energy_nj == 0
 
 
 def test_measured_figures_of_a_whole_system_are_kept_apart(small_plan):
@@ -134,7 +140,8 @@ def test_own_figures_for_what_the_presets_leave_open(small_plan):
     own = load_cost("projected-14nm").model_dump(mode="json") | changes
     found = estimate_cost(small_plan, {"sequence": 16}, type(load_cost("projected-14nm")).model_validate(own))
     values = sum(tilewright.count_operations(small_plan, {"sequence": 16}).values.values())
-    assert values > 0 and found.components["softmax_and_norms"] == pytest.approx(values * 2e-3)
+    assert values > 0
+    assert found.components["softmax_and_norms"] == pytest.approx(values * 2e-3)
     assert found.components["data_movement"] > 0
     assert not any(line.startswith(("softmax", "data_movement")) for line in found.not_modelled)
 
@@ -142,7 +149,8 @@ def test_own_figures_for_what_the_presets_leave_open(small_plan):
 @pytest.mark.parametrize("name", target_names("cost"))
 def test_presets_are_measured_or_projected_and_say_where_from(name):
     preset = load_cost(name)
-    assert preset.status in ("measured", "projected") and preset.status in name
+    assert preset.status in ("measured", "projected")
+    assert preset.status in name
     text = str(preset.model_dump(mode="json"))
     assert preset.status == "projected" or "our choice" not in text, "what is measured is not assumed"
 

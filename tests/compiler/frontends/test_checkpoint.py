@@ -93,7 +93,9 @@ def test_what_belongs_to_no_layer_is_kept_in_mind(folder):
 def test_an_encoder_stored_without_its_pooler_has_none(folder):
     change_weights(folder, lambda weights: [weights.pop(f"pooler.dense.{part}") for part in ("weight", "bias")])
     found = loaded(folder)
-    assert found.model.pooler is None and "without it" in found.notes[0] and not found.unused_tensors
+    assert found.model.pooler is None
+    assert "without it" in found.notes[0]
+    assert not found.unused_tensors
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -162,10 +164,12 @@ def test_reports_say_what_no_part_of_the_network_is_made_of(small_plan):
     plan = Plan(small_plan.document.model_copy(update={"unused_tensors": unused}), small_plan.tensors)
     report = tilewright.summarise(plan)
     (warning,) = [text for text in report.warnings if "lm_head" in text]
-    assert "hold 5 tensors" in warning and "lm_head.2, ...)" in warning
+    assert "hold 5 tensors" in warning
+    assert "lm_head.2, ...)" in warning
     assert report.to_json()["unused_tensors"][4] == {"name": "lm_head.4", "shape": [3, 4]}
     console = Console(width=200, record=True)
     print_report(report, console, every_weight=True)
-    assert "lm_head.4" in console.export_text() and "lm_head.4" not in warning
+    assert "lm_head.4" in console.export_text()
+    assert "lm_head.4" not in warning
     for text in (report_page(report), markdown(report)):
         assert "lm_head.2" in text

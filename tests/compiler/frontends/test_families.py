@@ -60,7 +60,8 @@ def test_no_matrix_is_left_digital_without_a_reason(family):
 
 def test_samples_come_first(family):
     uses = [use for layer in family[2].document.layers for use in layer.uses]
-    assert uses and all(use.sample_axis == SAMPLES_FIRST for use in uses)
+    assert uses
+    assert all(use.sample_axis == SAMPLES_FIRST for use in uses)
 
 
 def test_what_a_run_costs_and_which_layers_matter(family):
@@ -71,7 +72,8 @@ def test_what_a_run_costs_and_which_layers_matter(family):
     assert {layer.name for layer in cost.layers} == {layer.name for layer in plan.document.layers}
     longest = max(layer.latency_ns / len(plan.layer(layer.name).uses) for layer in cost.layers)
     work = sum(part.latency_ns for parts in (cost.layers, cost.attention) for part in parts)
-    assert 0 < longest <= cost.latency_ns <= work * (1 + 1e-9) and cost.interval_ns <= work
+    assert 0 < longest <= cost.latency_ns <= work * (1 + 1e-9)
+    assert cost.interval_ns <= work
     inputs = inputs_of(plan.document, 3, 13)
     found = measure_sensitivity(plan, ["divergence", "gradient"], inputs=inputs, samples=3, repeats=1, time="1s")
     gradient = found.of("gradient")
@@ -82,7 +84,8 @@ def test_what_a_run_costs_and_which_layers_matter(family):
 def test_every_layer_is_counted_at_its_usual_sizes(family):
     found = count_operations(family[2])
     assert set(found.layers) == {layer.name for layer in family[2].document.layers}
-    assert all(count > 0 for count in found.layers.values()) and found.total > 0
+    assert all(count > 0 for count in found.layers.values())
+    assert found.total > 0
 
 
 DISTINCT = {
@@ -122,4 +125,6 @@ def test_a_shared_head_is_analog_and_its_table_is_named(tmp_path):
     build("GPT-2").save_pretrained(tmp_path)
     plan = tilewright.compile(tmp_path, target="ideal")
     (table,) = [weight for weight in plan.document.weights_of_model if weight.name == "transformer.wte.weight"]
-    assert table.place == "analog" and "look-up" in table.reason and table.layers
+    assert table.place == "analog"
+    assert "look-up" in table.reason
+    assert table.layers

@@ -58,7 +58,8 @@ def test_an_lm_head_tied_to_the_embedding_is_a_layer_and_stored_once(tmp_path):
     assert (head.inputs, head.outputs) == (64, 200)
     records = plan.document.tensors
     tied = {name: record.stored_as for name, record in records.items() if record.shape == [200, 64]}
-    assert f"on_tiles.{head.name}.weight" in tied and len(tied) == 2  # the layer's and the embedding's
+    assert f"on_tiles.{head.name}.weight" in tied
+    assert len(tied) == 2
     assert len(set(tied.values())) == 1
 
 
@@ -149,7 +150,8 @@ def test_calibration_may_be_given():
     model = nn.Linear(6, 4)
     given = {"input": torch.full((9, 6), 3.0)}
     plan = tilewright.compile(model, example_inputs=torch.randn(2, 6), calibration=given)
-    assert plan.document.calibration.samples == 9 and not plan.document.calibration.automatic
+    assert plan.document.calibration.samples == 9
+    assert not plan.document.calibration.automatic
     assert plan.document.layers[0].option.uses[0].input_range == pytest.approx(3.0)
     with pytest.raises(InputError, match="did you mean 'input'"):
         tilewright.compile(model, example_inputs=torch.randn(2, 6), calibration={"inputs": torch.ones(1, 6)})

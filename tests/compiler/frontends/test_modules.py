@@ -89,7 +89,8 @@ def test_every_form_of_product_is_a_layer(kind, layers):
 
 def test_a_bias_behind_a_product_is_the_layers():
     plan = tilewright.compile(MatmulAndBias(), example_inputs=torch.randn(2, 4, 6))
-    assert plan.document.layers[0].has_bias and plan.document.layers[0].parts[0].bias == "offset"
+    assert plan.document.layers[0].has_bias
+    assert plan.document.layers[0].parts[0].bias == "offset"
 
 
 def test_a_loop_is_one_layer_with_a_range_a_round():
@@ -155,11 +156,15 @@ def test_inputs_that_do_not_fit_forward():
 def test_a_model_in_training_mode_is_compiled_and_checked_for_inference():
     model = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Linear(6, 3)).train()
     plan = tilewright.compile(model, example_inputs=torch.ones(2, 6), check=True)
-    assert present(plan.document.check).largest_relative_error < 1e-6 and model.training and model[1].training
+    assert present(plan.document.check).largest_relative_error < 1e-6
+    assert model.training
+    assert model[1].training
 
 
 def test_check_writes_the_difference_into_the_plan(tmp_path):
     plan = tilewright.compile(nn.Linear(3, 3), example_inputs=torch.ones(2, 3), check=True)
     plan.save(tmp_path / "plan")
     check = present(tilewright.load(tmp_path / "plan").document.check)
-    assert check.against.startswith("torch ") and check.largest_relative_error < 1e-6 and check.sizes
+    assert check.against.startswith("torch ")
+    assert check.largest_relative_error < 1e-6
+    assert check.sizes

@@ -96,7 +96,8 @@ def test_exported_programs_bring_their_examples():
     for given, example in ((program, None), (program.module(), X)):
         found = traced(given, example)
         same(found, model(X))
-        assert list(found.parameters) == ["0.weight", "0.bias"] and found.inputs[0].shape == ["batch", 16]
+        assert list(found.parameters) == ["0.weight", "0.bias"]
+        assert found.inputs[0].shape == ["batch", 16]
 
 
 def test_a_program_exported_for_training_says_so():
@@ -186,7 +187,8 @@ def test_matrices_without_numbers_stay_digital():
 
 def test_examples_without_dimensions():
     found = traced(Net(lambda self, x: self.layer(x.expand(1, 16))), torch.tensor(1.0))
-    assert found.inputs[0].shape == [] and found.calibration.samples == 1
+    assert found.inputs[0].shape == []
+    assert found.calibration.samples == 1
 
 
 REFUSED = [
@@ -215,7 +217,8 @@ def test_what_cannot_be_traced_says_what_to_do(number):
     make, words = REFUSED[number]
     with pytest.raises(InputError, match=words) as refused:
         traced(*make())
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 600
 
 
 def test_weights_that_are_no_numbers():

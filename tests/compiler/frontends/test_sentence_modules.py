@@ -67,7 +67,8 @@ def test_a_plain_mean_or_first_token_stays_outside_the_plan(tmp_path):
             ("2_Normalize", OLD + "Normalize", None),
         )
         found = read_modules(folder, with_weights=True)
-        assert found.pooling == expected and found.modules is None
+        assert found.pooling == expected
+        assert found.modules is None
     (tmp_path / "modules.json").unlink()
     assert read_modules(tmp_path, with_weights=True).pooling == "cls"  # of older folders' one other file
 
@@ -112,7 +113,8 @@ def everything(small_bert, tmp_path_factory):
 def test_all_modules_are_part_of_the_network(everything):
     folder, plan, by_hand = everything
     document = plan.document
-    assert document.model.pooling is None and document.outputs[-1].name == "sentence_embedding"
+    assert document.model.pooling is None
+    assert document.outputs[-1].name == "sentence_embedding"
     assert {"2_Dense.linear", "5_Dense.linear", "5_Dense.residual"} <= {
         name for layer in document.layers for name in [part.weight.removesuffix(".weight") for part in layer.parts]
     }

@@ -144,10 +144,12 @@ def test_samples_that_do_not_fit_are_left_out_or_refused():
     with pytest.raises(InputError, match=r"none of the calibration samples .* sequence is 5"):
         tilewright.compile(model, "ideal", example_inputs=example, calibration={"x": torch.randn(3, 5, 4)})
     plan = tilewright.compile(model, "ideal", example_inputs=example, calibration={"x": torch.randn(3, 6, 4)})
-    assert plan.document.calibration.samples == 3 and plan.document.notes == []
+    assert plan.document.calibration.samples == 3
+    assert plan.document.notes == []
     pairs = Network(times(lambda x: x.shape[0] == 1))
     plan = tilewright.compile(pairs, "ideal", example_inputs=example, calibration={"x": torch.randn(3, 6, 4)})
-    assert plan.document.dimensions["batch"].minimum == 2 and plan.document.calibration.samples == 3
+    assert plan.document.dimensions["batch"].minimum == 2
+    assert plan.document.calibration.samples == 3
     assert plan.document.layers[0].uses[0].sample_axis is not None
 
 

@@ -99,7 +99,8 @@ def test_torchs_own_files_hold_the_same(folder, legacy):
     torch.save(expected, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
     (folder / "model.safetensors").unlink()
     found = stored_weights(folder)
-    assert set(found) == set(expected) and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert set(found) == set(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 class RunsCode:
@@ -122,7 +123,8 @@ def test_a_strangers_pickled_weights(tmp_path, capsys, content, words):
     torch.save(content, path) if content is not None else path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match=words) as refused:
         stored_weights(tmp_path)
-    assert "weights_only" not in str(refused.value) and "code ran" not in capsys.readouterr().out
+    assert "weights_only" not in str(refused.value)
+    assert "code ran" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,12 @@ def test_scales_fold_where_nothing_else_reads_and_the_plan_is_the_model(make, la
     record = plan.layer(layer)
     assert present(plan.document.check).largest_relative_error < 1e-5
     if expected is None:
-        assert choice.startswith("folded") and not record.option.has_channel_scale
+        assert choice.startswith("folded")
+        assert not record.option.has_channel_scale
     elif choice:
-        assert choice.startswith("a digital multiplication") and record.option.has_channel_scale and expected in reason
+        assert choice.startswith("a digital multiplication")
+        assert record.option.has_channel_scale
+        assert expected in reason
 
 
 def test_parameters_are_accounted_for_after_folding():

@@ -24,7 +24,8 @@ def test_bert_base_needs_the_published_number_of_tiles():
         if ".layer." in layer.name:
             per_layer[int(layer.name.split(".layer.")[1].split(".")[0])] += layer.tile_count
     assert per_layer == [38] * 12
-    assert document.placement.tiles == 12 * 38 + 4 + 2 and document.placement.chips == 1
+    assert document.placement.tiles == 12 * 38 + 4 + 2
+    assert document.placement.chips == 1
     fusions = [decision for decision in document.decisions if decision.made_by == "fuse_shared_inputs"]
     saved = [fusion.rejected[0].figures[0].value - fusion.figures[0].value for fusion in fusions]
     assert saved == [2.0] * 12

@@ -48,14 +48,20 @@ def test_layers_by_pattern_on_a_mixed_chip(tmp_path):
     plan = round_trip(plan, tmp_path / "plan")
     assert [layer.target for layer in plan.document.layers] == ["pcm-512", "digital-int8", "digital-fp16"]
     analog, int8, fp16 = plan.document.layers
-    assert analog.option.programming == "direct" and analog.tiles and int8.option.programming is None and not int8.tiles
-    assert int8.option.uses[0].input_range > 0 and fp16.option.uses[0].input_range is None
+    assert analog.option.programming == "direct"
+    assert analog.tiles
+    assert int8.option.programming is None
+    assert not int8.tiles
+    assert int8.option.uses[0].input_range > 0
+    assert fp16.option.uses[0].input_range is None
     assert "asked for by '2'" in decision(plan, "assign_targets", "2").reason
     assert {a.choice for a in decision(plan, "assign_targets", "2").rejected} == {"pcm-512", "digital-fp16"}
     places = {weight.name: weight.place for weight in plan.document.weights_of_model}
-    assert places["0.weight"] == "analog" and places["2.weight"] == places["4.weight"] == "digital"
+    assert places["0.weight"] == "analog"
+    assert places["2.weight"] == places["4.weight"] == "digital"
     report = summarise(plan)
-    assert [line.tiles for line in report.layers] == [1, 0, 0] and report.parameters_on_tiles == 40 * 64
+    assert [line.tiles for line in report.layers] == [1, 0, 0]
+    assert report.parameters_on_tiles == 40 * 64
     assert error(plan) < error(compiled("pcm-512"))
 
 
@@ -88,7 +94,8 @@ def test_programming_for_all_and_by_pattern(tmp_path):
     assert [layer.option.programming for layer in plan.document.layers] == ["pairs-2", "pairs-2", "most-least"]
     assert {method.name for method in plan.document.programming} == {"pairs-2", "most-least"}
     found = decision(plan, "choose_programming", "4")
-    assert "asked for by '4'" in found.reason and found.rejected[0].choice == "direct"
+    assert "asked for by '4'" in found.reason
+    assert found.rejected[0].choice == "direct"
     assert [line.devices_per_weight for line in summarise(plan).layers] == [4, 4, 4]
     assert error(compiled(programming="pairs-4")) < error(compiled())
 
@@ -157,7 +164,8 @@ def test_an_affine_compensation_keeps_inputs_in_the_plan(tmp_path):
     plan = round_trip(compiled(load_target("pcm-512", {"drift_compensation": "affine"})), tmp_path / "plan")
     for layer in plan.document.layers:
         kept = plan.tensors[f"on_tiles.{layer.name}.calibration_pcm_512"]
-        assert layer.option.has_calibration and kept.shape == (48, layer.inputs)
+        assert layer.option.has_calibration
+        assert kept.shape == (48, layer.inputs)
     first = plan.document.layers[0]
     scale = plan.tensors["on_tiles.0.channel_scale"] if first.option.has_channel_scale else 1.0
     torch.testing.assert_close(
@@ -174,7 +182,8 @@ def test_weights_clipped_by_rule_and_by_error():
     for layer in chosen.document.layers:
         found = decision(chosen, "clip_weights", layer.name)
         errors = {a.choice: a.figures[0].value for a in found.rejected} | {found.choice: found.figures[0].value}
-        assert len(errors) == 7 and errors[found.choice] == min(errors.values())
+        assert len(errors) == 7
+        assert errors[found.choice] == min(errors.values())
         assert (layer.option.clip_deviations is None) == (found.choice == "weights as they are")
 
 
@@ -198,7 +207,8 @@ def test_row_blocks_even_or_full_first():
     changes = {"tile.rows": 24, "tile.columns": 64}
     even = compiled(load_target("pcm-512", changes))
     greedy = compiled(load_target("pcm-512", {**changes, "tile.row_splitting": "greedy"}))
-    assert even.document.layers[0].option.row_splits == [20, 20] and greedy.document.layers[0].option.row_splits == [
+    assert even.document.layers[0].option.row_splits == [20, 20]
+    assert greedy.document.layers[0].option.row_splits == [
         24,
         16,
     ]

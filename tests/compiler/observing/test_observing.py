@@ -51,7 +51,8 @@ def test_outlier_channels_are_moved_into_weights_where_it_helps():
     plan = tilewright.compile(model, example_inputs=inputs)
     (layer,) = plan.document.layers
     decision = next(d for d in plan.document.decisions if d.made_by == "rescale_channels")
-    assert layer.option.has_channel_scale and decision.choice != UNSCALED
+    assert layer.option.has_channel_scale
+    assert decision.choice != UNSCALED
     unscaled = next(a for a in decision.rejected if a.choice == UNSCALED).figures[0].value
     assert decision.figures[0].value < 0.9 * unscaled
     assert all(decision.figures[0].value <= alternative.figures[0].value for alternative in decision.rejected)
@@ -73,7 +74,8 @@ def test_channels_alike_are_left_alone():
     plan = tilewright.compile(nn.Linear(256, 128), example_inputs=inputs)
     assert not plan.document.layers[0].option.has_channel_scale
     decision = next(d for d in plan.document.decisions if d.made_by == "rescale_channels")
-    assert decision.choice == UNSCALED and len(decision.rejected) >= 5
+    assert decision.choice == UNSCALED
+    assert len(decision.rejected) >= 5
     model, inputs = outlier_layer()
     ideal = tilewright.compile(model, "ideal", example_inputs=inputs)
     assert not ideal.document.layers[0].option.has_channel_scale  # nothing is converted, so nothing can be gained
@@ -84,7 +86,8 @@ def test_channel_scales_are_positive_even_for_channels_that_are_never_driven():
     values = torch.randn(10, 6) * torch.tensor([1.0, 2.0, 50.0, 0.0, 1.0, 1.0])
     seen.see(values)
     for scale in scale_candidates([seen]).values():
-        assert (scale > 0).all() and scale.isfinite().all()
+        assert (scale > 0).all()
+        assert scale.isfinite().all()
         torch.testing.assert_close(seen.divided_by(scale).kept * scale, values)
     silent = Observed(1, 10)
     silent.see(torch.zeros(10, 6))
@@ -96,7 +99,8 @@ def test_tokens_count_alike_whatever_their_size():
     outputs = exact.clone()
     outputs[1] += 0.3
     assert output_error(outputs, exact) == pytest.approx((0.09 / 3) ** 0.5)
-    assert output_error(exact, exact) == 0 and output_error(torch.ones(2, 2), torch.zeros(2, 2)) == 0
+    assert output_error(exact, exact) == 0
+    assert output_error(torch.ones(2, 2), torch.zeros(2, 2)) == 0
 
 
 def test_a_single_wild_value_does_not_set_the_range():

@@ -38,7 +38,8 @@ def test_keys_that_programs_read_stay():
 def test_layers_have_what_json_has_as_attributes(small_plan):
     report = summarise(small_plan)
     for layer, line in zip(report.layers, report.to_json()["layers"], strict=True):
-        assert {key: getattr(layer, key) for key in line} == line and set(line) <= set(dir(layer))
+        assert {key: getattr(layer, key) for key in line} == line
+        assert set(line) <= set(dir(layer))
         assert layer.record in small_plan.document.layers
     assert copy.deepcopy(report.layers[0]) == pickle.loads(pickle.dumps(report.layers[0])) == report.layers[0]
     with pytest.raises(AttributeError, match="no 'blurb'"):
@@ -50,6 +51,8 @@ def test_text_follows_from_the_unit():
         return Column("key", Format.PAGE, lambda thing: thing, unit=unit).cell(value)
 
     assert text(1234.5678, "nJ") == Cell("1234.5678", "1.23 µJ", True)
-    assert text(0.123456, "%").text == "12.3%" and text(0.123456, "1").text == "0.123"
-    assert text(25_000, "") == Cell("25000", "25000", True) and text("word", None) == Cell("word", "word", False)
+    assert text(0.123456, "%").text == "12.3%"
+    assert text(0.123456, "1").text == "0.123"
+    assert text(25_000, "") == Cell("25000", "25000", True)
+    assert text("word", None) == Cell("word", "word", False)
     assert text(None, "nJ") == Cell("", "", True)

@@ -34,9 +34,14 @@ def test_every_decision_about_a_layer_is_told(small_plan):
     assert len(found.decisions) == len(about) >= 6
     story = " ".join(found.sentences)
     for decision in about:
-        assert decision.choice in story and decision.reason in story
-    assert "fused" in story and "pcm-512" in story and "rejected: " in story and "tile" in found.sentences[-2]
-    assert "projected-14nm" in found.sentences[-1] and "of the whole" in found.sentences[-1]
+        assert decision.choice in story
+        assert decision.reason in story
+    assert "fused" in story
+    assert "pcm-512" in story
+    assert "rejected: " in story
+    assert "tile" in found.sentences[-2]
+    assert "projected-14nm" in found.sentences[-1]
+    assert "of the whole" in found.sentences[-1]
     assert json.loads(json.dumps(found.to_json()))["name"] == layer.name
 
 
@@ -45,7 +50,8 @@ def test_a_layer_is_found_by_the_models_own_names(small_plan):
     for name in (fused, "encoder.layer.0.attention.self.key", "encoder.layer.0.attention.self.key.weight"):
         assert explain(small_plan, name).name == fused
     product = explain(small_plan, "encoder.layer.0.attention.self.scores")
-    assert "two activations" in product.sentences[0] and len(product.decisions) == 3
+    assert "two activations" in product.sentences[0]
+    assert len(product.decisions) == 3
 
 
 def test_an_unknown_layer_names_the_nearest(small_plan):
@@ -63,7 +69,8 @@ def test_uses_are_told_one_by_one():
             return self.layer(torch.relu(self.layer(x)))
 
     story = explain(tilewright.compile(Twice(), example_inputs=torch.randn(4, 8)), "layer").sentences
-    assert ", 2 times" in story[0] and sum(sentence.startswith("Calibrated") for sentence in story) == 2
+    assert ", 2 times" in story[0]
+    assert sum(sentence.startswith("Calibrated") for sentence in story) == 2
 
 
 def test_equal_plans_do_not_differ(plain):
@@ -75,11 +82,15 @@ def test_what_changed_is_named(plain):
     other = compiled("pcm-512-mixed", assign={"4": "digital-int8"}, programming={"0": "pairs-2"})
     found = difference(plain, other)
     changes = {(change.subject, change.key): (change.before, change.after) for change in found.changes}
-    assert changes["plan", "tiles"] == (3, 2) and changes["plan", "target"] == ("pcm-512", "pcm-512-mixed")
-    assert changes["4", "target"] == ("pcm-512", "digital-int8") and changes["4", "programming"] == ("direct", None)
+    assert changes["plan", "tiles"] == (3, 2)
+    assert changes["plan", "target"] == ("pcm-512", "pcm-512-mixed")
+    assert changes["4", "target"] == ("pcm-512", "digital-int8")
+    assert changes["4", "programming"] == ("direct", None)
     assert changes["0", "devices_per_weight"] == (2, 4)
     assert changes["hardware", "target digital-int8"] == ("", "new")
-    assert ("2", "target") not in changes and not found.added and not found.removed
+    assert ("2", "target") not in changes
+    assert not found.added
+    assert not found.removed
 
 
 def test_hardware_is_compared_key_by_key(plain):
@@ -101,5 +112,6 @@ def test_hardware_is_compared_key_by_key(plain):
 
 def test_another_network_is_added_and_removed(plain, small_plan):
     found = difference(plain, small_plan)
-    assert found.removed == ["0", "2", "4"] and "pooler.dense" in found.added
+    assert found.removed == ["0", "2", "4"]
+    assert "pooler.dense" in found.added
     assert any(change.key == "model_sha256" for change in found.changes)

@@ -84,7 +84,8 @@ def test_what_saturates_is_told():
     x[0, 0] = 1000
     model = nn.Sequential(nn.Linear(32, 8))
     warnings = " ".join(summarise(tilewright.compile(model, "pcm-512", example_inputs=x)).warnings)
-    assert "the largest inputs saturate in 1 layer (0)" in warnings and "most in 0, to 1/" in warnings
+    assert "the largest inputs saturate in 1 layer (0)" in warnings
+    assert "most in 0, to 1/" in warnings
     rule = {"rule": "deviations", "deviations": {"value": 2, "unit": "1", "source": "test"}}
     target = tilewright.load_target("pcm-512", {"tile.weight_clipping": rule})
     warnings = " ".join(summarise(tilewright.compile(model, target, example_inputs=torch.randn(64, 32))).warnings)

@@ -74,14 +74,19 @@ def test_every_format_has_the_same_figures(report):
             cell = column.cell(layer)
             assert row[column.key].lstrip("'") == cell.value, column.key
             assert cell.text in page, column.key
-        assert line["energy_nj"] == layer.energy_nj and line["tiles"] == layer.tiles
-        assert layer.name in terminal and layer.name in text and layer.target in terminal
+        assert line["energy_nj"] == layer.energy_nj
+        assert line["tiles"] == layer.tiles
+        assert layer.name in terminal
+        assert layer.name in text
+        assert layer.target in terminal
     for name, value, _ in totals(report):
         assert value in page, name
         assert value in text.replace("\\", ""), name
-    assert f"{report.tiles} on 1 chip" in terminal and f"{report.parameters:,}" in terminal
+    assert f"{report.tiles} on 1 chip" in terminal
+    assert f"{report.parameters:,}" in terminal
     (row,) = csv.DictReader(io.StringIO(plans_csv([report])))
-    assert float(row["energy_nj"]) == report.cost.energy_nj and int(row["tiles"]) == report.tiles
+    assert float(row["energy_nj"]) == report.cost.energy_nj
+    assert int(row["tiles"]) == report.tiles
     assert float(row["predicted_loss"]) == report.assignment.predicted["loss"]
     trace = chrome_trace(report)
     ends = [event["ts"] + event["dur"] for event in trace["traceEvents"] if event["ph"] == "X"]
@@ -92,16 +97,19 @@ def test_every_format_has_the_same_figures(report):
 def test_the_page_is_one_file_and_names_are_text(report):
     page = report_page(report)
     found = Text(page)
-    assert found.tags.count("script") == 2 and "iframe" not in found.tags
+    assert found.tags.count("script") == 2
+    assert "iframe" not in found.tags
     assert not [
         value for key, value in found.attributes if key in ("src", "href") and not value.startswith(("#", "data:"))
     ]
     assert not [key for key, _ in found.attributes if key.startswith("on")]
     assert "http" not in page.replace("http-equiv", "")
     heading = present(re.search("<h1>(.*?)</h1>", page, re.DOTALL)).group(1)
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in heading and "{{ 7*7 }}" in heading
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in heading
+    assert "{{ 7*7 }}" in heading
     data = present(re.search('<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)).group(1)
-    assert set(json.loads(data)) == {"layers", "mesh", "blocks", "decisions"} and "<" not in data
+    assert set(json.loads(data)) == {"layers", "mesh", "blocks", "decisions"}
+    assert "<" not in data
 
 
 def test_every_section_is_there_or_not_needed(report, small_plan):
@@ -113,7 +121,8 @@ def test_every_section_is_there_or_not_needed(report, small_plan):
     unmeasured = summarise(
         tilewright.Plan(small_plan.document, small_plan.tensors)
     )  # other tests measure in its folder
-    assert always | {"map"} <= sections(unmeasured) and "sensitivity" not in sections(unmeasured)
+    assert always | {"map"} <= sections(unmeasured)
+    assert "sensitivity" not in sections(unmeasured)
     assert "map" not in sections(summarise(tilewright.compile(nn.ReLU(), example_inputs=torch.ones(2, 3))))
 
 
@@ -122,7 +131,8 @@ def test_plans_without_costs_or_tiles_have_pages_too(plans):
         update={"chip": load_chip("pcm-512-mixed").model_copy(update={"cost": None})}
     )
     bare = summarise(tilewright.Plan(document, plans[0].tensors))
-    assert bare.cost is None and "Nothing is known of this hardware" in report_page(bare)
+    assert bare.cost is None
+    assert "Nothing is known of this hardware" in report_page(bare)
     assert "nothing is known of this hardware's cost" in " ".join(printed(bare).split())
     with pytest.raises(InputError, match="it has no cost preset"):
         chrome_trace(bare)
@@ -133,14 +143,16 @@ def test_plans_without_costs_or_tiles_have_pages_too(plans):
 
 def test_markdown_keeps_words_as_words(report):
     text = markdown(report)
-    assert "<script>" not in text.replace("\\<script\\>", "") and "\\[a\\](b)" in text
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    assert "\\[a\\](b)" in text
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in table if "encoder" in line}) == 1
 
 
 def test_csv_rows_of_several_plans_join(plans):
     rows = list(csv.reader(io.StringIO(plans_csv([summarise(plan) for plan in plans]))))
-    assert rows[0] == [column.key for column in shown_in(PLANS, Format.CSV)] and len(rows) == 3
+    assert rows[0] == [column.key for column in shown_in(PLANS, Format.CSV)]
+    assert len(rows) == 3
     one, other = (list(csv.reader(io.StringIO(plans_csv([summarise(plan)])))) for plan in plans)
     assert [one[1], other[1]] == rows[1:], "a file a run, joined without its header, is the same"
     formula = tilewright.compile(nn.Linear(3, 3), example_inputs=torch.ones(2, 3), name="=1+1")
@@ -151,8 +163,10 @@ def test_the_comparison_names_what_moved(plans):
     one, other = (summarise(plan) for plan in plans)
     page = comparison_page(one, other, difference(*plans))
     moved = [a.name for a, b in zip(one.layers, other.layers, strict=True) if a.target != b.target]
-    assert moved and page.count('data-target="changed"') == len(moved)
-    assert Text(page).tags.count("script") == 2 and "energy_nj" in page
+    assert moved
+    assert page.count('data-target="changed"') == len(moved)
+    assert Text(page).tags.count("script") == 2
+    assert "energy_nj" in page
 
 
 def test_the_onnx_file_shows_where_everything_is(plans):
@@ -179,12 +193,16 @@ def test_the_onnx_file_shows_where_everything_is(plans):
 
 def test_notebooks_show_plans(plans):
     html = plans[0]._repr_html_()
-    assert html.startswith("<table>") and "&lt;script&gt;" in html and "pcm-512-mixed" in html
+    assert html.startswith("<table>")
+    assert "&lt;script&gt;" in html
+    assert "pcm-512-mixed" in html
 
 
 def test_notebooks_show_the_sums(report):
     html = report._repr_html_()
-    assert html.startswith("<table>") and "&lt;script&gt;" in html and f"<td>{report.tiles}</td>" in html
+    assert html.startswith("<table>")
+    assert "&lt;script&gt;" in html
+    assert f"<td>{report.tiles}</td>" in html
 
 
 def test_evaluations_are_kept_and_shown(plans, tmp_path):
@@ -202,7 +220,8 @@ def test_evaluations_are_kept_and_shown(plans, tmp_path):
     with (tmp_path / "plan" / FILE).open("a") as file:
         file.write('{"plan": 3}\nnonsense\n[]\n{"plan": "x", "task": "<b>", "metric": "y", "points": 1}\n')
     report = summarise(tilewright.load(tmp_path / "plan"))
-    assert len(report.evaluations) == 2 and "81.00" in report_page(report)
+    assert len(report.evaluations) == 2
+    assert "81.00" in report_page(report)
     assert {name: value for name, value, _ in totals(report)}["accuracy"] == "81.00"
     (row,) = csv.DictReader(io.StringIO(plans_csv([report])))
     assert (row["accuracy_time"], float(row["accuracy_mean"])) == ("1d", 81.0)
@@ -214,7 +233,8 @@ def test_evaluations_are_kept_and_shown(plans, tmp_path):
 def test_a_large_plan_has_a_small_page():
     changes = {"tile.rows": 8, "tile.columns": 8, "chip.mesh_rows": 50, "chip.mesh_columns": 50}
     plan = tilewright.compile(nn.Linear(400, 400), load_target("pcm-512", changes), example_inputs=torch.randn(8, 400))
-    assert plan.document.placement.tiles == 2500 and len(report_page(summarise(plan))) < 500_000
+    assert plan.document.placement.tiles == 2500
+    assert len(report_page(summarise(plan))) < 500_000
 
 
 def test_reports_need_neither_the_model_nor_what_compiles_it(plans, tmp_path):
@@ -248,6 +268,7 @@ def test_kept_sensitivities_are_shown_of_the_target_that_a_layer_is_on(plans, tm
     for layer in report.layers:
         assert layer.sensitivities == {"product-error": found.of("product-error")[layer.name, layer.target]}
     page = report_page(report)
-    assert "product-error" in page and "gradient, by which targets were chosen" in page
+    assert "product-error" in page
+    assert "gradient, by which targets were chosen" in page
     (tmp_path / "plan" / "sensitivity.jsonl").write_text('nonsense\n[]\n{"value": "x"}\n{"value": 1, "plan": []}\n')
     assert not any(layer.sensitivities for layer in summarise(tilewright.load(tmp_path / "plan")).layers)

@@ -61,11 +61,13 @@ def test_the_gradient_predicts_what_is_measured(plan):
     """Within a half for each layer and target, four deviations of an estimate from 128 projections; seeds are fixed."""
     found = measured(plan, "divergence", "gradient", repeats=4)
     one, other = found.of("divergence"), found.of("gradient")
-    assert set(one) == set(other) and len(one) == 6 * 3
+    assert set(one) == set(other)
+    assert len(one) == 6 * 3
     for key, value in one.items():
         assert other[key] == pytest.approx(value, rel=0.5), key
     correlations = {(c.target, c.one, c.other): c.correlation for c in found.correlations()}
-    assert min(correlations.values()) > 0.8 and len(correlations) == 3
+    assert min(correlations.values()) > 0.8
+    assert len(correlations) == 3
 
 
 def test_errors_of_independent_layers_add_up(plan):
@@ -182,7 +184,8 @@ def test_figures_are_kept_and_not_measured_again(plan, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):  # cut off in the middle
         measured(saved, "divergence", on_figure=stop)
     lines = (tmp_path / "plan" / CACHE_FILE).read_text().splitlines()
-    assert len(lines) == 5 and all(json.loads(line)["value"] > 0 for line in lines)
+    assert len(lines) == 5
+    assert all(json.loads(line)["value"] > 0 for line in lines)
     first = measured(saved, "divergence")
 
     def refuse(*_):
@@ -233,7 +236,8 @@ def test_correlations_need_three_layers_and_finite_figures():
     plan = tilewright.compile(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).eval(), load_chip("pcm-512"),
                               example_inputs=torch.randn(16, 8))  # fmt: skip
     found = measure_sensitivity(plan, ["divergence", "gradient"], inputs={"input": torch.randn(16, 8)})
-    assert found.correlations() == [] and all(math.isfinite(figure.value) for figure in found.figures)
+    assert found.correlations() == []
+    assert all(math.isfinite(figure.value) for figure in found.figures)
 
 
 def test_whole_numbers_do_not_diverge():

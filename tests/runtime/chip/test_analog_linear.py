@@ -38,7 +38,8 @@ def test_scale_is_rounded_to_the_targets_precision():
     full = make(weight, variant(**exact, tile__scale_precision="float32"))(x)
     rounded = make(weight, variant(**exact))(x)
     ratio = rounded / full
-    assert (ratio - 1).abs().max() < 2**-8 and (ratio - 1).abs().max() > 0
+    assert (ratio - 1).abs().max() < 2**-8
+    assert (ratio - 1).abs().max() > 0
     torch.testing.assert_close(ratio[0], ratio[1], rtol=1e-5, atol=1e-5)  # one scale a column
 
 
@@ -105,8 +106,10 @@ def test_samples_are_read_side_by_side_where_it_is_worth_a_thread():
             assert [sample for group in groups for sample in group] == list(range(samples))
             if len(groups) > 1:
                 assert min(map(len, groups[:-1])) * after * 512 >= 2**15
-        assert len(layer._groups(8, (1, 128))) == 2 and len(layer._groups(8, (1, 1000))) == 8
-        assert len(layer._groups(8, (128, 1))) == 1 and len(layer._groups(30, (1, 2))) == 1
+        assert len(layer._groups(8, (1, 128))) == 2
+        assert len(layer._groups(8, (1, 1000))) == 8
+        assert len(layer._groups(8, (128, 1))) == 1
+        assert len(layer._groups(30, (1, 2))) == 1
         torch.set_num_threads(1)
         assert len(layer._groups(8, (1, 128))) == 1
     finally:

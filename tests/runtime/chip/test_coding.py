@@ -29,7 +29,8 @@ def coded(name, both=False, weights=WEIGHTS, **changes):
 @pytest.mark.parametrize("name", [name for name in target_names("programming") if name not in ("amplitude-31",)])
 def test_without_noise_every_coding_holds_the_weights(name, both):
     cells = coded(name, both)
-    assert cells.wanted.min() >= 0 and cells.wanted.max() <= 1
+    assert cells.wanted.min() >= 0
+    assert cells.wanted.max() <= 1
     assert len(cells.wanted) == load_programming(name).pairs * (2 if both else 1)
     torch.testing.assert_close(cells.weights(cells.wanted), WEIGHTS, rtol=1e-5, atol=1e-6)
 

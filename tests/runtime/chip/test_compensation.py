@@ -36,13 +36,15 @@ def test_a_fit_to_noise_alone_falls_back_on_the_tile():
     found = fitted(read, exact, [512])
     own = ((exact - exact.mean(0)) * read).sum(0) / (exact - exact.mean(0)).square().sum(0)
     assert own.std() > 0.5  # what a fit of each column alone would give
-    assert (1 / found.factor).std() < 0.15 and (1 / found.factor).mean() == pytest.approx(0.5, abs=0.15)
+    assert (1 / found.factor).std() < 0.15
+    assert (1 / found.factor).mean() == pytest.approx(0.5, abs=0.15)
     assert present(found.offset).abs().mean() < 0.5
 
 
 def test_zeros_are_left_alone():
     found = fitted(torch.zeros(8, 4), torch.zeros(8, 4), [4])
-    assert torch.equal(found.factor, torch.ones(4)) and torch.equal(present(found.offset), torch.zeros(4))
+    assert torch.equal(found.factor, torch.ones(4))
+    assert torch.equal(present(found.offset), torch.zeros(4))
 
 
 def make(target, weight, calibration, repeat=0):
@@ -97,7 +99,8 @@ def test_corrections_are_read_through_noise():
     for seconds in (MONTH, 3600.0, MONTH):
         layer.advance_to(seconds)
         factors.append(layer.row_blocks[0].correction.factor.clone())
-    assert torch.equal(factors[0], factors[2]) and not torch.equal(factors[0], factors[1])
+    assert torch.equal(factors[0], factors[2])
+    assert not torch.equal(factors[0], factors[1])
 
 
 def test_without_calibration_inputs_affine_is_global():

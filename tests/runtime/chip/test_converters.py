@@ -76,18 +76,22 @@ def test_offsets_are_drawn_once_a_chip_with_the_targets_deviation():
         before = block.offsets
         assert block.tiles.adc_offset is before.adc
         layer.advance_to(1e6)
-        assert block.offsets == before and block.tiles.adc_offset is before.adc
+        assert block.offsets == before
+        assert block.tiles.adc_offset is before.adc
         return before
 
     first, second = offsets(0), offsets(1)
     assert kstest(first.adc.numpy() / 3, "norm").pvalue > 1e-3
-    assert first.dac.shape == (16,) and not torch.equal(first.adc, second.adc)
+    assert first.dac.shape == (16,)
+    assert not torch.equal(first.adc, second.adc)
 
 
 def test_without_options_converters_are_the_published_ones():
     tile = exact_target().tile
-    assert tile.adc is None and tile.dac is None
+    assert tile.adc is None
+    assert tile.dac is None
     plain = converters()
-    assert plain.adc.nonlinearity is None and plain.adc.offset is None
+    assert plain.adc.nonlinearity is None
+    assert plain.adc.offset is None
     values = torch.linspace(-1, 1, 11)
     assert bend(values, plain.adc) is values

@@ -117,7 +117,8 @@ def compare(row, target, x, weights, normal, offsets, exact):
     steps = row.multiply(2.5 * x, 2.5, noisy).double() * levels / bound
     slope = 1 + 3 * abs(adc.nonlinearity or 0.0) / levels
     assert ((steps - unrounded).abs() <= 0.5 + 1e-3 + expected.off * slope * levels / bound).all()
-    assert (steps - steps.round()).abs().max() < 1e-3 and steps.abs().max() <= levels + 1e-3
+    assert (steps - steps.round()).abs().max() < 1e-3
+    assert steps.abs().max() <= levels + 1e-3
 
 
 @settings(max_examples=60, deadline=None)

@@ -44,8 +44,10 @@ def assert_apart(layer):
     model, clean, outputs = nn.functional.linear(spoiled(X), WEIGHT, BIAS), layer(X), layer(spoiled(X))
     rows = torch.zeros(6, 5, dtype=torch.bool)
     rows[[1, 3, 3], [2, 0, 4]] = True
-    assert torch.equal(outputs[~rows], clean[~rows]) and outputs[~rows].isfinite().all()
-    assert same(outputs[rows], model[rows]) and not outputs[rows].isfinite().any()
+    assert torch.equal(outputs[~rows], clean[~rows])
+    assert outputs[~rows].isfinite().all()
+    assert same(outputs[rows], model[rows])
+    assert not outputs[rows].isfinite().any()
 
 
 @pytest.mark.parametrize(
@@ -89,13 +91,16 @@ def test_products_of_activations_keep_what_is_not_finite(operands, ranges):
     apart[0, 1, 2], apart[1, 0, 0], apart[1, 2, :, 4] = True, True, True
     found = unit(left, right)
     assert torch.equal(found[~apart], clean[~apart])
-    assert same(found[apart], torch.matmul(left, right)[apart]) and not found[apart].isfinite().any()
+    assert same(found[apart], torch.matmul(left, right)[apart])
+    assert not found[apart].isfinite().any()
 
 
 def test_large_numbers_are_finite():
     """Large numbers saturate, as a converter does: their sum alone is infinite."""
-    assert all_finite(torch.full((4, 4), 3e38)) and not all_finite(torch.tensor([1.0, NAN]))
-    assert not all_finite(torch.tensor([INF, -INF])) and all_finite(torch.empty(0, 4))
+    assert all_finite(torch.full((4, 4), 3e38))
+    assert not all_finite(torch.tensor([1.0, NAN]))
+    assert not all_finite(torch.tensor([INF, -INF]))
+    assert all_finite(torch.empty(0, 4))
     assert on_tiles(variant())(torch.full((6, 5, 40), 3e38)).isfinite().all()
 
 
@@ -127,7 +132,8 @@ def test_a_chip_shows_what_the_model_shows(network):
     for ideal in (False, True):
         found = tilewright.Session(plan, ideal=ideal)(x=x, mask=mask).values()
         assert all(torch.equal(a.isnan(), b.isnan()) for a, b in zip(found, expected, strict=True))
-    assert expected[0].isnan().any() and expected[1].isnan().any()
+    assert expected[0].isnan().any()
+    assert expected[1].isnan().any()
 
 
 def test_a_session_says_where_the_first_arose(network):
@@ -139,13 +145,17 @@ def test_a_session_says_where_the_first_arose(network):
     assert session.find_nonfinite(hidden) is None, "infinities of a mask reach no output"
 
     found = present(session.find_nonfinite({**inputs, "x": inputs["x"] - 6}))
-    assert (found.node, found.kind) == ("log", "NaN") and "operator aten.log" in found.source
-    assert found.count == found.size == 3 * 5 * 16 and set(found.outputs.values()) == {3 * 5 * 4}
+    assert (found.node, found.kind) == ("log", "NaN")
+    assert "operator aten.log" in found.source
+    assert found.count == found.size == 3 * 5 * 16
+    assert set(found.outputs.values()) == {3 * 5 * 4}
     assert "the first NaN arises in operator aten.log.default (node 'log': 240 of its 240" in found.sentence
 
     nothing = {**inputs, "mask": torch.tensor([[1] * 5, [0] * 5, [1] * 5])}
     found = present(session.find_nonfinite(nothing))
-    assert "softmax" in found.source and found.kind == "NaN" and found.infinities_from == "masked_fill"
+    assert "softmax" in found.source
+    assert found.kind == "NaN"
+    assert found.infinities_from == "masked_fill"
 
     given = inputs["x"].clone()
     given[0, 0, 0] = INF
@@ -170,11 +180,13 @@ def test_the_command_says_it_in_one_line(network, tmp_path, monkeypatch):
         np.savez(f"{name}.npz", **{**arrays, "x": arrays["x"] - offset})
     run = ["run", "plan", "-o", "out.npz", "--force", "--batch-size", "2", "--inputs"]
     good, bad = (CliRunner().invoke(app, [*run, f"{name}.npz"]) for name in ("good", "bad"))
-    assert good.exit_code == bad.exit_code == 0 and "NaN" not in good.stderr
+    assert good.exit_code == bad.exit_code == 0
+    assert "NaN" not in good.stderr
     (line,) = [line for line in bad.stderr.splitlines() if "NaN" in line]
     assert "hold 20 NaNs and infinities: the first NaN arises in operator aten.log.default (node 'log'" in line
     report = json.loads(CliRunner().invoke(app, [*run, "bad.npz", "--json"]).stdout)
-    assert report["nonfinite"] == 20 and report["nonfinite_origin"]["node"] == "log"
+    assert report["nonfinite"] == 20
+    assert report["nonfinite_origin"]["node"] == "log"
     assert [line["nonfinite"] for line in report["outputs"]] == [20, 0]
     assert 0 < report["outputs"][0]["relative_error"] < 1
     assert json.loads(CliRunner().invoke(app, [*run, "good.npz", "--json"]).stdout)["nonfinite_origin"] is None

@@ -55,7 +55,8 @@ def test_what_is_stuck_at_the_largest_is_made_up_for_exactly():
     alone = stuck.sum(dim=0) == 1
     same_side = alone & torch.where(WEIGHTS > 0, stuck[0], stuck[1])
     held = made.cells.weights(made.conductances)
-    assert same_side.any() and (alone & ~same_side).any()
+    assert same_side.any()
+    assert (alone & ~same_side).any()
     torch.testing.assert_close(held[same_side], WEIGHTS[same_side], rtol=0, atol=1e-6)
     assert held[alone & ~same_side].abs().max() < 1e-6
 

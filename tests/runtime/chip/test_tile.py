@@ -31,7 +31,8 @@ def test_dac_and_adc_are_the_published_quantiser():
     tile = analog("pcm-512").tile
     values = torch.linspace(-1.5, 1.5, 3001)
     levels = to_levels(values, 1.0, present(tile.dac))
-    assert levels.dtype == torch.int8 and levels.abs().max() == 127
+    assert levels.dtype == torch.int8
+    assert levels.abs().max() == 127
     expected = quantise(values.double(), 8, 1.0)
     # float32 and float64 may differ on exact ties only
     assert ((levels.double() / 127 - expected).abs() > 1e-9).sum() <= 3
@@ -93,7 +94,8 @@ def test_columns_of_small_weights_keep_their_read_noise():
     held = EXACT.magnitudes(weights)
     assert held.steps.sum(dim=1).double() * held.unit == pytest.approx([512 * 0.003] * 4, abs=0.01)
     large = EXACT.magnitudes(torch.full((1, 3), 5.0))
-    assert large.steps.max() <= 127 and large.steps.sum() * large.unit == pytest.approx(15.0, rel=0.01)
+    assert large.steps.max() <= 127
+    assert large.steps.sum() * large.unit == pytest.approx(15.0, rel=0.01)
 
 
 def test_output_noise_alone_is_half_an_lsb():

@@ -66,8 +66,10 @@ def test_columns_and_tiles_of_zeros_are_exact_on_every_kind_of_tile(settings):
             layer.advance_to(time)
             outputs = layer(X)
             zero = (dead == 0).all(dim=1)
-            assert outputs.isfinite().all() and layer.held_weights().isfinite().all()
-            assert (outputs[:, zero] == 0).all() and (layer.held_weights()[zero] == 0).all()
+            assert outputs.isfinite().all()
+            assert layer.held_weights().isfinite().all()
+            assert (outputs[:, zero] == 0).all()
+            assert (layer.held_weights()[zero] == 0).all()
             assert (outputs[:, ~zero] != 0).any(dim=0).all()
 
 
@@ -103,7 +105,9 @@ def test_weights_of_any_size_are_held_alike(clip):
 def test_digital_units_hold_zeros(weights, inputs):
     unit = digital("digital-int8", {"weights": weights, "inputs": inputs})
     made = DigitalUnitLinear(pruned(slice(3, 9)), None, unit, [1.0])
-    assert made(X).isfinite().all() and (made(X)[:, 3:9] == 0).all() and (made.held_weights()[3:9] == 0).all()
+    assert made(X).isfinite().all()
+    assert (made(X)[:, 3:9] == 0).all()
+    assert (made.held_weights()[3:9] == 0).all()
 
 
 def test_nothing_is_known_of_a_gain_that_was_never_driven():

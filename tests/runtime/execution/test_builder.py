@@ -37,7 +37,8 @@ def test_each_kind_of_target_has_its_module(plan):
     on_tiles, on_unit = plan.document.layers
     made = builder(plan)
     analog = made.layer(on_tiles)
-    assert isinstance(analog, AnalogLinear) and isinstance(made.layer(on_unit), DigitalUnitLinear)
+    assert isinstance(analog, AnalogLinear)
+    assert isinstance(made.layer(on_unit), DigitalUnitLinear)
     assert analog.weight is plan.tensors[weight_key(on_tiles.name)]
     assert analog.uses[0].input_range == on_tiles.uses[0].input_range
     assert analog.uses[0].sample_axis == SampleAxis(0, innermost=False)
@@ -48,7 +49,8 @@ def test_each_kind_of_target_has_its_module(plan):
 
 def test_settings_reach_the_chip(plan):
     layer = builder(plan, compensate=False, kept_as=torch.bfloat16).layer(plan.document.layers[0])
-    assert layer.chip.compensation == "none" and layer.row_blocks[0].programmed.dtype == torch.bfloat16
+    assert layer.chip.compensation == "none"
+    assert layer.row_blocks[0].programmed.dtype == torch.bfloat16
     assert (layer.chip.draws.seed, layer.chip.draws.repeat) == (3, 1)
 
 
@@ -56,7 +58,8 @@ def test_products_are_made_as_their_records_say(small_plan):
     made = builder(small_plan)
     matmul = small_plan.document.matmuls[0]
     unit = made.matmul(matmul)
-    assert isinstance(unit, UnitMatmul) and unit.operands == matmul.operands
+    assert isinstance(unit, UnitMatmul)
+    assert unit.operands == matmul.operands
     assert isinstance(made.matmul(matmul.model_copy(update={"operands": "fp32"})), DigitalMatmul)
 
 

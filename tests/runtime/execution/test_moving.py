@@ -161,7 +161,8 @@ def test_layers_that_are_made_on_demand_are_made_where_the_module_is(plan, monke
     session.module.to("meta")
     with pytest.raises(Exception, match="meta"):
         session(input=X)
-    assert made[0].weight.device.type == "cpu" and made[-1].weight.is_meta
+    assert made[0].weight.device.type == "cpu"
+    assert made[-1].weight.is_meta
 
 
 def test_records_that_are_held_are_frozen_dataclasses():
@@ -172,4 +173,5 @@ def test_records_that_are_held_are_frozen_dataclasses():
     assert cells.devices_per_pair == 2
     assert present(cells.stuck).dtype == torch.bool
     block.to("meta")
-    assert block._kept_cells.record.stuck.is_meta and block._kept_cells.record.devices_per_pair == 2
+    assert block._kept_cells.record.stuck.is_meta
+    assert block._kept_cells.record.devices_per_pair == 2

@@ -24,12 +24,15 @@ def test_each_chip_is_the_sessions(plan):
         plan, {"input": X}, time="1d", seed=3, repeats=2, batch_size=3, on_chip=lambda *step: steps.append(step)
     )
     (name,) = found.outputs
-    assert found.outputs[name].shape == (2, 7, 4) and found.reference[name].shape == (7, 4)
+    assert found.outputs[name].shape == (2, 7, 4)
+    assert found.reference[name].shape == (7, 4)
     for repeat in range(2):
         expected = tilewright.Session(plan, 3, repeat=repeat).advance_to("1d")(X)[name]
         assert np.array_equal(found.outputs[name][repeat], expected.numpy())
     assert steps == [(0, 2, "chip 0"), (1, 2, "chip 1")]
-    assert 0 < found.relative_error(name) < 0.5 and found.nonfinite == 0 and found.nonfinite_origin is None
+    assert 0 < found.relative_error(name) < 0.5
+    assert found.nonfinite == 0
+    assert found.nonfinite_origin is None
     written = found.to_json()
     assert written["chip"] == {"seed": 3, "repeats": 2, "time": "1d", "seconds_since_programming": 86400.0}
     assert written["outputs"][0]["shape"] == [2, 7, 4]
@@ -38,7 +41,8 @@ def test_each_chip_is_the_sessions(plan):
 def test_ideal_is_the_reference(plan):
     found = tilewright.run(plan, {"input": X.numpy()}, ideal=True)
     (name,) = found.outputs
-    assert np.array_equal(found.outputs[name][0], found.reference[name]) and found.relative_error(name) == 0
+    assert np.array_equal(found.outputs[name][0], found.reference[name])
+    assert found.relative_error(name) == 0
     assert np.array_equal(found.reference[name], tilewright.Session(plan, ideal=True)(X)[name].numpy())
     assert found.to_json()["chip"] is None
 
@@ -59,7 +63,8 @@ def test_where_a_nan_arises_is_said(plan):
     broken = X.clone()
     broken[2, 3] = torch.nan
     found = tilewright.run(plan, {"input": broken}, ideal=True)
-    assert found.nonfinite == 4 and present(found.nonfinite_origin).kind == "NaN"
+    assert found.nonfinite == 4
+    assert present(found.nonfinite_origin).kind == "NaN"
     assert found.to_json()["nonfinite_origin"]["source"] == "input 'input'"
 
 
@@ -75,5 +80,6 @@ def test_wrong_options_are_one_sentence(plan, options, words):
 
 def test_outputs_that_numpy_has_no_type_for_are_float32():
     made = as_arrays({"y": torch.tensor([0.5], dtype=torch.bfloat16), "n": torch.tensor([3])})
-    assert made["y"].dtype == np.float32 and made["y"] == 0.5
+    assert made["y"].dtype == np.float32
+    assert made["y"] == 0.5
     assert made["n"].dtype == np.int64

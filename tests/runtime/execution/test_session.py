@@ -34,7 +34,8 @@ def assert_same_bits(one, two):
 def test_outputs_have_the_models_names_and_order(small_plan):
     outputs = tilewright.Session(small_plan)(padded_batch(2, 5))
     assert list(outputs) == ["last_hidden_state", "pooler_output"]
-    assert outputs["last_hidden_state"].shape == (2, 5, 64) and outputs["pooler_output"].shape == (2, 64)
+    assert outputs["last_hidden_state"].shape == (2, 5, 64)
+    assert outputs["pooler_output"].shape == (2, 64)
 
 
 def test_a_seed_names_a_chip(small_plan):

@@ -57,7 +57,8 @@ def test_samples_of_ones_own_in_every_thread(plan):
     # without numbers each call takes the next samples, whichever thread is first
     session.advance_to(0)
     expected = {session(input=batch(0))["output"].numpy().tobytes() for _ in numbers}
-    assert {output.numpy().tobytes() for output in counted} == expected and len(expected) == len(numbers)
+    assert {output.numpy().tobytes() for output in counted} == expected
+    assert len(expected) == len(numbers)
 
 
 def test_a_chip_does_not_drift_in_the_middle_of_a_run(plan):

@@ -32,7 +32,8 @@ def test_more_pairs_are_better_by_the_square_root_of_their_number():
     squares = [curve.points[0].mean ** 2 for curve in (one, two, four)]
     devices = 2 * (squares[0] - squares[1])  # a + f = squares[0], a/2 + f = squares[1]
     floor = squares[0] - devices
-    assert floor > 0 and squares[2] == pytest.approx(devices / 4 + floor, rel=0.03)
+    assert floor > 0
+    assert squares[2] == pytest.approx(devices / 4 + floor, rel=0.03)
 
 
 def test_closed_loop_beats_direct():
@@ -80,13 +81,16 @@ def test_the_result_is_complete_and_the_same_again():
     content = json.loads(json.dumps(found.to_json()))
     pcm, ideal, digital = content["curves"]
     assert [point["time"] for point in pcm["points"]] == ["1s", "1d"]
-    assert pcm["programming"] == "direct" and pcm["devices_per_weight"] == 2 and digital["programming"] is None
+    assert pcm["programming"] == "direct"
+    assert pcm["devices_per_weight"] == 2
+    assert digital["programming"] is None
     for curve in content["curves"]:
         for point in curve["points"]:
             assert sum(point["histogram"]) == 2 * 127 * 128  # all weights but the row that sets the scale
             assert len(point["histogram"]) == len(curve["histogram_edges"]) - 1
             assert point["mean"] == pytest.approx(sum(point["mvm_error"]) / 2)
-    assert ideal["points"][0]["mean"] < 1e-5 and ideal["points"][0]["weight_error_deviation"] < 1e-6
+    assert ideal["points"][0]["mean"] < 1e-5
+    assert ideal["points"][0]["weight_error_deviation"] < 1e-6
     assert digital["points"][0]["mvm_error"] == digital["points"][1]["mvm_error"]
 
 

@@ -95,7 +95,8 @@ def test_a_run_is_resumed(plan, pairs_file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tilewright.Session, "advance_to", advance)
     second = tilewright.evaluate(plan, "stsb", pairs_file, **settings, on_measurement=lambda *step: steps.append(step))
-    assert second == first and calls == [2592000.0]
+    assert second == first
+    assert calls == [2592000.0]
     assert [step[0] for step in steps] == [1, 2, 3, 4, 5]
     assert log.read_text().splitlines() == lines  # the cut-off line is gone, not glued to its repetition
     # another seed shares nothing but the file

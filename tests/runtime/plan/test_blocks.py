@@ -15,10 +15,13 @@ from tilewright.targets import load_chip
 @given(size=st.integers(1, 5000), limit=st.integers(1, 600))
 def test_splits_are_fewest_equal_and_complete(size, limit):
     sizes = split_evenly(size, limit)
-    assert sum(sizes) == size and len(sizes) == ceil(size / limit)
-    assert max(sizes) <= limit and max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == size
+    assert len(sizes) == ceil(size / limit)
+    assert max(sizes) <= limit
+    assert max(sizes) - min(sizes) <= 1
     assert [stop - start for start, stop in ranges(sizes)] == sizes
-    assert ranges(sizes)[0][0] == 0 and ranges(sizes)[-1][1] == size
+    assert ranges(sizes)[0][0] == 0
+    assert ranges(sizes)[-1][1] == size
 
 
 def test_neighbours_follow_one_another():

@@ -36,7 +36,8 @@ def archive(path, *members, how=zipfile.ZIP_DEFLATED):
 def refusal(path):
     with pytest.raises(InputError) as error:
         read_arrays(path)
-    assert "\n" not in str(error.value) and len(str(error.value)) < 600
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
     return str(error.value)
 
 
@@ -51,7 +52,8 @@ def test_what_was_written_is_read(tmp_path):
         found = read_arrays(tmp_path / name)
         assert list(found) == list(given)
         for key, value in given.items():
-            assert np.array_equal(found[key], value) and found[key].dtype == value.dtype
+            assert np.array_equal(found[key], value)
+            assert found[key].dtype == value.dtype
 
 
 def test_headers_that_lie(tmp_path):

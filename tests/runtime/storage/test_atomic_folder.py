@@ -49,7 +49,8 @@ def check_whole(folder):
     assert (folder / "parts/b").exists() == (text == "old")
     for name, theirs in THEIRS.items():
         assert (folder / name).read_text() == theirs
-    assert (folder / "empty").is_dir() and (folder / "link").readlink() == Path("notes.txt")
+    assert (folder / "empty").is_dir()
+    assert (folder / "link").readlink() == Path("notes.txt")
 
 
 def hidden(folder):
@@ -71,7 +72,8 @@ def test_a_file_of_the_users_with_a_name_that_is_ours_now_gets_a_number(folder):
     (folder / "parts/c").write_text("theirs")
     for text in ("new", "newer"):
         save(folder, text, ("parts/a", "parts/c"))
-    assert (folder / "parts/c").read_text() == "newer" and (folder / "parts/c.1").read_text() == "theirs"
+    assert (folder / "parts/c").read_text() == "newer"
+    assert (folder / "parts/c.1").read_text() == "theirs"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,8 @@ def test_other_folders_are_refused_untouched(tmp_path, content):
     (folder / "thing.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=r"holds no thing\.json of tilewright"):
         save(folder, "new")
-    assert (folder / "src/main.tf").read_text() == "precious" and hidden(folder) == []
+    assert (folder / "src/main.tf").read_text() == "precious"
+    assert hidden(folder) == []
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
@@ -183,7 +186,8 @@ def check_stopped_at_any_step(folder, exchanges, links, after, killed):
         check_whole(folder)
         if done:
             break
-    assert number > 15 and hidden(folder) == ["kept"]
+    assert number > 15
+    assert hidden(folder) == ["kept"]
 
 
 def saved(folder, patch, number, after, killed):
@@ -213,7 +217,8 @@ def test_what_came_in_between_is_moved_behind(folder, monkeypatch):
     monkeypatch.setattr(module, "exchange", meanwhile)
     save(folder, "new")
     assert (folder / "fresh").read_text() == "fresh"
-    assert (folder / "log.jsonl.1").read_text() == "written anew" and (folder / "log.jsonl").read_text() == "{}\n"
+    assert (folder / "log.jsonl.1").read_text() == "written anew"
+    assert (folder / "log.jsonl").read_text() == "{}\n"
     assert hidden(folder) == []
 
 
@@ -227,7 +232,8 @@ def test_another_thing_that_came_meanwhile_is_not_replaced_unasked(tmp_path):
 
     with pytest.raises(InputError, match="another process"):
         overtaken()
-    assert json.loads((folder / "thing.json").read_text())["ours"] == "first" and hidden(folder) == []
+    assert json.loads((folder / "thing.json").read_text())["ours"] == "first"
+    assert hidden(folder) == []
 
 
 def test_processes_that_save_to_one_name_lose_nothing(folder):
@@ -245,7 +251,8 @@ def test_processes_that_save_to_one_name_lose_nothing(folder):
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     check_whole(folder)
     save(folder, "new")
-    assert hidden(folder) == [] and not list(folder.rglob("*.1"))
+    assert hidden(folder) == []
+    assert not list(folder.rglob("*.1"))
 
 
 def test_leftovers_of_the_dead_are_removed_and_the_living_left_alone(tmp_path):
@@ -299,6 +306,7 @@ def test_files_are_written_where_files_are(tmp_path):
     (tmp_path / "file").chmod(0o640)
     (tmp_path / "link").symlink_to("file")
     write_whole(tmp_path / "link", b"new")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link", "pipe"]

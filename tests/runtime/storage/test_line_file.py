@@ -39,7 +39,8 @@ def test_zeros_of_a_machine_that_stopped_are_passed_by(log):
     whole = log.read_bytes()
     log.write_bytes(whole + bytes(500))
     measured(log, 2)
-    assert log.read_bytes().startswith(whole + b"{") and len(list(read_measurements(log))) == 3
+    assert log.read_bytes().startswith(whole + b"{")
+    assert len(list(read_measurements(log))) == 3
 
 
 def test_torn_lines_between_whole_ones_are_passed_by_and_measured_again(log):
@@ -47,7 +48,8 @@ def test_torn_lines_between_whole_ones_are_passed_by_and_measured_again(log):
     first, second = log.read_text().splitlines()
     log.write_text(f"{first}\n{second[:20]}\n{second[:9]}{second}\n\n")
     resumed = MeasurementLog(log, SETTINGS)
-    assert resumed.knows({"repeat": 0}) and not resumed.knows({"repeat": 1})
+    assert resumed.knows({"repeat": 0})
+    assert not resumed.knows({"repeat": 1})
     measured(log, 1, 3.0)
     assert [entry["value"] for entry in read_measurements(log)] == [1.0, 3.0]
 
@@ -77,7 +79,8 @@ def test_other_files_are_refused_untouched(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"line \d is not a measurement") as error:
         measured(path, 0)
-    assert "\n" not in str(error.value) and path.read_bytes() == content
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == content
     assert all(isinstance(entry["value"], int | float) for entry in read_measurements(path))
 
 
@@ -103,8 +106,10 @@ def test_what_is_no_file_is_refused(log, tmp_path):
 def test_a_link_beside_a_strangers_plan_is_not_followed(log, tmp_path):
     (tmp_path / "link").symlink_to(log)
     os.mkfifo(tmp_path / "pipe")
-    assert can_add(log) and can_add(tmp_path / "new")
-    assert not can_add(tmp_path / "link") and not can_add(tmp_path / "pipe")
+    assert can_add(log)
+    assert can_add(tmp_path / "new")
+    assert not can_add(tmp_path / "link")
+    assert not can_add(tmp_path / "pipe")
 
 
 def in_children(count, work):
@@ -130,7 +135,8 @@ def test_processes_add_to_one_log(log):
 
     assert in_children(3, work) == [0, 0, 0]
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert len(lines) == 302 and {(line["seed"], line["repeat"]) for line in lines[2:]} == {
+    assert len(lines) == 302
+    assert {(line["seed"], line["repeat"]) for line in lines[2:]} == {
         (seed, repeat) for seed in (1, 2, 3) for repeat in range(100)
     }
 

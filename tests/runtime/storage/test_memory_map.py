@@ -61,7 +61,9 @@ def test_weights_of_every_type_and_place(tmp_path):
     file = WeightsFile(tmp_path / "w")
     for name, tensor in tensors.items():
         read = file.read(name)
-        assert read.dtype == tensor.dtype and read.shape == tensor.shape and torch.equal(read, tensor)
+        assert read.dtype == tensor.dtype
+        assert read.shape == tensor.shape
+        assert torch.equal(read, tensor)
 
 
 def test_pages_go_back_once_many_were_used(tmp_path, monkeypatch):

@@ -41,7 +41,8 @@ def test_floating_point_layers_round_operands_and_not_sums(name, dtype):
 def test_more_bits_are_closer():
     errors = {name: error(name) for name in target_names("digital")}
     assert errors["digital-int4"] > errors["digital-int8"] > errors["digital-bf16"] > errors["digital-fp16"]
-    assert errors["digital-int8"] < 0.02 and errors["digital-int4"] < 0.2
+    assert errors["digital-int8"] < 0.02
+    assert errors["digital-int4"] < 0.2
 
 
 def test_formats_saturate():
@@ -88,7 +89,8 @@ def test_attention_is_the_exact_product_of_rounded_operands(bits, signed, per_he
     largest = (2 ** (bits - 1) - 1 if signed else 2**bits - 1, 2 ** (bits - 1) - 1)
     units = [torch.tensor(r).view(-1, 1, 1) if per_head else r[0] for r in ranges]
     steps = [to_steps(left, units[0], bits, signed=signed).long(), to_steps(right, units[1], bits).long()]
-    assert bool(steps[0].min() < 0) == signed and steps[0].max() == largest[0]
+    assert bool(steps[0].min() < 0) == signed
+    assert steps[0].max() == largest[0]
     units = [torch.as_tensor(unit, dtype=torch.float64) for unit in units]
     expected = (steps[0] @ steps[1]).double() * (units[0] / largest[0]) * (units[1] / largest[1])
     torch.testing.assert_close(made.double(), expected, rtol=2e-7 * 4, atol=0)

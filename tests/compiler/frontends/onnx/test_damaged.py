@@ -33,7 +33,8 @@ def test_the_command_line_says_one_sentence(perceptron, tmp_path):
     path = tmp_path / "cut.onnx"
     path.write_bytes(perceptron.read_bytes()[:-40])
     result = CliRunner().invoke(app, ["compile", str(path), "-o", str(tmp_path / "plan")])
-    assert isinstance(result.exception, InputError) and "cut off" in str(result.exception)
+    assert isinstance(result.exception, InputError)
+    assert "cut off" in str(result.exception)
     assert not (tmp_path / "plan").exists()
 
 
@@ -68,7 +69,8 @@ def test_wrong_shapes_name_the_node():
 
 def test_unknown_operators_name_the_nearest():
     text = refusal(simple([helper.make_node("Sofmax", ["x"], ["y"], "last")]))
-    assert "operator Sofmax (node 'last')" in text and "did you mean 'Softmax'" in text
+    assert "operator Sofmax (node 'last')" in text
+    assert "did you mean 'Softmax'" in text
     text = refusal(simple([helper.make_node("FusedThing", ["x"], ["y"], "odd", domain="com.example")]))
     assert "com.example.FusedThing" in text
 

@@ -125,7 +125,8 @@ def test_a_bert_with_padding(small_bert, tmp_path, dynamo):
     plan = tilewright.compile(path, check=True)
     assert len(plan.document.layers) == 8
     assert [matmul.kind for matmul in plan.document.matmuls] == ["scores", "context"] * 2
-    assert plan.document.calibration.automatic and plan.document.inputs[0].shape == ["batch", "sequence"]
+    assert plan.document.calibration.automatic
+    assert plan.document.inputs[0].shape == ["batch", "sequence"]
     padded = mask.clone()
     padded[1, 4:] = 0
     samples = [(ids, padded), (torch.randint(0, 200, (3, 19)), torch.ones(3, 19, dtype=torch.long))]
@@ -158,7 +159,8 @@ def test_constants_on_either_side_shared_and_transposed():
     by_matrix = sorted((layer.parts[0].weight, len(layer.uses), layer.has_bias) for layer in plan.document.layers)
     # x w needs w transposed, w x and x w' need w itself; the bias belongs to one use alone and so splits the layer
     assert {weight for weight, _, _ in by_matrix} == {"w"}
-    assert sum(uses for _, uses, _ in by_matrix) == 3 and [bias for *_, bias in by_matrix].count(True) == 1
+    assert sum(uses for _, uses, _ in by_matrix) == 3
+    assert [bias for *_, bias in by_matrix].count(True) == 1
     assert_equals_onnxruntime(plan, model.SerializeToString(), [torch.randn(4, 6, 6)])
 
 
@@ -202,7 +204,8 @@ def test_decisions_are_about_the_models_own_names(tmp_path):
     path = export(trained_looking(SmallResNet()), (IMAGE,), tmp_path / "model.onnx", opset=17, fold=False)
     decisions = tilewright.compile(path).document.decisions
     folded = {decision.subject: decision.choice for decision in decisions if decision.made_by == "fold_batch_norms"}
-    assert folded["stem.1"] == "folded into stem.0" and folded["blocks.0.bn1"] == "folded into blocks.0.conv1"
+    assert folded["stem.1"] == "folded into stem.0"
+    assert folded["blocks.0.bn1"] == "folded into blocks.0.conv1"
     unfolded = [decision.subject for decision in decisions if decision.made_by == "unfold_convolutions"]
     assert unfolded[:2] == ["stem.0", "blocks.0.conv1"]
 
@@ -298,7 +301,8 @@ def test_half_precision_is_widened():
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "dense")], {"x": (TensorProto.FLOAT16, ["n", 8])},
                      {"y": (TensorProto.FLOAT16, ["n", 5])}, {"w": weight})  # fmt: skip
     plan = tilewright.compile(model, check=True)
-    assert present(plan.document.check).tolerance == pytest.approx(2e-2) and plan.document.inputs[0].dtype == "float32"
+    assert present(plan.document.check).tolerance == pytest.approx(2e-2)
+    assert plan.document.inputs[0].dtype == "float32"
 
 
 def test_sizes_that_a_graph_fixes_are_noted(tmp_path):
@@ -315,7 +319,8 @@ def test_given_samples_fix_sizes_and_ranges(tmp_path):
         tilewright.compile(path)
     samples: dict[str, Any] = {"input0": np.random.default_rng(0).integers(0, 50, (5, 9))}
     plan = tilewright.compile(path, calibration=samples, check=True)
-    assert plan.document.calibration.samples == 5 and plan.document.inputs[0].shape == ["batch", 9]
+    assert plan.document.calibration.samples == 5
+    assert plan.document.inputs[0].shape == ["batch", 9]
     assert tilewright.compile(path, example_inputs=samples).document.inputs[0].shape == ["batch", 9]
 
 
@@ -337,4 +342,5 @@ def test_the_tokenizer_beside_a_model_is_used(minilm_folder, tmp_path):
     onnx.save(onnx_model, path)
     (tmp_path / "tokenizer.json").write_bytes((minilm_folder / "tokenizer.json").read_bytes())
     plan = tilewright.compile(path)
-    assert "sentences" in plan.document.calibration.source and "tokenizer.json" in plan.tokenizer_files
+    assert "sentences" in plan.document.calibration.source
+    assert "tokenizer.json" in plan.tokenizer_files

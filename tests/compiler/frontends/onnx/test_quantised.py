@@ -68,7 +68,8 @@ def test_dynamic(models, name):
     assert present(plan.document.check).largest_relative_error < 1e-4
     assert "dequantised" in plan.document.notes[0]
     analog = [weight for weight in plan.document.weights_of_model if weight.place == "analog"]
-    assert all(len(weight.shape) == 2 for weight in analog) and analog
+    assert all(len(weight.shape) == 2 for weight in analog)
+    assert analog
     x = torch.randn(3, 20) if name == "perceptron" else torch.randint(0, 50, (2, 7))
     assert largest_difference(plan, path, x) < 0.05
 
