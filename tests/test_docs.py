@@ -28,6 +28,14 @@ def test_links_between_pages_lead_somewhere():
             assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
 
 
+def test_paths_that_pages_name_are_there():
+    folders = "compiler|runtime|targets|tests|docs|examples|benchmarks|src"
+    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
+        for path in re.findall(rf"`((?:{folders})/[A-Za-z0-9_/.]+)`", page.read_text()):
+            inside = DOCS.parent / "src/tilewright" / path  # where the source distribution has the three folders
+            assert (DOCS.parent / path).exists() or inside.exists(), f"{page.name} names {path}, which is not there"
+
+
 def test_the_page_of_families_has_each_with_its_difference():
     lines = (DOCS / "families.md").read_text().splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
