@@ -16,7 +16,8 @@ INTRODUCTION = """# Transformer families
 
 Each line is one small model with random weights (hidden size 64), saved as a HuggingFace folder, compiled as it is,
 saved and loaded as a plan, and run on the ideal target at batch 1 and 3, length 4 and 13, padded. The difference is the
-largest over all outputs: max |plan - model| / max |model|. `tests/compiler/frontends/test_families.py` holds it under 1e-4.
+largest over all outputs: max |plan - model| / max |model|.
+`tests/compiler/frontends/test_families.py` holds it under 1e-4.
 
 Written by `make families`, with transformers {transformers} and torch {torch}.
 
