@@ -39,7 +39,7 @@ OnTrial = Callable[[Trial], None]
 """Called after each trial of a search."""
 
 
-def search(  # noqa: C901
+def search(
     plan: Plan,
     sensitivity: Sensitivity,
     wanted: float,
@@ -65,14 +65,7 @@ def search(  # noqa: C901
     another seed, and only then taken; the next one if that fails. Measurements are kept in the plan's folder. Raises
     ``InputError`` if even the most precise assignment does not pass, with its figures.
     """
-    if not 0 < wanted <= 1 or not 0.5 <= confidence < 1:
-        raise InputError(f"accuracy is {wanted:g} with confidence {confidence:g}; allowed are 0 to 1 and 0.5 to 1")
-    check_repeats(repeats)
-    check_seed(seed)
-    if repeats < 2:
-        raise InputError(f"repeats is {repeats}; a confidence bound needs at least 2 chips")
-    if minimise == LOSS:
-        raise InputError("the loss is what the accuracy limits; minimise energy, latency, tiles, digital-macs or area")
+    _check(wanted, confidence, repeats, seed, minimise)
     criterion = chosen_criterion(sensitivity, criterion)
     request = Request(minimise, {}, criterion, "exact", sensitivity.seconds)
     problem = make_problem(plan, sensitivity, request, sizes, preset, fixed)
@@ -115,6 +108,17 @@ def search(  # noqa: C901
         if found is not None:
             return found
     raise InputError(_fails(trials[-1], wanted, confidence))
+
+
+def _check(wanted: float, confidence: float, repeats: int, seed: int, minimise: str) -> None:
+    if not 0 < wanted <= 1 or not 0.5 <= confidence < 1:
+        raise InputError(f"accuracy is {wanted:g} with confidence {confidence:g}; allowed are 0 to 1 and 0.5 to 1")
+    check_repeats(repeats)
+    check_seed(seed)
+    if repeats < 2:
+        raise InputError(f"repeats is {repeats}; a confidence bound needs at least 2 chips")
+    if minimise == LOSS:
+        raise InputError("the loss is what the accuracy limits; minimise energy, latency, tiles, digital-macs or area")
 
 
 def _halve(

@@ -176,7 +176,7 @@ class SentenceModules:
         return {**outputs, EMBEDDING: embedding}
 
 
-def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:  # noqa: C901
+def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:
     """Modules behind the transformer in a folder. Raises ``InputError`` for a module that is not known.
 
     with_weights: True if parameters are read; else they are made on the default device.
@@ -199,16 +199,19 @@ def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:  # noq
     modules: dict[str, nn.Module] = {_name(listed[1][1]): Pooling(modes)}
     for kind, path in listed[2:]:
         if kind in ("Dense", "LayerNorm"):
-            settings, where = _settings(folder, path)
-            module: nn.Module = (Dense if kind == "Dense" else Norm)(settings, where)
-            if with_weights:
-                _fill(module, folder / path)
-            modules[_name(path)] = module
+            modules[_name(path)] = _with_parameters(Dense if kind == "Dense" else Norm, folder, path, with_weights)
         elif kind == "Normalize":
             if (folder / path / "config.json").is_file():
                 _settings(folder, path)  # it may be for something else than the embedding
             modules[_name(path)] = Normalize()
     return SentenceModules(None, modules)
+
+
+def _with_parameters(kind: type[Dense | Norm], folder: Path, path: str, with_weights: bool) -> nn.Module:
+    module = kind(*_settings(folder, path))
+    if with_weights:
+        _fill(module, folder / path)
+    return module
 
 
 KNOWN = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")

@@ -171,7 +171,7 @@ def _rounded(number: sympy.Expr, ranges: Ranges) -> sympy.Expr:
     raise NotWrittenError(str(number))
 
 
-def _whole(number: sympy.Expr) -> str:  # noqa: C901
+def _whole(number: sympy.Expr) -> str:
     """A sum of whole numbers as text."""
     match number:
         case sympy.Integer() | sympy.Symbol():
@@ -188,6 +188,11 @@ def _whole(number: sympy.Expr) -> str:  # noqa: C901
             return " * ".join(_factor(factor) for factor in number.args)
         case sympy.Pow(exp=sympy.Integer() as power) if 0 < power <= 4:
             return " * ".join([_factor(number.base)] * int(power))
+    return _function(number)
+
+
+def _function(number: sympy.Expr) -> str:
+    """Text of a maximum, a minimum, a quotient rounded down or a remainder."""
     parts = [_whole(part) for part in number.args]
     if isinstance(number, _LARGEST):
         return f"max({', '.join(parts)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
@@ -16,7 +17,7 @@ from tilewright.compiler.report.totals import chips_text, sizes_that_may_vary
 from tilewright.runtime.plan.decisions import UNITS
 
 
-def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:  # noqa: C901
+def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:
     """Totals, a line a layer with its reason's number, the reasons, attention products, where other weights are, notes.
 
     every_weight: a line for each parameter of the model, in place of a line for each reason.
@@ -26,19 +27,8 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         console.print(plain(line, style), soft_wrap=soft_wrap)
 
     say(f"{report.model} ({report.architecture}) on {report.target}", style="bold")
-    if report.tiles_per_chip:
-        say(f"  tiles        {report.tiles} on {chips_text(report)}, utilisation {report.utilisation:.1%}")
-    say(f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles")
-    say(f"               {report.parameters_look_up:,} in look-up tables")
-    say(f"               {report.parameters_digital:,} digital")
-    say(f"  calibration  {report.calibration_samples} samples, {report.calibration}", soft_wrap=True)
-    if report.sizes:
-        limits, conditions = sizes_that_may_vary(report)
-        say(f"  sizes        {limits} {conditions}".rstrip(), soft_wrap=True)
-    if report.has_weights:
-        say(f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target")
-    if report.checked_against is not None:
-        say(f"  checked      {report.checked_relative_error:.1e} from {report.checked_against}")
+    for line in _total_lines(report):
+        say(line, soft_wrap=True)
     for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
         say(line, soft_wrap=True)
     reasons = list(dict.fromkeys(layer.record.reason for layer in report.layers))
@@ -53,6 +43,23 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         say(f"changed: {note}", style="yellow")
     for warning in report.warnings:
         say(f"note: {warning}", style="yellow")
+
+
+def _total_lines(report: Report) -> Iterator[str]:
+    """Sums, calibration, sizes, and what was verified: a line for each."""
+    if report.tiles_per_chip:
+        yield f"  tiles        {report.tiles} on {chips_text(report)}, utilisation {report.utilisation:.1%}"
+    yield f"  parameters   {report.parameters:,}: {report.parameters_on_tiles:,} on tiles"
+    yield f"               {report.parameters_look_up:,} in look-up tables"
+    yield f"               {report.parameters_digital:,} digital"
+    yield f"  calibration  {report.calibration_samples} samples, {report.calibration}"
+    if report.sizes:
+        limits, conditions = sizes_that_may_vary(report)
+        yield f"  sizes        {limits} {conditions}".rstrip()
+    if report.has_weights:
+        yield f"  verified     largest relative error {report.largest_relative_error:.1e} on the ideal target"
+    if report.checked_against is not None:
+        yield f"  checked      {report.checked_relative_error:.1e} from {report.checked_against}"
 
 
 def _programming_lines(report: Report) -> list[str]:

@@ -19,7 +19,7 @@ HALF_PIXEL = ("half_pixel", "pytorch_half_pixel")
 
 
 @operator("Resize", "Upsample")
-def resize(call: Call) -> Value:  # noqa: C901
+def resize(call: Call) -> Value:
     """Interpolation, nearest (all modes of rounding along fixed sizes), linear and cubic; no region, no antialias."""
     x = call.tensor(0)
     if call.attribute("antialias", 0) or call.attribute("exclude_outside", 0):
@@ -40,6 +40,11 @@ def resize(call: Call) -> Value:  # noqa: C901
         return _nearest(call, x, changed, scales, sizes, coordinates)
     if x.dim() < 3 or changed[0] < 2:
         raise call.refuse(f"{mode} resizing of dimensions {changed}; samples and channels must keep their size")
+    return _smooth(call, x, mode, coordinates, scales, sizes)
+
+
+def _smooth(call: Call, x: Tensor, mode: str, coordinates: str, scales: list[Any], sizes: list[Any]) -> Value:
+    """Linear or cubic interpolation of all dimensions behind samples and channels."""
     spatial = list(sizes[2:])
     corners = coordinates == "align_corners"
     if coordinates not in (*HALF_PIXEL, "align_corners"):
