@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from tilewright.compiler.check import checked_against
+from tilewright.compiler.compare_with_network import checked_against
 from tilewright.compiler.mapping.overrides import EVERY_LAYER
 from tilewright.compiler.mapping.wishes import Wishes
 from tilewright.compiler.network.network import Network

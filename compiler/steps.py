@@ -20,7 +20,7 @@ from tilewright.compiler.lowering.write_as_linear import write_as_linear
 from tilewright.compiler.mapping.account_for_weights import account_for_weights
 from tilewright.compiler.mapping.assign_targets import Assigned, assign_targets
 from tilewright.compiler.mapping.choose_programming import Wish, choose_programming, wanted_methods
-from tilewright.compiler.mapping.fusions import fusion_decisions
+from tilewright.compiler.mapping.fusion_decisions import fusion_decisions
 from tilewright.compiler.mapping.options import Options, Seen, offer_targets
 from tilewright.compiler.mapping.place import place
 from tilewright.compiler.mapping.route_attention import Routed, matmul_record, route_attention
@@ -31,7 +31,7 @@ from tilewright.compiler.observing.locate_samples import SampleAxes, locate_samp
 from tilewright.compiler.observing.observe import Observations, observe
 from tilewright.compiler.observing.rescale_channels import ChannelScale, rescale_channels
 from tilewright.compiler.pipeline import OnPass, Pipeline
-from tilewright.compiler.verify import verify
+from tilewright.compiler.verify_tiles import verify
 from tilewright.runtime.chip.parallel import in_parallel
 from tilewright.runtime.plan.decisions import Decision
 from tilewright.runtime.plan.records import LayerRecord, MatmulRecord, Placement, UseRecord, WeightRecord

@@ -17,7 +17,7 @@ from tilewright.runtime.plan.plan import Plan
 ROOT = Path(__file__).parents[1]
 FROZEN = ROOT / "tests" / "frozen" / "v6" / "attention"
 ROOMS = ("compiler", "runtime", "targets")
-MAY_READ = ("compiler/report", "runtime/plan/version_6.py")
+MAY_READ = ("compiler/report", "runtime/plan/from_version_6.py")
 """Reports show sentences; older plans said in sentences what are fields today."""
 ALWAYS = {"reason"}
 OF = {

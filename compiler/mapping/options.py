@@ -12,8 +12,8 @@ from tilewright.compiler.mapping.assign_targets import Assigned
 from tilewright.compiler.mapping.choose_programming import Wish, by_name, choose_programming
 from tilewright.compiler.mapping.partition import partition
 from tilewright.compiler.network.layers import WeightLayer
-from tilewright.compiler.observing.calibrate import require_finite, tile_ranges, unit_ranges
 from tilewright.compiler.observing.clip_weights import clip_weights
+from tilewright.compiler.observing.input_ranges import require_finite, tile_ranges, unit_ranges
 from tilewright.compiler.observing.observation import Observed
 from tilewright.runtime.chip.parallel import in_parallel
 from tilewright.runtime.plan.decisions import Decision

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, chosen_for
 from tilewright.compiler.network.layers import Product
-from tilewright.compiler.observing.calibrate import require_finite
+from tilewright.compiler.observing.input_ranges import require_finite
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.operand_ranges import operand_error, round_operands
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure

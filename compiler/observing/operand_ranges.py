@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.ranges import range_candidates, range_decision, rounding_error
+from tilewright.compiler.observing.range_candidates import range_candidates, range_decision, rounding_error
 from tilewright.runtime.plan.decisions import Decision, Figure
 
 OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tilewright.compiler.report.columns import Format, shown_in
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.column import Format, shown_in
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
 from tilewright.compiler.report.tables import PLANS
 from tilewright.targets.shown import visible

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tilewright.compiler.report.columns import Columns, Format, Thing, shown_in
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.column import Columns, Format, Thing, shown_in
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, PLANS
 from tilewright.runtime.plan.plan import Plan

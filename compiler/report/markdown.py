@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tilewright.compiler.report.columns import Format, shown_in
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.column import Format, shown_in
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
 from tilewright.compiler.report.totals import totals
 from tilewright.targets.shown import visible

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tilewright.compiler.cost import CostEstimate
-from tilewright.compiler.report.columns import as_json
-from tilewright.compiler.report.layers import LAYERS, ReportedLayer
+from tilewright.compiler.report.column import as_json
+from tilewright.compiler.report.layer_table import LAYERS, ReportedLayer
 from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, WEIGHTS
 from tilewright.compiler.report.totals import totals
 from tilewright.runtime.plan.decisions import AssignmentRecord, Decision

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tilewright.compiler.cost.estimate import CostEstimate, cost_of_usual_run
 from tilewright.compiler.cost.schedule import schedule
-from tilewright.compiler.report.layers import ReportedLayer
+from tilewright.compiler.report.layer_table import ReportedLayer
 from tilewright.compiler.report.report import BlockLine, CallLine, Report
 from tilewright.compiler.report.warnings import warnings_of
 from tilewright.compiler.sensitivity.measure import kept_figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilewright.compiler.cost import CostEstimate
-from tilewright.compiler.report.columns import Column, Columns, Format, plain
+from tilewright.compiler.report.column import Column, Columns, Format, plain
 from tilewright.runtime.plan.decisions import UNITS, AssignmentRecord
 from tilewright.runtime.plan.records import MatmulRecord, WeightRecord
 

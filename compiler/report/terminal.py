@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 
 from tilewright.compiler.engineering import engineering, figure_text, sizes_text
-from tilewright.compiler.report.columns import Format, shown_in
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.column import Format, shown_in
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.plain_console import PlainTable, plain
 from tilewright.compiler.report.report import Report
 from tilewright.compiler.report.totals import chips_text, sizes_that_may_vary

@@ -7,8 +7,8 @@ from torch import nn
 
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.execution.builder import LayerBuilder
 from tilewright.runtime.execution.executable import Executable
+from tilewright.runtime.execution.layer_builder import LayerBuilder
 from tilewright.runtime.plan.names import layer_path, matmul_path
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord

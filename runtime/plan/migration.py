@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tilewright.runtime.plan.blocks import TilePosition, ranges, tile_number, tiles_of
+from tilewright.runtime.plan.from_version_6 import as_version_7
 from tilewright.runtime.plan.names import LAYER_PREFIX, calibration_key
 from tilewright.runtime.plan.records import SCHEMA_VERSION
-from tilewright.runtime.plan.version_6 import as_version_7
 from tilewright.targets.loading import chip_of, load_programming, parse_target
 from tilewright.targets.spec import Chip
 

@@ -15,7 +15,7 @@ from .compiler.report.difference import difference as difference
 from .compiler.report.explanation import Explanation as Explanation
 from .compiler.report.explanation import explain as explain
 from .compiler.report.formats import write_report as write_report
-from .compiler.report.layers import ReportedLayer as ReportedLayer
+from .compiler.report.layer_table import ReportedLayer as ReportedLayer
 from .compiler.report.report import BlockLine as BlockLine
 from .compiler.report.report import CallLine as CallLine
 from .compiler.report.report import Report as Report

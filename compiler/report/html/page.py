@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tilewright.compiler.engineering import engineering, figure_text, share, sizes_text
-from tilewright.compiler.report.columns import Cell, Format, shown_in
+from tilewright.compiler.report.column import Cell, Format, shown_in
 from tilewright.compiler.report.difference import Difference, as_text
 from tilewright.compiler.report.finite_json import finite
 from tilewright.compiler.report.html.charts import (
@@ -23,7 +23,7 @@ from tilewright.compiler.report.html.charts import (
     component_chart,
     network_chart,
 )
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
 from tilewright.compiler.report.totals import totals
 from tilewright.compiler.report.warnings import range_error

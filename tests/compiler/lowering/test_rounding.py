@@ -7,8 +7,8 @@ from torch import nn
 import tilewright
 from tests.narrowing import present
 from tests.networks import lower, plain_wishes, stack, traced_network
-from tilewright.compiler import verify
-from tilewright.compiler.check import checked_against
+from tilewright.compiler import verify_tiles
+from tilewright.compiler.compare_with_network import checked_against
 from tilewright.compiler.driver import trace
 from tilewright.compiler.network import comparison
 from tilewright.compiler.network.traced import Original
@@ -78,17 +78,17 @@ def test_a_pass_that_only_rounds_badly_is_a_bug_too():
 def test_verify_minds_long_layers(monkeypatch):
     """Sums of a layer of half a million inputs round by more, on ideal tiles, than its blocks may differ."""
     found = {}
-    real = verify._error_on_tiles
+    real = verify_tiles._error_on_tiles
 
     def watched(network, layer, ideal, scale, dtype):
         found[dtype] = real(network, layer, ideal, scale, dtype)
         return max(found[dtype], 2e-5) if dtype == torch.float32 else found[dtype]  # as much as such a layer rounds
 
-    monkeypatch.setattr(verify, "_error_on_tiles", watched)
+    monkeypatch.setattr(verify_tiles, "_error_on_tiles", watched)
     map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
     assert found[torch.float64] < 1e-12
 
-    monkeypatch.setattr(verify, "_error_on_tiles", lambda *_: 2e-5)
+    monkeypatch.setattr(verify_tiles, "_error_on_tiles", lambda *_: 2e-5)
     with pytest.raises(PassError, match=r"on ideal tiles has relative error 2\.00e-05"):
         map_network(traced_network(stack(600, 40), torch.randn(2, 600)), plain_wishes())
 

@@ -9,7 +9,7 @@ from tests.narrowing import present
 from tests.variants import with_option
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.output_error import output_error
-from tilewright.compiler.observing.ranges import range_candidates
+from tilewright.compiler.observing.range_candidates import range_candidates
 from tilewright.compiler.observing.rescale_channels import UNSCALED, scale_candidates
 
 

@@ -17,11 +17,11 @@ from tests.compiler.report.test_report import printed
 from tests.conftest import padded_batch
 from tests.narrowing import present
 from tilewright.compiler.report.chrome_trace import chrome_trace
-from tilewright.compiler.report.columns import Format, shown_in
+from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.csv_rows import layers_csv, plans_csv
 from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.placed_onnx import placed_onnx
 from tilewright.compiler.report.summary import summarise

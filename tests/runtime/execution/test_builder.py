@@ -9,9 +9,9 @@ from tests.narrowing import instance
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.uses import SampleAxis
-from tilewright.runtime.execution import builder as module
+from tilewright.runtime.execution import layer_builder as module
 from tilewright.runtime.execution.alone import layer_alone, network_around
-from tilewright.runtime.execution.builder import LayerBuilder
+from tilewright.runtime.execution.layer_builder import LayerBuilder
 from tilewright.runtime.execution.on_demand import OnDemandLinear
 from tilewright.runtime.plan.names import layer_path, weight_key
 from tilewright.runtime.units.full_precision import DigitalLinear, DigitalMatmul

@@ -13,7 +13,7 @@ from torch import Tensor
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
 from tilewright.compiler.observing.output_error import output_error
-from tilewright.compiler.observing.ranges import range_candidates, range_decision, rounding_error
+from tilewright.compiler.observing.range_candidates import range_candidates, range_decision, rounding_error
 from tilewright.compiler.observing.simulation import some_columns
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import normalise, weight_scale

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tilewright.compiler.report.columns import Cell, Column, Format, shown_in
-from tilewright.compiler.report.layers import LAYERS
+from tilewright.compiler.report.column import Cell, Column, Format, shown_in
+from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, PLANS, WEIGHTS
 

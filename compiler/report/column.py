@@ -1,4 +1,4 @@
-"""Columns of tables: what is said of a thing, by which key and heading, and in which formats."""
+"""The type of a column of a table: its key and heading, the value of a thing there, and the formats that show it."""
 
 from __future__ import annotations
 

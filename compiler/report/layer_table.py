@@ -1,4 +1,4 @@
-"""Layers as reports know them, and the one table of what every format says of them."""
+"""The table of columns of layers, from which every format of a report takes what it shows of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.compiler.cost import CostEstimate, LayerCost
-from tilewright.compiler.report.columns import Column, Columns, Format
+from tilewright.compiler.report.column import Column, Columns, Format
 from tilewright.compiler.report.warnings import range_error
 from tilewright.runtime.plan.blocks import TilePosition
 from tilewright.runtime.plan.decisions import Decision
