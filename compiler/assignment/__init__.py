@@ -1,1 +1,1 @@
-"""Which layer runs on which target: the least loss under budgets, or the least cost under a loss."""
+"""Assignment of layers to targets: the least loss under budgets, or the least cost under a loss."""

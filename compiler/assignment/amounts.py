@@ -19,7 +19,7 @@ SCALES: dict[str, dict[str, float]] = {
     "tile": {"": 1.0, "tiles": 1.0},
     "MAC": {"": 1.0, "M": 1e6, "G": 1e9},
 }
-"""By the unit of a figure, the units that may be written, in parts of it."""
+"""Units that an amount may be written in, with their size, by the unit of the figure."""
 _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?)\s*([A-Za-zµ%]*[0-9]?)\s*")
 
 
@@ -47,7 +47,10 @@ def _amount(name: str, value: float | str) -> float:
 
 
 def parse_share(given: float | str, what: str) -> float:
-    """``"99%"`` or ``0.99`` as a number from 0 to 1. Raises ``InputError`` for anything else. what: its name."""
+    """Share such as ``"99%"`` or ``0.99``, as a number from 0 to 1. what: its name.
+
+    Raises ``InputError`` for anything else.
+    """
     text = str(given).strip()
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)

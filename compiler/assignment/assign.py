@@ -21,7 +21,7 @@ from tilewright.targets.limits import check_repeats, check_seed
 from tilewright.targets.spec import Cost
 
 CRITERION = "gradient"
-"""Whose figures are losses where nothing else is asked for: it costs a few runs, and ranks layers well."""
+"""Criterion whose figures are losses if none is named: it costs a few runs, and ranks layers well."""
 OnStep = Callable[[int, int, str], None]
 """Called after each measurement with how many are done, how many there are, and what it was."""
 

@@ -1,4 +1,4 @@
-"""Which layer runs on which target under budgets, from sensitivities that are at hand."""
+"""Choice of targets under budgets, from sensitivities that are at hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tilewright.targets.spec import Cost
 
 METHODS = ("exact", *GREEDY)
 COSTLY = (ENERGY, LATENCY, AREA)
-"""What cannot be minimised or limited without a cost preset."""
+"""Measures that cannot be minimised or limited without a cost preset."""
 Budgets = Mapping[str, float | str]
 
 

@@ -19,19 +19,19 @@ from scipy.sparse import coo_array
 from tilewright.compiler.assignment.problem import LATENCY, Problem
 
 Row = dict[int, float]
-"""Column of a variable -> coefficient."""
+"""Linear sum over variables: column of a variable -> coefficient."""
 ROUNDING = 1e-9
-"""By which part a budget may be exceeded: sums in floating point."""
+"""Part of a budget by which it may be exceeded, since sums are in floating point."""
 SCALE = 1e4
-"""What a budget's room counts as: the solver's tolerance is absolute, and so a ten-thousandth of what it would be."""
+"""Number that a budget's room is scaled to: the solver's absolute tolerance is a ten-thousandth as large beside it."""
 MOST_REFUSED = 100
-"""Choices that are over a budget by less than the solver's tolerance, and are left out one by one."""
+"""Largest number of choices that are left out one by one: those over a budget by less than the solver's tolerance."""
 TOLERANCE = 1e-5
-"""More than the part of a budget that the solver takes for nothing."""
+"""Part of a budget that is larger than what the solver takes for nothing."""
 
 
 def solve(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
-    """Layer -> target; None if no choice keeps the budgets."""
+    """Choice with the least figure, layer -> target; None if no choice keeps the budgets."""
     program = _Program(problem, minimise, budgets)
     for _ in range(MOST_REFUSED):
         choice = program.run()
@@ -53,15 +53,15 @@ def closest(problem: Problem, budgets: Mapping[str, float]) -> dict[str, str]:
 
 
 def keeps(figures: Mapping[str, float], budgets: Mapping[str, float]) -> bool:
-    """Whether no budget is exceeded."""
+    """True if no budget is exceeded."""
     return all(figures[name] <= budget + ROUNDING * abs(budget) for name, budget in budgets.items())
 
 
 class _Program:
-    """Variables: one of 0 or 1 an option, then the end of each call, then the worst excess."""
+    """Mixed-integer program. Variables: one of 0 or 1 an option, then the end of each call, then the worst excess."""
 
     def __init__(self, problem: Problem, minimise: str | None, budgets: Mapping[str, float]) -> None:
-        """minimise: a figure, or the worst excess over the budgets if None."""
+        """Write the program's rows. minimise: a figure; None for the worst excess over the budgets."""
         self.problem = problem
         self.options = [option for options in problem.options.values() for option in options]
         self.place = {(option.layer, option.target): number for number, option in enumerate(self.options)}
@@ -86,7 +86,7 @@ class _Program:
         self.rows.append((row, -math.inf, len(choice) - 1.0))
 
     def run(self) -> dict[str, str] | None:
-        """Layer -> target; None if nothing is possible."""
+        """Best choice, layer -> target; None if nothing is possible."""
         result = self._solve(self.costs)
         if result.x is None:
             return None
@@ -96,7 +96,7 @@ class _Program:
         }
 
     def _limit(self, name: str, budget: float, *, excess: bool) -> None:
-        """A row that keeps a figure within its budget, in parts of the room that it leaves; or counts the excess."""
+        """Add a row that keeps a figure in its budget, in parts of the room that it leaves; or counts the excess."""
         row, fixed = self._figure(name)
         room = budget * (1 + ROUNDING) - fixed
         if excess:
@@ -118,7 +118,7 @@ class _Program:
         return row, self.problem.fixed.get(name, 0.0)
 
     def _times(self) -> None:
-        """A call ends its own time after what it waits for, and all ends after each call."""
+        """Add rows of time: a call ends its own time after what it waits for, and all ends after each call."""
         for call in self.problem.calls:
             own: Row = {}
             constant = call.share if call.layer is None else 0.0
@@ -158,7 +158,7 @@ class _Program:
 
 @contextmanager
 def _silent_stdout() -> Iterator[None]:
-    """HiGHS writes some notes past Python to the standard output, where they would stand in the middle of JSON."""
+    """Silence standard output: HiGHS writes notes to it past Python, which would stand in the middle of JSON."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -171,7 +171,7 @@ def _silent_stdout() -> Iterator[None]:
 
 
 def _polished(problem: Problem, choice: dict[str, str], minimise: str, budgets: Mapping[str, float]) -> dict[str, str]:
-    """The same with single layers moved where that helps: the solver does not see what is 1e-7 of the largest."""
+    """Choice with single layers moved where that helps: the solver does not see what is 1e-7 of the largest."""
     best = problem.figures(choice)[minimise]
     for layer, options in problem.options.items():
         for option in options:

@@ -12,7 +12,7 @@ Greedy = Callable[[Problem, str, Mapping[str, float]], dict[str, str] | None]
 
 
 def by_macs(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
-    """Layers with most MACs go on the cheapest target first, as LionHeart does (Lammie 2024).
+    """Choice that puts layers with most MACs on the cheapest target first, as LionHeart does (Lammie 2024).
 
     Where the loss has a budget, as long as it is kept; else until all other budgets are.
     """
@@ -29,7 +29,7 @@ def by_macs(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> di
 
 
 def by_rank(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> dict[str, str] | None:
-    """The most sensitive layers are exempted first: moved from the cheapest to the most precise target (FTJ thesis).
+    """Choice that moves the most sensitive layers first from the cheapest to the most precise target (FTJ thesis).
 
     Where the loss has a budget, until it is kept; else each as far as the other budgets allow.
     """
@@ -53,12 +53,12 @@ def _most_precise(options: list[Option]) -> Option:
 
 
 def _cheapest(options: list[Option], minimise: str) -> Option:
-    """By what is minimised; where that is the loss, by energy, or by the fewest digital MACs where none is known."""
+    """Cheapest option by what is minimised; for the loss by energy, or by most tiles where no energy is known."""
     if minimise != LOSS:
         return min(options, key=lambda option: option.figures[minimise])
     return min(options, key=lambda option: (_or_zero(option.figures[ENERGY]), -option.figures[TILES]))
 
 
 def _or_zero(figure: float) -> float:
-    """Zero for what is not known."""
+    """A figure; zero if it is not known."""
     return 0.0 if math.isnan(figure) else figure

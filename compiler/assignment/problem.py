@@ -1,4 +1,4 @@
-"""What there is to choose from: each layer's targets with their figures, and what a whole choice comes to."""
+"""Problem of an assignment: each layer's targets with their figures, and the figures of a whole choice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", 
 """Measures that are minimised or have a budget. All but latency add up over layers."""
 
 Choice = Mapping[str, str]
-"""Layer -> target."""
+"""Choice of targets: layer -> target."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Call:
     node: str
     layer: str | None
     share: float
-    """Of the layer's latency, or the time itself in ns."""
+    """Share of the layer's latency; without a layer the time itself, in ns."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Problem:
 
     options: dict[str, list[Option]]
     macs: dict[str, int]
-    """Of each layer."""
+    """MACs of each layer."""
     fixed: dict[str, float] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     order: Schedule = field(default_factory=lambda: Schedule({}))
@@ -62,14 +62,14 @@ class Problem:
         return next(option for option in self.options[layer] if option.target == target)
 
     def figures(self, choice: Choice) -> dict[str, float]:
-        """What a choice comes to."""
+        """Figures of a whole choice, by the keys of ``UNITS``."""
         chosen = [self.option(layer, target) for layer, target in choice.items()]
         sums = {key: self.fixed.get(key, 0.0) + sum(option.figures[key] for option in chosen) for key in UNITS}
         sums[LATENCY] = self.latency({option.layer: option.figures[LATENCY] for option in chosen})
         return sums
 
     def latency(self, layers: Mapping[str, float]) -> float:
-        """The longest path, from each layer's latency."""
+        """Latency of a run: the longest path, in ns, from each layer's latency."""
         durations = {
             call.node: call.share if call.layer is None else call.share * layers[call.layer] for call in self.calls
         }
@@ -133,7 +133,7 @@ def problem_of(
 
 
 def _fixed(whole: CostEstimate | None) -> dict[str, float]:
-    """What is spent whatever is chosen: attention, and what lies between layers."""
+    """Figures that are spent whatever is chosen: attention, and what lies between layers."""
     if whole is None:
         return {}
     return {ENERGY: whole.energy_nj - sum(layer.total_nj for layer in whole.layers)}

@@ -86,7 +86,7 @@ def search(
         return trials[-1]
 
     def confirmed(candidate: Trial) -> Assigned | None:
-        """Measured again, on chips of a seed that nothing was measured on before."""
+        """The candidate, measured again on chips of a seed that is new here; None if it does not pass."""
         trial = tried(candidate.choice, max(trial.seed for trial in trials) + 1)
         if not trial.passes:
             return None

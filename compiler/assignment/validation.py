@@ -1,4 +1,4 @@
-"""Does an assigned plan do what was predicted? It is run, on chips that had no part in the choice."""
+"""Validation of an assigned plan: it is run, on chips that had no part in the choice."""
 
 from __future__ import annotations
 

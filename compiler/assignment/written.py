@@ -19,12 +19,12 @@ HOW = {
     "macs": "greedy by MACs, for little",
     "rank": "greedy by rank, for little",
 }
-"""How a reason begins, by method."""
+"""Beginning of a reason, by method."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. limits: budgets in the units of ``UNITS``; seconds: after programming, of the losses."""
+    """Request for an assignment. limits: budgets in the units of ``UNITS``; seconds: time of the losses."""
 
     minimise: str
     limits: Mapping[str, float]
@@ -39,7 +39,7 @@ class Request:
 
     @property
     def why(self) -> str:
-        """Why a layer is where it is."""
+        """Reason why a layer is where it is."""
         limits = f" that has {self.kept}" if self.limits else ""
         return f"{HOW[self.method]} {self.minimise}{limits}; losses are by the criterion {self.criterion}"
 

@@ -122,5 +122,5 @@ def compile_command(
 
 
 def _bits(wanted: dict[str, str]) -> dict[str, int | str]:
-    """Pattern -> bits, or a name."""
+    """Bits of attention units, or a unit's name, by pattern."""
     return {pattern: int(bits) if bits.lstrip("-").isdigit() else bits for pattern, bits in wanted.items()}

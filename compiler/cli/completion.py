@@ -1,4 +1,4 @@
-"""What a shell may offer for an unfinished word: names of the library, and of the layers of a plan. Loads no torch."""
+"""Completion of words in a shell: names of the library, and of the layers of a plan. Loads no torch."""
 
 from __future__ import annotations
 

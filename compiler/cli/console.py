@@ -1,4 +1,4 @@
-"""Where the command line writes: results to standard output, all else to standard error."""
+"""Consoles of the command line: results go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Advance = Callable[[int, int, str], None]
 
 
 def print_json(value: Any) -> None:
-    """A result for machines. JSON has no NaN: what is not a finite number becomes null."""
+    """Print a result for machines. JSON has no NaN: what is not a finite number becomes null."""
     print(json_text(value))
 
 

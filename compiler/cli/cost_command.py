@@ -110,7 +110,7 @@ def _layers(one: CostEstimate) -> Table:
 
 
 def _attention(one: CostEstimate) -> list[str]:
-    """How products of activations compare with BF16's, a line a format."""
+    """Comparison of products of activations with BF16's, a line a format."""
     kinds = {(a.operands, a.relative_energy, a.relative_area) for a in one.attention}
     return [
         f"attention in {operands.upper()}: a product takes {energy:.2g} of BF16's energy and {area:.2g} of its area"

@@ -51,7 +51,7 @@ def diff_command(
 
 
 def _grouped(changes: list[Change]) -> list[tuple[list[str], Change]]:
-    """The same change of several layers once, with their names; where tiles moved to is one change."""
+    """Changes, each with all layers that it is made in; that tiles moved is one change, wherever they went."""
     groups: dict[str, tuple[list[str], Change]] = {}
     for change in changes:
         shown = replace(change, before="", after="moved") if change.key == "first_tile" and change.after else change

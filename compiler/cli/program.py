@@ -76,7 +76,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _stopped_like_ctrl_c() -> Iterator[None]:
-    """While a command runs, signals that would end the program raise ``KeyboardInterrupt``; ignored ones stay so."""
+    """Let signals that would end the program raise ``KeyboardInterrupt`` in a command; ignored ones stay so."""
     numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]  # not all are everywhere
     taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     for number in taken:

@@ -10,7 +10,7 @@ from tilewright.targets.errors import InputError
 
 
 def parse_changes(given: list[str] | None) -> dict[str, Any]:
-    """``tile.adc.bits=8`` as key -> value, a number, word or null as YAML reads it. Raises ``InputError``."""
+    """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML. Raises ``InputError``."""
     changes = {}
     for text in given or []:
         key, sign, value = text.partition("=")
@@ -26,7 +26,10 @@ def parse_changes(given: list[str] | None) -> dict[str, Any]:
 def parse_assignments(
     given: list[str] | None, option: str, everything: str | None = None, *, example: str = "'encoder.layer.0.*=NAME'"
 ) -> dict[str, str]:
-    """``PATTERN=NAME`` as pattern -> name, in order. everything: the pattern that a name alone stands for."""
+    """Assignments ``PATTERN=NAME``, as pattern -> name in order. Raises ``InputError``.
+
+    everything: the pattern that a name alone stands for.
+    """
     assignments: dict[str, str] = {}
     for text in given or []:
         pattern, sign, name = text.rpartition("=")
@@ -40,7 +43,7 @@ def parse_assignments(
 
 
 def parse_sizes(text: str) -> dict[str, int]:
-    """``batch=8,sequence=512`` as name -> size. Raises ``InputError``."""
+    """Sizes such as ``batch=8,sequence=512``, as name -> size. Raises ``InputError``."""
     sizes = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, sign, size = part.partition("=")

@@ -75,7 +75,7 @@ def _list_targets(as_json: bool, kinds: tuple[str, ...]) -> None:
 
 
 def target_rows(content: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """(key, value, unit, source) of every leaf; the last two empty for what is not a number."""
+    """Rows (key, value, unit, source) of every leaf; the last two empty for what is not a number."""
     for key, value in leaves(content):
         if key in ("name", "summary"):
             continue

@@ -35,7 +35,7 @@ def save_plots(found: Characterization, folder: Path) -> list[Path]:
 
 
 def plot_mvm_error(found: Characterization, figure: Figure) -> None:
-    """||y - ŷ|| / ||y|| over time, mean and standard error over chips."""
+    """Draw the error of products ||y - ŷ|| / ||y|| over time, mean and standard error over chips."""
     axes = figure.add_subplot()
     for curve in found.curves:
         times = [max(point.seconds, EARLIEST) for point in curve.points]
@@ -53,7 +53,7 @@ def plot_mvm_error(found: Characterization, figure: Figure) -> None:
 
 
 def plot_weight_error(found: Characterization, figure: Figure) -> None:
-    """Errors of held weights from wanted ones, at the first and the last time."""
+    """Draw errors of held weights from wanted ones, at the first and the last time."""
     first_and_last = [0, -1] if len(found.curves[0].points) > 1 else [0]
     panels: Any = figure.subplots(1, len(first_and_last), sharey=True, squeeze=False)[0]
     for axes, place in zip(panels, first_and_last, strict=True):

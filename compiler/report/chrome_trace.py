@@ -9,11 +9,14 @@ from tilewright.compiler.report.report import Report
 from tilewright.targets.errors import InputError
 
 MICRO = 1e-3
-"""ns in µs, which is what a trace counts in."""
+"""Microseconds of a nanosecond: a trace counts in µs."""
 
 
 def chrome_trace(report: Report) -> dict[str, Any]:
-    """A process a target, a thread a layer or product, an event a call. Raises ``InputError`` without a cost preset."""
+    """Chrome trace of the usual run: a process a target, a thread a layer or product, an event a call.
+
+    Raises ``InputError`` without a cost preset.
+    """
     if report.cost is None:
         raise InputError(
             f"a schedule needs times, and nothing is known of those of {report.target}: it has no cost preset"

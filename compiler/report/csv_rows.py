@@ -18,20 +18,20 @@ FORMULAS = ("=", "+", "-", "@")
 
 
 def layers_csv(report: Report) -> str:
-    """A row a layer, with the report's model and target in front."""
+    """CSV with a row a layer, and with the report's model and target in front."""
     columns = shown_in(LAYERS, Format.CSV)
     rows = ([report.model, report.target, *(column.of(layer) for column in columns)] for layer in report.layers)
     return _csv(["model", "chip", *(column.key for column in columns)], rows)
 
 
 def plans_csv(reports: Sequence[Report]) -> str:
-    """A row a plan."""
+    """CSV with a row a plan."""
     columns = shown_in(PLANS, Format.CSV)
     return _csv([column.key for column in columns], ([column.of(report) for column in columns] for report in reports))
 
 
 def _written(value: Any) -> Any:
-    """A cell; words that a spreadsheet would run as a formula are quoted, and numbers stay numbers."""
+    """Value of a cell; words that a spreadsheet would run as a formula are quoted, and numbers stay numbers."""
     if not isinstance(value, str):
         return "" if value is None else value
     words = visible(value)

@@ -50,7 +50,7 @@ class Difference:
         return f"Difference({len(self.changes)} changes, {len(self.added)} added, {len(self.removed)} removed)"
 
     def __bool__(self) -> bool:
-        """True if there is any."""
+        """True if anything changed."""
         return bool(self.changes or self.added or self.removed)
 
 

@@ -144,7 +144,7 @@ def _places(layer: LayerRecord, chip: Chip) -> str:
 
 
 def _cost(plan: Plan, name: str) -> list[str]:
-    """Part of a run that it takes, where the chip names a cost preset."""
+    """Sentence on what a layer or product takes of a run; none where the chip names no cost preset."""
     run, _ = cost_of_usual_run(plan)
     if run is None:
         return []

@@ -19,7 +19,7 @@ from tilewright.targets.paths import shown_path
 ENDINGS = {
     ".html": "html", ".json": "json", ".csv": "csv", ".md": "markdown", ".onnx": "onnx",
 }  # fmt: skip
-"""By a file's ending, the format that is meant."""
+"""Formats by a file's ending."""
 SEVERAL = {"html", "csv-summary"}
 """Formats that take more than one plan."""
 

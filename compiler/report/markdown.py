@@ -12,7 +12,7 @@ from tilewright.targets.shown import visible
 
 
 def markdown(report: Report) -> str:
-    """Totals, warnings, and a table of layers that unfolds."""
+    """Report as Markdown: totals, warnings, and a table of layers that unfolds."""
     lines = [f"### {_text(report.model)} on {_text(report.target)}", "", "| figure | | |", "|---|---|---|"]
     lines += [f"| {_text(name)} | **{_text(value)}** | {_text(note)} |" for name, value, note in totals(report)]
     if report.warnings or report.notes:
@@ -27,6 +27,6 @@ def markdown(report: Report) -> str:
 
 
 def _text(text: str) -> str:
-    """Words from a model stay words: no markup, no links, no cells of their own."""
+    """Words from a model that stay words: no markup, no links, no cells of their own."""
     flat = " ".join(visible(text).split())
     return re.sub(r"([\\`*_{}\[\]<>|#~&])", r"\\\1", flat).replace("\\_", "_" if "_" in flat else "\\_")

@@ -20,7 +20,7 @@ MOST_TILES = 10_000
 
 
 def placed_onnx(plan: Plan) -> bytes:
-    """The graph's nodes, layers and products with their target, tiles and ranges as attributes, without weights.
+    """ONNX file of nodes, layers and products, with target, tiles and ranges as attributes, without weights.
 
     Raises ``InputError`` where the package onnx is missing.
     """

@@ -20,11 +20,11 @@ class PlainTable(Table):
     """A table whose headings and cells are plain text."""
 
     def add_column(self, header: RenderableType = "", footer: RenderableType = "", **settings: Any) -> None:
-        """A column; settings as rich has them."""
+        """Add a column; settings as rich has them."""
         super().add_column(_plain(header), _plain(footer), **settings)
 
     def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
-        """A row; settings as rich has them."""
+        """Add a row; settings as rich has them."""
         super().add_row(*(cell if cell is None else _plain(cell) for cell in cells), **settings)
 
 

@@ -34,7 +34,7 @@ COSTS: Columns[CostEstimate] = (
 
 
 def _measured(record: AssignmentRecord) -> dict[str, float]:
-    """Figures by name, as far as there are any."""
+    """Measured figures of an assignment by name, as far as there are any."""
     if record.measured is None:
         return {}
     found = record.measured.model_dump(mode="json", exclude_none=True)
@@ -84,4 +84,4 @@ PLANS: Columns[Report] = (
     Column("warnings", CSV, lambda report: len(report.warnings)),
     *plain(DIFFERENCE, "calibration", "calibration_samples"),
 )
-"""A plan beside others. Rows always have all columns in this order, so that files of several runs can be joined."""
+"""Table of plans. Rows always have all columns in this order, so that files of several runs can be joined."""

@@ -18,7 +18,7 @@ from tilewright.runtime.plan.decisions import UNITS
 
 
 def print_report(report: Report, console: Console, *, every_weight: bool = False) -> None:
-    """Totals, a line a layer with its reason's number, the reasons, attention products, where other weights are, notes.
+    """Print totals, a line a layer with its reason's number, the reasons, attention products, other weights, notes.
 
     every_weight: a line for each parameter of the model, in place of a line for each reason.
     """
@@ -111,7 +111,7 @@ def _layers(count: int) -> str:
 
 
 def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
-    """Name, figures and marks, then words, and the number of the reason; methods only where there are several."""
+    """Table of layers: name, figures, marks, words, number of the reason; methods only if there are several."""
     several = len({layer.method.name for layer in report.layers if layer.method}) > 1
     name, *others = shown_in(LAYERS, Format.TERMINAL)
     columns = sorted(
@@ -144,7 +144,7 @@ def _weight_table(report: Report) -> PlainTable:
 
 
 def _digital_table(report: Report) -> PlainTable:
-    """Parameters that are not on tiles, by reason."""
+    """Table of parameters that are not on tiles, by reason."""
     groups: dict[tuple[str, str], list[int]] = {}
     for weight in report.weights:
         if weight.place != "analog":

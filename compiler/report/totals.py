@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tilewright.compiler.report.report import Report
 
 MOST_SHOWN = 3
-"""Conditions on sizes that are written out."""
+"""Largest number of conditions on sizes that are written out."""
 
 
 def sizes_that_may_vary(report: Report) -> tuple[str, str]:
@@ -30,7 +30,7 @@ def chips_text(report: Report) -> str:
 
 
 def totals(report: Report) -> list[tuple[str, str, str]]:
-    """(name, value, note) of the sums."""
+    """Sums of a report, as (name, value, note)."""
     rows = [
         ("layers", str(len(report.layers)), f"{len(report.matmuls)} products of activations"),
         ("tiles", str(report.tiles), chips_text(report) if report.tiles_per_chip else ""),

@@ -11,7 +11,7 @@ from tilewright.runtime.plan.records import LayerOption
 SATURATING = 1.2
 """The largest input in parts of the range, from which a reader is told that inputs saturate."""
 SHOWN = 3
-"""Names that a warning gives."""
+"""Largest number of names that a warning gives."""
 POOR = 0.25
 """A simulated error of a layer's outputs, from converters alone, that is worth a warning."""
 
@@ -33,7 +33,7 @@ def _range_warning(layer: str, error: float) -> str:
 
 
 def _cuts(plan: Plan) -> list[str]:
-    """Inputs and weights that saturate, because cutting them was found to be better or was asked for."""
+    """Warnings of inputs and weights that saturate, because cutting them was found to be better or was asked for."""
     cut: dict[str, float] = {}
     for layer in plan.document.layers:
         for use in layer.option.uses:
@@ -54,7 +54,7 @@ def _cuts(plan: Plan) -> list[str]:
 
 
 def _matrices_left(plan: Plan) -> list[str]:
-    """Matrices that no layer holds, though they multiply activations."""
+    """Warning of matrices that no layer holds, though they multiply activations."""
     left = [
         weight
         for weight in plan.document.weights_of_model
@@ -75,7 +75,7 @@ def _layers(names: Collection[str]) -> str:
 
 
 def warnings_of(plan: Plan) -> list[str]:
-    """All of them, in sentences."""
+    """Warnings about a plan, in sentences."""
     document = plan.document
     warnings = []
     if document.calibration.automatic:

@@ -31,17 +31,17 @@ WORTH_A_THREAD = 2**15
 
 @dataclass(frozen=True)
 class LayerTensors:
-    """A layer's numbers, in the model's units."""
+    """Tensors of one layer, in the model's units."""
 
     weight: Tensor
-    """[out, in]. May be mapped from a file: it is read where it lies, never copied."""
+    """Weights [out, in]. They may be mapped from a file: they are read where they lie, never copied."""
     bias: Tensor | None = None
-    """[out]."""
+    """Bias [out]; None if there is none."""
     channel_scale: Tensor | None = None
-    """[in]: inputs are divided by it in digital and the weights hold it, so that channels of very different size use
-    the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8)."""
+    """Scale of each channel [in]: inputs are divided by it in digital and the weights hold it, so that channels of very
+    different size use the converters alike (as SmoothQuant, Xiao et al. 2023, does for INT8)."""
     calibration: Tensor | None = None
-    """[vectors, in]: inputs on tiles in parts of their range, for an affine compensation, which is global without."""
+    """Inputs on tiles [vectors, in], in parts of their range, to fit an affine compensation; it is global if None."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class TileLayout:
     column_splits: list[int]
     """Columns of each column-block."""
     programming: Programming | None = None
-    """The target's own method if None."""
+    """Programming method; the target's own if None."""
     clip_deviations: float | None = None
-    """See ``weight_scale``."""
+    """Largest scale of a column or tile, in root mean squares of its weights; None if no weight is clipped."""
 
 
 class AnalogLinear(FixedPrecision):
@@ -137,7 +137,7 @@ class AnalogLinear(FixedPrecision):
         return held if self.channel_scale is None else held.div_(self.channel_scale)
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out], through DAC, tiles, ADC, per-column scale, sum over row-blocks, bias.
+        """Outputs [..., out] of inputs x [..., in]: DAC, tiles, ADC, per-column scale, sum over row-blocks, bias.
 
         Samples are read side by side, few at once, so that what is made of them on the way stays in the cache.
         """
@@ -171,14 +171,14 @@ class AnalogLinear(FixedPrecision):
         return [range(first, min(first + size, samples)) for first in range(0, samples, size)] or [range(0)]
 
     def _read(self, values: Tensor, use: int, samples: Sequence[int], layout: tuple[int, int]) -> Tensor:
-        """values: [M, in] of these samples -> [M, out]. Vectors with a NaN or infinity have the model's product."""
+        """Outputs [M, out] of these samples' inputs [M, in]; those with a NaN or infinity have the model's product."""
         return rows_apart(values, partial(self._read_tiles, use, samples, layout), self._exact)
 
     def _exact(self, values: Tensor) -> Tensor:
         return functional.linear(values, used(self.weight), self.bias)
 
     def _read_tiles(self, use: int, samples: Sequence[int], layout: tuple[int, int], values: Tensor) -> Tensor:
-        """values: [M, in] of these samples, finite -> [M, out]."""
+        """Outputs [M, out] of the tiles for finite inputs [M, in] of these samples."""
         input_range = self.uses[use].input_range
         if self.channel_scale is not None:
             values = values / self.channel_scale

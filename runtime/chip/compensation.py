@@ -1,4 +1,4 @@
-"""What undoes drift in digital: a factor, or a factor and an offset, from readings of the tiles themselves."""
+"""Drift compensation in digital: a factor, or a factor and an offset, from readings of the tiles themselves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 TINY = 1e-30
-"""Keeps quotients finite where there is nothing to divide by."""
+"""Smallest divisor: quotients stay finite where there is nothing to divide by."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """Applied to what the ADCs read, column by column: factor · y + offset, both [columns]; normalised units."""
+    """Correction of what the ADCs read, column by column: factor · y + offset, both [columns]; normalised units."""
 
     factor: Tensor
     offset: Tensor | None = None
@@ -88,6 +88,6 @@ def _drawn_together(gain: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _known_share(squares: Tensor, variance: Tensor) -> Tensor:
-    """τ² / (τ² + variance): τ² is what the squares have beyond the variance of their measurement."""
+    """Shrinkage τ² / (τ² + variance): τ² is what the squares have beyond the variance of their measurement."""
     spread = (squares.mean() - variance.mean()).clamp(min=0.0)
     return spread / (spread + variance).clamp(min=TINY)

@@ -37,14 +37,14 @@ def bend(fraction: Tensor, converter: Converter) -> Tensor:
 
 
 def bent_levels(levels: Tensor, dac: Converter) -> Tensor:
-    """What a bent DAC puts on the rows for these levels, in whole ``step / FINE``: int32."""
+    """Output of a bent DAC for these levels, in whole ``step / FINE``: int32."""
     every = torch.arange(-dac.levels, dac.levels + 1, dtype=torch.float64) / dac.levels
     curve = (bend(every, dac) * (dac.levels * FINE)).round_().to(torch.int32)
     return curve[levels.to(torch.int64) + dac.levels]
 
 
 def read_out(currents: Tensor, adc: Converter | None, offset: Tensor | None = None) -> Tensor:
-    """q(z) = clip(LSB · round(z / LSB), ±b), in place; without an ADC the currents themselves.
+    """Reading of an ADC, q(z) = clip(LSB · round(z / LSB), ±b), in place; without an ADC the currents themselves.
 
     offset: what each column's converter adds [columns], in LSB.
     """

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 GROUP = 16
-"""torch fills normals in groups of 16: only whole groups have a prefix that does not depend on the length."""
+"""Normal numbers that torch makes at once: only whole groups have a prefix that does not depend on the length."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What time does to programmed conductances."""
+"""Drift and 1/f noise of programmed conductances."""
 
 from __future__ import annotations
 

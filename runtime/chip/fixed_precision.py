@@ -33,7 +33,7 @@ class FixedPrecision(nn.Module):
         return made
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Raises ``TypeError`` before anything is moved if a buffer's format would change."""
+        """Apply ``fn`` to all buffers. Raises ``TypeError``, before anything is moved, if a format would change."""
         for dtype in {buffer.dtype for buffer in self.buffers(recurse)}:
             if fn(torch.empty(0, dtype=dtype)).dtype != dtype:
                 raise TypeError(

@@ -28,7 +28,7 @@ class ReadNoise:
     columns: int
 
     def __call__(self, reading: int) -> Tensor:
-        """Numbers [rows, columns], those of each sample named by its number."""
+        """Standard normal numbers [rows, columns] of a reading, those of each sample named by its number."""
         before, after = self.layout
         what = "read" if reading == 0 else f"read again {reading}"
         name = (*self.row_block, what, self.use, self.seconds)

@@ -1,4 +1,4 @@
-"""The same work for many things, several at once."""
+"""Parallel work: one function called for many things, several at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _here = threading.local()
-"""Whether this thread is one of the workers."""
+"""State of each thread: ``works`` is True on a worker."""
 
 
 def workers() -> int:
-    """How many things can be done at once: torch's number of threads; one inside a worker."""
+    """Number of things that can be done at once: torch's number of threads; one inside a worker."""
     return 1 if getattr(_here, "works", False) else torch.get_num_threads()
 
 
@@ -68,9 +68,9 @@ def _pool(size: int) -> ThreadPoolExecutor:
 
 
 def _begin_anew() -> None:
-    """A forked child has one thread: the pools' are not there, nor those that torch's operators share their work with.
+    """Forget the pools in a forked child, and let torch's operators run on its one thread.
 
-    Either would be waited for without end, so operators run on one thread in a child.
+    The parent's threads are not there, neither the pools' nor torch's: a child would wait for them without end.
     """
     _pool.cache_clear()
     if torch.get_num_threads() > 1:

@@ -18,7 +18,7 @@ from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
 from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
 
 Weights = Callable[[], Tensor]
-"""Gives the matrix of a row-block [columns, rows], in the model's units."""
+"""Function that gives the matrix of a row-block [columns, rows], in the model's units."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TileSettings:
     column_splits: list[int]
     clip_deviations: float | None
     compensation: str
-    """none, global, per_column or affine."""
+    """Kind of drift compensation: none, global, per_column or affine."""
     kept_as: torch.dtype = torch.float32
     """Number format that programmed conductances are kept in."""
 
@@ -120,7 +120,7 @@ class RowBlock(FixedPrecision):
         return held * (self.scale * self.correction.factor).unsqueeze(1)
 
     def _compare(self, weights: Tensor, magnitudes: Tensor | None, seconds: float) -> Correction:
-        """Σ|y| of each column, or tile, over one-hot inputs, each read once through the tile's own noise and ADC."""
+        """Correction by Σ|y| of each column, or tile, over one-hot inputs, each read once with noise and ADC."""
         normal = self.draws.normal(weights.shape, *self.name, "compensation reading", seconds)
         reading = self.tiles.read_one_hot(weights, normal, magnitudes).abs_().sum(dim=1)
         reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
@@ -131,7 +131,7 @@ class RowBlock(FixedPrecision):
         return from_readings(self.reference, reading)
 
     def _fit(self, weight: Weights, calibration: Tensor, seconds: float) -> Correction:
-        """Each calibration input is read once, and the columns are fitted to what should have been read."""
+        """Correction that fits one reading of each calibration input to what should have been read."""
         normal = self.draws.normal((len(calibration), len(self.scale)), *self.name, "calibration reading", seconds)
 
         def noise(reading: int) -> Tensor | None:

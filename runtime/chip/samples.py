@@ -19,7 +19,7 @@ def samples_read() -> Sequence[int]:
 
 @contextmanager
 def reading(samples: Sequence[int]) -> Iterator[None]:
-    """While it runs, layers that this context calls read these samples."""
+    """Let layers that this context calls read these samples while the ``with`` block runs."""
     token = _samples.set(samples)
     try:
         yield

@@ -33,7 +33,7 @@ class TileRow(FixedPrecision):
     """Weights of the variance of the read noise, where it follows the conductances."""
     drawing: Magnitudes | None
     by_place: Matrix | None
-    """With ``drawing``: the sums that the IR drop is made of, where there is one."""
+    """Weights times their share of the wire [columns, rows], for the IR drop; None without one."""
     dac_offset_currents: Tensor | None
     """Part of every sum that comes of the offsets of the DACs [1, columns]."""
     adc_offset: Tensor | None
@@ -47,7 +47,7 @@ class TileRow(FixedPrecision):
         offsets: ConverterOffsets | None = None,
         arithmetic: Arithmetic | None = None,
     ) -> None:
-        """weights: [columns, rows] at this time, of tiles of this target.
+        """Hold the weights [columns, rows] of tiles of this target, as they are at this time.
 
         read_magnitudes: what the variance of the read noise is made of where it is not |weights|. significance_power:
         the same for noise that does not depend on the conductance. arithmetic: the tile's usual one if None.
@@ -90,7 +90,7 @@ class TileRow(FixedPrecision):
         return self._read(currents, variance, normal, self.adc_offset)
 
     def _variance(self, asked: Drive) -> Tensor:
-        """σ0² Σ_j |w_ij| x_j² (Rasch 2023 Eq. 11), or σ0² Σ_j x_j² (FTJ); before output noise."""
+        """Variance of the short-term read noise, σ0² Σ_j |w_ij| x_j² (Rasch 2023 Eq. 11), or σ0² Σ_j x_j² (FTJ)."""
         deviation = self.tile.short_term_read_noise
         if not deviation:
             return asked.numbers.new_zeros((), dtype=torch.float32)
@@ -129,7 +129,7 @@ class TileRow(FixedPrecision):
 
 
 def ir_drop(total: Tensor, by_place: Tensor, ratio: float) -> Tensor:
-    """What the wires' resistance takes from the sum (Rasch 2023 Eq. 16-18).
+    """IR drop: the part of the sum that is lost to the wires' resistance (Rasch 2023 Eq. 16-18).
 
     total: Σ|w||x|; by_place: Σ w x (1 - (1 - j/n)²), j counted from 0; ratio: n · R_wire · g_max.
     a = ratio · total, c = 0.05a³ - 0.2a² + 0.5a, and the sum loses c · by_place.
@@ -139,7 +139,7 @@ def ir_drop(total: Tensor, by_place: Tensor, ratio: float) -> Tensor:
 
 
 def _share_of_wire(weights: Tensor) -> Tensor:
-    """1 - (1 - j/n)² of each row j [rows]."""
+    """Share of the wire's resistance at each row j [rows], 1 - (1 - j/n)²."""
     rows = weights.shape[1]
     place = torch.arange(rows, dtype=torch.float32, device=weights.device) / rows
     return 1 - (1 - place) ** 2

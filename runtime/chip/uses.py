@@ -17,7 +17,7 @@ class SampleAxis:
 
 
 SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
-"""The usual place: [samples, ...]."""
+"""Usual place of the samples: the first dimension, [samples, ...]."""
 
 
 @dataclass(frozen=True)

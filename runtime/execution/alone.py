@@ -17,7 +17,7 @@ from tilewright.runtime.units.full_precision import DigitalMatmul
 
 @torch.inference_mode()
 def layer_alone(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) -> nn.Module:
-    """A layer so long after programming.
+    """A layer on its target, so many seconds after programming.
 
     layer: one of the plan's, as it is or as it would be on another target. draws: of the chip.
     """
@@ -28,7 +28,7 @@ def layer_alone(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) ->
 
 
 def network_around(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) -> Executable:
-    """The network with this layer alone on its target, so long after programming; the rest is in full precision."""
+    """The network, in full precision but for one layer on its target, so many seconds after programming."""
     builder = LayerBuilder(plan.document, plan.tensors, draws)
     modules: dict[str, nn.Module] = {
         layer_path(other.name): builder.full_precision(other) for other in plan.document.layers

@@ -29,7 +29,7 @@ def find_nonfinite(session: Executable, inputs: Mapping[str, Tensor], batch_size
 def _batches(
     session: Executable, inputs: Mapping[str, Tensor], batch_size: int
 ) -> Iterator[tuple[Mapping[str, Tensor], range | None]]:
-    """Inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
+    """Batches: inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
     batched = {record.name for record in session.plan.document.inputs if record.counts_samples}
     outputs_batched = all(record.counts_samples for record in session.plan.document.outputs)
     if not batched or not outputs_batched:

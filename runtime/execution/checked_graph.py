@@ -41,8 +41,9 @@ class CheckedGraph:
     def __init__(
         self, plan: Plan, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor] | None = None
     ) -> None:
-        """modules: by the paths that the graph calls. tensors: of the graph, where they are not the plan's own.
+        """Build the plan's graph over modules, by the paths that it calls.
 
+        tensors: those of the graph that are not the plan's own.
         Raises ``InputError`` for a graph that a plan may not hold.
         """
         self.plan, self.modules = plan, dict(modules)

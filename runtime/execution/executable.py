@@ -28,7 +28,7 @@ class Executable:
     def __init__(
         self, plan: Plan, modules: Mapping[str, nn.Module], seconds: float = 0.0, beside: Executable | None = None
     ) -> None:
-        """modules: by the paths that the graph calls. seconds: after programming, the time that these are at.
+        """Take modules by the paths that the plan's graph calls. seconds: their time after programming.
 
         beside: another of this plan, whose tensors beside those of modules are shared.
         """

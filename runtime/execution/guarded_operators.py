@@ -102,7 +102,7 @@ def check_divisor(dividend: Any, divisor: Any) -> None:
 
 
 def divide(dividend: Tensor, divisor: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """``aten.div.Tensor_mode`` behind a guard."""
+    """Quotient as of ``aten.div.Tensor_mode``, behind a guard."""
     if rounding_mode is not None:
         check_divisor(dividend, divisor)
     quotient: Tensor = aten.div.Tensor_mode(dividend, divisor, rounding_mode=rounding_mode)
@@ -110,7 +110,7 @@ def divide(dividend: Tensor, divisor: Any, *, rounding_mode: str | None = None) 
 
 
 def floor_divide(dividend: Tensor, divisor: Any) -> Tensor:
-    """``aten.floor_divide`` behind a guard."""
+    """Quotient as of ``aten.floor_divide``, behind a guard."""
     check_divisor(dividend, divisor)
     quotient: Tensor = aten.floor_divide.default(dividend, divisor)
     return quotient

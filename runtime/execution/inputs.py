@@ -1,4 +1,4 @@
-"""Are these inputs what the plan's graph takes?"""
+"""Inputs of a run, checked against what the plan's graph takes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def prepare_inputs(document: PlanDocument, given: Mapping[str, Any]) -> dict[str
 
 
 def sizes_of(records: Sequence[InputRecord], inputs: Mapping[str, Tensor]) -> dict[str, int]:
-    """Dimension -> its size in these inputs, which are of the records' names and numbers of dimensions."""
+    """Size of each dimension in these inputs, which are of the records' names and numbers of dimensions."""
     return {
         size: inputs[record.name].shape[axis]
         for record in records

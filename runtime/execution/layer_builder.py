@@ -1,4 +1,4 @@
-"""From a plan's records to the modules that its graph calls: the one place where a layer's record becomes a layer."""
+"""Modules that a plan's graph calls, from its records: the one place where a layer's record becomes a layer."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class LayerBuilder:
         kept_as: torch.dtype = torch.float32,
         layer_by_layer: bool = False,
     ) -> None:
-        """tensors: the plan's. draws: which chip. compensate, kept_as: see ``SimulatedChip``.
+        """Take a plan's document and tensors, and the draws that name a chip.
 
-        layer_by_layer: layers on tiles are programmed at each call, and not kept.
+        compensate, kept_as: see ``SimulatedChip``. layer_by_layer: layers on tiles are programmed at each call, and not
+        kept.
         """
         self.document, self.tensors, self.layer_by_layer = document, tensors, layer_by_layer
         self._chips = {

@@ -22,11 +22,11 @@ class NonfiniteOrigin:
     source: str
     """Layer, product, operator or input of the plan that the node is."""
     kind: str
-    """NaN or infinity."""
+    """Kind of number: NaN or infinity."""
     count: int
     """Number of NaNs, or of infinities, in the node's result: those of ``kind``."""
     size: int
-    """Numbers in its result."""
+    """Size of the node's result, in numbers."""
     outputs: dict[str, int]
     """NaNs and infinities of each of the plan's outputs that holds some."""
     infinities_from: str | None = None
@@ -34,7 +34,7 @@ class NonfiniteOrigin:
 
     @property
     def sentence(self) -> str:
-        """One line about it, without a full stop."""
+        """One line about the origin, without a full stop."""
         where = f"{self.source} (node {self.node!r}: {self.count} of its {self.size} numbers)"
         behind = f", from the infinities of node {self.infinities_from!r}" if self.infinities_from else ""
         return f"the first {self.kind} arises in {where}{behind}"

@@ -12,16 +12,17 @@ from tilewright.runtime.chip.fixed_precision import FixedPrecision
 
 
 class OnDemandLinear(FixedPrecision):
-    """Programmed, advanced, read and dropped at each call. Draws have names, so it is the same layer every time.
+    """A layer on tiles that is programmed, advanced, read and dropped at each call.
 
-    Source weights stay where the plan has them: of a module that was moved, layers are made there one by one.
+    Draws have names, so it is the same layer every time. Source weights stay where the plan has them: of a module that
+    was moved, layers are made there one by one.
     """
 
     place: Tensor
-    """Holds no number: it says where the module was moved."""
+    """Tensor without numbers, which says where the module was moved."""
 
     def __init__(self, build: Callable[[], AnalogLinear]) -> None:
-        """build: programs the layer."""
+        """Take the function that programs the layer."""
         super().__init__()
         self._build, self.seconds = build, 0.0
         self.hold("place", torch.empty(0))
@@ -37,7 +38,7 @@ class OnDemandLinear(FixedPrecision):
         return other
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out]."""
+        """Outputs [..., out] of inputs x [..., in]."""
         layer = self._build()
         if self.seconds:
             layer.advance_to(self.seconds)

@@ -65,19 +65,19 @@ class ShapeRun(fx.Interpreter):
     def __init__(
         self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Iterable[str], limit: int | None
     ) -> None:
-        """layers, matmuls: by the modules' paths. limit: bytes that the run may hold; None where nothing is made."""
+        """Take a graph. layers, matmuls: by modules' paths. limit: bytes a run may hold; None if nothing is made."""
         super().__init__(module)
         self.extra_traceback = False  # of fx, which would write into our errors
         self.layers_at, self.matmuls_at = layers, set(matmuls)
         self.limit, self.results, self.held = limit, 0, Held()
 
     def run(self, *inputs: Any) -> Any:  # type: ignore[override]
-        """The whole graph."""
+        """Result of the graph on these inputs."""
         with without_compiler():
             return super().run(*inputs)
 
     def run_node(self, n: fx.Node) -> Any:
-        """One node."""
+        """Result of a node, checked and counted. Raises ``InputError`` with the node's name."""
         try:
             result = super().run_node(n)
             self._check(result)
@@ -123,10 +123,10 @@ class ShapeRun(fx.Interpreter):
         return result
 
     def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
-        """A module was called."""
+        """Note a call of a module, for those who count them."""
 
     def _count_results(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before they are made."""
+        """Raise ``UnboundedError`` for more results than a run may give, before they are made."""
         results = listed_results(target, args, kwargs)
         self.results += results
         if results > MOST_RESULTS or self.results > MOST_RESULTS_OF_A_RUN:
@@ -182,7 +182,7 @@ def follows_from_values(function: Any, args: Sequence[Any]) -> bool:
 
 
 def unknown_bytes(function: Any, args: Sequence[Any]) -> int:
-    """The most that such an operator gives."""
+    """Largest number of bytes that an operator may give whose size follows from values."""
     x, taken = args[0], args[1]
     if function is aten.masked_select.default:
         try:
@@ -207,7 +207,7 @@ def _device_place(function: Any) -> tuple[int, str] | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what torch says."""
+    """Reason of an error: the first line of what torch says."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
@@ -240,14 +240,14 @@ _LISTED: dict[Any, Callable[[dict[str, Any], int], int]] = {
     aten.meshgrid.default: lambda named, _: len(named["tensors"]),
     aten.meshgrid.indexing: lambda named, _: len(named["tensors"]),
 }
-"""(arguments by name, size of the dimension that is taken apart) -> results."""
+"""Number of results by operator, from its arguments by name and the size of the dimension that is taken apart."""
 
 
 class Held:
     """Bytes of the tensors that a run holds; those that share memory count once, weights not at all."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Begin with nothing held."""
         self.bytes = 0
         self._places: dict[fx.Node, dict[int, int]] = {}
         self._holders: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Many readings of one chip at once, or one change of it: whose turn it is among the threads that share a session."""
+"""Turns of the threads that share a session: many readings of its chip at once, or one change of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _all: WeakSet[Turns] = WeakSet()
 
 
 class Turns:
-    """Readings run side by side; a change waits until they are done, and those that come after wait for it."""
+    """Turns at a chip: readings run side by side; a change waits for them, and those that come later wait for it."""
 
     def __init__(self) -> None:
         self._begin()
@@ -20,18 +20,18 @@ class Turns:
 
     def _begin(self, depth: int = 0) -> None:
         self.lock = threading.Condition()
-        """Held for the moment of what no two threads may do at once."""
+        """Lock that is held for the moment of what no two threads may do at once."""
         self._reading, self._waiting = depth, 0
         self._here = threading.local()
         self._here.depth = depth
 
     def __reduce__(self) -> tuple[type[Turns], tuple[()]]:
-        """A copy begins anew: nobody is reading it."""
+        """Turns of a copy begin anew: nobody is reading it."""
         return Turns, ()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """While it runs nothing changes. A thread may read inside its own reading."""
+        """Read: nothing changes while the ``with`` block runs. A thread may read inside its own reading."""
         with self.lock:
             self.lock.wait_for(lambda: self.depth or not self._waiting)
             self._reading += 1
@@ -46,7 +46,10 @@ class Turns:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """While it runs no other thread reads. Raises ``RuntimeError`` in a reading, which would wait for itself."""
+        """Change: no other thread reads while the ``with`` block runs.
+
+        Raises ``RuntimeError`` in a reading of this thread, which would wait for itself.
+        """
         if self.depth:
             raise RuntimeError("a session cannot be changed in the middle of its own run")
         with self.lock:
@@ -68,7 +71,7 @@ class Turns:
 
 
 def _begin_anew() -> None:
-    """A forked child has one thread: what the others held there is free."""
+    """Free what other threads held, in a forked child, which has one thread."""
     for turns in list(_all):
         turns._begin(turns.depth)
 

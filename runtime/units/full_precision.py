@@ -16,13 +16,13 @@ class DigitalLinear(nn.Module):
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """weight: [out, in]; bias: [out]."""
+        """Hold a weight [out, in] and a bias [out]."""
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out]. The use does not matter without noise or ranges."""
+        """Outputs [..., out] of inputs x [..., in]. The use does not matter without noise or ranges."""
         return functional.linear(x, used(self.weight), self.bias)
 
 
@@ -30,5 +30,5 @@ class DigitalMatmul(nn.Module):
     """A product of two activations in full precision."""
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]."""
+        """Product [..., m, n] of left [..., m, k] and right [..., k, n]."""
         return torch.matmul(left, right)

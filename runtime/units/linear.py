@@ -30,7 +30,7 @@ class DigitalUnitLinear(FixedPrecision):
     """Weights as the unit holds them, in the model's units, where they or the inputs are floats."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, unit: DigitalTarget, input_ranges: list[float]) -> None:
-        """weight: [out, in]; bias: [out]."""
+        """Round the weight [out, in] to the unit's format. bias: [out]; input_ranges: one a use."""
         super().__init__()
         self.unit, self.input_ranges = unit, input_ranges
         self.weight_bits, self.input_bits = bits_of(unit.weights), bits_of(unit.inputs)
@@ -55,7 +55,7 @@ class DigitalUnitLinear(FixedPrecision):
         return held
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """x: [..., in] -> [..., out]. Sums of whole numbers are exact.
+        """Outputs [..., out] of inputs x [..., in]. Sums of whole numbers are exact.
 
         A vector that holds a NaN or infinity has the model's product, as on tiles.
         """
@@ -66,7 +66,7 @@ class DigitalUnitLinear(FixedPrecision):
         return functional.linear(values, used(self.weight), self.bias)
 
     def _multiply(self, input_range: float, values: Tensor) -> Tensor:
-        """values: [M, in], finite -> [M, out]."""
+        """Outputs [M, out] of the unit for finite inputs [M, in]."""
         if self.steps is None:
             assert self.held is not None
             outputs = functional.linear(rounded(values, self.unit.inputs, input_range), self.held)

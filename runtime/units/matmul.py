@@ -24,9 +24,11 @@ class UnitMatmul(FixedPrecision):
     def __init__(
         self, operands: str, left_ranges: Sequence[float], right_ranges: Sequence[float], *, left_signed: bool = True
     ) -> None:
-        """operands: their format. Ranges: what the largest whole number stands for, one or one a head (the second of
-        four dimensions); not used by floating point. left_signed: False where the left operand is never negative, as
-        probabilities are: n bits then reach 2^n - 1.
+        """Set the format of the operands and their ranges.
+
+        Ranges: what the largest whole number stands for, one or one a head (the second of four dimensions); not used by
+        floating point. left_signed: False where the left operand is never negative, as probabilities are: n bits then
+        reach 2^n - 1.
         """
         super().__init__()
         self.operands, self.left_signed = operands, left_signed
@@ -34,14 +36,14 @@ class UnitMatmul(FixedPrecision):
         self._hold_ranges("right_range", right_ranges)
 
     def _hold_ranges(self, name: str, ranges: Sequence[float]) -> None:
-        """One number, or a buffer [heads, 1, 1]."""
+        """Hold ranges as one number, or as a buffer [heads, 1, 1]."""
         if len(ranges) == 1:
             setattr(self, name, ranges[0])
         else:
             self.hold(name, torch.tensor(ranges).view(-1, 1, 1))
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left: [..., m, k], right: [..., k, n] -> [..., m, n]. Sums of whole numbers are exact.
+        """Product [..., m, n] of left [..., m, k] and right [..., k, n]. Sums of whole numbers are exact.
 
         What a NaN or infinity takes part in is the model's product. Raises ``InputError`` where ranges a head do not
         fit the operands.

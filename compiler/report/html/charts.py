@@ -15,10 +15,10 @@ from tilewright.compiler.report.report import CallLine
 
 WIDTH = 720
 LABEL = 300
-"""Room for a bar's name."""
+"""Width for a bar's name."""
 ROW = 22
 LETTER = 7.5
-"""Room for a letter of a figure, in the widest of usual fonts."""
+"""Width of a letter of a figure, in the widest of usual fonts."""
 COMPONENT_KINDS = {"attention": "attention", "digital_layers": "digital"}
 """The colours of components; the others are tiles'."""
 
@@ -51,7 +51,7 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
 
 
 def component_chart(cost: CostEstimate) -> Markup:
-    """Energy by component."""
+    """Chart of the energy by component."""
     whole = cost.energy_nj or 1.0
     bars = [
         Bar(name, [(energy, COMPONENT_KINDS.get(name, "tile"))],
@@ -62,7 +62,7 @@ def component_chart(cost: CostEstimate) -> Markup:
 
 
 def amdahl_chart(cost: CostEstimate) -> Markup:
-    """Energy that is left, and attention's part of it, as tiles get cheaper."""
+    """Chart of the energy that is left, and attention's part of it, as tiles get cheaper."""
     bars = []
     for row in cost.with_cheaper_tiles():
         attention = row["attention_share"] * row["energy_nj"]
@@ -77,7 +77,7 @@ PLOT = (70, WIDTH - 130, 20, 210)
 
 
 def accuracy_chart(evaluation: dict[str, Any]) -> Markup:
-    """The metric over time with standard errors, and the digital reference as a line."""
+    """Chart of the metric over time with standard errors, and the digital reference as a line."""
     left, right, top, bottom = PLOT
     points = [point for point in evaluation["points"] if math.isfinite(float(point["mean"]))]
     digital = float(evaluation["digital"])
@@ -148,7 +148,7 @@ def _rows_without_overlap(places: Sequence[float], width: float) -> list[int]:
 
 
 def network_chart(calls: Sequence[CallLine], kinds: dict[str, str], targets: dict[str, str]) -> Markup:
-    """The calls of layers and products, each below those that it waits for."""
+    """Chart of the calls of layers and products, each below those that it waits for."""
     depth: dict[str, int] = {}
     for call in calls:
         depth[call.node] = 1 + max((depth[node] for node in call.before), default=-1)
@@ -181,7 +181,7 @@ def network_chart(calls: Sequence[CallLine], kinds: dict[str, str], targets: dic
 
 
 def _shortened(text: str, longest: int = 42) -> str:
-    """The end of a long name tells more than its beginning."""
+    """A name; only the end of a long one, which tells more than its beginning."""
     return text if len(text) <= longest else "…" + text[-(longest - 1) :]
 
 

@@ -39,7 +39,7 @@ LEGEND = (("tile", "on tiles"), ("digital", "on digital units"), ("attention", "
 
 
 def report_page(report: Report) -> str:
-    """One self-contained HTML file."""
+    """The report as one self-contained HTML file."""
     sensitivities = _sensitivities(report)
     missing = {"map": not report.blocks, "sensitivity": not sensitivities}
     records = [layer.record for layer in report.layers]
@@ -82,7 +82,7 @@ def report_page(report: Report) -> str:
 
 
 def comparison_page(one: Report, other: Report, difference: Difference) -> str:
-    """Two plans side by side."""
+    """Two plans side by side, as one self-contained HTML file."""
     left, right = ({name: value for name, value, _ in totals(report)} for report in (one, other))
     names = list(dict.fromkeys([*left, *right]))
     headings = ["layer", *(f"{side} {column.title}" for column in COMPARED for side in ("first", "second"))]
@@ -144,7 +144,7 @@ def _json(data: dict[str, Any]) -> Markup:
 
 
 def _blocks(report: Report) -> list[list[Any]]:
-    """[number of the layer, chip, row, column, rows, columns, utilisation] of each tile."""
+    """Place of each tile: [number of the layer, chip, row, column, rows, columns, utilisation]."""
     numbers = {layer.record.name: number for number, layer in enumerate(report.layers)}
     return [
         [numbers[b.layer], b.chip, b.row, b.column, b.rows, b.columns, round(b.utilisation, 4)] for b in report.blocks

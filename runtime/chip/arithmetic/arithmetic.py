@@ -31,7 +31,7 @@ class Matrix(FixedPrecision, ABC):
 
     @abstractmethod
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij x_j [M, columns], in floats, for the caller to work on in place."""
+        """Product Σ_j m_ij x_j [M, columns], in floats, for the caller to work on in place."""
 
 
 class Magnitudes(FixedPrecision, ABC):
@@ -39,7 +39,7 @@ class Magnitudes(FixedPrecision, ABC):
 
     @abstractmethod
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij |x_j| [M, columns]: the current that is drawn."""
+        """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""
 
     @abstractmethod
     def power(self, drive: Drive, deviation: float) -> Tensor:
@@ -71,7 +71,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def constant_power(self, drive: Drive, deviation: float, share: float) -> Tensor:
-        """The variance where every weight has the same noise: share · deviation² Σ_j x_j² [M, 1]."""
+        """Variance of a noise that is the same on every weight: share · deviation² Σ_j x_j² [M, 1]."""
 
     def adc(self, currents: Tensor, adc: Converter | None, offset: Tensor | None) -> Tensor:
         """Currents as the ADCs read them, in place. offset: in their LSB, broadcast to the currents."""

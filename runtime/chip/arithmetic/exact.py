@@ -1,4 +1,4 @@
-"""Whole numbers: sums are exact, so no batch size, thread count or processor changes a bit.
+"""Arithmetic in whole numbers: sums are exact, so no batch size, thread count or processor changes a bit.
 
 After its DAC a tile's input is a vector of whole numbers. The weights are held on a grid of 2^-13 as two int8 matrices,
 so the analog sum is one of integers.
@@ -17,13 +17,13 @@ from tilewright.runtime.chip.converters import FINE, bent_levels, to_levels
 from tilewright.targets.spec import Converter
 
 HIGH, LOW = 64, 128
-"""Weights are held as high/64 + low/(64 · 128) with both parts in int8: a grid of 2^-13, up to ±1.98."""
+"""Divisors of the two int8 parts of a weight, high/64 + low/(64 · 128): a grid of 2^-13, up to ±1.98."""
 
 LARGEST = 127 / HIGH
 """The largest weight on the grid; where a larger one appears the grid is made coarser by a power of two."""
 
 DIGIT_BITS = 7
-"""x² of an 8-bit input is split into two digits of so many bits, each an int8."""
+"""Bits of a digit: x² of an 8-bit input is split into two such digits, each an int8."""
 
 
 class GridMatrix(Matrix):
@@ -36,7 +36,7 @@ class GridMatrix(Matrix):
     low: Tensor
 
     def __init__(self, matrix: Tensor) -> None:
-        """matrix: [columns, rows]."""
+        """Hold a matrix [columns, rows]."""
         super().__init__()
         largest = float(matrix.abs().max()) if matrix.numel() else 0.0
         self.coarser = 2.0 ** max(0, math.ceil(math.log2(largest / LARGEST))) if largest > LARGEST else 1.0
@@ -46,7 +46,7 @@ class GridMatrix(Matrix):
         self.hold("low", low.to(torch.int8))
 
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij x_j as float32, rounded once."""
+        """Product Σ_j m_ij x_j [M, columns] as float32, rounded once."""
         product = two_digit_product((drive.numbers, self.high), (drive.numbers, self.low), LOW)
         return product.mul_(drive.unit * self.coarser / (HIGH * LOW))
 
@@ -61,7 +61,7 @@ class StepMagnitudes(Magnitudes):
     steps: Tensor
 
     def __init__(self, values: Tensor) -> None:
-        """values: [columns, rows], above zero."""
+        """Hold values [columns, rows] above zero."""
         super().__init__()
         largest = float(values.max()) if values.numel() else 0.0
         self.unit = max(1.0, largest * HIGH / 126) / HIGH
@@ -70,12 +70,12 @@ class StepMagnitudes(Magnitudes):
         self.hold("steps", running.diff(dim=1, prepend=first).to(torch.int8))
 
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij |x_j|."""
+        """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""
         drawn = integer_product(drive.numbers.abs(), self.steps).to(torch.float32)
         return drawn.mul_(drive.unit * self.unit)
 
     def power(self, drive: Drive, deviation: float) -> Tensor:
-        """deviation² Σ_j m_ij x_j²."""
+        """Variance of the noise, deviation² Σ_j m_ij x_j² [M, columns]."""
         squares = _squares(drive.numbers)
         if drive.numbers.dtype == torch.int8:
             digits, rest = squares >> DIGIT_BITS, squares & (2**DIGIT_BITS - 1)
@@ -87,10 +87,10 @@ class StepMagnitudes(Magnitudes):
 
 
 class Exact(Arithmetic):
-    """Inputs in whole steps of the DAC, weights on a grid. Needs a DAC."""
+    """Exact arithmetic: inputs in whole steps of the DAC, weights on a grid. Needs a DAC."""
 
     def dac(self, values: Tensor, input_range: float | Tensor, dac: Converter | None) -> tuple[Drive, Drive]:
-        """Levels of the DAC; a bent one drives the rows in parts of a level."""
+        """Inputs [M, rows] as levels of the DAC; a bent one drives the rows in parts of a level."""
         assert dac is not None
         asked = Drive(to_levels(values, input_range, dac), dac.step)
         if not dac.nonlinearity:
@@ -98,19 +98,19 @@ class Exact(Arithmetic):
         return asked, Drive(bent_levels(asked.numbers, dac), dac.step / FINE)
 
     def dac_offset(self, offset: Tensor, dac: Converter) -> Drive:
-        """Offsets in parts of a level."""
+        """Constant that the DACs add to every input [1, rows], in parts of a level."""
         return Drive((offset * FINE).round().to(torch.int32).unsqueeze(0), dac.step / FINE)
 
     def matrix(self, values: Tensor) -> GridMatrix:
-        """Two int8 matrices on the grid of 2^-13."""
+        """A matrix [columns, rows] as two int8 matrices on the grid of 2^-13."""
         return GridMatrix(values)
 
     def magnitudes(self, values: Tensor) -> StepMagnitudes:
-        """Steps of 1/64 in int8."""
+        """Numbers above zero [columns, rows] as int8 steps of 1/64."""
         return StepMagnitudes(values)
 
     def constant_power(self, drive: Drive, deviation: float, share: float) -> Tensor:
-        """Share · deviation² Σ_j x_j² [M, 1]."""
+        """Variance of a noise that is the same on every weight: share · deviation² Σ_j x_j² [M, 1]."""
         energy = _squares(drive.numbers).to(torch.float64).sum(dim=1, keepdim=True).to(torch.float32)
         return energy.mul_((deviation * drive.unit) ** 2 * share)
 

@@ -1,4 +1,4 @@
-"""Floats: nothing is rounded but where a converter rounds. For tiles without a DAC, and to compare with."""
+"""Arithmetic in floats: nothing rounds but converters. For tiles without a DAC, and to compare with."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from tilewright.targets.spec import Converter
 
 
 class FloatMatrix(Matrix):
-    """A matrix as it is."""
+    """A matrix [columns, rows] in floats, as it is given."""
 
     values: Tensor
 
     def __init__(self, values: Tensor) -> None:
-        """values: [columns, rows]."""
+        """Hold values [columns, rows]."""
         super().__init__()
         self.hold("values", values)
 
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij x_j."""
+        """Product Σ_j m_ij x_j [M, columns]."""
         return functional.linear(drive.numbers, self.values)
 
 
 class FloatMagnitudes(Magnitudes):
-    """Numbers above zero as they are."""
+    """Numbers above zero [columns, rows] in floats, as they are given."""
 
     values: Tensor
 
     def __init__(self, values: Tensor) -> None:
-        """values: [columns, rows]."""
+        """Hold values [columns, rows]."""
         super().__init__()
         self.hold("values", values)
 
     def product(self, drive: Drive) -> Tensor:
-        """Σ_j m_ij |x_j|."""
+        """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""
         return functional.linear(drive.numbers.abs(), self.values)
 
     def power(self, drive: Drive, deviation: float) -> Tensor:
-        """deviation² Σ_j m_ij x_j²."""
+        """Variance of the noise, deviation² Σ_j m_ij x_j² [M, columns]."""
         return functional.linear(drive.numbers.square(), self.values).mul_(deviation**2)
 
 
 class Floats(Arithmetic):
-    """Inputs and weights as floats: what drives the rows has unit 1."""
+    """Float arithmetic: inputs and weights are not rounded to a grid; what drives the rows has unit 1."""
 
     def dac(self, values: Tensor, input_range: float | Tensor, dac: Converter | None) -> tuple[Drive, Drive]:
-        """Values in parts of the range, on the DAC's levels if there is one."""
+        """Inputs [M, rows] in parts of the range, on the DAC's levels if there is one."""
         if dac is None:
             asked = Drive(values / input_range, 1.0)
             return asked, asked
@@ -59,19 +59,19 @@ class Floats(Arithmetic):
         return asked, Drive(bent_levels(levels, dac).to(values.dtype).mul_(dac.step / FINE), 1.0)
 
     def dac_offset(self, offset: Tensor, dac: Converter) -> Drive:
-        """Offsets as they were drawn."""
+        """Constant that the DACs add to every input [1, rows], in parts of the range."""
         return Drive((offset * dac.step).unsqueeze(0), 1.0)
 
     def matrix(self, values: Tensor) -> FloatMatrix:
-        """The values themselves, not copied."""
+        """A matrix [columns, rows] of the values themselves, not copied."""
         return FloatMatrix(values)
 
     def magnitudes(self, values: Tensor) -> FloatMagnitudes:
-        """The values themselves, not copied."""
+        """Numbers above zero [columns, rows]: the values themselves, not copied."""
         return FloatMagnitudes(values)
 
     def constant_power(self, drive: Drive, deviation: float, share: float) -> Tensor:
-        """Share · deviation² Σ_j x_j² [M, 1]."""
+        """Variance of a noise that is the same on every weight: share · deviation² Σ_j x_j² [M, 1]."""
         return drive.numbers.square().sum(dim=1, keepdim=True).mul_(share).mul_(deviation**2)
 
 

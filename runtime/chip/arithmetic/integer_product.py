@@ -18,13 +18,13 @@ from torch import Tensor
 
 EXACT_IN_FLOAT32 = 2**24
 LONGEST_EXACT = EXACT_IN_FLOAT32 // (128 * 128)
-"""Products of int8 numbers whose sum float32 holds exactly."""
+"""Largest number of products of int8 numbers whose sum float32 holds exactly."""
 FORCED = "TILEWRIGHT_PRODUCTS"
 """The environment variable that forces int8 or float32 products: for tests, and to compare."""
 
 
 def integer_product(vectors: Tensor, matrix: Tensor) -> Tensor:
-    """``vectors @ matrix.T`` without rounding.
+    """Product ``vectors @ matrix.T`` without rounding.
 
     vectors: [M, K] of int8, or of int32 for converters above 8 bits; matrix: [N, K] of int8.
     Returns [M, N]: int32, or float64 holding whole numbers.
@@ -39,7 +39,7 @@ def integer_product(vectors: Tensor, matrix: Tensor) -> Tensor:
 
 
 def two_digit_product(high: tuple[Tensor, Tensor], low: tuple[Tensor, Tensor], base: int) -> Tensor:
-    """``base · (high vectors @ matrix.T) + (low vectors @ matrix.T)`` as float32, rounded once.
+    """Sum ``base · (high vectors @ matrix.T) + (low vectors @ matrix.T)`` as float32, rounded once.
 
     high, low: (vectors, matrix) as of ``integer_product``; base: a power of two. The sum is made of whole numbers where
     32 bits hold it, which gives the same float32 and is faster.
@@ -58,7 +58,7 @@ def _in_floats(vectors: Tensor, matrix: Tensor) -> Tensor:
 
 @cache
 def products_are_made_in() -> str:
-    """int8 or float32: how products of int8 numbers are made in this process. Both give the same bits.
+    """Format in which this process multiplies int8 numbers: int8 or float32. Both give the same bits.
 
     int8 where it is exact (some instruction sets saturate at 16 bits) and, timed once on a small product, faster:
     torch multiplies int8 numbers one by one where the processor has no instructions for it that oneDNN uses (VNNI).

@@ -1,4 +1,4 @@
-"""From weights to conductances: scale and clip, share out over devices, write with noise, correct in closed loop."""
+"""Programming of weights: scale and clip, share out over devices, write with noise, correct in closed loop."""
 
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.coding import cells_of

@@ -22,9 +22,9 @@ class Cells:
     significances: Tensor
     devices_per_pair: int
     stuck: Tensor | None = None
-    """Which devices cannot be written [P, columns, rows]."""
+    """True for each device that cannot be written [P, columns, rows]; None if all can."""
     stuck_at: Tensor | None = None
-    """The conductances these have."""
+    """Conductances of the devices that cannot be written [P, columns, rows]."""
 
     def weights(self, conductances: Tensor) -> Tensor:
         """The weights [columns, rows] that conductances [P, columns, rows] make."""
@@ -33,7 +33,7 @@ class Cells:
         return (self.signs * conductances * self.significances.view(-1, 1, 1)).sum(dim=0)
 
     def read_magnitudes(self, conductances: Tensor) -> Tensor | None:
-        """Σ_k s_k² |w_k| over the pairs k, of which the variance of the read noise is made; None if that is |w|."""
+        """Weights of the variance of the read noise, Σ_k s_k² |w_k| over the pairs k; None if these are |w|."""
         if len(conductances) == self.devices_per_pair:
             return None
         signed = self.signs * conductances
@@ -44,11 +44,11 @@ class Cells:
 
     @property
     def significance_power(self) -> float:
-        """Σ_k s_k² over the pairs: the variance of their sum where each has the same."""
+        """Sum of squared significances, Σ_k s_k²: the variance of the pairs' sum, in parts of one pair's."""
         return float(self.significances[:: self.devices_per_pair].square().sum())
 
     def with_pair(self, pair: int, target: Tensor) -> Cells:
-        """The same with another signed target [columns, rows] for one pair."""
+        """Cells with another signed target [columns, rows] for one pair."""
         first = pair * self.devices_per_pair
         wanted, signs = self.wanted.clone(), self.signs
         if self.devices_per_pair == 1:

@@ -19,9 +19,9 @@ from tilewright.runtime.chip.tile import TileRow
 from tilewright.targets.spec import AnalogTarget, ClosedLoop, Pulse
 
 LARGEST_INPUT = 127.0
-"""Random inputs are whole numbers up to this."""
+"""Largest random input: all are whole numbers."""
 WRONG_STEP, DIGIT = 2.0**-9, 128
-"""How finely a reading's error is written down, and the base of its two digits."""
+"""Step in which a reading's error is written down, and the base of its two digits."""
 
 
 def refine(
@@ -78,7 +78,7 @@ def _gradient(row: TileRow, wanted: Matrix, shape: torch.Size, vectors: int, dra
 
 
 def _apply(conductances: Tensor, cells: Cells, change: Tensor, pulse: Pulse, draws: Draws, *name: object) -> None:
-    """Pulses to every pair alike: the plus device up, or the minus device down, whichever holds the weight."""
+    """Give pulses to every pair alike: the plus device up, or the minus device down, whichever holds the weight."""
     pulses = (change / pulse.step).round_()
     if not bool(pulses.any()):
         return

@@ -1,4 +1,4 @@
-"""How a weight in [-1, 1] is shared out over the pairs of devices that hold it."""
+"""Coding of weights in [-1, 1]: each is shared out over the pairs of devices that hold it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tilewright.targets.spec import BinaryAnalog, MostLeast, Pairs, Programming
 def cells_of(normalised: Tensor, method: Programming, both_devices: bool) -> Cells:
     """The devices of weights [columns, rows] in [-1, 1] and the conductances that the method asks of them.
 
-    both_devices: whether the inactive device of a pair is there too (it is written, or it may be stuck).
+    both_devices: True if the inactive device of a pair is there too (it is written, or it may be stuck).
     """
     coding = method.coding
     if isinstance(coding, Pairs):
@@ -35,7 +35,7 @@ def nearest_state(target: Tensor, states: int) -> Tensor:
 
 
 def _pairs(w: Tensor, coding: Pairs) -> tuple[list[Tensor], list[float]]:
-    """W = Σ s_k w_k / Σ s_k with w_k = w, or filled one after the other as AIHWKit's NPairConductanceConverter."""
+    """Pairs with w = Σ s_k w_k / Σ s_k: all w_k = w, or filled in turn as by AIHWKit's NPairConductanceConverter."""
     total = sum(coding.significances)
     shares = [significance / total for significance in coding.significances]
     if coding.filling == "shared" or len(shares) == 1:
@@ -48,12 +48,12 @@ def _pairs(w: Tensor, coding: Pairs) -> tuple[list[Tensor], list[float]]:
 
 
 def _most_least(w: Tensor, coding: MostLeast) -> tuple[list[Tensor], list[float]]:
-    """The weight is w_most + w_least / ratio; the second pair is empty until the first one was read."""
+    """Two pairs with w = w_most + w_least / ratio; the second is empty until the first one was read."""
     return [w, torch.zeros_like(w)], [1.0, 1.0 / coding.ratio]
 
 
 def _binary_analog(w: Tensor, binary: int) -> tuple[list[Tensor], list[float]]:
-    """|w| = Σ_{k ≤ X} b_k 2^-k + 2^-X a (FTJ thesis): bits are those of |w|, 1 is all ones and a = 1."""
+    """Binary pairs and an analog one, |w| = Σ_{k ≤ X} b_k 2^-k + 2^-X a (FTJ thesis): 1 is all ones and a = 1."""
     rest, sign, targets = w.abs(), w.sign(), []
     significances = [2.0**-place for place in range(1, binary + 1)]
     for significance in significances:

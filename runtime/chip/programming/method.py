@@ -25,23 +25,23 @@ class ProgrammedTiles:
 
     cells: Cells
     conductances: Tensor
-    """[P, columns, rows]."""
+    """Conductances [P, columns, rows], normalised 0..1."""
 
 
 @dataclass(frozen=True)
 class Programmer:
-    """What programming needs to know beside the weights."""
+    """Programming of one row-block: target, method and draws, all that it takes beside the weights."""
 
     target: AnalogTarget
     method: Programming
     column_splits: list[int]
     draws: Draws
     name: tuple[object, ...]
-    """Of the row-block: it names the draws."""
+    """Name of the row-block, which names the draws."""
 
     @cached_property
     def statistics(self) -> DeviceStatistics:
-        """Of the target's devices."""
+        """Statistics of the target's devices."""
         return statistics_of(self.target.device)
 
     def cells(self, normalised: Tensor) -> Cells:

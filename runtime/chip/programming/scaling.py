@@ -1,4 +1,4 @@
-"""How weights are scaled to the devices' range: γ stays digital, w/γ is programmed."""
+"""Scaling of weights to the devices' range: γ stays digital, w/γ is programmed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def weight_scale(
     rule: Literal["per_column", "per_tile"] = "per_column",
     clip_deviations: float | None = None,
 ) -> Tensor:
-    """γ_i = max_j |w_ij| over the rows of one row-block, a column or a tile (Spoon 2021; Rasch 2023).
+    """Scale γ_i = max_j |w_ij| over the rows of one row-block, of each column or tile (Spoon 2021; Rasch 2023).
 
     weight: [columns, rows] -> [columns]. column_splits: columns of each tile. clip_deviations: γ is at most so many
     times the root mean square of what shares it. It is 0 where there are only zeros: nothing of what is read there
@@ -32,7 +32,7 @@ def weight_scale(
 
 
 def normalise(weight: Tensor, scale: Tensor) -> Tensor:
-    """w/γ, clipped to [-1, 1]. weight: [columns, rows], scale: [columns]."""
+    """Normalised weights w/γ, clipped to [-1, 1]. weight: [columns, rows], scale: [columns]."""
     return (weight / divisor(scale).unsqueeze(1)).clamp_(-1.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Devices that cannot be written: which, where columns are put because of them, what the others do about it."""
+"""Stuck devices, which cannot be written: columns are put where they harm least, and other devices make up for them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def least_harmful_columns(
 
 
 def compensated(cells: Cells, normalised: Tensor) -> Cells:
-    """Healthy devices ask for what stuck ones leave missing: all on one side of a weight share it alike."""
+    """Cells whose healthy devices make up for stuck ones: all on one side of a weight share what is missing alike."""
     assert cells.stuck is not None and cells.stuck_at is not None
     power = (cells.signs * cells.significances.view(-1, 1, 1)).expand_as(cells.stuck_at)
     missing = normalised - (power * cells.stuck_at * cells.stuck).sum(dim=0)

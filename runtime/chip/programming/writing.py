@@ -10,7 +10,7 @@ from tilewright.targets.devices import DeviceStatistics
 
 
 def write(cells: Cells, statistics: DeviceStatistics, draws: Draws, *name: object) -> Tensor:
-    """g_prog = max(0, g + N(0, σ(g))) (Joshi 2020). Returns [P, columns, rows].
+    """Conductances after one write [P, columns, rows]: max(0, g + N(0, σ(g))) (Joshi 2020).
 
     A device that is asked for zero is silent unless the target writes it; a stuck one is where it is.
     """
