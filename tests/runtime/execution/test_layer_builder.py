@@ -40,7 +40,7 @@ def test_each_kind_of_target_has_its_module(plan):
     assert isinstance(analog, AnalogLinear)
     assert isinstance(made.layer(on_unit), DigitalUnitLinear)
     assert analog.weight is plan.tensors[weight_key(on_tiles.name)]
-    assert analog.uses[0].input_range == on_tiles.uses[0].input_range
+    assert analog.uses[0].input_range == on_tiles.option.input_ranges[0]
     assert analog.uses[0].sample_axis == SampleAxis(0, innermost=False)
     assert isinstance(made.full_precision(on_unit), DigitalLinear)
     assert isinstance(builder(plan, layer_by_layer=True).layer(on_tiles), OnDemandLinear)
