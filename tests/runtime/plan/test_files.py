@@ -210,7 +210,7 @@ FROZEN = Path(__file__).parents[2] / "frozen"
         (5, lambda c: c["layers"][0].pop("target"), "layers.0"),
         (6, lambda c: c["layers"][0].update(options=7), "layers.0"),
         (6, lambda c: c["decisions"].append(7), "decisions"),
-        (6, lambda c: c["layers"][2]["options"][-1].pop("input_ranges"), "layers.2"),
+        (6, lambda c: c["layers"][2]["options"][0].pop("input_ranges"), "layers.2"),
         (6, lambda c: c["weights_of_model"][0].update(reason=7), "weights_of_model"),
         (6, lambda c: c["assignment"].update(measured=7), "assignment"),
     ],
