@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -87,7 +87,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Observed:
+class Findings:
     """Findings on sample inputs, and the channel scales that are worth it and stay digital."""
 
     samples: SampleAxes
@@ -102,23 +102,19 @@ def map_network(network: Network, wishes: Wishes, on_pass: OnPass | None = None)
     pipeline = Pipeline(network, [*(name for name, _ in LOWERING), *(OBSERVING if has_weights else MAPPING)], on_pass)
     for name, run in LOWERING:
         pipeline.lower(name, partial(run, network))
-    observed = None
-    if has_weights:
-        samples = pipeline.decide("locate_samples", partial(locate_samples, network))
-        choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
-        observed = _observe(pipeline, choices, samples)
-    else:
-        choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
+    samples = pipeline.decide("locate_samples", partial(locate_samples, network)) if has_weights else None
+    choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
+    observed = _observe(pipeline, choices, samples) if samples is not None else None
     options = pipeline.decide("offer_targets", partial(_options, network, wishes, choices, observed))
     mapped = pipeline.decide("place", partial(_mapped, network, wishes, choices, observed, options))
     if has_weights:
         check = partial(verify, network, mapped.layers, wishes.chip, mapped.channel_scales)
-        mapped.decisions.append(pipeline.decide("verify", check))
+        mapped = replace(mapped, decisions=[*mapped.decisions, pipeline.decide("verify", check)])
     pipeline.finish()
     return mapped
 
 
-def _observe(pipeline: Pipeline, choices: Choices, samples: SampleAxes) -> Observed:
+def _observe(pipeline: Pipeline, choices: Choices, samples: SampleAxes) -> Findings:
     """Run the sample inputs, and choose and fold channel scales by them."""
     network = pipeline.network
     heads = {name: routed.heads for name, routed in choices.units.items() if routed.heads is not None}
@@ -128,7 +124,7 @@ def _observe(pipeline: Pipeline, choices: Choices, samples: SampleAxes) -> Obser
     folded = pipeline.lower("fold_channel_scales", partial(fold_channel_scales, network, scales))
     left = {name: scale for name, scale in scales.items() if name not in folded}
     seen = seen.divided({name: scales[name] for name in folded})
-    return Observed(samples, seen, left, [one.decision for one in found.values()])
+    return Findings(samples, seen, left, [one.decision for one in found.values()])
 
 
 def _channel_scales(network: Network, choices: Choices, seen: Observations) -> dict[str, ChannelScale]:
@@ -147,7 +143,7 @@ def _channel_scales(network: Network, choices: Choices, seen: Observations) -> d
     return dict(zip(converted, in_parallel(scale, list(converted)), strict=True))
 
 
-def _options(network: Network, wishes: Wishes, choices: Choices, observed: Observed | None) -> Options:
+def _options(network: Network, wishes: Wishes, choices: Choices, observed: Findings | None) -> Options:
     def seen(layer: WeightLayer) -> Seen | None:
         if observed is None:
             return None
@@ -157,7 +153,7 @@ def _options(network: Network, wishes: Wishes, choices: Choices, observed: Obser
     return offer_targets(network.layers, choices.targets, wishes.chip, choices.methods, seen)
 
 
-def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Observed | None, options: Options) -> Mapped:
+def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Findings | None, options: Options) -> Mapped:
     layers, placement, placed = place(
         [
             LayerRecord(
@@ -185,6 +181,7 @@ def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Observ
         for name, routed in choices.units.items()
     ]
     targets = {name: assigned.target for name, assigned in choices.targets.items()}
+    gone = {layer.name for group in network.fused.values() for layer in group}  # into fused ones
     return Mapped(
         layers=layers,
         matmuls=[record for record, _ in products],
@@ -192,7 +189,7 @@ def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Observ
         placement=placement,
         programming=options.methods,
         decisions=[
-            *network.decisions,
+            *(decision for decision in network.decisions if decision.subject not in gone),
             *fusion_decisions(network.layers, network.fused, wishes.chip),
             *(decision for _, decisions in products for decision in decisions),
             *(assigned.decision for assigned in choices.targets.values()),

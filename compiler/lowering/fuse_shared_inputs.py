@@ -44,7 +44,6 @@ def _fuse(network: Network, group: list[WeightLayer]) -> None:
     ordered[fused.name] = fused
     network.layers = {name: layer for name, layer in ordered.items() if name == fused.name or name not in names}
     network.fused[fused.name] = group
-    network.decisions = [decision for decision in network.decisions if decision.subject not in names]
 
 
 def _fused_layer(network: Network, group: list[WeightLayer]) -> WeightLayer:

@@ -30,7 +30,7 @@ def retarget(plan: Plan, moves: Mapping[str, Move]) -> Plan:
 
     Raises ``InputError`` for a layer that is not there, or a target that is none of its options.
     """
-    known = [layer.name for layer in plan.document.layers]
+    known = {layer.name for layer in plan.document.layers}
     for name in moves:
         if name not in known:
             raise InputError(f"the plan has no layer {name!r}; {nearest(name, known)}")

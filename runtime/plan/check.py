@@ -41,6 +41,13 @@ def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
     check_names(document)
     check_conditions(document)
     check_targets(document, calibrated=has_weights)
+    known = {layer.name for layer in document.layers}
+    for weight in document.weights_of_model:
+        for name in weight.layers:
+            if name not in known:
+                raise PlanError(
+                    f"parameter {weight.name[:80]!r} is in a layer {name[:80]!r} that the plan does not have"
+                )
     check_placement(document.layers, document.placement, document.chip)
     for name in tensors:
         if re.fullmatch(PATH_PATTERN, name) is None:
@@ -71,6 +78,8 @@ def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
     """
     targets = {target.name: target for target in document.chip.targets}
     methods = [method.name for method in document.programming]
+    if len(set(methods)) != len(methods):
+        raise PlanError(f"two programming methods are named {Counter(methods).most_common(1)[0][0]!r}")
     for layer in document.layers:
         for option in layer.options:
             _check_option(layer, option, targets, methods, calibrated=calibrated)

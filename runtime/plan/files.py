@@ -126,7 +126,7 @@ def _read_document(folder: Path) -> PlanDocument:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in READABLE:
+    if type(version) is not int or version not in READABLE:
         shown = ", ".join(map(str, READABLE))
         raise InputError(f"{path} has schema version {version!r}; this tilewright reads versions {shown}")
     try:
@@ -213,6 +213,7 @@ def readable_json(value: Any, indent: str = "") -> str:
     return opening + "\n" + deeper + f",\n{deeper}".join(items) + "\n" + indent + closing
 
 
+OF_OPTIONS = {"decisions": True, "uses": {"__all__": {"largest_input", "simulated_error"}}}
 SAID: Mapping[str, Any] = {
     "schema_version": True,
     "tilewright_version": True,
@@ -223,7 +224,7 @@ SAID: Mapping[str, Any] = {
     "notes": True,
     "unused_tensors": True,
     "weights_of_model": True,
-    "layers": {"__all__": {"reason": True, "predicted_loss": True, "options": {"__all__": {"decisions"}}}},
+    "layers": {"__all__": {"reason": True, "predicted_loss": True, "options": {"__all__": OF_OPTIONS}}},
     "matmuls": {"__all__": {"reason"}},
 }
 """Parts of a document that say how it came about, and change nothing of what a chip does."""
@@ -232,4 +233,8 @@ SAID: Mapping[str, Any] = {
 def document_sha256(document: PlanDocument) -> str:
     """SHA-256 of what a plan does on a chip, in hexadecimal: measurements of it are kept by this name."""
     content = document.model_dump(mode="json", exclude=SAID)
+    for layer in content["layers"]:
+        layer["options"] = [option for option in layer["options"] if option["target"] == layer["target"]]
+    used = {option["programming"] for layer in content["layers"] for option in layer["options"]}
+    content["programming"] = [method for method in content["programming"] if method["name"] in used]
     return hashlib.sha256(readable_json(content).encode()).hexdigest()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from tilewright.runtime.plan.blocks import TilePosition, ranges, tile_number, tiles_of
 from tilewright.runtime.plan.from_version_6 import as_version_7
 from tilewright.runtime.plan.names import LAYER_PREFIX, calibration_key
+from tilewright.runtime.plan.reading_older import each, entries, reading
 from tilewright.runtime.plan.records import SCHEMA_VERSION
 from tilewright.targets.loading import chip_of, load_programming, parse_target
 from tilewright.targets.spec import Chip
@@ -17,10 +16,13 @@ READABLE = (1, 2, 3, 4, 5, 6, SCHEMA_VERSION)
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """A plan document of a readable version as one of this version; what is wrong in it stays wrong."""
+    """A plan document of a readable version as one of this version, to be validated as such.
+
+    Raises ``InputError`` for what an older version would not have held.
+    """
     steps = {
         1: _from_version_1, 2: _from_version_2, 3: _from_version_3, 4: _from_version_4, 5: _from_version_5,
-        6: _from_version_6,
+        6: as_version_7,
     }  # fmt: skip
     while content["schema_version"] in steps:
         content = steps[content["schema_version"]](content)
@@ -92,13 +94,10 @@ def _ranges(matmul: dict[str, Any]) -> dict[str, Any]:
 
 def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
     """A version 4 plan as version 5: every block had its ranges and its place on the mesh written out."""
-    new, layers = {**content, "schema_version": 5}, content.get("layers")
-    try:
-        chip = Chip.model_validate(content.get("chip"))
-        new["layers"] = [_runs(layer, chip) for layer in layers] if isinstance(layers, list) else layers
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
-        pass  # what is wrong with it is said by the check of the version that it was not made into
-    return new
+    with reading("chip"):
+        chip = Chip.model_validate(content["chip"])
+    layers = [each("layers", n, _runs, layer, chip) for n, layer in entries(content, "layers")]
+    return {**content, "schema_version": 5, "layers": layers}
 
 
 def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
@@ -106,23 +105,20 @@ def _from_version_5(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "schema_version": 6, "size_conditions": None, "unused_tensors": []}
 
 
-def _from_version_6(content: dict[str, Any]) -> dict[str, Any]:
-    """A version 6 plan as version 7: a layer had the facts of its target beside those of its options."""
-    return as_version_7(content)
-
-
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:
-    """A layer with splits and runs of tiles in place of blocks; as it is if its blocks are no grid."""
+    """A layer with splits and runs of tiles in place of blocks. Raises ``ValueError`` if these are no grid."""
     blocks = layer["blocks"]
     rest = {key: value for key, value in layer.items() if key != "blocks"}
     splits = {
         side: [stop - start for start, stop in sorted({(int(block[side][0]), int(block[side][1])) for block in blocks})]
         for side in ("rows", "columns")
     }
+    if len(splits["rows"]) * len(splits["columns"]) != len(blocks):
+        raise ValueError("the blocks are no grid")
     ordered = sorted(blocks, key=lambda block: (block["rows"], block["columns"]))
     grid = [(list(rows), list(columns)) for rows in ranges(splits["rows"]) for columns in ranges(splits["columns"])]
     if [(block["rows"], block["columns"]) for block in ordered] != grid:
-        return layer
+        raise ValueError("the blocks are no grid")
     numbers = [tile_number(TilePosition(**block["tile"]), *tiles_of(chip, layer["target"])) for block in ordered]
     runs: list[list[int]] = []
     for number in numbers:

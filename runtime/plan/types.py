@@ -49,6 +49,8 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_arg
 
 
 class Record(BaseModel):
-    """Base of every part of the plan: unknown keys are refused, and what was made is not changed."""
+    """Base of every part of the plan: unknown keys and numbers that JSON lacks are refused, and what was made is
+    not changed.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST_TEXT)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT)

@@ -90,11 +90,16 @@ def _made_once(name, make):
     return folder
 
 
+FROZEN = Path(__file__).parents[1] / "frozen"
+"""Plans of older versions, which loading makes anew."""
+
+
 @cache
 def plans():
     """Name -> folder of a plan."""
     folder = _made_once("plans", _make_plans)
-    return {path.name: path for path in sorted(folder.iterdir())}
+    older = {path.parent.name: path for path in sorted(FROZEN.glob("v*/attention"))}
+    return {path.name: path for path in sorted(folder.iterdir())} | older
 
 
 @cache

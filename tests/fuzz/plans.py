@@ -25,7 +25,7 @@ from tilewright.compiler.report import formats, summary
 from tilewright.runtime.plan import plan as plans_module
 from tilewright.targets.errors import InputError
 
-SHARES = {"mlp": 5, "mixed": 3, "hermes": 2, "cnn": 3, "bert": 2, "config": 1}
+SHARES = {"mlp": 5, "mixed": 3, "hermes": 2, "cnn": 3, "bert": 2, "config": 1, **{f"v{n}": 1 for n in range(1, 7)}}
 CHANGES = {trees.edit: 56, nodes.splice: 30, nodes.rewire: 4, nodes.change_argument: 10}
 LARGEST_INPUT = 10**5
 """Elements of an input that a mutant is run with."""

@@ -198,6 +198,14 @@ def test_another_schema_version(folder):
 FROZEN = Path(__file__).parents[2] / "frozen"
 
 
+def calibrated(content):
+    """A decision on the input range of a layer."""
+    layers = {layer["name"] for layer in content["layers"]}
+    return next(
+        d for d in content["decisions"] if d["made_by"] == "calibrate" and d["subject"].split(" use ")[0] in layers
+    )
+
+
 @pytest.mark.parametrize(
     ("version", "change", "words"),
     [
@@ -213,6 +221,26 @@ FROZEN = Path(__file__).parents[2] / "frozen"
         (6, lambda c: c["layers"][2]["options"][0].pop("input_ranges"), "layers.2"),
         (6, lambda c: c["weights_of_model"][0].update(reason=7), "weights_of_model"),
         (6, lambda c: c["assignment"].update(measured=7), "assignment"),
+        (6, lambda c: c["layers"][0].update(inputs=10**30), "layers.0"),
+        (6, lambda c: c["layers"][2].update(inputs=10**30), "layers.2"),
+        (6, lambda c: c["layers"][2].update(outputs=True), "layers.2"),
+        (5, lambda c: c["layers"][0].update(inputs=-5), "layers.0"),
+        (4, lambda c: c["layers"][0].update(outputs=0), "layers.0"),
+        (6, lambda c: c["decisions"][0].pop("made_by"), "decisions.0 has no 'made_by'"),
+        (6, lambda c: calibrated(c).update(rejected=[{"choice": "abs-max", "figures": []}]), "layers."),
+        (
+            6,
+            lambda c: c["assignment"]["measured"].append({"name": "chips", "value": float("inf"), "unit": "1"}),
+            "assign",
+        ),
+        (1, lambda c: c["layers"][0]["blocks"][0].update(rows=[0]), "layers.0"),
+        (4, lambda c: c["layers"][0]["blocks"][0].update(rows=[0, float("inf")]), "layers.0"),
+        (4, lambda c: c["layers"][0].pop("blocks"), "layers.0 has no 'blocks'"),
+        (6, lambda c: c["layers"][0].update(inputz=3), "inputz is not a known key"),
+        (6, lambda c: c.update(schema_version=True), "schema version True"),
+        (6, lambda c: c.update(schema_version=6.0), "schema version 6.0"),
+        (6, lambda c: c["verification"][0].update(largest_relative_error=float("inf")), "verification"),
+        (6, lambda c: c["weights_of_model"][0].update(layers=["ghost"]), "'ghost' that the plan does not have"),
     ],
 )
 def test_older_plans_that_are_damaged(tmp_path, version, change, words):
