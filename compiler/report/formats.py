@@ -34,6 +34,8 @@ def write_report(
     None. Returns the file's path. Raises ``InputError`` for an unknown format or ending, more plans than a format
     takes, and a file that is there already, unless it may be replaced.
     """
+    if isinstance(plans, str | Path):
+        raise InputError(f"plans is the name {str(plans)[:80]!r}, not a plan; load it first: tilewright.load(...)")
     given, file = [plans] if isinstance(plans, Plan) else list(plans), Path(file)
     chosen = check_report(len(given), format, file, overwrite=overwrite)
     content = render(given, chosen)

@@ -41,6 +41,11 @@ class Executable:
         """The graph as a module. Its ``.to(device)`` moves every tensor that a run uses."""
         return self.graph.module
 
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        model, chip = self.plan.document.model.name, self.plan.document.chip.name
+        return f"{type(self).__name__}({model!r} on {chip}: {self.seconds:g} s after programming)"
+
     def __call__(self, /, *inputs: Any, **named: Any) -> dict[str, Tensor]:
         """The model's outputs for the next samples. Inputs are tensors or arrays: one mapping, in order, or by name."""
         return self.run({**self._by_name(inputs), **named})

@@ -67,7 +67,9 @@ def check_destination(folder: Path, kind: FolderKind, *, overwrite: bool) -> Non
     if there != FOLDER:
         raise InputError(f"{shown_path(folder)} exists already and is a {there}; choose another name")
     if not overwrite:
-        raise InputError(f"{shown_path(folder)} exists already; remove it, choose another name, or allow overwriting")
+        raise InputError(
+            f"{shown_path(folder)} exists already; choose another name, or overwrite it (--force, in Python overwrite=True)"
+        )
     if kind.own_files(folder) is None:
         raise InputError(
             f"{shown_path(folder)} exists and holds no {kind.marker} of tilewright, so it is not overwritten"
