@@ -24,7 +24,8 @@ def check_output_file(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"cannot write {shown_path(path)}: it is a {kind}, not a regular file")
     if kind is not None and not overwrite:
         raise InputError(
-            f"{shown_path(path)} exists already; choose another name, or overwrite it (--force, in Python overwrite=True)"
+            f"{shown_path(path)} exists already; choose another name, or overwrite it (--force, in Python "
+            "overwrite=True)"
         )
     if not os.access(parent, os.W_OK):
         raise InputError(f"cannot write {shown_path(path)}: no permission to write in {shown_path(parent)}")

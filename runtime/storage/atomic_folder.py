@@ -68,7 +68,8 @@ def check_destination(folder: Path, kind: FolderKind, *, overwrite: bool) -> Non
         raise InputError(f"{shown_path(folder)} exists already and is a {there}; choose another name")
     if not overwrite:
         raise InputError(
-            f"{shown_path(folder)} exists already; choose another name, or overwrite it (--force, in Python overwrite=True)"
+            f"{shown_path(folder)} exists already; choose another name, or overwrite it (--force, in Python "
+            "overwrite=True)"
         )
     if kind.own_files(folder) is None:
         raise InputError(
