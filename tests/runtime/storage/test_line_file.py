@@ -145,8 +145,8 @@ def test_killed_while_adding(log):
     for number in range(20):
 
         def work(_, number=number):
-            signal.setitimer(signal.ITIMER_REAL, 0.0005 * (number + 1))
             signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 * (number + 1))
             for repeat in range(10**6):
                 add_line(log, {"plan": "a", "number": number, "repeat": repeat, "long": "x" * 20_000, "value": 1.0})
 
