@@ -39,7 +39,7 @@ def program(*arguments, large=LARGE, modules=(), **environment):
 
 
 def completed(*words):
-    """What bash would offer for the last of these words."""
+    """Words that bash would offer for the last of these."""
     line = " ".join(["tilewright", *map(str, words)])
     out, loaded = program(_TILEWRIGHT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words)))
     assert loaded == "[]"

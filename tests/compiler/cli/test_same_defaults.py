@@ -32,7 +32,7 @@ PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "k
 OPTIONAL_HERE = {("characterize", "folder"), ("report", "file")}
 """Places to write to that a command can do without, and prints its result."""
 LEFT_OUT = {("compile", "attention_bits"): "target"}
-"""What a repeated option that is not given stands for, where that is not None."""
+"""Meaning of a repeated option that is not given, where it is not None."""
 
 
 def commands():

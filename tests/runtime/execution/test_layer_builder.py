@@ -1,4 +1,4 @@
-"""From records to modules: each kind of target, and a kind that is new."""
+"""The builder makes modules of records: each kind of target, and a kind that is new."""
 
 import pytest
 import torch
