@@ -2,7 +2,7 @@
 
     python examples/cost_of_bert.py [--layers 12] [--hidden 768] [--heads 12] [--lengths 64,128,256,512]
 
-Weights are random: costs depend on shapes alone. For BERT-base (the defaults) this takes a few minutes.
+Weights are random: costs depend on shapes alone. For BERT-base (the defaults) this takes a minute or two.
 """
 
 from __future__ import annotations

@@ -123,6 +123,7 @@ def test_the_wheel_works_on_its_own(built, tmp_path):
     assert held == {name for name in wanted if (ROOT / name.removeprefix("tilewright/")).is_file()} | {
         "tilewright/__init__.py",
         "tilewright/__init__.pyi",
+        "tilewright/__main__.py",
         "tilewright/py.typed",
     }
     place = tmp_path / "installed"

@@ -76,8 +76,10 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
     source = "given texts"
     if given is None:
         if not takes_text(plan):
-            names = ", ".join(record.name for record in plan.document.inputs)
-            raise InputError(f"the plan takes no text, so sensitivities need sample inputs: arrays of {names}")
+            names = ", ".join(repr(record.name) for record in plan.document.inputs)
+            raise InputError(
+                f"the plan takes no text, so sensitivities need inputs: an .npz file (--inputs) or arrays with {names}"
+            )
         text = files("tilewright.compiler.samples").joinpath("calibration.txt").read_text(encoding="utf-8")
         given, source = text.splitlines(), "the English sentences that come with tilewright"
     texts = [text for text in given if text.strip()][:count]

@@ -418,7 +418,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         ("sensitivity", small_plan_folder, "--criterion", "divergance"): "did you mean 'divergence'",
         ("sensitivity", small_plan_folder, "--inputs", "missing.txt"): "no inputs file",
         ("sensitivity", small_plan_folder, "--inputs", "names.npz"): "did you mean 'input_ids'",
-        ("sensitivity", small_plan_folder): "sensitivities need sample inputs",
+        ("sensitivity", small_plan_folder): "sensitivities need inputs: an .npz file (--inputs)",
         ("assign", small_plan_folder, "-o", "no/such/place"): "does not exist",
         ("assign", small_plan_folder, "-o", "p", "--at-most", "energy"): "has not the form of energy=60uJ",
         ("assign", small_plan_folder, "-o", "p", "--accuracy", "99%"): "name a task and its data",

@@ -46,6 +46,11 @@ def completed(*words):
     return out.split()
 
 
+def test_the_program_is_a_module_too():
+    done = subprocess.run([sys.executable, "-m", "tilewright", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == tilewright.__version__
+
+
 def test_importing_the_command_line_loads_nothing_large():
     script = (
         "import sys, tilewright.compiler.cli, tilewright.compiler.cli.app\n"

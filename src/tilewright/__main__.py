@@ -1,0 +1,5 @@
+"""The program, as ``python -m tilewright``."""
+
+from tilewright.compiler.cli import main
+
+main()
