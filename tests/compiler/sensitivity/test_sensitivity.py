@@ -213,7 +213,7 @@ def test_the_same_chips_for_all_layers_and_the_same_figures_again(plan):
         ({"repeats": 0}, "repeats is 0"),
         ({"outputs": ["outputs"]}, "did you mean 'output'"),
         ({"inputs": {"y": X}}, "no input 'y'"),
-        ({"inputs": None}, "needs? sample inputs: arrays of x"),
+        ({"inputs": None}, "need inputs: an .npz file .--inputs. or arrays with 'x'"),
         ({"task": "stsc", "data": "x"}, "did you mean 'stsb'"),
     ],
 )
