@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 from typing import Literal
 
 import torch
@@ -80,38 +80,25 @@ def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Literal["scores", 
     stack = list(node.meta.get("nn_module_stack", {}).values())
     module = stack[-1][0] if stack else ""
     kind: Literal["scores", "context", "product"] = "product"
-    if _feeds_softmax(node):
+    if _meets_softmax(node.users, lambda user: user.users):
         kind = "scores"
-    elif _comes_from_softmax(node.args[0]):
+    elif _meets_softmax([node.args[0]], lambda source: source.all_input_nodes):
         kind = "context"
     plain = ".".join(part for part in module.split(".") if part.replace("_", "").isalnum())
     base = f"{plain}.{kind}" if plain else kind
     return numbered(base, lambda name: name not in taken), kind
 
 
-def _feeds_softmax(node: fx.Node) -> bool:
-    waiting, seen = list(node.users), {node}
+def _meets_softmax(starts: Iterable[object], onward: Callable[[fx.Node], Iterable[fx.Node]]) -> bool:
+    """True if a softmax is among the starts or behind them, with nothing between but what may stand there."""
+    waiting, seen = list(starts), set()
     while waiting:
-        user = waiting.pop()
-        if user in seen:
+        node = waiting.pop()
+        if not isinstance(node, fx.Node) or node in seen:
             continue
-        seen.add(user)
-        if user.target in SOFTMAX:
+        seen.add(node)
+        if node.target in SOFTMAX:
             return True
-        if user.target in PASSING:
-            waiting.extend(user.users)
-    return False
-
-
-def _comes_from_softmax(node: object) -> bool:
-    waiting, seen = [node], set()
-    while waiting:
-        current = waiting.pop()
-        if not isinstance(current, fx.Node) or current in seen:
-            continue
-        seen.add(current)
-        if current.target in SOFTMAX:
-            return True
-        if current.target in PASSING:
-            waiting.extend(current.all_input_nodes)
+        if node.target in PASSING:
+            waiting.extend(onward(node))
     return False

@@ -25,7 +25,9 @@ def account_for_weights(parameters: Iterable[Parameter], targets: Targets, total
             role=parameter.role,
             is_table_too=parameter.is_table_too,
             copy_of=parameter.copy_of,
-            reason=_copied(parameter.copy_of) if parameter.copy_of is not None else parameter.reason,
+            reason=f"stored again: the same numbers as {parameter.copy_of}, on the same devices if on any"
+            if parameter.copy_of is not None
+            else parameter.reason,
             layers=list(parameter.layers),
         )
         records.append(where_it_is(record, targets))
@@ -43,7 +45,7 @@ def where_it_is(weight: WeightRecord, targets: Targets) -> WeightRecord:
     if weight.is_table_too:
         reason += "; the same numbers are a look-up table in digital memory too"
     if weight.copy_of is not None:
-        reason = _copied(weight.copy_of)
+        return weight.model_copy(update={"place": place})
     return weight.model_copy(update={"place": place, "reason": reason})
 
 
@@ -53,7 +55,3 @@ def _place_on(targets: list[AnalogTarget | DigitalTarget]) -> tuple[Place, str]:
     if all(target.tile is None for target in targets):
         return "digital", f"{reason}, on {targets[0].name}"
     return "analog", reason
-
-
-def _copied(original: str) -> str:
-    return f"stored again: the same numbers as {original}, on the same devices if on any"

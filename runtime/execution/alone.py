@@ -21,18 +21,25 @@ def layer_alone(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) ->
 
     layer: one of the plan's, as it is or as it would be on another target. draws: of the chip.
     """
-    module = LayerBuilder(plan.document, plan.tensors, draws).layer(layer)
+    return _on_target(LayerBuilder(plan.document, plan.tensors, draws), layer, seconds)
+
+
+def _on_target(builder: LayerBuilder, layer: LayerRecord, seconds: float) -> nn.Module:
+    module = builder.layer(layer)
     if isinstance(module, AnalogLinear):
         module.advance_to(seconds)
     return module
 
 
+@torch.inference_mode()
 def network_around(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float) -> Executable:
     """The network, in full precision but for one layer on its target, so many seconds after programming."""
     builder = LayerBuilder(plan.document, plan.tensors, draws)
     modules: dict[str, nn.Module] = {
-        layer_path(other.name): builder.full_precision(other) for other in plan.document.layers
+        layer_path(other.name): _on_target(builder, layer, seconds)
+        if other.name == layer.name
+        else builder.full_precision(other)
+        for other in plan.document.layers
     }
-    modules[layer_path(layer.name)] = layer_alone(plan, layer, draws, seconds)
     modules |= {matmul_path(matmul.name): DigitalMatmul() for matmul in plan.document.matmuls}
     return Executable(plan, modules, seconds)
