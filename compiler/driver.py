@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from tilewright.compiler.compare_with_network import checked_against
-from tilewright.compiler.mapping.overrides import EVERY_LAYER
-from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError

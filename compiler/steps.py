@@ -1,10 +1,9 @@
-"""Steps of compiling, in running order, with what each gives to the next: lowering, observing, mapping."""
+"""Steps of compiling, in running order, with what each gives to the next: lowering, mapping, observing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from torch import Tensor
 
@@ -19,39 +18,41 @@ from tilewright.compiler.lowering.unfold_convolutions import unfold_convolutions
 from tilewright.compiler.lowering.write_as_linear import write_as_linear
 from tilewright.compiler.mapping.account_for_weights import account_for_weights
 from tilewright.compiler.mapping.assign_targets import Assigned, assign_targets
-from tilewright.compiler.mapping.choose_programming import Wish, choose_programming, wanted_methods
+from tilewright.compiler.mapping.choose_programming import choose_programming
 from tilewright.compiler.mapping.fusion_decisions import fusion_decisions
-from tilewright.compiler.mapping.options import Options, Seen, offer_targets
+from tilewright.compiler.mapping.overrides import Wishes
+from tilewright.compiler.mapping.partition import partition
 from tilewright.compiler.mapping.place import place
-from tilewright.compiler.mapping.route_attention import Routed, matmul_record, route_attention
-from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.mapping.route_attention import route_attention
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.observing.calibrate import Calibrated, calibrate
+from tilewright.compiler.observing.clip_weights import clip_weights
 from tilewright.compiler.observing.locate_samples import SampleAxes, locate_samples
-from tilewright.compiler.observing.observe import Observations, observe
-from tilewright.compiler.observing.rescale_channels import ChannelScale, rescale_channels
+from tilewright.compiler.observing.observe import Case, divided, observe
+from tilewright.compiler.observing.rescale_channels import rescale_channels
 from tilewright.compiler.pipeline import OnPass, Pipeline
 from tilewright.compiler.verify_tiles import verify
-from tilewright.runtime.chip.parallel import in_parallel
-from tilewright.runtime.plan.decisions import Decision
-from tilewright.runtime.plan.records import LayerRecord, MatmulRecord, Placement, UseRecord, WeightRecord
-from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.runtime.plan.decisions import STEPS, Decision
+from tilewright.runtime.plan.records import (
+    LayerOption,
+    LayerRecord,
+    MatmulRecord,
+    Placement,
+    UseRecord,
+    WeightRecord,
+)
+from tilewright.targets.spec import Chip, Programming
 
-Pass = Callable[[Network], None]
-LOWERING: list[tuple[str, Pass]] = [
-    ("canonicalize", canonicalize),
-    ("fold_batch_norms", fold_batch_norms),
-    ("unfold_convolutions", unfold_convolutions),
-    ("write_as_linear", write_as_linear),
-    ("find_layers", find_layers),
-    ("fuse_shared_inputs", fuse_shared_inputs),
-    ("find_products", find_products),
-]
+LOWERING: list[Callable[[Network], None]] = [
+    canonicalize, fold_batch_norms, unfold_convolutions, write_as_linear, find_layers, fuse_shared_inputs,
+    find_products,
+]  # fmt: skip
 """Passes over the graph, whatever the chip."""
-MAPPING = ("assign_targets", "offer_targets", "place")
-OBSERVING = ("locate_samples", "assign_targets", "observe", "rescale_channels", "fold_channel_scales", "offer_targets",
-             "place", "verify")  # fmt: skip
-"""Steps after lowering where there are weights; without them those of ``MAPPING``."""
+ON_NUMBERS = (
+    "locate_samples", "observe", "rescale_channels", "fold_channel_scales", "clip_weights", "calibrate", "verify",
+)  # fmt: skip
+"""Steps that run the network or look at numbers: without weights they are left out."""
 
 
 @dataclass(frozen=True)
@@ -70,132 +71,99 @@ class Mapped:
     """Inputs that an affine compensation is fitted to, by layer and target."""
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Choices that are made before any input is looked at."""
-
-    targets: Mapping[str, Assigned]
-    methods: Mapping[str, Wish]
-    units: Mapping[str, Routed]
-
-    @classmethod
-    def of(cls, network: Network, wishes: Wishes) -> Choices:
-        """Targets, programming methods and attention units of a lowered network."""
-        targets = assign_targets(network.layers, wishes.chip, wishes.targets)
-        methods = wanted_methods(network.layers, targets, wishes.programming)
-        return cls(targets, methods, route_attention(network.products, wishes.units))
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Findings on sample inputs, and the channel scales that are worth it and stay digital."""
-
-    samples: SampleAxes
-    inputs: Observations
-    scales: Mapping[str, Tensor]
-    decisions: list[Decision]
-
-
 def map_network(network: Network, wishes: Wishes, on_pass: OnPass | None = None) -> Mapped:
     """Lower a network and map it onto a chip. Raises ``InputError`` for wishes that cannot be met, ``PassError``."""
-    has_weights = network.traced.has_weights
-    pipeline = Pipeline(network, [*(name for name, _ in LOWERING), *(OBSERVING if has_weights else MAPPING)], on_pass)
-    for name, run in LOWERING:
-        pipeline.lower(name, partial(run, network))
-    samples = pipeline.decide("locate_samples", partial(locate_samples, network)) if has_weights else None
-    choices = pipeline.decide("assign_targets", partial(Choices.of, network, wishes))
-    observed = _observe(pipeline, choices, samples) if samples is not None else None
-    options = pipeline.decide("offer_targets", partial(_options, network, wishes, choices, observed))
-    mapped = pipeline.decide("place", partial(_mapped, network, wishes, choices, observed, options))
+    has_weights, chip = network.traced.has_weights, wishes.chip
+    pipeline = Pipeline(network, len(STEPS) - (0 if has_weights else len(ON_NUMBERS)), on_pass)
+    for step in LOWERING:
+        pipeline.lower(step)
+    samples = pipeline.decide(locate_samples, network) if has_weights else {}
+    products = pipeline.decide(route_attention, network.products, wishes.units)
+    targets = pipeline.decide(assign_targets, network.layers, chip, wishes.targets)
+    options, methods = pipeline.decide(choose_programming, network.layers, targets, chip, wishes.programming)
+    found, scales = Calibrated(options, products, {}), dict[str, Tensor]()
     if has_weights:
-        check = partial(verify, network, mapped.layers, wishes.chip, mapped.channel_scales)
-        mapped = replace(mapped, decisions=[*mapped.decisions, pipeline.decide("verify", check)])
+        found, scales = _with_ranges(pipeline, chip, targets, methods, found)
+    options = pipeline.decide(partition, network.layers, found.options, chip)
+    offered: dict[str, list[LayerOption]] = {name: [] for name in network.layers}
+    for (name, _), option in options.items():
+        offered[name].append(option)
+    records = [_record(layer, targets[name], offered[name], samples) for name, layer in network.layers.items()]
+    layers, placement, placed = pipeline.decide(place, records, chip)
+    on = {name: assigned.target for name, assigned in targets.items()}
+    parameters = parameters_of(network)
+    weights = pipeline.decide(account_for_weights, parameters, on, network.traced.model.parameters)
+    verified = [pipeline.decide(verify, network, layers, chip, scales)] if has_weights else []
     pipeline.finish()
-    return mapped
-
-
-def _observe(pipeline: Pipeline, choices: Choices, samples: SampleAxes) -> Findings:
-    """Run the sample inputs, and choose and fold channel scales by them."""
-    network = pipeline.network
-    heads = {name: routed.heads for name, routed in choices.units.items() if routed.heads is not None}
-    seen = pipeline.decide("observe", partial(observe, network, heads))
-    found = pipeline.decide("rescale_channels", partial(_channel_scales, network, choices, seen))
-    scales = {name: one.scale for name, one in found.items() if one.scale is not None}
-    folded = pipeline.lower("fold_channel_scales", partial(fold_channel_scales, network, scales))
-    left = {name: scale for name, scale in scales.items() if name not in folded}
-    seen = seen.divided({name: scales[name] for name in folded})
-    return Findings(samples, seen, left, [one.decision for one in found.values()])
-
-
-def _channel_scales(network: Network, choices: Choices, seen: Observations) -> dict[str, ChannelScale]:
-    """Channel scales of the layers on tiles whose inputs are converted."""
-    converted = {
-        name: target
-        for name in network.layers
-        if isinstance(target := choices.targets[name].target, AnalogTarget) and target.tile.dac is not None
-    }
-
-    def scale(name: str) -> ChannelScale:
-        target, layer = converted[name], network.layers[name]
-        method, _ = choose_programming(name, target, choices.methods.get(name))
-        return rescale_channels(name, network.layer_module(name).weight, target, method, seen.of_layer(layer))
-
-    return dict(zip(converted, in_parallel(scale, list(converted)), strict=True))
-
-
-def _options(network: Network, wishes: Wishes, choices: Choices, observed: Findings | None) -> Options:
-    def seen(layer: WeightLayer) -> Seen | None:
-        if observed is None:
-            return None
-        weight = network.layer_module(layer.name).weight
-        return Seen(weight, observed.scales.get(layer.name), observed.inputs.of_layer(layer))
-
-    return offer_targets(network.layers, choices.targets, wishes.chip, choices.methods, seen)
-
-
-def _mapped(network: Network, wishes: Wishes, choices: Choices, observed: Findings | None, options: Options) -> Mapped:
-    layers, placement, placed = place(
-        [
-            LayerRecord(
-                name=name,
-                inputs=layer.inputs,
-                outputs=layer.outputs,
-                has_bias=layer.has_bias,
-                parts=list(layer.parts),
-                uses=[
-                    UseRecord(sample_axis=observed.samples[name, use] if observed is not None else None)
-                    for use in range(layer.uses)
-                ],
-                target=choices.targets[name].target.name,
-                reason=choices.targets[name].reason,
-                predicted_loss=None,
-                tiles=[],
-                options=options.of_layers[name],
-            )
-            for name, layer in network.layers.items()
-        ],
-        wishes.chip,
-    )
-    products = [
-        matmul_record(routed, observed.inputs.of_product(name) if observed is not None else None)
-        for name, routed in choices.units.items()
-    ]
-    targets = {name: assigned.target for name, assigned in choices.targets.items()}
-    gone = {layer.name for group in network.fused.values() for layer in group}  # into fused ones
     return Mapped(
         layers=layers,
-        matmuls=[record for record, _ in products],
-        weights=account_for_weights(parameters_of(network), targets, network.traced.model.parameters),
+        matmuls=[routed.record for routed in found.products.values()],
+        weights=weights,
         placement=placement,
-        programming=options.methods,
+        programming=list(methods.values()),
         decisions=[
-            *(decision for decision in network.decisions if decision.subject not in gone),
-            *fusion_decisions(network.layers, network.fused, wishes.chip),
-            *(decision for _, decisions in products for decision in decisions),
-            *(assigned.decision for assigned in choices.targets.values()),
-            *(observed.decisions if observed is not None else ()),
+            *network.decisions,
+            *fusion_decisions(network.layers, network.fused, chip),
+            *(decision for routed in found.products.values() for decision in routed.decisions),
+            *(assigned.decision for assigned in targets.values()),
             *placed,
+            *verified,
         ],
-        channel_scales=observed.scales if observed is not None else {},
-        calibrations=options.calibrations,
+        channel_scales=scales,
+        calibrations=found.inputs,
+    )
+
+
+def _with_ranges(
+    pipeline: Pipeline,
+    chip: Chip,
+    targets: Mapping[str, Assigned],
+    methods: Mapping[str, Programming],
+    mapped: Calibrated,
+) -> tuple[Calibrated, dict[str, Tensor]]:
+    """Run the sample inputs, fold channel scales that are worth it, cut weights and choose ranges.
+
+    Returns channel scales that stay digital, by layer, too.
+    """
+    network = pipeline.network
+    heads = {name: routed.heads for name, routed in mapped.products.items() if routed.heads is not None}
+    seen = pipeline.decide(observe, network, heads)
+    cases = {
+        (name, target): Case(
+            network.layers[name],
+            network.layer_module(name),
+            chip.target(target),
+            methods[option.programming] if option.programming is not None else None,
+            seen.layer_inputs[name],
+        )
+        for (name, target), option in mapped.options.items()
+    }
+    own = [cases[name, assigned.target.name] for name, assigned in targets.items()]
+    converted = [case for case in own if case.target.tile is not None and case.target.tile.dac is not None]
+    scales, decisions = pipeline.decide(rescale_channels, converted)
+    network.decisions += decisions
+    folded = pipeline.lower(fold_channel_scales, scales)
+    left = {name: scale for name, scale in scales.items() if name not in folded}
+    inputs = seen.layer_inputs | {name: divided(seen.layer_inputs[name], scales[name]) for name in folded}
+    cases = {
+        (name, target): replace(case, inputs=inputs[name], channel_scale=left.get(name) if case.method else None)
+        for (name, target), case in cases.items()
+    }
+    options = pipeline.decide(clip_weights, cases, mapped.options)
+    return pipeline.decide(calibrate, cases, options, mapped.products, seen.operands), left
+
+
+def _record(layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes) -> LayerRecord:
+    return LayerRecord(
+        name=layer.name,
+        inputs=layer.inputs,
+        outputs=layer.outputs,
+        has_bias=layer.has_bias,
+        parts=list(layer.parts),
+        uses=[UseRecord(sample_axis=samples.get((layer.name, use))) for use in range(layer.uses)],
+        target=assigned.target.name,
+        reason=assigned.reason,
+        predicted_loss=None,
+        tiles=[],
+        options=options,
     )

@@ -38,11 +38,9 @@ def verify(network: Network, layers: Sequence[LayerRecord], chip: Chip, scales: 
             continue
         on_tiles = partial(_error_on_tiles, network, layer, ideal[layer.target], scales.get(layer.name))
         error = on_tiles(torch.float32)
-        if error > TOLERANCE and error <= LARGEST_ROUNDING:  # sums of very long layers round by more than is allowed
-            only_rounds = on_tiles(torch.float64) <= double_precision.TOLERANCE
-        else:
-            only_rounds = False
-        if not (error <= TOLERANCE or only_rounds):
+        # sums of very long layers round by more than is allowed
+        may_round = TOLERANCE < error <= LARGEST_ROUNDING
+        if not (error <= TOLERANCE or (may_round and on_tiles(torch.float64) <= double_precision.TOLERANCE)):
             raise ValueError(f"layer {layer.name} on ideal tiles has relative error {error:.2e}")
         if error >= worst:
             worst, worst_layer = error, layer.name

@@ -1,12 +1,11 @@
 """Small networks, and the state of compiling them, for tests of several rooms."""
 
-from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
 from tilewright.compiler.driver import trace
-from tilewright.compiler.mapping.wishes import Wishes
+from tilewright.compiler.mapping.overrides import Wishes
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.pipeline import Pipeline
 from tilewright.runtime.plan.records import SampleAxis
@@ -27,10 +26,10 @@ def traced_network(model, inputs):
 
 
 def lower(network, passes):
-    """Run lowering passes [(name, pass)], each checked."""
-    pipeline = Pipeline(network, [name for name, _ in passes])
-    for name, run in passes:
-        pipeline.lower(name, partial(run, network))
+    """Run lowering passes, each checked."""
+    pipeline = Pipeline(network, len(passes))
+    for step in passes:
+        pipeline.lower(step)
 
 
 def plain_wishes(target="pcm-512"):

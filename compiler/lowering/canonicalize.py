@@ -33,13 +33,12 @@ def canonicalize(network: Network) -> None:
     for node in list(graph.nodes):
         if node.op == "call_module" or _is_check(node):
             graph.erase_node(node)
-        elif node.op == "call_function" and (node.target in COPIES or _casts_nothing(node)):
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-        elif node.op == "call_function" and node.target in VIEWS:
+        elif node.target in COPIES or _casts_nothing(node):
+            network.replace(node, node.args[0])
+        elif node.target in VIEWS:
             node.target = aten.reshape.default  # a view needs its input's strides, which passes may change
-        elif node.op == "call_function" and node.target == aten._native_batch_norm_legit_no_training.default:
-            _plain_batch_norm(graph, node)
+        elif node.target == aten._native_batch_norm_legit_no_training.default:
+            _plain_batch_norm(network, node)
     _fold_constants(network)
     network.tidy()
 
@@ -55,8 +54,7 @@ def _find_origins(network: Network) -> None:
             found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
             network.origins[str(node.target)] = () if found is None else (found,)
             _give_plain_name(network, node, constant)
-    shapes = {name: tensor.to("meta") for name, tensor in network.traced.parameters.items()}
-    network.traced.parameters = shapes
+    network.traced.parameters = {name: tensor.to("meta") for name, tensor in network.traced.parameters.items()}
 
 
 def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) -> None:
@@ -67,18 +65,17 @@ def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) ->
         node.target = network.add_tensor(".".join(plain) or "constant", constant, (str(node.target),))
 
 
-def _plain_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+def _plain_batch_norm(network: Network, node: fx.Node) -> None:
     """Replace a batch norm that has three results, of which inference uses the first, by the form with one."""
     x, weight, bias, mean, variance, momentum, epsilon = node.args
     for user in list(node.users):
         if user.target is not operator.getitem or user.args[1] != 0:
             continue
-        with graph.inserting_before(user):
+        with network.graph.graph.inserting_before(user):
             arguments = (x, weight, bias, mean, variance, False, momentum, epsilon, False)
-            plain = graph.call_function(aten.batch_norm.default, arguments)
+            plain = network.graph.graph.call_function(aten.batch_norm.default, arguments)
         plain.meta = dict(user.meta)
-        user.replace_all_uses_with(plain)
-        graph.erase_node(user)
+        network.replace(user, plain)
 
 
 def _is_check(node: fx.Node) -> bool:
@@ -95,27 +92,29 @@ def _casts_nothing(node: fx.Node) -> bool:
 
 def _fold_constants(network: Network) -> None:
     """Compute constants from weights once, such as the transpose of one."""
-    graph = network.graph.graph
-    for node in list(graph.nodes):
-        if node.op != "call_function" or not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):
+    for node in list(network.graph.graph.nodes):
+        if not node.all_input_nodes or not isinstance(node.target, torch._ops.OpOverload):
             continue
-        operands = {operand: network.tensor(operand) for operand in node.all_input_nodes}
-        if any(tensor is None for tensor in operands.values()):
+        found = {operand: network.tensor(operand) for operand in node.all_input_nodes}
+        sizes = {operand: tensor.numel() for operand, tensor in found.items() if tensor is not None}
+        if len(sizes) < len(found) or not _is_worth_folding(network, node, sum(sizes.values())):
             continue
-        size = sum(tensor.numel() for tensor in operands.values() if tensor is not None)
-        expected = node.meta.get("val")
-        results = expected if isinstance(expected, list | tuple) else [expected]
-        if node.target is not aten.item.default and not all(
-            isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED) for result in results
-        ):
-            continue
-        if node.target is aten.item.default and not network.traced.has_weights:
-            continue
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
         with torch.no_grad():
-            folded = node.target(*_values(node.args, operands), **_values(node.kwargs, operands))
-        sources = tuple(str(operand.target) for operand in operands)
-        largest = max(operands, key=lambda operand: operands[operand].numel())  # type: ignore[union-attr]
-        _replace(network, node, folded, str(largest.target), sources)
+            folded = node.target(*args, **kwargs)
+        sources = tuple(str(operand.target) for operand in found)
+        _replace(network, node, folded, str(max(sizes, key=sizes.__getitem__).target), sources)
+
+
+def _is_worth_folding(network: Network, node: fx.Node, size: int) -> bool:
+    """True if the result of a node is known and not much larger than its operands, which have ``size`` elements."""
+    if node.target is aten.item.default:
+        return network.traced.has_weights
+    expected = node.meta.get("val")
+    return all(
+        isinstance(result, torch.Tensor) and result.numel() <= max(size, LARGEST_FOLDED)
+        for result in (expected if isinstance(expected, list | tuple) else [expected])
+    )
 
 
 def _replace(network: Network, node: fx.Node, folded: Any, name: str, sources: tuple[str, ...]) -> None:
@@ -132,11 +131,7 @@ def _replace(network: Network, node: fx.Node, folded: Any, name: str, sources: t
         node.replace_all_uses_with(constant)
     else:
         for user in list(node.users):
-            user.args = fx.node.map_arg(user.args, lambda used: folded if used is node else used)
-            user.kwargs = fx.node.map_arg(user.kwargs, lambda used: folded if used is node else used)
+            arguments = user.args, user.kwargs
+            user.args, user.kwargs = fx.node.map_arg(arguments, lambda used: folded if used is node else used)
     if not node.users:
         graph.erase_node(node)
-
-
-def _values(arguments: Any, operands: dict[fx.Node, Any]) -> Any:
-    return fx.node.map_arg(arguments, lambda operand: operands[operand])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from typing import Literal
 
 import torch
 from torch import fx
 
-from tilewright.compiler.network.layers import Product
+from tilewright.compiler.network.layers import Kind, Product
+from tilewright.compiler.network.names import numbered
 from tilewright.compiler.network.network import Network
-from tilewright.compiler.network.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
-from tilewright.compiler.network.unique_names import numbered
+from tilewright.compiler.network.rewriting import (
+    Rewriter,
+    arguments_of,
+    depends_on_activations,
+    is_float,
+    module_of,
+    shape_of,
+)
 from tilewright.runtime.plan.names import matmul_path
 from tilewright.runtime.units.full_precision import DigitalMatmul
 
@@ -30,12 +36,9 @@ PASSING = {
 
 def find_products(network: Network) -> None:
     """Give every product of two activations a name, and a module in place of its operator."""
-    graph = network.graph.graph
-    for node in list(graph.nodes):
-        if node.op != "call_function" or node.target not in PRODUCTS:
-            continue
+    for node in network.calls_of(*PRODUCTS):
         left, right = arguments_of(node).values()
-        if not all(map(_is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
+        if not all(map(is_float, (left, right))) or not any(map(depends_on_activations, (left, right))):
             continue
         name, kind = _name(node, network.products)
         call = _route(network, node, name, left, right)
@@ -63,28 +66,20 @@ def _route(network: Network, node: fx.Node, name: str, left: fx.Node, right: fx.
 
 def _heads(call: fx.Node) -> int | None:
     """Number of heads: the second of four dimensions, if both operands have the same known number there; else None."""
-    sizes: list[int | None] = []
-    for operand in call.args:
-        shape = tuple(operand.meta["val"].shape) if isinstance(operand, fx.Node) and "val" in operand.meta else ()
-        sizes.append(shape[1] if len(shape) == 4 and isinstance(shape[1], int) else None)
-    return sizes[0] if sizes[0] == sizes[1] else None
+    left, right = (shape_of(operand) or () for operand in call.args)
+    if len(left) != 4 or len(right) != 4 or not isinstance(left[1], int) or not isinstance(right[1], int):
+        return None
+    return left[1] if left[1] == right[1] else None
 
 
-def _is_float(operand: object) -> bool:
-    value = operand.meta.get("val") if isinstance(operand, fx.Node) else None
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
-
-
-def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Literal["scores", "context", "product"]]:
+def _name(node: fx.Node, taken: Container[str]) -> tuple[str, Kind]:
     """Name of a product after the module that it is in, not taken yet, and its kind."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    module = stack[-1][0] if stack else ""
-    kind: Literal["scores", "context", "product"] = "product"
+    kind: Kind = "product"
     if _meets_softmax(node.users, lambda user: user.users):
         kind = "scores"
     elif _meets_softmax([node.args[0]], lambda source: source.all_input_nodes):
         kind = "context"
-    plain = ".".join(part for part in module.split(".") if part.replace("_", "").isalnum())
+    plain = ".".join(part for part in module_of(node).split(".") if part.replace("_", "").isalnum())
     base = f"{plain}.{kind}" if plain else kind
     return numbered(base, lambda name: name not in taken), kind
 

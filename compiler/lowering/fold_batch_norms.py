@@ -8,13 +8,15 @@ offset joins the bias.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
 from tilewright.compiler.network.convolutions import CONVOLUTIONS, why_digital
-from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.runtime.plan.decisions import Figure
 
 aten = torch.ops.aten
 TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -23,24 +25,29 @@ TENSORS = ("weight", "bias", "running_mean", "running_var")
 @torch.no_grad()
 def fold_batch_norms(network: Network) -> None:
     """Fold every batch norm that can be; the others stay digital, with the reason."""
-    for node in list(network.graph.graph.nodes):
-        if node.op != "call_function" or node.target != aten.batch_norm.default:
-            continue
-        reason = _why_not(network, node)
+    for node in network.calls_of(aten.batch_norm.default):
+        arguments = arguments_of(node)
+        tensor = arguments["weight"] or arguments["running_mean"]
+        subject = _called(network, str(getattr(tensor, "target", node.name)))
+        reason = _why_not(network, arguments)
         if reason is None:
-            _fold(network, node)
+            choice = f"folded into {_called(network, str(arguments_of(arguments['input'])['weight'].target))}"
+            reason = (
+                "its factor scales whole columns, which the scale behind the ADC does anyway; its offset joins the bias"
+            )
+            _fold(network, node, arguments)
         else:
-            _decide(network, node, "digital", reason)
+            choice = "digital"
             for key in TENSORS:
-                for name in network.origins.get(str(getattr(arguments_of(node)[key], "target", "")), ()):
-                    why = f"batch norm that is not folded: {reason}"
-                    network.digital[name] = StaysDigital("normalisation", why)
+                network.stays_digital(arguments[key], "normalisation", f"batch norm that is not folded: {reason}")
+        channels = int((shape_of(node) or (0, 0))[1])
+        figure = Figure(name="channels", value=channels, unit="channel")
+        network.decide("fold_batch_norms", subject, choice, reason, figure)
     network.tidy()
 
 
-def _why_not(network: Network, node: fx.Node) -> str | None:
+def _why_not(network: Network, arguments: dict[str, Any]) -> str | None:
     """Reason why a batch norm cannot fold; None if it can."""
-    arguments = arguments_of(node)
     product = arguments["input"]
     if arguments["training"]:
         return "it uses the statistics of the batch"
@@ -64,8 +71,7 @@ def _why_not(network: Network, node: fx.Node) -> str | None:
     return None
 
 
-def _fold(network: Network, node: fx.Node) -> None:
-    arguments = arguments_of(node)
+def _fold(network: Network, node: fx.Node, arguments: dict[str, Any]) -> None:
     product: fx.Node = arguments["input"]
     inner = arguments_of(product)
     gamma, beta, mean, variance = (network.tensor(arguments[key]) for key in TENSORS)
@@ -89,26 +95,9 @@ def _fold(network: Network, node: fx.Node) -> None:
     new_bias = rewriter.constant(wanted, offset.to(weight.dtype), offsets)
     product.args = tuple({**inner, "weight": new_weight, "bias": new_bias}.values())
     product.kwargs = {}
-    _decide(
-        network,
-        node,
-        f"folded into {_called(network, path)}",
-        "its factor scales whole columns, which the scale behind the ADC does anyway; its offset joins the bias",
-    )
-    node.replace_all_uses_with(product)
-    network.graph.graph.erase_node(node)
+    network.replace(node, product)
 
 
 def _called(network: Network, path: str) -> str:
     """Name for people of the module that a tensor belongs to."""
     return network.source_names.get(path, path).removesuffix(".weight").removesuffix(".running_mean")
-
-
-def _decide(network: Network, node: fx.Node, choice: str, reason: str) -> None:
-    tensor = arguments_of(node)["weight"] or arguments_of(node)["running_mean"]
-    name = _called(network, str(getattr(tensor, "target", node.name)))
-    channels = (shape_of(node) or (0, 0))[1]
-    figures = [Figure(name="channels", value=int(channels), unit="channel")]
-    network.decisions.append(
-        Decision(made_by="fold_batch_norms", subject=name, choice=choice, reason=reason, figures=figures)
-    )

@@ -7,8 +7,8 @@ read by others too, or come out of a function that is not proportional (GELU, so
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -16,7 +16,7 @@ from torch import Tensor, fx
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
-from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.units.full_precision import DigitalLinear
 
@@ -24,8 +24,6 @@ aten = torch.ops.aten
 NORMS = {aten.layer_norm.default, aten.rms_norm.default}
 PROPORTIONAL = {aten.relu.default, aten.neg.default, aten.alias.default, aten.clone.default}
 """Functions with f(x / s) = f(x) / s for s above zero, value by value."""
-
-STAYS_DIGITAL = "a digital multiplication a channel"
 
 Fold = Callable[[], None]
 """Function that divides one tensor by the scale."""
@@ -42,15 +40,17 @@ def fold_channel_scales(network: Network, scales: Mapping[str, Tensor]) -> set[s
         layer = network.layers[name]
         found = Folding(network, layer, scale).find()
         if isinstance(found, str):
-            _decide(network, layer, STAYS_DIGITAL, found, layer.inputs)
-            continue
-        for fold in found:
-            fold()
-        module = network.layer_module(name)
-        weight = module.weight
-        module.weight = torch.mul(weight, scale, out=network.scratch.empty(weight.shape, weight))
-        folded.add(name)
-        _decide(network, layer, "folded into what computes its inputs", "nothing else reads these", 0)
+            choice, reason, left = "a digital multiplication a channel", found, layer.inputs
+        else:
+            choice, reason, left = "folded into what computes its inputs", "nothing else reads these", 0
+            for fold in found:
+                fold()
+            module = network.layer_module(name)
+            weight = module.weight
+            module.weight = torch.mul(weight, scale, out=network.scratch.empty(weight.shape, weight))
+            folded.add(name)
+        figure = Figure(name="digital multiplications", value=left, unit="1 a token")
+        network.decide("fold_channel_scales", name, choice, reason, figure)
     network.tidy()
     return folded
 
@@ -63,7 +63,7 @@ class Folding:
 
     def find(self) -> list[Fold] | str:
         """The divisions to make, all of them; or the reason why it cannot be done."""
-        calls = list(self.network.uses_of(layer_path(self.layer.name)))
+        calls = self.network.uses_of(layer_path(self.layer.name))
         inputs = {call.args[0] for call in calls}
         if len(inputs) != 1:
             return "its uses have inputs of their own"
@@ -87,7 +87,7 @@ class Folding:
         parts = _part_of_split(node)
         if parts is not None:
             return self._columns(*parts)
-        return f"they come from {_called(node)}"
+        return f"they come from {str(getattr(node.target, '__name__', node.target)).split('.')[0]}"
 
     def _keeps_channels(self, node: fx.Node) -> bool:
         """True if a node is a change of form that leaves the channels the last dimension."""
@@ -102,7 +102,7 @@ class Folding:
             return "what they are computed from is read elsewhere too"
         return self._into(node)
 
-    def _constant(self, node: object, user: fx.Node, place: int | str) -> Fold | None:
+    def _constant(self, node: object, user: fx.Node) -> Fold | None:
         """The division of a constant vector over channels; None if it is not one."""
         tensor = self.network.tensor(node)
         if tensor is None or not isinstance(node, fx.Node) or tensor.numel() != len(self.scale):
@@ -111,35 +111,24 @@ class Folding:
             return None
 
         def fold() -> None:
-            path = str(node.target)
-            made = Rewriter(self.network, user).constant(path, tensor / self.scale, (path,))
-            if isinstance(place, int):
-                user.update_arg(place, made)
-            else:
-                user.update_kwarg(place, made)
+            made = Rewriter(self.network, user).constant(str(node.target), tensor / self.scale)
+            user.replace_input_with(node, made)
 
         return fold
 
     def _norm(self, node: fx.Node) -> list[Fold] | str:
-        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
-        folds = []
-        for key in ("weight", "bias"):
-            operand = arguments_of(node).get(key)
-            if operand is None:
-                if key == "weight":
-                    return "the normalisation before it has no factors"
-                continue
-            place = names.index(key)
-            fold = self._constant(operand, node, place if place < len(node.args) else key)
-            if fold is None:
-                return "the normalisation before it has computed factors"
-            folds.append(fold)
-        return folds
+        arguments = arguments_of(node)
+        if arguments["weight"] is None:
+            return "the normalisation before it has no factors"
+        operands = [arguments["weight"], arguments.get("bias")]
+        folds = [self._constant(operand, node) for operand in operands if operand is not None]
+        found = [fold for fold in folds if fold is not None]
+        return found if len(found) == len(folds) else "the normalisation before it has computed factors"
 
     def _factor(self, node: fx.Node) -> list[Fold] | str:
         """Divisions of either factor of a product; or the reason why there are none."""
-        for place in (0, 1):
-            fold = self._constant(node.args[place], node, place)
+        for operand in node.args:
+            fold = self._constant(operand, node)
             if fold is not None:
                 return [fold]
         reason = "they are a product whose factors are read elsewhere too"
@@ -153,10 +142,10 @@ class Folding:
 
     def _sum(self, node: fx.Node) -> list[Fold] | str:
         """Divisions of both terms of a sum, one of which is a constant; or the reason why there are none."""
-        for place, other in ((0, 1), (1, 0)):
-            fold = self._constant(node.args[place], node, place)
+        for term, other in (node.args[:2], node.args[1::-1]):
+            fold = self._constant(term, node)
             if fold is not None:
-                found = self._alone(node.args[other], node)
+                found = self._alone(other, node)
                 return found if isinstance(found, str) else [fold, *found]
         return "they are a sum of activations"
 
@@ -166,7 +155,7 @@ class Folding:
         module = self.network.graph.get_submodule(path)
         if not isinstance(module, DigitalLinear):
             return "they come from a product of activations"
-        if len(list(self.network.uses_of(path))) != 1:
+        if len(self.network.uses_of(path)) != 1:
             return "the layer before it has other uses, which it does not scale"
         stop = first + len(self.scale)
 
@@ -185,30 +174,12 @@ class Folding:
 
 def _part_of_split(node: fx.Node) -> tuple[fx.Node, int] | None:
     """Call and first column of a part of a fused layer's outputs; None for anything else."""
-    if _called(node) != "getitem" or not isinstance(node.args[0], fx.Node):
+    if node.target is not operator.getitem:
         return None
-    split, place = node.args[0], node.args[1]
-    if split.target != aten.split_with_sizes.default or not isinstance(place, int):
+    split, place = node.args
+    if not isinstance(split, fx.Node) or split.target != aten.split_with_sizes.default or not isinstance(place, int):
         return None
-    call, sizes = split.args[0], split.args[1]
+    call, sizes = split.args[:2]
     if not isinstance(call, fx.Node) or call.op != "call_module" or set(call.users) != {split}:
         return None
-    assert isinstance(sizes, list | tuple)
-    before: list[Any] = list(sizes[:place])
-    return call, sum(before)
-
-
-def _called(node: fx.Node) -> str:
-    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
-
-
-def _decide(network: Network, layer: WeightLayer, choice: str, reason: str, multiplications: int) -> None:
-    network.decisions.append(
-        Decision(
-            made_by="fold_channel_scales",
-            subject=layer.name,
-            choice=choice,
-            reason=reason,
-            figures=[Figure(name="digital multiplications", value=multiplications, unit="1 a token")],
-        )
-    )
+    return call, sum(sizes[:place])  # type: ignore[index,arg-type]

@@ -7,8 +7,8 @@ import operator
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.network.layer_names import joint_name, layer_name
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
+from tilewright.compiler.network.names import joint_name, layer_name
 from tilewright.compiler.network.network import Network
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart
@@ -34,25 +34,23 @@ def _fuse(network: Network, group: list[WeightLayer]) -> None:
     torch.cat([module.weight for module in modules], out=weight)
     bias = torch.cat([_bias(module) for module in modules]) if fused.has_bias else None
     network.graph.add_submodule(layer_path(fused.name), DigitalLinear(weight, bias))
-    calls = zip(*(list(network.uses_of(layer_path(layer.name))) for layer in group), strict=True)
+    calls = zip(*(network.uses_of(layer_path(layer.name)) for layer in group), strict=True)
     for use, nodes in enumerate(calls):
-        _replace_calls(network.graph.graph, fused, use, list(nodes), [layer.outputs for layer in group])
+        _replace_calls(network, fused, use, nodes, [layer.outputs for layer in group])
     # The fused layer takes the place of its first part, so that layers stay in the order of the model.
-    first = group[0].name
-    names = {layer.name for layer in group}
-    ordered = {fused.name if name == first else name: layer for name, layer in network.layers.items()}
-    ordered[fused.name] = fused
-    network.layers = {name: layer for name, layer in ordered.items() if name == fused.name or name not in names}
+    kept = [fused if layer is group[0] else layer for layer in network.layers.values() if layer not in group[1:]]
+    network.layers = {layer.name: layer for layer in kept}
     network.fused[fused.name] = group
+    gone = {layer.name for layer in group}
+    network.decisions = [decision for decision in network.decisions if decision.subject not in gone]
 
 
 def _fused_layer(network: Network, group: list[WeightLayer]) -> WeightLayer:
     parts: list[LayerPart] = []
     start = 0
-    for layer in group:
-        for part in layer.parts:
-            parts.append(part.model_copy(update={"columns": (start, start + part.columns[1] - part.columns[0])}))
-            start = parts[-1].columns[1]
+    for part in (part for layer in group for part in layer.parts):
+        parts.append(part.model_copy(update={"columns": (start, start + part.columns[1] - part.columns[0])}))
+        start = parts[-1].columns[1]
     return WeightLayer(
         name=layer_name(joint_name([layer.name for layer in group]), network.layers),
         inputs=group[0].inputs,
@@ -71,7 +69,10 @@ def _bias(module: DigitalLinear) -> Tensor:
     return module.bias if module.bias is not None else module.weight.new_zeros(module.weight.shape[0])
 
 
-def _replace_calls(graph: fx.Graph, fused: WeightLayer, use: int, nodes: list[fx.Node], sizes: list[int]) -> None:
+def _replace_calls(
+    network: Network, fused: WeightLayer, use: int, nodes: tuple[fx.Node, ...], sizes: list[int]
+) -> None:
+    graph = network.graph.graph
     with graph.inserting_before(nodes[0]):
         call = graph.call_module(layer_path(fused.name), (nodes[0].args[0], use))
         parts = graph.call_function(torch.ops.aten.split_with_sizes.default, (call, sizes, -1))
@@ -79,5 +80,4 @@ def _replace_calls(graph: fx.Graph, fused: WeightLayer, use: int, nodes: list[fx
     call.meta = dict(nodes[0].meta)
     for node, output in zip(nodes, outputs, strict=True):
         output.meta = dict(node.meta)
-        node.replace_all_uses_with(output)
-        graph.erase_node(node)
+        network.replace(node, output)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import torch
 from torch import fx
 
 from tilewright.compiler.network.network import Network
-from tilewright.runtime.plan.records import Role
+from tilewright.runtime.plan.records import Role, WeightRecord
 
 aten = torch.ops.aten
 LOOKUPS = {aten.embedding.default, aten.index.Tensor, aten.index_select.default, aten.gather.default}
@@ -27,41 +26,36 @@ ADDING = {aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar}
 SCALING = {aten.mul.Tensor, aten.div.Tensor}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of the model, and its role."""
-
-    name: str
-    shape: tuple[int, ...]
-    role: Role
-    reason: str
-    layers: tuple[str, ...] = ()
-    """Names of the layers whose matrix the parameter is in."""
-    is_table_too: bool = False
-    copy_of: str | None = None
-
-
-def parameters_of(network: Network) -> list[Parameter]:
-    """Every parameter once, then those that are stored again under another name."""
+def parameters_of(network: Network) -> list[WeightRecord]:
+    """Every parameter once, as if nothing were on tiles, then those that are stored again under another name."""
     matrices, beside = _of_layers(network)
     readers = _readers(network)
     found = {}
     for name, tensor in network.traced.parameters.items():
-        read_by, layers = readers.get(name, []), tuple(matrices.get(name, ()))
+        read_by, layers = readers.get(name, []), matrices.get(name, [])
         is_table = any(node.target in LOOKUPS for node in read_by)
-        role: Role = "matrix"
-        reason = "a constant matrix that multiplies activations"
-        if not layers:
-            if name in network.digital:
-                role, reason = network.digital[name]
-            elif name in beside:
-                role, reason = beside[name]
-            elif is_table:
-                role, reason = "look-up", "rows are read by number: nothing is multiplied"
-            else:
-                role, reason = _digital_role(read_by)
-        found[name] = Parameter(name, tuple(tensor.shape), role, reason, layers, bool(layers) and is_table)
-    copies = [replace(found[original], name=name, copy_of=original) for name, original in network.traced.copies.items()]
+        role: Role
+        if layers:
+            role, reason = "matrix", "a constant matrix that multiplies activations"
+        elif is_table and name not in network.digital and name not in beside:
+            role, reason = "look-up", "rows are read by number: nothing is multiplied"
+        else:
+            role, reason = network.digital.get(name) or beside.get(name) or _digital_role(read_by)
+        found[name] = WeightRecord(
+            name=name,
+            shape=list(tensor.shape),
+            place="look-up" if role == "look-up" else "digital",
+            role=role,
+            is_table_too=bool(layers) and is_table,
+            copy_of=None,
+            reason=reason,
+            layers=layers,
+        )
+    same = "stored again: the same numbers as {}, on the same devices if on any"
+    copies = [
+        found[original].model_copy(update={"name": name, "copy_of": original, "reason": same.format(original)})
+        for name, original in network.traced.copies.items()
+    ]
     return [*found.values(), *copies]
 
 
@@ -85,9 +79,8 @@ def _readers(network: Network) -> dict[str, list[fx.Node]]:
     """Operators that compute with each parameter, seen through changes of form."""
     readers: dict[str, list[fx.Node]] = {}
     for node in network.graph.graph.nodes:
-        if node.op == "get_attr":
-            for name in network.origins.get(str(node.target), ()):
-                readers.setdefault(name, []).extend(_consumers(node))
+        for name in network.origins_of(node):
+            readers.setdefault(name, []).extend(_consumers(node))
     return readers
 
 

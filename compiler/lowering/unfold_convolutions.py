@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.network.convolutions import CONVOLUTIONS, TRANSPOSED, why_digital
-from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of
-from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.runtime.plan.decisions import Figure
 
 aten = torch.ops.aten
 
@@ -25,28 +25,26 @@ aten = torch.ops.aten
 def unfold_convolutions(network: Network) -> None:
     """Write every convolution that can be as patches times a matrix; the others stay digital, with the reason."""
     patches: dict[Any, fx.Node] = {}
-    for node in list(network.graph.graph.nodes):
-        if node.op != "call_function" or node.target not in (*CONVOLUTIONS, *TRANSPOSED):
-            continue
-        weight = network.tensor(arguments_of(node)["weight"])
+    for node in network.calls_of(*CONVOLUTIONS, *TRANSPOSED):
+        arguments = arguments_of(node)
+        weight = network.tensor(arguments["weight"])
         if weight is None:
             continue
+        path = str(arguments["weight"].target)
         reason = why_digital(network, node)
-        path = str(arguments_of(node)["weight"].target)
         if reason is None:
-            _unfold(network, node, patches)
+            kernel = "x".join(map(str, weight.shape[2:]))
+            choice = f"{kernel} kernel as a matrix of {weight[0].numel()} x {weight.shape[0]}"
+            why = "every position multiplies its patch with one constant matrix, which may stay in a crossbar"
+            _unfold(network, node, weight, patches)
         else:
-            _note_reason(network, node, reason)
-        _decide(network, path, weight, reason)
+            choice, why = "digital", reason
+            network.stays_digital(arguments["weight"], "operand", reason)
+            network.stays_digital(arguments["bias"], "operand", "bias of a convolution that stays digital")
+        subject = network.source_names.get(path, path).removesuffix(".weight")
+        figure = Figure(name="weights", value=weight.numel(), unit="weight")
+        network.decide("unfold_convolutions", subject, choice, why, figure)
     network.tidy()
-
-
-def _note_reason(network: Network, node: fx.Node, reason: str) -> None:
-    for key, text in (("weight", reason), ("bias", "bias of a convolution that stays digital")):
-        operand = arguments_of(node)[key]
-        if isinstance(operand, fx.Node):
-            names = network.origins.get(str(operand.target), ())
-            network.digital |= dict.fromkeys(names, StaysDigital("operand", text))
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,10 @@ class Window:
         return rewriter.arithmetic(operator.add, rewriter.arithmetic(operator.floordiv, free, self.stride[axis]), 1)
 
 
-def _unfold(network: Network, node: fx.Node, patches: dict[Any, fx.Node]) -> None:
+def _unfold(network: Network, node: fx.Node, weight: Tensor, patches: dict[Any, fx.Node]) -> None:
     arguments = arguments_of(node)
     rewriter = Rewriter(network, node)
     x: fx.Node = arguments["input"]
-    weight = network.tensor(arguments["weight"])
-    assert weight is not None
     is_line = weight.dim() == 3  # one-dimensional: an image of height one
     x, window = _symmetric(rewriter, arguments, weight)
     if is_line:
@@ -85,13 +81,10 @@ def _unfold(network: Network, node: fx.Node, patches: dict[Any, fx.Node]) -> Non
     if key not in patches:
         patches[key] = _patches(rewriter, x, window)
     path = str(arguments["weight"].target)
-    matrix = rewriter.constant(path, weight.reshape(weight.shape[0], -1), (path,))
+    matrix = rewriter.constant(path, weight.reshape(weight.shape[0], -1))
     product = rewriter.call(aten.linear.default, patches[key], matrix, arguments["bias"])
     columns = rewriter.call(aten.transpose.int, product, 1, 2)
-    if is_line:
-        rewriter.replace_with(columns)
-        return
-    rewriter.replace_with(rewriter.call(aten.unflatten.int, columns, 2, sizes))
+    rewriter.replace_with(columns if is_line else rewriter.call(aten.unflatten.int, columns, 2, sizes))
 
 
 def _symmetric(rewriter: Rewriter, arguments: dict[str, Any], weight: Tensor) -> tuple[fx.Node, Window]:
@@ -133,19 +126,3 @@ def _patches(rewriter: Rewriter, x: fx.Node, window: Window) -> fx.Node:
         sizes = (list(window.kernel), list(window.dilation), list(window.padding), list(window.stride))
         flat = rewriter.call(aten.im2col.default, x, *sizes)
     return rewriter.call(aten.transpose.int, flat, 1, 2)
-
-
-def _decide(network: Network, path: str, weight: Tensor, reason: str | None) -> None:
-    kernel = "x".join(map(str, weight.shape[2:]))
-    subject = network.source_names.get(path, path).removesuffix(".weight")
-    choice = f"{kernel} kernel as a matrix of {weight[0].numel()} x {weight.shape[0]}" if reason is None else "digital"
-    network.decisions.append(
-        Decision(
-            made_by="unfold_convolutions",
-            subject=subject,
-            choice=choice,
-            reason=reason
-            or "every position multiplies its patch with one constant matrix, which may stay in a crossbar",
-            figures=[Figure(name="weights", value=weight.numel(), unit="weight")],
-        )
-    )

@@ -7,12 +7,10 @@ written with an addition (addmm, baddbmm, linear) are taken apart too, for ``fin
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.network.network import Network, StaysDigital
+from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, depends_on_activations, shape_of
 
 aten = torch.ops.aten
@@ -25,17 +23,14 @@ MOST_MATRICES = 1024
 @torch.no_grad()
 def write_as_linear(network: Network) -> None:
     """Rewrite all products of activations and constant matrices."""
-    for node in list(network.graph.graph.nodes):
-        if node.op == "call_function" and node.target in BIASED:
-            _take_bias_apart(network, node)
-        elif node.op == "call_function" and node.target == aten.linear.default:
-            _take_linear_apart(network, node)
-    for node in list(network.graph.graph.nodes):
-        if node.op == "call_function" and node.target in MATMULS:
-            _rewrite(network, node)
-    for node in list(network.graph.graph.nodes):
-        if node.op == "call_function" and node.target == aten.add.Tensor:
-            _join_bias(network, node)
+    for node in network.calls_of(*BIASED):
+        _take_bias_apart(network, node)
+    for node in network.calls_of(aten.linear.default):
+        _take_linear_apart(network, node)
+    for node in network.calls_of(*MATMULS):
+        _rewrite(network, node)
+    for node in network.calls_of(aten.add.Tensor):
+        _join_bias(network, node)
     network.tidy()
 
 
@@ -60,7 +55,7 @@ def _times(rewriter: Rewriter, value: fx.Node, factor: float) -> fx.Node:
         return value
     tensor, path = rewriter.network.tensor(value), str(value.target)
     if tensor is not None:
-        return rewriter.constant(path, tensor * factor, (path,))
+        return rewriter.constant(path, tensor * factor)
     return rewriter.call(aten.mul.Tensor, value, factor)
 
 
@@ -88,36 +83,24 @@ def _rewrite(network: Network, node: fx.Node) -> None:
     assert tensor is not None and isinstance(x, fx.Node) and isinstance(matrices, fx.Node)
     if not tensor.is_floating_point() or tensor.dim() == 0 or not depends_on_activations(x):
         return
-    if tensor.dim() == 1:
-        _rewrite_vector(network, node, x, tensor, on_left)
-        return
     stack = _without_ones(tensor)
     dimensions = len(shape_of(x) or ())
-    is_vector = dimensions == 1
     if stack.dim() > 3 or (stack.dim() == 3 and not _is_stack_of(x, stack)) or tensor.dim() > max(dimensions, 2):
-        origins = network.origins.get(str(matrices.target), ())
-        why = StaysDigital("operand", "a stack of matrices of a form that is not taken apart")
-        network.digital |= dict.fromkeys(origins, why)
+        network.stays_digital(matrices, "operand", "a stack of matrices of a form that is not taken apart")
         return
-    rewriter = Rewriter(network, node)
-    if on_left and not is_vector:
+    rewriter, path = Rewriter(network, node), str(matrices.target)
+    turned = on_left and dimensions > 1
+    if turned:
         x = rewriter.call(aten.transpose.int, x, -2, -1)
-    # linear takes [outputs, inputs]: a constant on the left is that already
-    stack = stack if on_left else stack.transpose(-2, -1)
-    path = str(matrices.target)
+    # linear takes [outputs, inputs]: a constant on the left is that already, and a vector is a layer of one output
+    is_vector = tensor.dim() == 1
+    stack = stack.unsqueeze(0) if is_vector else stack if on_left else stack.transpose(-2, -1)
     result = _product(rewriter, x, stack, path) if stack.dim() == 2 else _products(rewriter, x, stack, path)
-    if on_left and not is_vector:
+    if is_vector:
+        result = rewriter.call(aten.squeeze.dim, result, -1)
+    elif turned:
         result = rewriter.call(aten.transpose.int, result, -2, -1)
     rewriter.replace_with(result)
-
-
-def _rewrite_vector(network: Network, node: fx.Node, x: fx.Node, vector: Tensor, on_left: bool) -> None:
-    """A product with one constant vector: a layer of one output, which its result does not count as a dimension."""
-    rewriter, path = Rewriter(network, node), str(node.args[0 if on_left else 1].target)  # type: ignore[union-attr]
-    if on_left and len(shape_of(x) or ()) > 1:
-        x = rewriter.call(aten.transpose.int, x, -2, -1)
-    result = _product(rewriter, x, vector.unsqueeze(0), path)
-    rewriter.replace_with(rewriter.call(aten.squeeze.dim, result, -1))
 
 
 def _without_ones(tensor: Tensor) -> Tensor:
@@ -134,8 +117,7 @@ def _is_stack_of(x: fx.Node, stack: Tensor) -> bool:
 
 
 def _product(rewriter: Rewriter, x: fx.Node, matrix: Tensor, path: str) -> fx.Node:
-    constant = rewriter.constant(path, matrix, (path,))
-    return rewriter.call(aten.linear.default, x, constant)
+    return rewriter.call(aten.linear.default, x, rewriter.constant(path, matrix))
 
 
 def _products(rewriter: Rewriter, x: fx.Node, stack: Tensor, path: str) -> fx.Node:
@@ -157,22 +139,20 @@ def _join_bias(network: Network, node: fx.Node) -> None:
         vector = network.tensor(bias)
         if alpha != 1 or vector is None or not isinstance(product, fx.Node) or len(product.users) > 1:
             continue
-        if product.target != aten.linear.default or arguments_of(product)["bias"] is not None:
+        if product.target != aten.linear.default:
             continue
-        weight = network.tensor(arguments_of(product)["weight"])
-        if weight is None or vector.numel() != weight.shape[0] or vector.shape[-1:] != weight.shape[:1]:
+        arguments = arguments_of(product)
+        weight = network.tensor(arguments["weight"])
+        if (
+            arguments["bias"] is not None
+            or weight is None
+            or vector.numel() != weight.shape[0]
+            or vector.shape[-1:] != weight.shape[:1]
+        ):
             continue
         if vector.dim() > len(shape_of(product) or ()) or vector.dtype != weight.dtype:
             continue
-        _set_bias(network, product, bias, vector)
-        node.replace_all_uses_with(product)
-        network.graph.graph.erase_node(node)
+        flat = Rewriter(network, product).constant(str(bias.target), vector.reshape(-1))
+        product.args, product.kwargs = (arguments["input"], arguments["weight"], flat), {}
+        network.replace(node, product)
         return
-
-
-def _set_bias(network: Network, product: fx.Node, bias: Any, vector: Tensor) -> None:
-    rewriter = Rewriter(network, product)
-    path = str(bias.target)
-    flat = rewriter.constant(path, vector.reshape(-1), (path,))
-    arguments = arguments_of(product)
-    product.args, product.kwargs = (arguments["input"], arguments["weight"], flat), {}

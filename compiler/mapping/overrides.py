@@ -1,30 +1,41 @@
-"""Choices for single layers and products by patterns of names: a target, a programming method, an attention unit."""
+"""Wishes for layers and products by patterns of names: a target, a programming method, an attention unit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.spec import AttentionUnit, Chip, Programming
 
 EVERY_LAYER = "*"
 """The pattern that stands for all layers; those that a choice cannot be for are passed by."""
 
-
 Choice = TypeVar("Choice")
 
 
-def names_of(layer: LayerRecord | WeightLayer) -> list[str]:
-    """Names that a pattern may match: the layer's own, and the model's names of the matrices in it."""
-    return [layer.name, *(part.weight.removesuffix(".weight") for part in layer.parts)]
+@dataclass(frozen=True)
+class Wishes:
+    """Wishes for a network; of several patterns that match a name the last one counts."""
+
+    chip: Chip
+    units: Mapping[str, AttentionUnit]
+    """Pattern of products' names -> the unit they run on; one for all of them comes first."""
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """Pattern of layer names -> target."""
+    programming: Mapping[str, Programming] = field(default_factory=dict)
+    """Pattern of layer names -> programming method."""
 
 
 def names_of_layers(layers: Iterable[LayerRecord] | Iterable[WeightLayer]) -> dict[str, list[str]]:
-    """Names by which a pattern may find each layer, by layer."""
-    return {layer.name: names_of(layer) for layer in layers}
+    """Names by which a pattern may find each layer, by layer: its own, and the model's of the matrices in it."""
+    return {
+        layer.name: [layer.name, *(part.weight.removesuffix(".weight") for part in layer.parts)] for layer in layers
+    }
 
 
 def chosen_for(

@@ -30,24 +30,20 @@ def in_double(module: fx.GraphModule, inputs: Iterable[Tensor]) -> Sequence[Tens
 class InDouble(fx.Interpreter):
     """Interpreter of a graph with every float32 tensor in float64."""
 
-    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """An input of the graph, in float64."""
-        return _double(super().placeholder(target, args, kwargs))
-
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A tensor of the graph, in float64."""
-        return _double(super().get_attr(target, args, kwargs))
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of a node, in float64."""
+        return _double(super().run_node(n))
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         """A call of an operator: where it names float32, float64 is meant."""
         args, kwargs = pytree.tree_map(lambda value: torch.float64 if value is torch.float32 else value, (args, kwargs))
-        return _double(super().call_function(target, args, kwargs))
+        return super().call_function(target, args, kwargs)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         """A call of a layer or a product, in float64."""
         module = self.fetch_attr(target)
         if not isinstance(module, DigitalLinear):
-            return _double(super().call_module(target, args, kwargs))
+            return super().call_module(target, args, kwargs)
         bias = module.bias.double() if module.bias is not None else None
         return functional.linear(args[0], module.weight.double(), bias)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
 from tilewright.compiler.network.layers import Product, WeightLayer
+from tilewright.compiler.network.names import numbered
 from tilewright.compiler.network.scratch import Scratch
 from tilewright.compiler.network.traced import Traced
-from tilewright.compiler.network.unique_names import numbered
-from tilewright.runtime.plan.decisions import Decision, Verification
+from tilewright.runtime.plan.decisions import Decision, Figure, Verification
 from tilewright.runtime.plan.graph import set_tensor
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import Role
@@ -22,13 +20,6 @@ from tilewright.runtime.units.full_precision import DigitalLinear
 
 FOLDED = "folded."
 """Beginning of the paths of tensors that the compiler computed from the model's own."""
-
-
-class StaysDigital(NamedTuple):
-    """Reason why a parameter that might have gone on tiles does not."""
-
-    role: Role
-    reason: str
 
 
 @dataclass
@@ -45,8 +36,8 @@ class Network:
     """Parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
     source_names: dict[str, str] = field(default_factory=dict)
     """Names that computed tensors are called after, by their paths."""
-    digital: dict[str, StaysDigital] = field(default_factory=dict)
-    """Reasons of the parameters that a pass found to stay digital, by name."""
+    digital: dict[str, tuple[Role, str]] = field(default_factory=dict)
+    """Role and reason of the parameters that a pass found to stay digital, by name."""
     scratch: Scratch = field(default_factory=Scratch)
     """Storage of large tensors that passes make."""
     decisions: list[Decision] = field(default_factory=list)
@@ -57,9 +48,18 @@ class Network:
         """The network that a frontend traced, before the first pass."""
         return cls(traced, traced.graph)
 
-    def uses_of(self, path: str) -> Iterator[fx.Node]:
+    def uses_of(self, path: str) -> list[fx.Node]:
         """The nodes that call the module at ``path``, in order."""
-        return (node for node in self.graph.graph.nodes if node.op == "call_module" and node.target == path)
+        return list(self.graph.graph.find_nodes(op="call_module", target=path))
+
+    def calls_of(self, *functions: object) -> list[fx.Node]:
+        """The nodes that call one of these operators, in order."""
+        return [node for node in self.graph.graph.nodes if node.target in functions]
+
+    def replace(self, old: fx.Node, new: fx.Node) -> None:
+        """Let ``new`` be read wherever ``old`` was, and remove that."""
+        old.replace_all_uses_with(new)
+        self.graph.graph.erase_node(old)
 
     def layer_module(self, name: str) -> DigitalLinear:
         """The full-precision module of a layer."""
@@ -76,6 +76,20 @@ class Network:
         for part in str(node.target).split("."):
             value = getattr(value, part)
         return value.detach() if isinstance(value, torch.Tensor) else None
+
+    def origins_of(self, node: object) -> tuple[str, ...]:
+        """Parameters that the tensor of a get_attr node was made of, the largest first; none for anything else."""
+        return self.origins.get(str(node.target), ()) if isinstance(node, fx.Node) and node.op == "get_attr" else ()
+
+    def stays_digital(self, node: object, role: Role, reason: str) -> None:
+        """Note that the parameters in the tensor of a get_attr node do not go on tiles, and why."""
+        self.digital |= dict.fromkeys(self.origins_of(node), (role, reason))
+
+    def decide(self, made_by: str, subject: str, choice: str, reason: str, figure: Figure) -> None:
+        """Note the decision of a pass."""
+        self.decisions.append(
+            Decision(made_by=made_by, subject=subject, choice=choice, reason=reason, figures=[figure])
+        )
 
     def add_tensor(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...] = ()) -> str:
         """Make a tensor an attribute of the graph. Returns its path: ``wanted``, with a number if that is taken.
@@ -109,5 +123,4 @@ class Network:
         """Remove what nothing uses any more, and renew the graph's code."""
         self.graph.graph.eliminate_dead_code()
         self.graph.delete_all_unused_submodules()
-        self.graph.graph.lint()
         self.graph.recompile()

@@ -31,7 +31,7 @@ class Rewriter:
             made.meta["val"] = function(*fx.node.map_arg(args, lambda node: node.meta["val"]))
         return made
 
-    def call_module(self, path: str, args: tuple[fx.Node, ...], added: Sequence[int] = ()) -> fx.Node:
+    def call_module(self, path: str, args: tuple[fx.Node | int, ...], added: Sequence[int] = ()) -> fx.Node:
         """A call of the module at ``path``: its result is the old node's, with dimensions of one ``added`` to it."""
         with self.network.graph.graph.inserting_before(self.node):
             made = self.network.graph.graph.call_module(path, args)
@@ -41,9 +41,9 @@ class Rewriter:
                 made.meta["val"] = made.meta["val"].unsqueeze(dimension)
         return made
 
-    def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...]) -> fx.Node:
-        """A new tensor of the graph, computed from those at the paths ``made_of``."""
-        path = self.network.add_tensor(wanted, tensor, made_of)
+    def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...] = ()) -> fx.Node:
+        """A new tensor of the graph, computed from those at the paths ``made_of``: the one at ``wanted`` if empty."""
+        path = self.network.add_tensor(wanted, tensor, made_of or (wanted,))
         with self.network.graph.graph.inserting_before(self.node):
             made = self.network.graph.graph.get_attr(path)
         made.meta["val"] = self._fake_mode.from_tensor(tensor, static_shapes=True)
@@ -63,8 +63,7 @@ class Rewriter:
     def replace_with(self, new: fx.Node) -> None:
         """Let ``new`` stand where the old node stood."""
         new.meta["val"] = self.node.meta["val"]
-        self.node.replace_all_uses_with(new)
-        self.network.graph.graph.erase_node(self.node)
+        self.network.replace(self.node, new)
 
 
 def arguments_of(node: fx.Node) -> dict[str, Any]:
@@ -78,6 +77,18 @@ def shape_of(node: object) -> Sequence[int | torch.SymInt] | None:
     return value.shape if isinstance(value, Tensor) else None
 
 
+def is_float(node: object) -> bool:
+    """True if a node gives one tensor, and that is of floating point numbers."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def module_of(node: fx.Node) -> str:
+    """Path of the model's module that a node was traced in; empty for the model itself."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
 def depends_on_activations(node: fx.Node) -> bool:
     """True if a value is computed from activations, not from positions or masks alone (rotary angles are)."""
     seen: set[fx.Node] = set()
@@ -87,8 +98,7 @@ def depends_on_activations(node: fx.Node) -> bool:
         if current in seen:
             continue
         seen.add(current)
-        value = current.meta.get("val")
-        is_float_input = current.op == "placeholder" and isinstance(value, torch.Tensor) and value.is_floating_point()
+        is_float_input = current.op == "placeholder" and is_float(current)
         if current.op == "call_module" or current.target == aten.embedding.default or is_float_input:
             return True
         waiting.extend(current.all_input_nodes)

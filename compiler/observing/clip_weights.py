@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
-from tilewright.compiler.observing.observation import Observed
+from tilewright.compiler.network.layers import Options
+from tilewright.compiler.observing.observe import Case
 from tilewright.compiler.observing.simulation import RememberedDraws, error_figure, simulated_error
+from tilewright.runtime.chip.parallel import in_parallel
 from tilewright.runtime.plan.decisions import Decision, Figure
-from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.runtime.plan.records import LayerOption
 from tilewright.targets.spec.tile import ClippedAtDeviations
 
 DEVIATIONS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
@@ -22,39 +23,29 @@ DEVIATIONS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 
 
 @torch.inference_mode()
-def clip_weights(
-    name: str,
-    weight: Tensor,
-    target: AnalogTarget,
-    method: Programming,
-    seen: list[Observed],
-    channel_scale: Tensor | None,
-) -> tuple[float | None, list[Decision]]:
-    """Cut of a layer's weights in root mean squares, None for no cut, and the decision where the target clips at all.
+def clip_weights(cases: Mapping[tuple[str, str], Case], options: Options) -> Options:
+    """The options with a cut of the weights where the target clips them. cases: by layer and target, as options are."""
+    clipping = [key for key, case in cases.items() if case.target.tile is not None and case.target.tile.weight_clipping]
+    cut = in_parallel(lambda key: _clipped(cases[key], options[key]), clipping)
+    return options | dict(zip(clipping, cut, strict=True))
 
-    weight: [outputs, inputs]; seen: inputs of each use.
-    """
-    rule = target.tile.weight_clipping
-    if rule is None:
-        return None, []
+
+def _clipped(case: Case, option: LayerOption) -> LayerOption:
+    assert case.target.tile is not None
+    rule = case.target.tile.weight_clipping
+    figures: dict[float | None, list[Figure]]
     if isinstance(rule, ClippedAtDeviations):
-        cut = float(rule.deviations)
-        return cut, [_decision(name, cut, f"{target.name} asks for it", {cut: []})]
-    draws = RememberedDraws(0, 0)
-    errors = {
-        cut: simulated_error(
-            target, method, weight, seen, channel_scale=channel_scale, clip_deviations=cut, draws=draws
-        )
-        for cut in (None, *DEVIATIONS)
-    }
-    best = min(errors, key=lambda cut: errors[cut])
-    figures = {cut: [error_figure(error)] for cut, error in errors.items()}
-    return best, [_decision(name, best, "the least error of its outputs on a simulated chip after a day", figures)]
-
-
-def _decision(subject: str, best: float | None, reason: str, figures: Mapping[float | None, list[Figure]]) -> Decision:
+        best: float | None = float(rule.deviations)
+        figures, reason = {best: []}, f"{case.target.name} asks for it"
+    else:
+        draws = RememberedDraws(0, 0)
+        errors = {cut: simulated_error(case, draws, cut) for cut in (None, *DEVIATIONS)}
+        best = min(errors, key=errors.__getitem__)
+        figures = {cut: [error_figure(error)] for cut, error in errors.items()}
+        reason = "the least error of its outputs on a simulated chip after a day"
     named = {_text(cut): found for cut, found in figures.items()}
-    return Decision.among(named, _text(best), made_by="clip_weights", subject=subject, reason=reason)
+    decision = Decision.among(named, _text(best), made_by="clip_weights", subject=case.layer.name, reason=reason)
+    return option.model_copy(update={"clip_deviations": best, "decisions": [*option.decisions, decision]})
 
 
 def _text(cut: float | None) -> str:

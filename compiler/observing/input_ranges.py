@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
-from tilewright.compiler.observing.output_error import output_error
-from tilewright.compiler.observing.range_candidates import range_candidates, range_decision, rounding_error
-from tilewright.compiler.observing.simulation import some_columns
+from tilewright.compiler.observing.observe import Case
+from tilewright.compiler.observing.range_candidates import (
+    Candidates,
+    range_candidates,
+    range_decision,
+    rounding_candidates,
+)
+from tilewright.compiler.observing.simulation import output_error, some_columns
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import normalise, weight_scale
 from tilewright.runtime.chip.tile import TileRow
 from tilewright.runtime.plan.decisions import Decision, Figure
-from tilewright.runtime.plan.records import UseOption
+from tilewright.runtime.plan.records import LayerOption, UseOption
 from tilewright.runtime.plan.splitting import split_columns, split_rows
-from tilewright.targets.errors import InputError
-from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, bits_of
+from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, Tile, bits_of
 from tilewright.targets.spec.tile import PercentileRange, StaticRange
 
 FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
@@ -33,79 +34,62 @@ MOST_COLUMNS = 2048
 """Largest number of a layer's columns that ranges are tried on, evenly spaced; columns are alike in law."""
 
 
-@dataclass(frozen=True)
-class LayerRanges:
-    """Ranges of a layer's uses on one target, the decisions for them, and inputs kept for affine compensation."""
-
-    uses: list[UseOption]
-    decisions: list[Decision]
-    calibration: Tensor | None = None
-    """Calibration inputs [vectors, inputs], in parts of the range."""
-
-
-def require_finite(name: str, seen: Sequence[Observed]) -> None:
-    """Raise ``InputError`` for inputs that no range can hold."""
-    for observed in seen:
-        if not math.isfinite(observed.largest):
-            raise InputError(
-                f"the inputs of {name!r} reach {observed.largest} on the calibration inputs: no range holds them"
-            )
-
-
 @torch.inference_mode()
-def tile_ranges(
-    layer: WeightLayer,
-    weight: Tensor,
-    target: AnalogTarget,
-    observed: list[Observed],
-    *,
-    clip_deviations: float | None,
-    channel_scale: Tensor | None,
-) -> LayerRanges:
-    """Ranges of a layer on tiles. weight: [outputs, inputs]; observed: inputs of each use."""
-    weight = some_columns(weight, MOST_COLUMNS)
-    if channel_scale is not None:
-        weight, observed = weight * channel_scale, [seen.divided_by(channel_scale) for seen in observed]
-    rule = target.tile.input_range
-    simulation = RangeSimulation(weight, target, clip_deviations) if rule.rule == "least_error" else None
-    uses, decisions = [], []
-    for use, seen in enumerate(observed):
-        number = use if layer.uses > 1 else None
-        if isinstance(rule, DynamicRange):
-            uses.append(UseOption(input_range=None, largest_input=seen.largest, simulated_error=None))
-            decisions.append(_own_range(layer.name, target, number))
-            continue
-        candidates = range_candidates(seen)
-        if simulation is not None:
-            candidates |= {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
-            errors = dict(zip(candidates, simulation.errors(seen.kept, list(candidates.values())), strict=True))
-            best = min(errors, key=lambda name: errors[name])
-        else:
-            candidates, best, errors = _by_rule(rule, seen), rule.rule, {}
-        uses.append(_use(candidates[best], seen, errors.get(best)))
-        decisions.append(range_decision(layer.name, "input range", best, candidates, errors, number))
-    kept = _kept(uses, observed) if target.drift_compensation == "affine" else None
-    return LayerRanges(uses, decisions, kept)
+def input_ranges(case: Case, option: LayerOption) -> tuple[LayerOption, Tensor | None]:
+    """The option with a range for each use; and inputs in parts of it [vectors, inputs], for an affine compensation."""
+    candidates_at = _CANDIDATES[type(case.target)](case, option)
+    uses, decisions = [], list(option.decisions)
+    for use, seen in enumerate(case.scaled_inputs):
+        number = use if case.layer.uses > 1 else None
+        candidates, errors = candidates_at(seen)
+        best = min(candidates, key=lambda name: errors.get(name, 0.0), default="")
+        uses.append(
+            UseOption(input_range=candidates.get(best), largest_input=seen.largest, simulated_error=errors.get(best))
+        )
+        if candidates:
+            decisions.append(range_decision(case.layer.name, "input range", best, candidates, errors, number))
+        elif case.target.tile is not None:
+            decisions.append(_own_range(case.layer.name, case.target.name, case.target.tile, number))
+    is_affine = isinstance(case.target, AnalogTarget) and case.target.drift_compensation == "affine"
+    kept = _kept(uses, case.scaled_inputs) if is_affine else None
+    update = {
+        "uses": uses,
+        "decisions": decisions,
+        "has_channel_scale": case.channel_scale is not None,
+        "has_calibration": kept is not None,
+    }
+    return option.model_copy(update=update), kept
 
 
-@torch.inference_mode()
-def unit_ranges(layer: WeightLayer, unit: DigitalTarget, observed: list[Observed]) -> LayerRanges:
-    """Ranges of a digital unit's inputs, by least rounding error; floating point has none."""
-    if bits_of(unit.inputs) is None:
-        return LayerRanges([_use(None, seen, None) for seen in observed], [])
-    uses, decisions = [], []
-    for use, seen in enumerate(observed):
-        candidates = range_candidates(seen)
-        errors = {name: rounding_error(seen.kept, value, unit.inputs) for name, value in candidates.items()}
-        best = min(errors, key=lambda name: errors[name])
-        uses.append(_use(candidates[best], seen, errors[best]))
-        number = use if layer.uses > 1 else None
-        decisions.append(range_decision(layer.name, "input range", best, candidates, errors, number))
-    return LayerRanges(uses, decisions)
+def _tile_candidates(case: Case, option: LayerOption) -> Callable[[Observed], Candidates]:
+    assert isinstance(case.target, AnalogTarget)
+    rule = case.target.tile.input_range
+    if isinstance(rule, DynamicRange):
+        return lambda _seen: ({}, {})
+    if rule.rule != "least_error":
+        return lambda seen: (_by_rule(rule, seen), {})
+    weight = some_columns(case.weight, MOST_COLUMNS)
+    weight = weight if case.channel_scale is None else weight * case.channel_scale
+    simulation = RangeSimulation(weight, case.target, option.clip_deviations)
+
+    def candidates(seen: Observed) -> Candidates:
+        wider = {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
+        ranges = range_candidates(seen) | wider
+        return ranges, dict(zip(ranges, simulation.errors(seen.kept, list(ranges.values())), strict=True))
+
+    return candidates
 
 
-def _use(input_range: float | None, seen: Observed, error: float | None) -> UseOption:
-    return UseOption(input_range=input_range, largest_input=seen.largest, simulated_error=error)
+def _unit_candidates(case: Case, _option: LayerOption) -> Callable[[Observed], Candidates]:
+    assert isinstance(case.target, DigitalTarget)
+    number_format = case.target.inputs
+    if bits_of(number_format) is None:
+        return lambda _seen: ({}, {})
+    return lambda seen: rounding_candidates(seen, number_format)
+
+
+_CANDIDATES = {AnalogTarget: _tile_candidates, DigitalTarget: _unit_candidates}
+"""Kind of target -> function that gives the one from what was seen of a use to its candidates."""
 
 
 def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, float]:
@@ -116,14 +100,14 @@ def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, f
     return {rule.rule: percentile or seen.largest}
 
 
-def _own_range(subject: str, target: AnalogTarget, use: int | None) -> Decision:
+def _own_range(layer: str, target: str, tile: Tile, use: int | None) -> Decision:
     return Decision(
         made_by="calibrate",
-        subject=subject,
+        subject=layer,
         use=use,
         choice="input range: each input vector's own",
-        reason=f"{target.name} finds a range for each vector while it runs",
-        figures=[Figure(name="readings at most", value=1 + (target.tile.doublings or 0), unit="reading")],
+        reason=f"{target} finds a range for each vector while it runs",
+        figures=[Figure(name="readings at most", value=1 + (tile.doublings or 0), unit="reading")],
     )
 
 

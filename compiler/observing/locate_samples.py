@@ -7,13 +7,14 @@ dimension in either order. Shapes do not tell these apart, so two samples are ru
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs
-from tilewright.compiler.observing.watching import Watcher, watching
+from tilewright.compiler.observing.watching import watching
 from tilewright.runtime.execution.inputs import sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.names import layer_path
@@ -36,12 +37,8 @@ def locate_samples(network: Network) -> SampleAxes:
     pair = _two_samples(network)
     if pair is None:
         return axes
-    together, alone = pair
-    inputs_together = _layer_inputs(network, together)
-    inputs_alone = _layer_inputs(network, alone)
-    for (name, use), batch in inputs_together.items():
-        axes[name, use] = find_axis(batch, inputs_alone[name, use])
-    return axes
+    together, alone = (_layer_inputs(network, inputs) for inputs in pair)
+    return axes | {key: find_axis(batch, alone[key]) for key, batch in together.items()}
 
 
 def _two_samples(network: Network) -> tuple[Inputs, Inputs] | None:
@@ -71,13 +68,10 @@ def _least_batch(network: Network, sample: Inputs) -> int:
 def _layer_inputs(network: Network, inputs: Inputs) -> LayerInputs:
     seen: LayerInputs = {}
 
-    def watch(name: str) -> Watcher:
-        def see(arguments: tuple[Tensor, int]) -> None:
-            seen[name, arguments[1]] = arguments[0]
+    def see(name: str, arguments: tuple[Tensor, int]) -> None:
+        seen[name, arguments[1]] = arguments[0]
 
-        return see
-
-    with watching(network.graph, {layer_path(name): watch(name) for name in network.layers}):
+    with watching(network.graph, {layer_path(name): partial(see, name) for name in network.layers}):
         network.graph(*inputs.values())
     return seen
 

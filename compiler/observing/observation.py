@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -44,18 +42,19 @@ class Observed:
         """Largest |value| over all channels."""
         return float(self.channel_largest.max()) if self.channel_largest.numel() else 0.0
 
-    def columns(self) -> Iterator[Observed]:
-        """Observations of each channel alone."""
-        for channel in range(max(1, self.kept.shape[-1] if self._filled else 1)):
-            alone = Observed(1, 1)
-            if self._filled:
-                alone._buffer, alone._filled = self.kept[:, channel : channel + 1], self._filled
-                alone.channel_largest = self.channel_largest[channel : channel + 1]
-            yield alone
+    def columns(self) -> list[Observed]:
+        """Observations of each channel alone; this one where nothing was seen."""
+        if not self.kept.numel():
+            return [self]
+        channels = zip(self.kept.split(1, dim=1), self.channel_largest.split(1), strict=True)
+        return [_observed(kept, largest) for kept, largest in channels]
 
     def divided_by(self, channel_scale: Tensor) -> Observed:
         """Observation of the tensor divided by a number a channel [channels]."""
-        divided = Observed(1, 1)
-        divided._buffer, divided._filled = self.kept / channel_scale, self._filled
-        divided.channel_largest = self.channel_largest / channel_scale
-        return divided
+        return _observed(self.kept / channel_scale, self.channel_largest / channel_scale)
+
+
+def _observed(kept: Tensor, channel_largest: Tensor) -> Observed:
+    observed = Observed(1, 1)
+    observed._buffer, observed._filled, observed.channel_largest = kept, len(kept), channel_largest
+    return observed

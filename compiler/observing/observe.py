@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,54 +15,80 @@ from tilewright.compiler.network.network import Network
 from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
 from tilewright.compiler.observing.watching import Watcher, watching
 from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.units.full_precision import DigitalLinear
+from tilewright.targets.errors import InputError
+from tilewright.targets.spec import AnalogTarget, DigitalTarget, Programming
 
 KEPT_VALUES = 2**16
 """Values kept for each operand of a matmul, of all its heads together."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Case:
+    """A layer on one target, with what decides its ranges there."""
+
+    layer: WeightLayer
+    module: DigitalLinear
+    target: AnalogTarget | DigitalTarget
+    method: Programming | None
+    """Programming method; None on digital units."""
+    inputs: list[Observed]
+    """Inputs of each use on the calibration set."""
+    channel_scale: Tensor | None = None
+    """Numbers [inputs] by which inputs are divided, and that the weights on tiles hold; None on digital units."""
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's matrix [outputs, inputs]."""
+        return used(self.module.weight)
+
+    @property
+    def scaled_inputs(self) -> list[Observed]:
+        """Inputs of each use behind the channel scale."""
+        return self.inputs if self.channel_scale is None else divided(self.inputs, self.channel_scale)
+
+
+@dataclass(frozen=True)
 class Observations:
     """Inputs of layers and operands of products on the calibration set."""
 
-    layer_inputs: dict[tuple[str, int], Observed]
-    """Inputs of layers, by layer and use."""
-    operands: dict[tuple[str, int], Observed]
-    """Operands of products, by product and side (0 left, 1 right); a column a head where ranges a head are wanted."""
+    layer_inputs: dict[str, list[Observed]]
+    """Inputs of each use, by layer."""
+    operands: dict[str, list[Observed]]
+    """Left and right operand, by product; a column a head where ranges a head are wanted."""
 
-    def of_layer(self, layer: WeightLayer) -> list[Observed]:
-        """Inputs of each use of a layer."""
-        return [self.layer_inputs[layer.name, use] for use in range(layer.uses)]
 
-    def of_product(self, name: str) -> tuple[Observed, Observed]:
-        """Left and right operand of a product."""
-        return self.operands[name, 0], self.operands[name, 1]
-
-    def divided(self, scales: Mapping[str, Tensor]) -> Observations:
-        """Observations of a network in which the inputs of these layers are divided by a number a channel."""
-        inputs = {
-            (name, use): seen.divided_by(scales[name]) if name in scales else seen
-            for (name, use), seen in self.layer_inputs.items()
-        }
-        return Observations(inputs, self.operands)
+def divided(inputs: list[Observed], scale: Tensor) -> list[Observed]:
+    """Inputs of each use, divided by a number a channel."""
+    return [observed.divided_by(scale) for observed in inputs]
 
 
 @torch.inference_mode()
 def observe(network: Network, heads: Mapping[str, int]) -> Observations:
-    """Run the calibration inputs. heads: number of heads of products whose operands are seen head by head."""
+    """Run the calibration inputs. heads: number of heads of products whose operands are seen head by head.
+
+    Raises ``InputError`` for inputs that no range can hold.
+    """
     samples = network.traced.calibration_inputs
     seen = Observations({}, {})
     watchers: dict[str, Watcher] = {}
     for name, layer in network.layers.items():
-        uses = [Observed(len(samples), KEPT_ROWS) for _ in range(layer.uses)]
-        seen.layer_inputs |= {(name, use): observed for use, observed in enumerate(uses)}
+        uses = seen.layer_inputs[name] = [Observed(len(samples), KEPT_ROWS) for _ in range(layer.uses)]
         watchers[layer_path(name)] = partial(_see_input, uses)
     for name in network.products:
-        sides = [Observed(len(samples), KEPT_VALUES // heads.get(name, 1)) for _ in ("left", "right")]
-        seen.operands |= {(name, side): observed for side, observed in enumerate(sides)}
+        wanted = KEPT_VALUES // heads.get(name, 1)
+        sides = seen.operands[name] = [Observed(len(samples), wanted) for _ in ("left", "right")]
         watchers[matmul_path(name)] = partial(_see_operands, sides, name in heads)
     with watching(network.graph, watchers):
         for sample in samples:
             network.graph(*sample.values())
+    for name, inputs in [*seen.layer_inputs.items(), *seen.operands.items()]:
+        for largest in (observed.largest for observed in inputs):
+            if not math.isfinite(largest):
+                raise InputError(
+                    f"the inputs of {name!r} reach {largest} on the calibration inputs: no range holds them"
+                )
     return seen
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
+from tilewright.compiler.network.layers import Routed
 from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.range_candidates import range_candidates, range_decision, rounding_error
-from tilewright.runtime.plan.decisions import Decision, Figure
+from tilewright.compiler.observing.range_candidates import range_decision, rounding_candidates, rounding_error
+from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
+from tilewright.runtime.plan.records import MatmulRecord
 
 OTHER_FORMATS = ("int4", "int6", "int8", "int10", "bf16")
 """Formats of attention units that a decision compares its own with."""
@@ -44,29 +47,38 @@ class OperandRounding:
 
 
 @torch.inference_mode()
-def round_operands(
-    left: Observed, right: Observed, number_format: str, *, left_signed: bool
-) -> dict[str, tuple[OperandRounding, OperandRounding]]:
-    """Rounding of both operands, by format: this one, and the others that a decision names."""
-    return {
-        name: (_round(left, name, signed=left_signed), _round(right, name, signed=True))
-        for name in dict.fromkeys([number_format, *OTHER_FORMATS])
+def operand_ranges(routed: Routed, operands: Sequence[Observed]) -> Routed:
+    """The product with ranges of its left and right operand, and what other formats would do to these."""
+    record = routed.record
+    formats = dict.fromkeys([record.operands, *OTHER_FORMATS])
+    signed = record.left_signed, True
+    rounding = {
+        name: [_round(seen, name, signed=sign) for seen, sign in zip(operands, signed, strict=True)] for name in formats
     }
+    left, right = own = rounding.pop(record.operands)
+    others = [Alternative(choice=f"{other.upper()} unit", figures=[_error(sides)]) for other, sides in rounding.items()]
+    (decision,) = routed.decisions
+    decision = decision.model_copy(update={"figures": [*decision.figures, _error(own)], "rejected": others})
+    ranges = {"left_ranges": left.ranges, "right_ranges": right.ranges}
+    return replace(
+        routed,
+        record=MatmulRecord.model_validate(dict(record) | ranges),
+        decisions=[decision, left.decision(record.name, "left"), right.decision(record.name, "right")],
+    )
 
 
-def operand_error(left: OperandRounding, right: OperandRounding) -> Figure:
+def _error(sides: Sequence[OperandRounding]) -> Figure:
     """Error of a product, √(error² of the left operand + error² of the right), each with its best ranges."""
-    return Figure(name="rounding error of operands", value=math.hypot(left.error, right.error), unit="1")
+    return Figure(name="rounding error of operands", value=math.hypot(*(side.error for side in sides)), unit="1")
 
 
 def _round(seen: Observed, number_format: str, *, signed: bool) -> OperandRounding:
-    ranges, candidates, errors, best = [], {}, {}, ""
+    ranges, best = [], ""
+    candidates: dict[str, float] = {}
+    errors: dict[str, float] = {}
     for head in seen.columns():
-        candidates = range_candidates(head)
-        errors = {
-            name: rounding_error(head.kept, value, number_format, signed=signed) for name, value in candidates.items()
-        }
-        best = min(errors, key=lambda name: errors[name])
+        candidates, errors = rounding_candidates(head, number_format, signed=signed)
+        best = min(errors, key=errors.__getitem__)
         ranges.append(candidates[best])
     error = rounding_error(seen.kept, torch.tensor(ranges), number_format, signed=signed)
     return OperandRounding(ranges, candidates, errors, best, error)

@@ -11,6 +11,8 @@ from tilewright.compiler.observing.observation import Observed
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.units.formats import rounded
 
+Candidates = tuple[dict[str, float], dict[str, float]]
+"""Ranges by name, and the error at each; no errors where one rule gives the range, no ranges where none is wanted."""
 ABS_MAX = "abs-max"
 PERCENTILES = (99.99, 99.9, 99.5, 99.0)
 """Percentiles of |x| to try, beside its maximum. Quantiles of signed inputs would be wrong."""
@@ -39,6 +41,12 @@ def rounding_error(values: Tensor, value_range: float | Tensor, number_format: s
     return float((rounded(values, number_format, value_range, signed=signed) - values).norm()) / norm
 
 
+def rounding_candidates(seen: Observed, number_format: str, *, signed: bool = True) -> Candidates:
+    """The ranges to choose from for a unit's operand, and its rounding error at each."""
+    ranges = range_candidates(seen)
+    return ranges, {name: rounding_error(seen.kept, at, number_format, signed=signed) for name, at in ranges.items()}
+
+
 def range_decision(
     subject: str,
     what: str,
@@ -48,6 +56,9 @@ def range_decision(
     use: int | None = None,
 ) -> Decision:
     """The decision for one of these ranges, by least simulated error where there are errors."""
+    why = "the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate"
+    if not errors:
+        why = "the target asks for this rule"
 
     def figures(name: str) -> list[Figure]:
         error = [Figure(name="simulated error", value=errors[name], unit="1")] if name in errors else []
@@ -60,11 +71,5 @@ def range_decision(
         subject=subject,
         use=use,
         said=f"{what}: {best} of |x|",
-        reason=_why(candidates, errors),
+        reason=why,
     )
-
-
-def _why(candidates: Mapping[str, float], errors: Mapping[str, float]) -> str:
-    if not errors:
-        return "the target asks for this rule"
-    return "the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate"

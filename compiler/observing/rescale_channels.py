@@ -10,15 +10,17 @@ channel (SmoothQuant, Xiao et al. 2023, does it for INT8). How far to go is deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from tilewright.compiler.observing.observation import Observed
+from tilewright.compiler.observing.observe import Case
 from tilewright.compiler.observing.simulation import RememberedDraws, error_figure, simulated_error
+from tilewright.runtime.chip.parallel import in_parallel
 from tilewright.runtime.plan.decisions import Decision
-from tilewright.targets.spec import AnalogTarget, Programming
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 """Exponents to try in s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
@@ -29,29 +31,34 @@ LEAST_GAIN = 0.05
 """Share by which the error must fall to be worth a multiplication a channel."""
 
 
-@dataclass(frozen=True)
-class ChannelScale:
-    """A layer's channel scale [inputs], None if it is not worth its cost; and the decision."""
-
-    scale: Tensor | None
-    decision: Decision
-
-
 @torch.inference_mode()
-def rescale_channels(
-    name: str, weight: Tensor, target: AnalogTarget, method: Programming, seen: list[Observed]
-) -> ChannelScale:
-    """Choose the scale of a layer whose inputs are converted. weight: [outputs, inputs]; seen: inputs of each use."""
-    scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(seen)}
+def rescale_channels(cases: Sequence[Case]) -> tuple[dict[str, Tensor], list[Decision]]:
+    """Channel scales [inputs] that are worth their cost, by layer, and the decisions.
+
+    cases: the layers whose inputs are converted, on their own targets.
+    """
+    found = list(in_parallel(_scale, cases))
+    scales = {case.layer.name: scale for case, (scale, _) in zip(cases, found, strict=True) if scale is not None}
+    return scales, [decision for _, decision in found]
+
+
+def _scale(case: Case) -> tuple[Tensor | None, Decision]:
+    scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(case.inputs)}
     draws = RememberedDraws(0, 0)
-    errors = {
-        candidate: simulated_error(target, method, weight, seen, channel_scale=scale, draws=draws)
-        for candidate, scale in scales.items()
-    }
-    best = min(errors, key=lambda candidate: errors[candidate])
+    errors = {name: simulated_error(replace(case, channel_scale=scale), draws) for name, scale in scales.items()}
+    best = min(errors, key=errors.__getitem__)
     if errors[best] > errors[UNSCALED] * (1 - LEAST_GAIN):
         best = UNSCALED
-    return ChannelScale(scales[best], _decision(name, best, errors))
+    gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
+    reason = (
+        f"the error of its outputs falls by {gain:.0%} on a simulated chip with every effect"
+        if best != UNSCALED
+        else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
+    )
+    figures = {name: [error_figure(error)] for name, error in errors.items()}
+    return scales[best], Decision.among(
+        figures, best, made_by="rescale_channels", subject=case.layer.name, reason=reason
+    )
 
 
 def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
@@ -67,14 +74,3 @@ def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
         cut = largest.sort().values[round((len(largest) - 1) * percentile / 100)]
         candidates[f"channel scale above percentile {percentile:g}"] = (largest / cut).clamp(min=1.0)
     return candidates
-
-
-def _decision(subject: str, best: str, errors: dict[str, float]) -> Decision:
-    gain = 1 - errors[best] / errors[UNSCALED] if errors[UNSCALED] else 0.0
-    reason = (
-        f"the error of its outputs falls by {gain:.0%} on a simulated chip with every effect"
-        if best != UNSCALED
-        else f"no candidate lowers the simulated error by {LEAST_GAIN:.0%}"
-    )
-    figures = {name: [error_figure(error)] for name, error in errors.items()}
-    return Decision.among(figures, best, made_by="rescale_channels", subject=subject, reason=reason)

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.output_error import output_error
+from tilewright.compiler.observing.observe import Case
 from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, TileLayout
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import Use
 from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.splitting import split_columns, split_rows
-from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.targets.spec import AnalogTarget
 from tilewright.targets.spec.programming import Direct
 
 SIMULATED_TIME = 86400.0
@@ -39,36 +38,43 @@ class RememberedDraws(Draws):
         return self.drawn[key].clone()
 
 
-def simulated_error(
-    target: AnalogTarget,
-    method: Programming,
-    weight: Tensor,
-    seen: list[Observed],
-    *,
-    channel_scale: Tensor | None = None,
-    clip_deviations: float | None = None,
-    draws: Draws | None = None,
-) -> float:
+def simulated_error(case: Case, draws: Draws, clip_deviations: float | None = None) -> float:
     """The output error over all uses a day after programming, with each use's largest |x| as its range.
 
-    weight: [outputs, inputs]. draws: of the chip, the same for all candidates. Closed loops are replaced by one
-    write: they take time, and what they improve they improve for all candidates.
+    draws: of the chip, the same for all candidates. Closed loops are replaced by one write: they take time, and what
+    they improve they improve for all candidates.
     """
-    weight = some_columns(weight, SIMULATED_COLUMNS)
-    rows, columns = split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile)
-    scaled = seen if channel_scale is None else [observed.divided_by(channel_scale) for observed in seen]
-    ranges = [1.0 if target.tile.doublings is not None else observed.largest or 1.0 for observed in scaled]
+    assert isinstance(case.target, AnalogTarget) and case.method is not None
+    weight, tile = some_columns(case.weight, SIMULATED_COLUMNS), case.target.tile
+    scaled = case.scaled_inputs
+    ranges = [1.0 if tile.doublings is not None else observed.largest or 1.0 for observed in scaled]
     calibration = torch.cat([observed.kept / use for observed, use in zip(scaled, ranges, strict=True)])
+    one_write = case.method.model_copy(update={"writing": Direct(kind="direct")})
     tiles = AnalogLinear(
         "simulated",
-        SimulatedChip(target, draws or Draws(0, 0)),
-        LayerTensors(weight, channel_scale=channel_scale, calibration=calibration),
-        TileLayout(rows, columns, with_one_write(method), clip_deviations),
+        SimulatedChip(case.target, draws),
+        LayerTensors(weight, channel_scale=case.channel_scale, calibration=calibration),
+        TileLayout(split_rows(weight.shape[1], tile), split_columns(weight.shape[0], tile), one_write, clip_deviations),
         [Use(input_range, None) for input_range in ranges],
     )
     tiles.advance_to(SIMULATED_TIME)
-    outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(seen)])
-    return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in seen]))
+    outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(case.inputs)])
+    return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in case.inputs]))
+
+
+def output_error(outputs: Tensor, exact: Tensor) -> float:
+    """Root mean square over samples of ||y_t - ŷ_t|| / ||y_t||; both [samples, columns].
+
+    Networks normalise each token by its own size, so each counts alike. One norm over all would be the error of the
+    largest: in trained transformers one token's outputs can be forty times the others', and a range that is best for it
+    drowns them in the noise of the converters. Samples whose output is zero are left out.
+    """
+    size = exact.square().sum(dim=1)
+    alive = size > 0
+    if not bool(alive.any()):
+        return 0.0
+    wrong = (outputs - exact).square().sum(dim=1)
+    return float((wrong[alive] / size[alive]).mean().sqrt())
 
 
 def error_figure(error: float) -> Figure:
@@ -81,8 +87,3 @@ def some_columns(weight: Tensor, most: int) -> Tensor:
     if weight.shape[0] <= most:
         return weight
     return weight[torch.linspace(0, weight.shape[0] - 1, most).round().long()]
-
-
-def with_one_write(method: Programming) -> Programming:
-    """A programming method without its closed loop."""
-    return method.model_copy(update={"writing": Direct(kind="direct")})

@@ -26,11 +26,12 @@ class Alternative(Record):
 
 
 STEPS = (
-    "fold_batch_norms", "unfold_convolutions", "find_layers", "fuse_shared_inputs", "route_attention", "assign_targets",
-    "choose_programming", "rescale_channels", "fold_channel_scales", "clip_weights", "calibrate", "partition", "place",
+    "canonicalize", "fold_batch_norms", "unfold_convolutions", "write_as_linear", "find_layers", "fuse_shared_inputs",
+    "find_products", "locate_samples", "route_attention", "assign_targets", "choose_programming", "observe",
+    "rescale_channels", "fold_channel_scales", "clip_weights", "calibrate", "partition", "place", "account_for_weights",
     "verify",
 )  # fmt: skip
-"""Steps of the compiler that decide something, in running order."""
+"""Steps of the compiler in running order, by the names under which they are told of, and under which they decide."""
 
 
 class Decision(Record):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from tests.networks import lower, plain_wishes, stack, traced_network
-from tilewright.compiler.driver import build_plan
+from tilewright.compiler.driver import build_plan, compile
+from tilewright.compiler.lowering.find_layers import find_layers
 from tilewright.compiler.network.comparison import TOLERANCE, relative_error
 from tilewright.compiler.pipeline import PassError
-from tilewright.compiler.steps import LOWERING, map_network
+from tilewright.compiler.steps import LOWERING, ON_NUMBERS, map_network
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import STEPS
 
@@ -18,12 +19,24 @@ def test_every_decision_has_a_reason_and_a_figure(small_plan):
         assert all((decision.reason, decision.choice, decision.figures)), decision
     made_by = [decision.made_by for decision in decisions]
     not_here = {"fold_batch_norms", "unfold_convolutions", "fold_channel_scales", "clip_weights"}
-    assert list(dict.fromkeys(made_by)) == [step for step in STEPS if step not in not_here]
+    silent = {"canonicalize", "write_as_linear", "find_products", "locate_samples", "observe", "account_for_weights"}
+    assert list(dict.fromkeys(made_by)) == [step for step in STEPS if step not in not_here | silent]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_steps_are_told_of_by_the_names_under_which_they_decide(device):
+    """All of them, in running order; without weights those that look at no number."""
+    told = []
+    with torch.device(device):
+        model, inputs = stack(8, 8), torch.zeros(2, 8)
+    compile(model, example_inputs=inputs, on_pass=lambda *step: told.append(step[:3]))
+    names = [step for step in STEPS if device == "cpu" or step not in ON_NUMBERS]
+    assert told == [(name, number, len(names)) for number, name in enumerate(names, start=1)]
 
 
 def test_every_pass_is_verified(small_plan):
     checked = [check.pass_name for check in small_plan.document.verification]
-    assert checked == [*(name for name, _ in LOWERING), "fold_channel_scales"]
+    assert checked == [*(step.__name__ for step in LOWERING), "fold_channel_scales"]
     assert max(check.largest_relative_error for check in small_plan.document.verification) < 1e-5
 
 
@@ -32,8 +45,7 @@ def test_a_pass_that_changes_the_model_is_named():
         module = state.layer_module("0")
         module.weight = module.weight * 1.01
 
-    found = [name for name, _ in LOWERING].index("find_layers")
-    passes = [*LOWERING[: found + 1], ("wrong", wrong)]
+    passes = [*LOWERING[: LOWERING.index(find_layers) + 1], wrong]
     with pytest.raises(PassError, match=r"pass wrong changed what the model computes.*canonicalize, .*find_layers"):
         lower(traced_network(stack(8, 8, 8), torch.randn(2, 8)), passes)
 
@@ -43,7 +55,7 @@ def test_a_pass_that_fails_is_named():
         raise KeyError("x")
 
     with pytest.raises(PassError, match="pass broken failed after canonicalize"):
-        lower(traced_network(stack(8, 8), torch.randn(2, 8)), [LOWERING[0], ("broken", broken)])
+        lower(traced_network(stack(8, 8), torch.randn(2, 8)), [LOWERING[0], broken])
 
 
 def test_relative_error():

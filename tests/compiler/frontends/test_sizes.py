@@ -185,7 +185,7 @@ def test_what_a_pass_asks_is_known():
         assert x.meta["val"].shape[1] != 7
 
     kept = list(steps.LOWERING)
-    steps.LOWERING.insert(1, ("asking", asking))
+    steps.LOWERING.insert(1, asking)
     try:
         plan = tilewright.compile(Network(padded_if_odd), "ideal", example_inputs=torch.randn(2, 4, 4))
     finally:

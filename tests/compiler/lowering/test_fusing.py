@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.compiler.network.layer_names import joint_name
+from tilewright.compiler.network.names import joint_name
 
 
 def test_joint_names():

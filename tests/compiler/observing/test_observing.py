@@ -8,9 +8,9 @@ import tilewright
 from tests.narrowing import present
 from tests.variants import with_option
 from tilewright.compiler.observing.observation import Observed
-from tilewright.compiler.observing.output_error import output_error
 from tilewright.compiler.observing.range_candidates import range_candidates
 from tilewright.compiler.observing.rescale_channels import UNSCALED, scale_candidates
+from tilewright.compiler.observing.simulation import output_error
 
 
 @pytest.mark.parametrize("percentile", [99.0, 99.99])

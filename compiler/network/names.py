@@ -1,11 +1,19 @@
-"""Names of layers: dotted paths of plain words, none the beginning of another's."""
+"""Names that are not taken; those of layers are dotted paths of plain words, none the beginning of another's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from itertools import chain, count
 
-from tilewright.compiler.network.unique_names import numbered
+
+def numbered(wanted: str, is_free: Callable[[str], bool], further: str | None = None) -> str:
+    """The wanted name if it is free, else the first free one with a number from 2 on behind it.
+
+    further: what numbers are put behind, where that is not the wanted name itself.
+    """
+    names = chain([wanted], (f"{further or wanted}_{number}" for number in count(2)))
+    return next(name for name in names if is_free(name))
 
 
 def layer_name(wanted: str, taken: Collection[str]) -> str:

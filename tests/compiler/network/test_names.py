@@ -1,7 +1,6 @@
 """Names that are not taken."""
 
-from tilewright.compiler.network.layer_names import layer_name
-from tilewright.compiler.network.unique_names import numbered
+from tilewright.compiler.network.names import layer_name, numbered
 
 
 def test_the_wanted_name_is_kept_while_it_is_free():
