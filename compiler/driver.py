@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from tilewright.compiler.compare_with_network import checked_against
+from tilewright.compiler.mapping.assign_targets import check_targets
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
@@ -72,6 +73,7 @@ def compile(
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
+    check_targets(chip, assign or {})
     if config_only and (calibration is not None or check):
         what = "calibration" if calibration is not None else "check"
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")

@@ -36,6 +36,16 @@ def figure_text(value: float, unit: str, digits: int = 4) -> str:
     return f"{value:.{digits}g}" + (f" {unit}" if unit not in ("1", "MAC", *COUNTS) else "")
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number of things, as in: 1 layer, 2 layers. several: their name where it is not the one's with an s."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def spread(error: float | None, digits: str = ".2f") -> str:
+    """A standard error as it stands behind its mean; nothing where one chip gave none."""
+    return "" if error is None or math.isnan(error) else f" ± {error:{digits}}"
+
+
 def share(value: float) -> str:
     """A part of a whole, or a relative error, in per cent."""
     return f"{value:.1%}"

@@ -20,6 +20,7 @@ SCALES: dict[str, dict[str, float]] = {
     "MAC": {"": 1.0, "M": 1e6, "G": 1e9},
 }
 """Units that an amount may be written in, with their size, by the unit of the figure."""
+EXAMPLES = {"nJ": "60uJ", "ns": "250us", "mm2": "40mm2", "1": "0.01", "tile": "40", "MAC": "1e9"}
 _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?)\s*([A-Za-zµ%]*[0-9]?)\s*")
 
 
@@ -42,7 +43,9 @@ def _amount(name: str, value: float | str) -> float:
     else:
         amount = float(value)
     if not (math.isfinite(amount) and amount >= 0):
-        raise InputError(f"the budget of {name} is {value!r}; allowed is a number from 0, such as {_example(name)}")
+        raise InputError(
+            f"the budget of {name} is {value!r}; allowed is a number from 0, such as {EXAMPLES[UNITS[name]]}"
+        )
     return amount
 
 
@@ -59,10 +62,6 @@ def parse_share(given: float | str, what: str) -> float:
     if not 0 < share <= 1:
         raise InputError(f"{what} {given!r} is not a share such as 99% or 0.99")
     return share
-
-
-def _example(name: str) -> str:
-    return {"nJ": "60uJ", "ns": "250us", "mm2": "40mm2", "1": "0.01", "tile": "40", "MAC": "1e9"}[UNITS[name]]
 
 
 def readable(name: str, value: float) -> str:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from tilewright.compiler.assignment.amounts import parse_budgets, parse_share
-from tilewright.compiler.assignment.assigned import Assigned
-from tilewright.compiler.assignment.choosing import check_method, choose, chosen_criterion
-from tilewright.compiler.assignment.problem import ENERGY, LOSS, check_measures
-from tilewright.compiler.assignment.search import OnTrial, search
-from tilewright.compiler.assignment.validation import validate as run_on_fresh_chips
+from tilewright.compiler.assignment.assigned import Assigned, recorded
+from tilewright.compiler.assignment.choosing import METHODS, choose
+from tilewright.compiler.assignment.problem import ENERGY, LOSS, check_measures, problem_of
+from tilewright.compiler.assignment.search import Measure, OnTrial, check_search, search
+from tilewright.compiler.assignment.written import Request
 from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
+from tilewright.compiler.mapping.retarget import option_of
+from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.measure import Sensitivity, measure_sensitivity
-from tilewright.compiler.sensitivity.samples import Samples, samples_of, takes_text
+from tilewright.compiler.sensitivity.samples import samples_of, takes_text
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.evaluate import make_task
+from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.runtime.plan.plan import Plan
-from tilewright.targets.errors import InputError
+from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed
 from tilewright.targets.spec import Cost
+from tilewright.targets.times import parse_time
 
 CRITERION = "gradient"
 """Criterion whose figures are losses if none is named: it costs a few runs, and ranks layers well."""
@@ -73,46 +81,55 @@ def assign(
     Raises ``InputError`` for budgets or an accuracy that no choice keeps, with what the closest one comes to, and for
     names and numbers that are not allowed.
     """
-    share = None if accuracy is None else parse_share(accuracy, "accuracy")
-    if share is not None and (task is None or data is None):
+    wanted = None if accuracy is None else parse_share(accuracy, "accuracy")
+    if wanted is not None and (task is None or data is None):
         raise InputError(f"accuracy {accuracy} is measured on labelled data: name a task and its data")
-    if share is not None and budgets:
+    if wanted is not None and budgets:
         raise InputError(f"accuracy {accuracy} searches for the least cost by itself, and takes no budgets")
-    parse_budgets(budgets or {})
-    check_measures([] if minimise is None else [minimise])
-    check_method(method)
-    chosen_for(names_of_layers(plan.document.layers), fixed or {}, "target")
+    limits = parse_budgets(budgets or {})
+    minimise = minimise or (LOSS if wanted is None else ENERGY)
+    check_measures([minimise])
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r}; {nearest(method, METHODS)}")
+    layers = plan.document.layers
+    asked_for = chosen_for(names_of_layers(layers), fixed or {}, "target")
+    stay = {one.name: option_of(one, asked_for[one.name][0]).target for one in layers if one.name in asked_for}
     check_repeats(repeats)
     check_seed(seed)
+    if wanted is not None:
+        check_search(wanted, confidence, repeats, minimise)
     if sensitivity is None:
         sensitivity = measure_sensitivity(
             plan, [criterion or CRITERION], inputs=inputs, samples=samples, outputs=outputs, task=task, data=data,
             limit=limit, time=time, repeats=repeats, seed=seed, on_figure=on_step,
         )  # fmt: skip
-    criterion = chosen_criterion(sensitivity, criterion)
-    if share is None:
-        made = choose(
-            plan, sensitivity, minimise=minimise or LOSS, budgets=budgets, criterion=criterion, method=method,
-            sizes=sizes, preset=preset, fixed=fixed,
-        )  # fmt: skip
+    criterion = criterion or next(iter(sensitivity.criteria))
+    if criterion not in sensitivity.criteria:
+        raise InputError(f"criterion {criterion!r} was not measured; {nearest(criterion, sensitivity.criteria)}")
+    request = Request(minimise, limits, criterion, method, sensitivity.seconds)
+    problem = problem_of(plan, sensitivity.of(criterion), [minimise, *limits], sizes, preset, stay)
+    if wanted is None:
+        made = choose(plan, sensitivity, problem, request)
     else:
         assert task is not None and data is not None
-        made = search(
-            plan, sensitivity, share, task=task, data=data, limit=limit, minimise=minimise or ENERGY,
-            criterion=criterion, confidence=confidence, time=time, repeats=repeats, seed=seed, sizes=sizes,
-            preset=preset, fixed=fixed, on_trial=on_trial,
-        )  # fmt: skip
-    taken = _samples(plan, inputs, samples) if validate else None
-    if taken is not None:
-        made = run_on_fresh_chips(
-            made, taken, outputs=list(outputs) if outputs else None, time=time, repeats=repeats, seed=seed + 1,
-            on_chip=on_step,
-        )  # fmt: skip
+        prepared = make_task(plan, task, data, limit)
+        labels = prepared.fingerprint(Path(data), limit)
+        measure = Measure(plan, prepared, labels, wanted, confidence, parse_time(time), repeats)
+        made = search(plan, sensitivity, problem, request, measure, seed, on_trial)
+    if validate and plan.has_weights and (inputs is not None or takes_text(plan)):
+        divergence = Divergence(plan, samples_of(plan, inputs, samples), list(outputs) if outputs else None)
+        made = _validated(made, divergence, parse_time(time), repeats, seed + 1, on_step)
     return made
 
 
-def _samples(plan: Plan, inputs: Sequence[str] | Mapping[str, Any] | None, count: int) -> Samples | None:
-    """The samples to validate on; None where there are none, or nothing that can be run."""
-    if not plan.has_weights or (inputs is None and not takes_text(plan)):
-        return None
-    return samples_of(plan, inputs, count)
+def _validated(
+    made: Assigned, divergence: Divergence, seconds: float, repeats: int, seed: int, on_step: OnStep | None
+) -> Assigned:
+    """The assignment with what its plan, attention units and all, does on chips that had no part in the choice."""
+    values = []
+    for repeat in range(repeats):
+        values.append(divergence.of(Session(made.plan, seed, repeat=repeat).advance_to(seconds)))
+        if on_step:
+            on_step(repeat + 1, repeats, f"chip {repeat} of seed {seed}")
+    found = MeasuredRecord(divergence=mean(values), standard_error=standard_error(values), chips=repeats, seed=seed)
+    return recorded(made, measured=found)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from tilewright.compiler.assignment.problem import LATENCY, Problem
@@ -87,7 +87,24 @@ class _Program:
 
     def run(self) -> dict[str, str] | None:
         """Best choice, layer -> target; None if nothing is possible."""
-        result = self._solve(self.costs)
+        is_option = np.arange(self.excess + 1) < len(self.options)
+        objective = np.zeros(len(is_option))
+        objective[list(self.costs)] = list(self.costs.values())
+        objective /= np.abs(objective).max() or 1.0
+        cells = [(r, column, value) for r, (row, _, _) in enumerate(self.rows) for column, value in row.items()]
+        rows, columns, values = zip(*cells, strict=True)
+        matrix = coo_array((values, (rows, columns)), shape=(len(self.rows), len(is_option))).tocsr()
+        lower, upper = [low for _, low, _ in self.rows], [high for _, _, high in self.rows]
+        largest = np.where(is_option, 1, np.inf)
+        largest[self.forbidden] = 0
+        with _silent_stdout():
+            result = milp(
+                objective,
+                integrality=is_option,
+                bounds=Bounds(0, largest),
+                constraints=LinearConstraint(matrix, lower, upper),
+                options={"mip_rel_gap": 0.0},
+            )
         if result.x is None:
             return None
         return {
@@ -130,30 +147,6 @@ class _Program:
             for earlier in self.problem.order.before[call.node]:
                 self.rows.append(({**row, self.ends[earlier]: -1.0}, constant, math.inf))
             self.rows.append(({self.total: 1.0, self.ends[call.node]: -1.0}, 0.0, math.inf))
-
-    def _solve(self, costs: Row) -> OptimizeResult:
-        count = self.excess + 1
-        objective = np.zeros(count)
-        for column, value in costs.items():
-            objective[column] = value
-        objective /= np.abs(objective).max() or 1.0
-        cells = [(r, column, value) for r, (row, _, _) in enumerate(self.rows) for column, value in row.items()]
-        rows, columns, values = zip(*cells, strict=True)
-        matrix = coo_array((values, (rows, columns)), shape=(len(self.rows), count)).tocsr()
-        lower, upper = [low for _, low, _ in self.rows], [high for _, _, high in self.rows]
-        whole = np.zeros(count)
-        whole[: len(self.options)] = 1
-        upper_bounds = np.full(count, np.inf)
-        upper_bounds[: len(self.options)] = 1
-        upper_bounds[self.forbidden] = 0
-        with _silent_stdout():
-            return milp(
-                objective,
-                integrality=whole,
-                bounds=Bounds(np.zeros(count), upper_bounds),
-                constraints=LinearConstraint(matrix, lower, upper),
-                options={"mip_rel_gap": 0.0},
-            )
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from tilewright.compiler.assignment.exact import keeps
 from tilewright.compiler.assignment.problem import ENERGY, LOSS, TILES, Option, Problem
@@ -56,9 +57,4 @@ def _cheapest(options: list[Option], minimise: str) -> Option:
     """Cheapest option by what is minimised; for the loss by energy, or by most tiles where no energy is known."""
     if minimise != LOSS:
         return min(options, key=lambda option: option.figures[minimise])
-    return min(options, key=lambda option: (_or_zero(option.figures[ENERGY]), -option.figures[TILES]))
-
-
-def _or_zero(figure: float) -> float:
-    """A figure; zero if it is not known."""
-    return 0.0 if math.isnan(figure) else figure
+    return min(options, key=lambda option: (np.nan_to_num(option.figures[ENERGY]), -option.figures[TILES]))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tilewright.compiler.cost import CostEstimate, cost_of_layer, estimate_cost
+from tilewright.compiler.cost import cost_of_layer, estimate_cost
 from tilewright.compiler.cost.estimate import preset_of
 from tilewright.compiler.cost.schedule import Schedule, schedule
-from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
-from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity.measure import targets_of
 from tilewright.runtime.measuring.operations import count_operations
 from tilewright.runtime.plan.decisions import UNITS
@@ -22,6 +20,8 @@ from tilewright.targets.spec import Cost
 
 LOSS, ENERGY, LATENCY, TILES, DIGITAL_MACS, AREA = "loss", "energy", "latency", "tiles", "digital-macs", "area"
 """Measures that are minimised or have a budget. All but latency add up over layers."""
+COSTLY = (ENERGY, LATENCY, AREA)
+"""Measures that cannot be minimised or limited without a cost preset."""
 
 Choice = Mapping[str, str]
 """Choice of targets: layer -> target."""
@@ -54,6 +54,7 @@ class Problem:
     macs: dict[str, int]
     """MACs of each layer."""
     fixed: dict[str, float] = field(default_factory=dict)
+    """Figures that are spent whatever is chosen: attention, and what lies between layers."""
     calls: list[Call] = field(default_factory=list)
     order: Schedule = field(default_factory=lambda: Schedule({}))
 
@@ -86,29 +87,30 @@ def check_measures(names: Iterable[str]) -> None:
 def problem_of(
     plan: Plan,
     losses: Mapping[tuple[str, str], float],
-    sizes: Mapping[str, int] | None = None,
-    preset: Cost | None = None,
-    fixed: Mapping[str, str] | None = None,
+    asked: Collection[str],
+    sizes: Mapping[str, int] | None,
+    preset: str | Path | Cost | None,
+    fixed: Mapping[str, str],
 ) -> Problem:
     """The problem of a plan. losses: (layer, target) -> figure of a sensitivity criterion.
 
-    preset: as of ``estimate_cost``. Energy and latency of what it says nothing of are NaN, and cannot have budgets.
-    fixed: patterns of layer names -> target, which leave no choice. Raises ``InputError`` for patterns and targets that
-    are not there.
+    asked: figures that are minimised or limited. preset: as of ``estimate_cost``; none is needed where no cost is asked
+    for, and figures that it does not know are NaN. fixed: layer -> the target that it must be on. Raises
+    ``InputError`` for figures that are asked for and not known.
     """
     document, operations = plan.document, count_operations(plan, sizes)
     chip = document.chip
-    asked_for = chosen_for(names_of_layers(document.layers), fixed or {}, "target")
+    needed = preset is not None or chip.cost is not None or any(name in COSTLY for name in asked)
+    costs = preset_of(plan, preset) if needed else None
     options: dict[str, list[Option]] = {}
     for layer in document.layers:
         shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
         options[layer.name] = []
-        wanted = asked_for.get(layer.name)
-        for name in targets_of(layer) if wanted is None else [option_of(layer, wanted[0]).target]:
+        for name in [fixed[layer.name]] if layer.name in fixed else targets_of(layer):
             loss, target = losses[layer.name, name], chip.target(name)
             if not math.isfinite(loss):
                 continue
-            cost = cost_of_layer(layer.name, shape, vectors, target, chip, preset or EMPTY)
+            cost = cost_of_layer(layer.name, shape, vectors, target, chip, costs or EMPTY)
             figures = {
                 LOSS: max(loss, 0.0),  # noise that helped was luck
                 ENERGY: cost.known_energy_nj,
@@ -117,10 +119,11 @@ def problem_of(
                 DIGITAL_MACS: float(cost.macs) if target.tile is None else 0.0,
                 AREA: cost.area_mm2,
             }
+            _check_known(figures, asked, name, costs)
             options[layer.name].append(Option(layer.name, name, figures))
         if not options[layer.name]:
             raise InputError(f"layer {layer.name!r} has no finite loss on any of its targets: {targets_of(layer)}")
-    whole = estimate_cost(plan, sizes, preset) if preset is not None else None
+    whole = estimate_cost(plan, sizes, costs) if costs is not None else None
     attention = {product.name: product.latency_ns for product in whole.attention} if whole else {}
     calls = []
     for call in operations.calls:
@@ -129,34 +132,18 @@ def problem_of(
             calls.append(Call(call.node, call.name, call.macs / total if total else 0.0))
         else:
             calls.append(Call(call.node, None, attention.get(call.name, 0.0)))
-    return Problem(options, dict(operations.layers), _fixed(whole), calls, schedule(plan))
+    beside = {ENERGY: whole.energy_nj - sum(layer.total_nj for layer in whole.layers)} if whole else {}
+    return Problem(options, dict(operations.layers), beside, calls, schedule(plan))
 
 
-def _fixed(whole: CostEstimate | None) -> dict[str, float]:
-    """Figures that are spent whatever is chosen: attention, and what lies between layers."""
-    if whole is None:
-        return {}
-    return {ENERGY: whole.energy_nj - sum(layer.total_nj for layer in whole.layers)}
-
-
-def check_known(problem: Problem, names: Iterable[str], preset: Cost | None) -> None:
-    """Raise ``InputError`` where a figure is asked for that the preset does not know of some target."""
-    for name in names:
-        for options in problem.options.values():
-            for option in options:
-                if math.isnan(option.figures[name]):
-                    known = f"the cost preset {preset.name} says nothing" if preset is not None else "nothing is known"
-                    raise InputError(
-                        f"{known} of the {name} of {option.target}, so it can be neither minimised nor limited; name "
-                        f"another preset, one of: {', '.join(target_names('cost'))}"
-                    )
-
-
-def known_preset(plan: Plan, preset: str | Path | Cost | None, needed: bool) -> Cost | None:
-    """The cost preset; None where there is none and nothing asks for one. Raises ``InputError`` where one is needed."""
-    if preset is None and plan.document.chip.cost is None and not needed:
-        return None
-    return preset_of(plan, preset)
+def _check_known(figures: Mapping[str, float], asked: Iterable[str], target: str, costs: Cost | None) -> None:
+    for name in asked:
+        if math.isnan(figures[name]):
+            known = f"the cost preset {costs.name} says nothing" if costs is not None else "nothing is known"
+            raise InputError(
+                f"{known} of the {name} of {target}, so it can be neither minimised nor limited; name "
+                f"another preset, one of: {', '.join(target_names('cost'))}"
+            )
 
 
 EMPTY = Cost(

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from statistics import mean
 
 from scipy.stats import t as student
 
 from tilewright.compiler.assignment.amounts import readable
 from tilewright.compiler.assignment.assigned import Assigned, Trial, recorded
-from tilewright.compiler.assignment.choosing import chosen_criterion, make_problem, run_methods
+from tilewright.compiler.assignment.choosing import run_methods
 from tilewright.compiler.assignment.exact import solve
-from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice
+from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, TILES, Choice, Problem
 from tilewright.compiler.assignment.written import Request, written
 from tilewright.compiler.sensitivity.measure import Sensitivity
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import AccuracyRecord
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_repeats, check_seed
-from tilewright.targets.spec import Cost
-from tilewright.targets.times import parse_time
 
 STEPS = 8
 """Assignments that are measured between the cheapest and the most precise, at most."""
@@ -42,42 +37,26 @@ OnTrial = Callable[[Trial], None]
 def search(
     plan: Plan,
     sensitivity: Sensitivity,
-    wanted: float,
-    *,
-    task: str,
-    data: str | Path,
-    limit: int | None = None,
-    minimise: str = ENERGY,
-    criterion: str | None = None,
-    confidence: float = 0.95,
-    time: str | float = "1mo",
-    repeats: int = 5,
-    seed: int = 0,
-    sizes: Mapping[str, int] | None = None,
-    preset: str | Path | Cost | None = None,
-    fixed: Mapping[str, str] | None = None,
+    problem: Problem,
+    request: Request,
+    measure: Measure,
+    seed: int,
     on_trial: OnTrial | None = None,
 ) -> Assigned:
-    """Search for the least cost whose normalised accuracy A* is at least ``wanted`` with ``confidence``.
+    """Search for the least of what is to be minimised whose normalised accuracy A* passes.
 
-    A plan passes if the one-sided lower bound of its mean over chips (Student's t) is ``wanted`` or more. Bounds of
+    A plan passes if the one-sided lower bound of its mean over chips (Student's t) is what is wanted or more. Bounds of
     the predicted loss are halved on a logarithmic scale; the cheapest that passes is measured again on chips of
     another seed, and only then taken; the next one if that fails. Measurements are kept in the plan's folder. Raises
     ``InputError`` if even the most precise assignment does not pass, with its figures.
     """
-    _check(wanted, confidence, repeats, seed, minimise)
-    criterion = chosen_criterion(sensitivity, criterion)
-    request = Request(minimise, {}, criterion, "exact", sensitivity.seconds)
-    problem = make_problem(plan, sensitivity, request, sizes, preset, fixed)
+    minimise, request = request.minimise, replace(request, method="exact")
 
     def built(choice: Choice) -> Assigned:
         within = replace(request, limits={LOSS: problem.figures(choice)[LOSS]})
         return written(plan, sensitivity, problem, choice, run_methods(problem, within), within)
 
     trials: list[Trial] = []
-    prepared = make_task(plan, task, data, limit)
-    fingerprint = prepared.fingerprint(Path(data), limit)
-    measure = _Measure(plan, prepared, fingerprint, wanted, confidence, parse_time(time), repeats)
 
     def tried(choice: dict[str, str], on_seed: int) -> Trial:
         trials.append(measure(built(choice).plan, choice, problem.figures(choice), on_seed))
@@ -90,8 +69,7 @@ def search(
         trial = tried(candidate.choice, max(trial.seed for trial in trials) + 1)
         if not trial.passes:
             return None
-        accuracy = _record(measure, trial, wanted, confidence, repeats)
-        return replace(recorded(built(candidate.choice), accuracy=accuracy), trials=trials)
+        return replace(recorded(built(candidate.choice), accuracy=measure.record(trial)), trials=trials)
 
     cheapest, precise = solve(problem, minimise, {}), solve(problem, LOSS, {})
     assert cheapest is not None and precise is not None  # without budgets there is always a choice
@@ -101,20 +79,19 @@ def search(
         return found
     passing = [tried(precise, seed)]
     if not passing[0].passes:
-        raise InputError(_fails(passing[0], wanted, confidence))
+        raise InputError(measure.refusal(passing[0]))
     _halve(lambda loss: solve(problem, minimise, {LOSS: loss}), tried, passing, first, seed)
     for candidate in sorted(passing, key=lambda trial: trial.predicted[minimise]):
         found = confirmed(candidate)
         if found is not None:
             return found
-    raise InputError(_fails(trials[-1], wanted, confidence))
+    raise InputError(measure.refusal(trials[-1]))
 
 
-def _check(wanted: float, confidence: float, repeats: int, seed: int, minimise: str) -> None:
-    if not 0 < wanted <= 1 or not 0.5 <= confidence < 1:
+def check_search(wanted: float, confidence: float, repeats: int, minimise: str) -> None:
+    """Raise ``InputError`` for what no search for an accuracy can be made with."""
+    if not 0.5 <= confidence < 1:
         raise InputError(f"accuracy is {wanted:g} with confidence {confidence:g}; allowed are 0 to 1 and 0.5 to 1")
-    check_repeats(repeats)
-    check_seed(seed)
     if repeats < 2:
         raise InputError(f"repeats is {repeats}; a confidence bound needs at least 2 chips")
     if minimise == LOSS:
@@ -147,12 +124,13 @@ def _halve(
             high = trial.predicted[LOSS]
 
 
-class _Measure:
-    """Measures assignments on chips, each once."""
+class Measure:
+    """Measures of assignments on labelled data, each made once. wanted: A* that is to be kept with ``confidence``."""
 
     def __init__(
         self, plan: Plan, task: Task, data: str, wanted: float, confidence: float, seconds: float, repeats: int
     ) -> None:
+        """Measure the digital reference. data: what the examples are known by; seconds: after programming."""
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
         self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
@@ -177,27 +155,29 @@ class _Measure:
             key, lambda: self.task.measure(Session(plan, seed, repeat=repeat).advance_to(self.seconds), BATCH_SIZE)
         )
 
+    def record(self, trial: Trial) -> AccuracyRecord:
+        """Record for the plan, of the trial that confirmed it."""
+        return AccuracyRecord(
+            metric=self.task.metric,
+            examples=self.task.size,
+            digital=self.digital,
+            mean=trial.value,
+            standard_error=trial.error,
+            normalised=trial.normalised,
+            lower_bound=trial.lower,
+            wanted=self.wanted,
+            confidence=self.confidence,
+            seconds=self.seconds,
+            repeats=self.repeats,
+            seed=trial.seed,
+        )
 
-def _record(measure: _Measure, trial: Trial, wanted: float, confidence: float, repeats: int) -> AccuracyRecord:
-    return AccuracyRecord(
-        metric=measure.task.metric,
-        examples=measure.task.size,
-        digital=measure.digital,
-        mean=trial.value,
-        standard_error=trial.error,
-        normalised=trial.normalised,
-        lower_bound=trial.lower,
-        wanted=wanted,
-        confidence=confidence,
-        seconds=measure.seconds,
-        repeats=repeats,
-        seed=trial.seed,
-    )
-
-
-def _fails(trial: Trial, wanted: float, confidence: float) -> str:
-    return (
-        f"no assignment was found with A* of {wanted:.2%} or more at {confidence:.0%} confidence; the closest has "
-        f"{trial.normalised:.2%}, at least {trial.lower:.2%}, with energy {readable(ENERGY, trial.predicted[ENERGY])}, "
-        f"{trial.predicted[TILES]:g} tiles and {trial.predicted[DIGITAL_MACS]:.4g} digital MACs"
-    )
+    def refusal(self, trial: Trial) -> str:
+        """Sentence on a search of which this trial came closest."""
+        figures = trial.predicted
+        return (
+            f"no assignment was found with A* of {self.wanted:.2%} or more at {self.confidence:.0%} confidence; the "
+            f"closest has {trial.normalised:.2%}, at least {trial.lower:.2%}, with energy "
+            f"{readable(ENERGY, figures[ENERGY])}, {figures[TILES]:g} tiles and "
+            f"{figures[DIGITAL_MACS]:.4g} digital MACs"
+        )

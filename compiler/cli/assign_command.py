@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_assignments, parse_sizes
+from tilewright.compiler.engineering import counted, spread
+from tilewright.compiler.report.plain_console import PlainTable
 
 if TYPE_CHECKING:
     from tilewright.compiler.assignment.assigned import Assigned, Trial
@@ -23,7 +22,7 @@ MOST_NAMED = 12
 
 
 def assign_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")],
+    plan: options.MeasuredPlan,
     folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the new plan to.")],
     minimise: Annotated[
         str | None,
@@ -46,11 +45,16 @@ def assign_command(
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="Whose figures are losses: divergence, task, output-noise, gradient, product-error or weight-error; "
-            "gradient if none is named."
+            help=f"Whose figures are losses: {', '.join(options.CRITERIA)}; gradient if none is named.",
+            autocompletion=completion.words(*options.CRITERIA),
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="exact; or macs or rank, which are greedy.")] = "exact",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="exact; or macs or rank, which are greedy.", autocompletion=completion.words("exact", "macs", "rank")
+        ),
+    ] = "exact",
     sizes: Annotated[
         str | None, typer.Option("--at", help="Sizes of the inputs that energy and latency are of.")
     ] = None,
@@ -106,32 +110,29 @@ def _say_trial(trial: Trial) -> None:
 
 
 def _print(assigned: Assigned, folder: Path) -> None:
-    from tilewright.compiler.assignment.amounts import readable
+    from tilewright.compiler.report.tables import ways_to_choose
     from tilewright.runtime.plan.decisions import UNITS
 
     record, counts = assigned.record, Counter(assigned.choice.values())
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("assignment", no_wrap=True)
-    for name in UNITS:
-        table.add_column("predicted loss" if name == "loss" else name, justify="right", no_wrap=True)
-    rows = {f"{record.method} (this plan)": assigned.predicted, **assigned.compared}
-    for name, figures in rows.items():
-        cells = ["none found"] if figures is None else [readable(key, figures[key]) for key in UNITS]
-        table.add_row(name, *cells)
+    if not any(layer.options[1:] for layer in assigned.original.document.layers):
+        output.print("there was nothing to choose: no layer of the plan has options on two targets", soft_wrap=True)
+    table = PlainTable(["assignment"], ["predicted loss" if name == "loss" else name for name in UNITS])
+    for row in ways_to_choose(record, UNITS):
+        table.add_row(*row)
     output.print(table)
     for target, count in counts.most_common():
         layers = [layer for layer, chosen in assigned.choice.items() if chosen == target]
         named = f": {', '.join(layers)}" if len(layers) <= MOST_NAMED and len(counts) > 1 else ""
-        output.print(f"{count} layers on {target}{named}", soft_wrap=True)
+        output.print(f"{counted(count, 'layer')} on {target}{named}", soft_wrap=True)
     output.print(
         f"predicted loss {assigned.predicted['loss']:.3g} (criterion {record.criterion}){_measured(assigned)}",
         soft_wrap=True,
     )
     if record.accuracy is not None:
         found = record.accuracy
-        error = "" if math.isnan(found.standard_error) else f" ± {found.standard_error:.2f}"
         output.print(
-            f"{found.metric} {found.mean:.2f}{error} of {found.digital:.2f} on {found.repeats} fresh chips: "
+            f"{found.metric} {found.mean:.2f}{spread(found.standard_error)} of {found.digital:.2f} on "
+            f"{counted(found.examples, 'example')} and {counted(found.repeats, 'fresh chip')}: "
             f"A* {found.normalised:.2%}, at least {found.lower_bound:.2%} with {found.confidence:.0%} confidence",
             soft_wrap=True,
         )
@@ -142,6 +143,5 @@ def _measured(assigned: Assigned) -> str:
     measured = assigned.record.measured
     if measured is None:
         return "; it was not validated"
-    error = "" if measured.standard_error is None else f" ± {measured.standard_error:.2g}"
-    chips = f"{measured.chips} fresh chips, attention units included"
-    return f"; measured divergence {measured.divergence:.3g}{error} on {chips}"
+    error, chips = spread(measured.standard_error, ".2g"), counted(measured.chips, "fresh chip")
+    return f"; measured divergence {measured.divergence:.3g}{error} on {chips}, attention units included"

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes
+from tilewright.compiler.engineering import counted
+from tilewright.compiler.report.plain_console import PlainTable
 
 if TYPE_CHECKING:
     from tilewright.runtime.measuring.characterize import Characterization
@@ -31,16 +31,13 @@ def characterize_command(
             autocompletion=completion.names_of("programming"),
         ),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A change of the targets, such as tile.adc.bits=8. May be repeated."),
-    ] = None,
-    times: Annotated[str, typer.Option(help="Times since programming, with commas between.")] = "1s,1h,1d,1w,1mo,1y",
+    changes: options.Changes = None,
+    times: options.Times = "1s,1h,1d,1w,1mo,1y",
     rows: Annotated[int, typer.Option(help="Rows of the matrix: inputs.")] = 512,
     columns: Annotated[int, typer.Option(help="Columns of the matrix: outputs.")] = 512,
     vectors: Annotated[int, typer.Option(help="Input vectors.")] = 512,
-    repeats: Annotated[int, typer.Option(help="Freshly programmed chips.")] = 3,
-    seed: Annotated[int, typer.Option(help="Names the chips.")] = 0,
+    repeats: options.Repeats = 3,
+    seed: options.Seed = 0,
     folder: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder to write plots (PNG) and all figures (JSON) to.")
     ] = None,
@@ -78,16 +75,12 @@ def characterize_command(
         output.print(_table(found))
 
 
-def _table(found: Characterization) -> Table:
-    title = (
-        f"error of a product ‖y - ŷ‖/‖y‖ in %, {found.rows} x {found.columns}, {found.problem}, {found.repeats} chips"
-    )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("target", "programming", "compensation"):
-        table.add_column(heading, no_wrap=True)
+def _table(found: Characterization) -> PlainTable:
+    chips = counted(found.repeats, "chip")
+    title = f"error of a product ‖y - ŷ‖/‖y‖ in %, {found.rows} x {found.columns}, {found.problem}, {chips}"
     times = [point.time for point in found.curves[0].points]
-    for heading in (*times, "± at most", f"σ of weights, {times[0]}"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    figures = [*times, "± at most", f"σ of weights, {times[0]}"]
+    table = PlainTable(["target", "programming", "compensation"], figures, title=title)
     for curve in found.curves:
         means = [f"{100 * point.mean:.2f}" for point in curve.points]
         errors = [point.standard_error for point in curve.points if point.standard_error is not None]

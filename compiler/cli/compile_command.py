@@ -11,6 +11,7 @@ import typer
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_assignments, parse_changes
+from tilewright.compiler.engineering import counted
 from tilewright.targets import load_chip
 
 
@@ -28,10 +29,7 @@ def compile_command(
         Path | None,
         typer.Option(help="Sample inputs that fix the input ranges: .npz of input arrays, or .txt with a text a line."),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A change of the target, such as tile.adc.bits=8. May be repeated."),
-    ] = None,
+    changes: options.Changes = None,
     assign: Annotated[
         list[str] | None,
         typer.Option(help="PATTERN=TARGET: which of the chip's targets layers run on. May be repeated."),
@@ -106,10 +104,10 @@ def compile_command(
     if as_json:
         print_json({"plan": str(folder), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
         return
-    used = f" ({report.utilisation:.1%} used), {report.chips} chip(s)" if report.tiles else ""
+    used = f" ({report.utilisation:.1%} used), {counted(report.chips, 'chip')}" if report.tiles else ""
+    layers, tiles = counted(len(report.layers), "layer"), counted(report.tiles, "tile")
     output.print(
-        f"{report.model} on {report.target}: {len(report.layers)} layers on {report.tiles} tiles{used}; "
-        f"plan written to {folder} in {seconds:.1f} s",
+        f"{report.model} on {report.target}: {layers} on {tiles}{used}; plan written to {folder} in {seconds:.1f} s",
         soft_wrap=True,
     )
     if report.checked_against is not None:

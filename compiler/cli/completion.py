@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -17,16 +17,12 @@ LARGEST_PLAN = 2**26
 
 def names_of(*kinds: str) -> Callable[[str], Iterator[str]]:
     """Completion by the library's names of these kinds; of all kinds if none is given."""
-
-    def complete(incomplete: str) -> Iterator[str]:
-        return _beginning(incomplete, library_names(*(kinds or KINDS)))
-
-    return complete
+    return lambda incomplete: _beginning(library_names(*(kinds or KINDS)), incomplete)
 
 
-def kinds(incomplete: str) -> Iterator[str]:
-    """Completion by the kinds of the library."""
-    return _beginning(incomplete, list(KINDS))
+def words(*known: str) -> Callable[[str], Iterator[str]]:
+    """Completion by these words."""
+    return lambda incomplete: _beginning(known, incomplete)
 
 
 def layers(ctx: typer.Context, incomplete: str) -> Iterator[str]:
@@ -39,8 +35,8 @@ def layers(ctx: typer.Context, incomplete: str) -> Iterator[str]:
         names = [str(record["name"]) for kind in ("layers", "matmuls") for record in document[kind]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return iter(())  # it is no plan, which the command will say
-    return _beginning(incomplete, [name for name in names if name.isprintable()])
+    return _beginning([name for name in names if name.isprintable()], incomplete)
 
 
-def _beginning(incomplete: str, names: list[str]) -> Iterator[str]:
+def _beginning(names: Sequence[str], incomplete: str) -> Iterator[str]:
     return (name for name in names if name.startswith(incomplete))

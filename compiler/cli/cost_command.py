@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
 from tilewright.compiler.engineering import engineering, share, sizes_text
+from tilewright.compiler.report.plain_console import PlainTable
 
 if TYPE_CHECKING:
     from tilewright.compiler.cost import CostEstimate
 
 
 def cost_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    plan: options.PlanFolder,
     sizes: options.At = None,
     preset: options.Preset = None,
     layers: Annotated[
@@ -54,16 +52,8 @@ def cost_command(
         output.print(f"not modelled: {line}", soft_wrap=True)
 
 
-def _table(title: str, first: str, headings: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def _totals(found: list[CostEstimate]) -> Table:
-    table = _table("one run", "", [sizes_text(one.sizes) for one in found])
+def _totals(found: list[CostEstimate]) -> PlainTable:
+    table = PlainTable([""], [sizes_text(one.sizes) for one in found], title="one run")
     rows = {
         "energy": [engineering(one.energy_nj or None, "nJ") for one in found],
         "energy a token": [engineering(one.energy_nj / one.tokens or None, "nJ") for one in found],
@@ -78,8 +68,8 @@ def _totals(found: list[CostEstimate]) -> Table:
     return table
 
 
-def _components(found: list[CostEstimate]) -> Table:
-    table = _table("energy by component", "component", [sizes_text(one.sizes) for one in found])
+def _components(found: list[CostEstimate]) -> PlainTable:
+    table = PlainTable(["component"], [sizes_text(one.sizes) for one in found], title="energy by component")
     for component in dict.fromkeys(name for one in found for name in one.components):
         cells = []
         for one in found:
@@ -90,12 +80,9 @@ def _components(found: list[CostEstimate]) -> Table:
     return table
 
 
-def _layers(one: CostEstimate) -> Table:
-    table = _table(
-        f"by layer, {sizes_text(one.sizes)}",
-        "layer",
-        ["target", "tiles", "reads", "energy", "share", "latency", "area"],
-    )
+def _layers(one: CostEstimate) -> PlainTable:
+    figures = ["target", "tiles", "reads", "energy", "share", "latency", "area"]
+    table = PlainTable(["layer"], figures, title=f"by layer, {sizes_text(one.sizes)}")
 
     def cells(energy: float, latency: float) -> tuple[str, str, str]:
         part = share(energy / one.energy_nj) if one.energy_nj else ""
@@ -119,10 +106,9 @@ def _attention(one: CostEstimate) -> list[str]:
     ]
 
 
-def _cheaper(found: list[CostEstimate]) -> Table:
-    table = _table(
-        "if tiles got cheaper: energy, attention's share of it", "by", [sizes_text(one.sizes) for one in found]
-    )
+def _cheaper(found: list[CostEstimate]) -> PlainTable:
+    title = "if tiles got cheaper: energy, attention's share of it"
+    table = PlainTable(["by"], [sizes_text(one.sizes) for one in found], title=title)
     columns = [one.with_cheaper_tiles() for one in found]
     for place, row in enumerate(columns[0]):
         cells = [

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
+from tilewright.compiler.report.plain_console import PlainTable
 
 if TYPE_CHECKING:
     from tilewright.compiler.report.difference import Change
@@ -26,7 +25,7 @@ def diff_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what changed from one plan to another: hardware, layers, ranges, and the sums."""
-    from tilewright.compiler.report.difference import as_text, difference
+    from tilewright.compiler.report.difference import added_and_removed, difference, shown_change
     from tilewright.runtime.plan.plan import load
 
     found = difference(load(before), load(after))
@@ -36,17 +35,13 @@ def diff_command(
     if not found:
         output.print("the plans do not differ")
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("what", "key", "before", "after"):
-        table.add_column(heading, overflow="fold")
+    table = PlainTable(["what", "figure", "before", "after"])
     for subjects, change in _grouped(found.changes):
         many = len(subjects) > MOST_APART
         for what in [f"{len(subjects)} layers or products"] if many else subjects:
-            table.add_row(what, change.key, as_text(change.before), as_text(change.after))
-    for name in found.removed:
-        table.add_row(name, "", "there", "gone")
-    for name in found.added:
-        table.add_row(name, "", "", "new")
+            table.add_row(what, *shown_change(change))
+    for row in added_and_removed(found):
+        table.add_row(*row)
     output.print(table)
 
 

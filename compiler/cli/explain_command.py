@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from tilewright.compiler.cli.console import output, print_json
 
 
 def explain_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    plan: options.PlanFolder,
     name: Annotated[
         str,
         typer.Argument(

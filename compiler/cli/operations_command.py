@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich import box
-from rich.table import Table
-
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
+from tilewright.compiler.report.plain_console import PlainTable
 
 
 def operations_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    plan: options.PlanFolder,
     sizes: options.At = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -29,9 +23,8 @@ def operations_command(
     if as_json:
         print_json([one.to_json() for one in found])
         return
-    table = Table(title="multiplications with an addition", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in (*found[0].sizes, "on tiles", "on digital units", "in attention", "attention's share"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    figures = [*found[0].sizes, "on tiles", "on digital units", "in attention", "attention's share"]
+    table = PlainTable(figures=figures, title="multiplications with an addition")
     for one in found:
         counts = (one.on_tiles, one.on_digital_units, one.on_attention_units)
         table.add_row(*map(str, one.sizes.values()), *(f"{count:,}" for count in counts), f"{one.attention_share:.1%}")

@@ -9,6 +9,14 @@ import typer
 
 from tilewright.compiler.cli import completion
 
+CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error")
+"""Criteria of sensitivity; the table of them loads torch."""
+PlanFolder = Annotated[Path, typer.Argument(help="A plan's folder.")]
+MeasuredPlan = Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A change of the target, such as tile.adc.bits=8. May be repeated."),
+]
 At = Annotated[
     list[str] | None,
     typer.Option(
@@ -32,9 +40,12 @@ CountedOutputs = Annotated[
     typer.Option("--counted-output", help="An output that counts. May be repeated; all if none is named."),
 ]
 TaskName = Annotated[str | None, typer.Option(help="A task with labelled data: stsb.")]
-Data = Annotated[Path | None, typer.Option(help="The task's data.")]
+Data = Annotated[Path | None, typer.Option(help="The task's data: for stsb a TSV file, or a folder with dev.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
-Time = Annotated[str, typer.Option(help="Time since programming.")]
+Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
+Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]
+Repeats = Annotated[int, typer.Option(help="Freshly programmed chips.")]
+BatchSize = Annotated[int, typer.Option(help="Samples at once; the results do not depend on it.")]
 Seed = Annotated[int, typer.Option(help="Names the chips.")]
 DriftCompensation = Annotated[
     bool,

@@ -5,6 +5,7 @@ Nothing large is imported here: an interrupt while the commands are loaded is on
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ INTERRUPTED = 130
 """The exit code of a program that was stopped, by Ctrl-C, by SIGTERM, or because its terminal closed."""
 STOPS = ("SIGTERM", "SIGHUP")
 """Signals that stop the program as Ctrl-C does: half-written files are removed."""
+
+NO_DETECTION = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"
+"""Variable without which typer takes the shell that it finds around it for the one that was named."""
 
 
 def main() -> None:
@@ -39,6 +43,8 @@ def main() -> None:
 
 def _run() -> Any:
     """Run the command that was given. Returns the exit code."""
+    if sys.argv[1:2] in (["--install-completion"], ["--show-completion"]) and sys.argv[2:]:
+        os.environ.setdefault(NO_DETECTION, "1")
     try:
         from tilewright.compiler.cli.app import app
 

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from tilewright.compiler.cli import completion
 from tilewright.compiler.cli.console import errors, output
 from tilewright.targets.errors import InputError
+
+FORMATS = ("terminal", "html", "json", "csv", "csv-summary", "markdown", "onnx", "trace")
 
 
 def report_command(
@@ -17,7 +20,8 @@ def report_command(
         str | None,
         typer.Option(
             help="terminal, html, json, csv (a row a layer), csv-summary (a row a plan), markdown, onnx (for Netron), "
-            "or trace (for Perfetto); by the output's ending if not given."
+            "or trace (for Perfetto); by the output's ending if not given.",
+            autocompletion=completion.words(*FORMATS),
         ),
     ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write; else it is printed.")] = None,

@@ -10,17 +10,18 @@ import typer
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.compiler.engineering import counted
 
 
 def run_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder.")],
+    plan: options.PlanFolder,
     inputs: Annotated[Path, typer.Option(help="An .npz file with the model's inputs by name, samples first.")],
     file: Annotated[Path, typer.Option("-o", "--output", help="The .npz file to write the outputs to.")],
-    time: Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")] = "1s",
+    time: options.Time = "1s",
     seed: Annotated[int, typer.Option(help="Names the chip.")] = 0,
     repeats: Annotated[int, typer.Option(help="Number of chips; above 1 the outputs have them as first axis.")] = 1,
     ideal: Annotated[bool, typer.Option("--ideal", help="The digital reference in full precision.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Samples at once; the results do not depend on it.")] = 64,
+    batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
     layer_by_layer: options.LayerByLayer = False,
     conductances: Annotated[
@@ -61,7 +62,7 @@ def run_command(
     if as_json:
         print_json({"output": str(file), **content, "seconds": elapsed})
         return
-    what = "digital reference" if ideal else f"{repeats} chip(s) of seed {seed} at {time}"
+    what = "digital reference" if ideal else f"{counted(repeats, 'chip')} of seed {seed} at {time}"
     output.print(f"{what}, written to {file}:")
     for line in content["outputs"]:
         error = "" if ideal else f", error against digital {line['relative_error']:.3f}"

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.engineering import counted
+from tilewright.compiler.report.plain_console import PlainTable
 
 if TYPE_CHECKING:
     from tilewright.compiler.sensitivity import Sensitivity
 
 
 def sensitivity_command(
-    plan: Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")],
+    plan: options.MeasuredPlan,
     criteria: Annotated[
         list[str] | None,
         typer.Option(
             "--criterion",
-            help="divergence, task, output-noise, gradient, product-error or weight-error. May be repeated; "
-            "divergence and gradient if none is named.",
+            help=f"{', '.join(options.CRITERIA)}. May be repeated; divergence and gradient if none is named.",
+            autocompletion=completion.words(*options.CRITERIA),
         ),
     ] = None,
     inputs: options.Inputs = None,
@@ -34,7 +33,7 @@ def sensitivity_command(
     data: options.Data = None,
     limit: options.Limit = None,
     time: options.Time = "1mo",
-    repeats: Annotated[int, typer.Option(help="Freshly programmed chips.")] = 3,
+    repeats: options.Repeats = 3,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -64,35 +63,29 @@ def sensitivity_command(
         return
     for name, meaning in found.criteria.items():
         output.print(f"{name}: {meaning}", soft_wrap=True)
-    output.print(f"{found.repeats} chips of seed {found.seed}; {found.samples} samples, {found.source}")
+    chips = f"{counted(found.repeats, 'chip')} of seed {found.seed}"
+    output.print(f"{chips}; {counted(found.samples, 'sample')}, {found.source}")
     for table in _tables(found):
         output.print(table)
     if found.correlations():
         output.print(_correlations(found))
 
 
-def _tables(found: Sensitivity) -> Iterator[Table]:
+def _tables(found: Sensitivity) -> Iterator[PlainTable]:
     """A table a target: a line a layer, a column a criterion, the layer that suffers most first."""
     values = {(figure.layer, figure.criterion, figure.target): figure.value for figure in found.figures}
     first = next(iter(found.criteria))
     for target in dict.fromkeys(figure.target for figure in found.figures):
-        title = f"on {target}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("layer", overflow="fold")
-        for criterion in found.criteria:
-            table.add_column(criterion, justify="right", no_wrap=True)
+        table = PlainTable(["layer"], found.criteria, title=f"on {target}")
         layers = dict.fromkeys(figure.layer for figure in found.figures if figure.target == target)
         for layer in sorted(layers, key=lambda name: -values[name, first, target]):
             table.add_row(layer, *(f"{values[layer, name, target]:.3g}" for name in found.criteria))
         yield table
 
 
-def _correlations(found: Sensitivity) -> Table:
-    table = Table(title="rank correlation over layers", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("target", "criterion", "and"):
-        table.add_column(heading)
-    for heading in ("Spearman", "layers"):
-        table.add_column(heading, justify="right")
+def _correlations(found: Sensitivity) -> PlainTable:
+    words, figures = ["target", "criterion", "and"], ["Spearman", "layers"]
+    table = PlainTable(words, figures, title="rank correlation over layers")
     for line in found.correlations():
         table.add_row(line.target, line.one, line.other, f"{line.correlation:.3f}", str(line.layers))
     return table

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_changes
+from tilewright.compiler.report.plain_console import PlainTable
 from tilewright.targets import load_document, target_names
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import KINDS
@@ -28,12 +28,10 @@ def targets_command(
         str | None,
         typer.Option(
             help="List only these: analog, digital, attention, programming, chip or cost.",
-            autocompletion=completion.kinds,
+            autocompletion=completion.words(*KINDS),
         ),
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="A change, such as tile.adc.bits=8. May be repeated.")
-    ] = None,
+    changes: options.Changes = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List targets, units, programming methods and chips, or print one with the unit and source of every number."""
@@ -48,9 +46,7 @@ def targets_command(
     if as_json:
         print_json(content)
         return
-    table = Table(title=f"{content['name']}: {content['summary']}", title_justify="left")
-    for heading in ("key", "value", "unit", "source"):
-        table.add_column(heading, overflow="fold")
+    table = PlainTable(["key", "value", "unit", "source"], title=f"{content['name']}: {content['summary']}")
     for key, value, unit, source in target_rows(content):
         table.add_row(key, value, unit, source)
     output.print(table)
@@ -65,12 +61,9 @@ def _list_targets(as_json: bool, kinds: tuple[str, ...]) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table()
-    table.add_column("name", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("summary", overflow="fold")
+    table = PlainTable(["name", "kind", "summary"])
     for row in rows:
-        table.add_row(row["name"], row["kind"], row["summary"])
+        table.add_row(*row.values())
     output.print(table)
 
 

@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.cost.layer_cost import PICO, LayerCost, assumed, cost_of_layer, cost_of_macs
+from tilewright.compiler.cost.layer_cost import PICO, Account, LayerCost, cost_of_layer
 from tilewright.compiler.cost.schedule import Schedule, schedule
 from tilewright.compiler.engineering import engineering, sizes_text
 from tilewright.runtime.execution.shape_run import UnboundedError
 from tilewright.runtime.measuring.operations import Operations, count_operations
 from tilewright.runtime.plan.blocks import middle_of
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.plan.records import BATCH, LayerRecord
+from tilewright.runtime.plan.records import BATCH
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
-from tilewright.targets.spec import Cost, MacCost
+from tilewright.targets.spec import Cost
 
 CHEAPER = (1, 2, 5, 10, 100)
 """Factors by which tiles might get cheaper, for ``CostEstimate.with_cheaper_tiles``."""
@@ -136,20 +136,20 @@ def estimate_cost(
     """
     figures = preset_of(plan, preset)
     operations = count_operations(plan, sizes)
-    layers = [_layer_cost(plan, layer, operations.vectors[layer.name], figures) for layer in plan.document.layers]
-    attention, missing, assumptions = _attention(plan, operations, figures)
-    for layer in layers:
-        missing += layer.not_modelled
-        assumptions += layer.assumptions
-    components: dict[str, float] = {}
-    for layer in layers:
-        for component, energy in layer.energy_nj.items():
-            components[component] = components.get(component, 0.0) + energy
+    chip, account = plan.document.chip, Account()
+    attention = _attention(plan, operations, figures, account)
+    layers = []
+    for layer in plan.document.layers:
+        shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
+        layers.append(cost_of_layer(layer.name, shape, vectors, chip.target(layer.target), chip, figures))
+        account.add(layers[-1].energy_nj, layers[-1].not_modelled, layers[-1].assumptions)
     if any(product.energy_nj for product in attention):
-        components["attention"] = sum(product.energy_nj for product in attention)
+        account.energy["attention"] = sum(product.energy_nj for product in attention)
     order = schedule(plan)
-    _add_beside(plan, operations, order, figures, components, missing, assumptions)
-    calls = _timeline(order, _durations(operations, layers, attention))
+    _add_beside(plan, operations, order, figures, account)
+    durations = _durations(operations, layers, attention)
+    ends = order.finish_times(durations)
+    calls = [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
     return CostEstimate(
         preset=figures.name,
         status=figures.status,
@@ -159,14 +159,14 @@ def estimate_cost(
         macs=operations.total,
         layers=layers,
         attention=attention,
-        components=components,
+        components=account.energy,
         calls=calls,
-        latency_ns=max((call.end_ns for call in calls), default=0.0),
+        latency_ns=max(ends.values(), default=0.0),
         interval_ns=_interval(layers, attention),
         area_mm2=sum(layer.area_mm2 for layer in layers),
         attention_share_of_macs=operations.attention_share,
-        not_modelled=list(dict.fromkeys(missing)),
-        assumptions=list(dict.fromkeys(assumptions)),
+        not_modelled=list(dict.fromkeys(account.missing)),
+        assumptions=list(dict.fromkeys(account.assumptions)),
     )
 
 
@@ -194,57 +194,32 @@ def preset_of(plan: Plan, preset: str | Path | Cost | None) -> Cost:
     return figures
 
 
-def _layer_cost(plan: Plan, layer: LayerRecord, vectors: int, preset: Cost) -> LayerCost:
-    chip = plan.document.chip
-    return cost_of_layer(layer.name, (layer.inputs, layer.outputs), vectors, chip.target(layer.target), chip, preset)
-
-
-def _attention(plan: Plan, operations: Operations, preset: Cost) -> tuple[list[AttentionCost], list[str], list[str]]:
-    """Cost of the products of two activations, parts of it that are not modelled, and assumptions."""
+def _attention(plan: Plan, operations: Operations, preset: Cost, account: Account) -> list[AttentionCost]:
+    """Cost of the products of two activations. Notes what is not modelled or assumed of them."""
     costs: list[AttentionCost] = []
-    missing: list[str] = []
-    assumptions: list[str] = []
-    units = int(plan.document.chip.attention.count)
+    units, reference = int(plan.document.chip.attention.count), preset.mac("bf16")
     for matmul in plan.document.matmuls:
-        macs, mac = operations.matmuls[matmul.name], preset.mac(matmul.operands)
-        energy, latency, gaps, guesses = cost_of_macs("attention", macs, matmul.operands, units, preset)
-        missing += gaps
-        assumptions += guesses
-        relative = (None, None) if mac is None else (_of_bf16(mac, preset), float(mac.relative_area))
-        costs.append(AttentionCost(matmul.name, matmul.operands, macs, sum(energy.values()), latency, *relative))
-    return costs, missing, assumptions
+        macs, mac, own = operations.matmuls[matmul.name], preset.mac(matmul.operands), Account()
+        latency = own.spend_on_macs("attention", macs, matmul.operands, units, preset)
+        account.add({}, own.missing, own.assumptions)
+        energy = float(mac.energy) / float(reference.energy) if mac and reference and reference.energy else None
+        area = float(mac.relative_area) if mac else None
+        costs.append(AttentionCost(matmul.name, matmul.operands, macs, sum(own.energy.values()), latency, energy, area))
+    return costs
 
 
-def _of_bf16(mac: MacCost, preset: Cost) -> float | None:
-    """Energy of a multiplication in parts of BF16's; None where the preset does not say."""
-    reference = preset.mac("bf16")
-    return float(mac.energy) / float(reference.energy) if reference is not None and reference.energy else None
-
-
-def _add_beside(
-    plan: Plan,
-    operations: Operations,
-    order: Schedule,
-    preset: Cost,
-    components: dict[str, float],
-    missing: list[str],
-    assumptions: list[str],
-) -> None:
+def _add_beside(plan: Plan, operations: Operations, order: Schedule, preset: Cost, account: Account) -> None:
     """Add the cost of all but layers and products: other functions, and the way of the values between tiles."""
     values = sum(operations.values.values())
-    if preset.softmax_and_norms is not None:
-        components["softmax_and_norms"] = values * float(preset.softmax_and_norms) * PICO
-        assumptions += assumed("softmax and norms", preset.softmax_and_norms)
-    elif values:
-        missing.append(f"softmax_and_norms: energy of {values:,} values of softmax, norms and activation functions")
-    if any("data_movement" in component for component in components):
+    if preset.softmax_and_norms is not None or values:
+        gap = f"softmax_and_norms: energy of {values:,} values of softmax, norms and activation functions"
+        account.spend("softmax_and_norms", values, preset.softmax_and_norms, "softmax and norms", gap, scale=PICO)
+    if any("data_movement" in component for component in account.energy):
         return
     hops = _value_hops(plan, operations, order)
-    if preset.data_movement is not None:
-        components["data_movement"] = hops * float(preset.data_movement) * PICO
-        assumptions += assumed("data movement", preset.data_movement)
-    elif hops:
-        missing.append(f"data_movement: energy of {hops:,.0f} values times lengths of a tile on the mesh")
+    if preset.data_movement is not None or hops:
+        gap = f"data_movement: energy of {hops:,.0f} values times lengths of a tile on the mesh"
+        account.spend("data_movement", hops, preset.data_movement, "data movement", gap, scale=PICO)
 
 
 def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
@@ -273,12 +248,6 @@ def _durations(
         call.node: whole[call.name] * call.macs / macs[call.name] if macs[call.name] else 0.0
         for call in operations.calls
     }
-
-
-def _timeline(order: Schedule, durations: Mapping[str, float]) -> list[TimedCall]:
-    """Start and end of each call, in ns: it starts when the last of those that it waits for has ended."""
-    ends = order.finish_times(durations)
-    return [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
 
 
 def _interval(layers: list[LayerCost], attention: list[AttentionCost]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tilewright.runtime.plan.splitting import split_columns, split_rows
@@ -12,6 +12,49 @@ from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bit
 
 PICO = 1e-3
 """One pJ in nJ."""
+COMPONENTS = ("array", "dac", "adc")
+"""Components of a tile, each of which takes energy and area."""
+
+
+@dataclass
+class Account:
+    """Energy in nJ by component, as it is summed up, with what is not modelled and what has no published source."""
+
+    energy: dict[str, float] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+
+    def add(self, energy: Mapping[str, float], missing: Iterable[str], assumptions: Iterable[str]) -> None:
+        """Add what was accounted for elsewhere."""
+        for component, part in energy.items():
+            self.energy[component] = self.energy.get(component, 0.0) + part
+        self.missing += missing
+        self.assumptions += assumptions
+
+    def known(self, figure: Quantity | None, what: str, gap: str) -> float:
+        """A preset's figure as a number; zero where there is none, and ``gap`` is noted as missing."""
+        if figure is None:
+            self.missing.append(gap)
+        elif figure.is_assumed:
+            self.assumptions.append(f"{what} {figure:g} {figure.unit}: {figure.source}")
+        return 0.0 if figure is None else float(figure)
+
+    def spend(
+        self, component: str, count: float, figure: Quantity | None, what: str, gap: str, *, scale: float = 1.0
+    ) -> None:
+        """Add the energy of so many things of one figure. scale: size in nJ of the figure's unit."""
+        each = self.known(figure, what, gap)
+        if figure is not None:
+            self.energy[component] = count * each * scale
+
+    def spend_on_macs(self, component: str, macs: int, number_format: str, units: int, preset: Cost) -> float:
+        """Add the energy of MACs. Returns their time in ns on ``units`` that share the work; zero if not known."""
+        self.missing.append(f"{component}: area")
+        mac, products = preset.mac(number_format), f"{number_format.upper()} product"
+        energy = mac.energy if mac is not None else None
+        self.spend(component, macs, energy, products, f"{component}: energy of {products}s", scale=PICO)
+        rate = self.known(preset.unit_throughput, "products of a unit in a nanosecond", f"{component}: time")
+        return macs / (rate * units) if rate else 0.0
 
 
 @dataclass(frozen=True)
@@ -66,79 +109,41 @@ def _on_tiles(
     if figures is None:
         missing = f"tiles of {int(target.tile.rows)} x {int(target.tile.columns)}: energy, time and area"
         return LayerCost(name, target.name, tiles, vectors * tiles, macs, not_modelled=(missing,))
-    energy: dict[str, float] = {}
-    missing_parts, assumptions, area = [], [], 0.0
+    account, area = Account(), 0.0
     for part in figures.parts:
         what = "+".join(part.covers)
-        if part.energy is None:
-            missing_parts.append(f"{what}: energy")
-        else:
-            energy[what] = vectors * tiles * float(part.energy)
-            assumptions += assumed(f"{what} energy", part.energy)
-        if part.area is None:
-            missing_parts.append(f"{what}: area")
-        else:
-            area += tiles * float(part.area)
-            assumptions += assumed(f"{what} area", part.area)
-    assumptions += assumed("read time of a tile", figures.read_time)
+        account.spend(what, vectors * tiles, part.energy, f"{what} energy", f"{what}: energy")
+        area += tiles * account.known(part.area, f"{what} area", f"{what}: area")
+    account.known(figures.read_time, "read time of a tile", "")
     covered = {component for part in figures.parts for component in part.covers}
-    missing_parts += [
-        f"{component}: energy and area" for component in ("array", "dac", "adc") if component not in covered
-    ]
+    account.missing += [f"{component}: energy and area" for component in COMPONENTS if component not in covered]
     if "scale_and_sum" not in covered:
-        if preset.scale_and_sum is None:
-            missing_parts.append("scale_and_sum: energy")
-        else:
-            energy["scale_and_sum"] = vectors * rows * shape[1] * float(preset.scale_and_sum) * PICO
-            assumptions += assumed("scale and sum", preset.scale_and_sum)
-        missing_parts.append("scale_and_sum: time and area")
+        values = vectors * rows * shape[1]
+        account.spend(
+            "scale_and_sum", values, preset.scale_and_sum, "scale and sum", "scale_and_sum: energy", scale=PICO
+        )
+        account.missing.append("scale_and_sum: time and area")
     if target.tile.doublings:
-        missing_parts.append(f"further reads of vectors whose range {target.name} doubles: energy and time")
-    latency = vectors * float(figures.read_time)
+        account.missing.append(f"further reads of vectors whose range {target.name} doubles: energy and time")
     return LayerCost(
-        name, target.name, tiles, vectors * tiles, macs, energy, latency, area, tuple(missing_parts), tuple(assumptions)
-    )
+        name, target.name, tiles, vectors * tiles, macs, account.energy, vectors * float(figures.read_time), area,
+        tuple(account.missing), tuple(account.assumptions),
+    )  # fmt: skip
 
 
 def _on_unit(
     name: str, shape: tuple[int, int], vectors: int, unit: DigitalTarget, chip: Chip, preset: Cost
 ) -> LayerCost:
-    macs = vectors * shape[0] * shape[1]
+    macs, account = vectors * shape[0] * shape[1], Account()
     count = next(int(units.count) for units in chip.digital if units.unit.name == unit.name)
-    energy, latency, missing, assumptions = cost_of_macs(
-        "digital_layers", macs, wider(unit.weights, unit.inputs), count, preset
-    )
-    return LayerCost(name, unit.name, 0, 0, macs, energy, latency, not_modelled=missing, assumptions=assumptions)
+    latency = account.spend_on_macs("digital_layers", macs, wider(unit.weights, unit.inputs), count, preset)
+    missing, assumptions = tuple(account.missing), tuple(account.assumptions)
+    return LayerCost(name, unit.name, 0, 0, macs, account.energy, latency, 0.0, missing, assumptions)
 
 
 _COSTS: dict[type, Callable[..., LayerCost]] = {AnalogTarget: _on_tiles, DigitalTarget: _on_unit}
 
 
-def cost_of_macs(
-    component: str, macs: int, number_format: str, units: int, preset: Cost
-) -> tuple[dict[str, float], float, tuple[str, ...], tuple[str, ...]]:
-    """Energy by component of MACs, their time on ``units`` that share the work, parts not modelled, assumptions."""
-    missing, assumptions = [f"{component}: area"], []
-    energy, latency = {}, 0.0
-    mac = preset.mac(number_format)
-    if mac is None:
-        missing.append(f"{component}: energy of {number_format.upper()} products")
-    else:
-        energy[component] = macs * float(mac.energy) * PICO
-        assumptions += assumed(f"{number_format.upper()} product", mac.energy)
-    if preset.unit_throughput is None:
-        missing.append(f"{component}: time")
-    else:
-        latency = macs / (float(preset.unit_throughput) * units)
-        assumptions += assumed("products of a unit in a nanosecond", preset.unit_throughput)
-    return energy, latency, tuple(missing), tuple(assumptions)
-
-
 def wider(one: str, other: str) -> str:
     """The wider of two number formats, whose multiplier serves both: floating point, else more bits."""
     return max(one, other, key=lambda number_format: bits_of(number_format) or 100 + int(number_format[2:]))
-
-
-def assumed(what: str, figure: Quantity) -> list[str]:
-    """Sentence of a cost on a figure that has no published source; none on one that has."""
-    return [f"{what} {figure:g} {figure.unit}: {figure.source}"] if figure.is_assumed else []

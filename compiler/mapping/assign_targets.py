@@ -26,8 +26,15 @@ class Assigned:
 def assign_targets(layers: Mapping[str, WeightLayer], chip: Chip, wanted: Mapping[str, str]) -> dict[str, Assigned]:
     """The chip's first target for every layer, or the one that was asked for it.
 
-    wanted: pattern of layer names -> target. Raises ``InputError`` for patterns and targets that are not there.
+    wanted: pattern of layer names -> target. Raises ``InputError`` for patterns that match nothing.
     """
+    chosen = chosen_for(names_of_layers(layers.values()), wanted, "target")
+    first = chip.targets[0].name
+    return {name: _assigned(layer, chip, *chosen.get(name, (first, ""))) for name, layer in layers.items()}
+
+
+def check_targets(chip: Chip, wanted: Mapping[str, str]) -> None:
+    """Raise ``InputError`` if a target that is wanted, by pattern of layer names, is not on the chip."""
     targets = [target.name for target in chip.targets]
     for pattern, target in wanted.items():
         if target not in targets:
@@ -35,8 +42,6 @@ def assign_targets(layers: Mapping[str, WeightLayer], chip: Chip, wanted: Mappin
                 f"target {target!r} is asked for {pattern!r}, but is not on chip {chip.name}; "
                 f"{nearest(target, targets)}"
             )
-    chosen = chosen_for(names_of_layers(layers.values()), wanted, "target")
-    return {name: _assigned(layer, chip, *chosen.get(name, (targets[0], ""))) for name, layer in layers.items()}
 
 
 def _assigned(layer: WeightLayer, chip: Chip, name: str, pattern: str) -> Assigned:

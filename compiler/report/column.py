@@ -40,7 +40,7 @@ class Column(Generic[Thing]):
     value: Callable[[Thing], Any] | None = None
     """Value of a thing; its attribute of that name if None."""
     heading: str = ""
-    """Heading for people; the key if empty."""
+    """Heading for people; the key's words if empty."""
     unit: str | None = None
     """Unit of a number: nJ, ns, "1", "%" for parts of a whole, "" for whole numbers; None for words."""
     brief: bool = False
@@ -49,7 +49,7 @@ class Column(Generic[Thing]):
     @property
     def title(self) -> str:
         """Heading for people."""
-        return self.heading or self.key
+        return self.heading or self.key.replace("_", " ")
 
     @property
     def is_number(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tilewright.compiler.engineering import figure_text
 from tilewright.compiler.report.column import Columns, Format, Thing, shown_in
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.summary import summarise
@@ -17,6 +18,9 @@ APART = {"schema_version", "kind", "name", "summary", "chip"}
 """Keys of a target that are compared elsewhere or say nothing of what it does."""
 SPOKEN = ("name", "summary", "source", "schema_version")
 """Keys of inner parts that say nothing of what they do."""
+TABLES: tuple[Columns[Any], ...] = (PLANS, COSTS, ASSIGNMENTS, MATMULS, LAYERS)
+COMPARED = {column.key: column for table in TABLES for column in shown_in(table, Format.DIFFERENCE)}
+"""Columns by key."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,21 @@ def _differing_leaves(label: str, before: Any, after: Any) -> list[Change]:
     ]
 
 
+def shown_change(change: Change) -> tuple[str, str, str]:
+    """Heading of what changed, and both of its values, as people read them."""
+    column = COMPARED.get(change.key)
+    values = [
+        figure_text(value, column.unit) if column and column.unit and value is not None else _as_text(value)
+        for value in (change.before, change.after)
+    ]
+    return column.title if column else change.key, values[0], values[1]
+
+
+def added_and_removed(found: Difference) -> list[tuple[str, str, str, str]]:
+    """Rows of layers and products that only one plan has, for a table of changes."""
+    return [(name, "", "there", "gone") for name in found.removed] + [(name, "", "", "new") for name in found.added]
+
+
 def _value(leaf: Any) -> Any:
     """A number with its unit; what is not a number as it is."""
     if not is_number(leaf):
@@ -124,12 +143,12 @@ def _value(leaf: Any) -> Any:
     return f"{leaf['value']:g}" + (f" {leaf['unit']}" if leaf["unit"] != "1" else "")
 
 
-def as_text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """A value of a change, as people read it."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(as_text(item) for item in value)
+        return ", ".join(_as_text(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_as_text(item)}" for key, item in value.items())
     return "none" if value is None else str(value)

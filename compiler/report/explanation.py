@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
-from tilewright.compiler.engineering import COUNTS, engineering, share, sizes_text
+from tilewright.compiler.engineering import COUNTS, counted, engineering, share, sizes_text
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.plan import Plan
@@ -59,10 +59,9 @@ def explain(plan: Plan, name: str) -> Explanation:
     Raises ``InputError`` with the nearest name if there is none.
     """
     record = _find(plan, name)
-    opening = _layer_opening(record) if isinstance(record, LayerRecord) else _matmul_opening(record)
     decided = [decision for decision in plan.document.decisions_in_force if decision.subject == record.name]
     about = _holding(record, decided)
-    sentences = [opening, *map(_sentence, about)]
+    sentences = [_opening(record), *map(_sentence, about)]
     if isinstance(record, LayerRecord) and record.tiles:
         sentences.append(_places(record, plan.document.chip))
     sentences += _cost(plan, record.name)
@@ -95,16 +94,13 @@ def _find(plan: Plan, name: str) -> LayerRecord | MatmulRecord:
     return known[name]
 
 
-def _layer_opening(layer: LayerRecord) -> str:
-    uses = f", {len(layer.uses)} times" if len(layer.uses) > 1 else ""
-    parts = ", ".join(part.weight for part in layer.parts)
-    return (
-        f"{layer.name} multiplies {layer.inputs} inputs by a constant matrix of {layer.outputs} columns{uses}: {parts}."
-    )
-
-
-def _matmul_opening(matmul: MatmulRecord) -> str:
-    return f"{matmul.name} multiplies two activations ({matmul.kind}): {matmul.reason}."
+def _opening(record: LayerRecord | MatmulRecord) -> str:
+    if isinstance(record, MatmulRecord):
+        return f"{record.name} multiplies two activations ({record.kind}): {record.reason}."
+    uses = f", {len(record.uses)} times" if len(record.uses) > 1 else ""
+    parts = ", ".join(part.weight for part in record.parts)
+    matrix = f"a constant matrix of {counted(record.outputs, 'column')}"
+    return f"{record.name} multiplies {counted(record.inputs, 'input')} by {matrix}{uses}: {parts}."
 
 
 def _sentence(decision: Decision) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tilewright.compiler.engineering import counted
 from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
@@ -18,7 +19,7 @@ def markdown(report: Report) -> str:
     if report.warnings or report.notes:
         lines += ["", *(f"- {_text(line)}" for line in [*report.warnings, *report.notes])]
     columns = shown_in(LAYERS, Format.MARKDOWN)
-    lines += ["", f"<details><summary>{len(report.layers)} layers</summary>", ""]
+    lines += ["", f"<details><summary>{counted(len(report.layers), 'layer')}</summary>", ""]
     lines.append("| " + " | ".join(column.title for column in columns) + " |")
     lines.append("|" + "|".join("---:" if column.is_number else "---" for column in columns) + "|")
     for layer in report.layers:

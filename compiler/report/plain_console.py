@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tilewright.targets.shown import visible
+
+WORDS: dict[str, Any] = {"overflow": "fold"}
+FIGURES: dict[str, Any] = {"justify": "right", "no_wrap": True}
+"""Settings of columns."""
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -17,7 +23,18 @@ def plain(text: str, style: str = "") -> Text:
 
 
 class PlainTable(Table):
-    """A table whose headings and cells are plain text."""
+    """A table whose headings and cells are plain text.
+
+    words, figures, after: headings of columns, from left to right. Figures stand at the right and are never cut.
+    """
+
+    def __init__(
+        self, words: Iterable[str] = (), figures: Iterable[str] = (), after: Iterable[str] = (), *, title: str = ""
+    ) -> None:
+        super().__init__(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for headings, settings in ((words, WORDS), (figures, FIGURES), (after, WORDS)):
+            for heading in headings:
+                self.add_column(heading, **settings)
 
     def add_column(self, header: RenderableType = "", footer: RenderableType = "", **settings: Any) -> None:
         """Add a column; settings as rich has them."""

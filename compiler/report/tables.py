@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tilewright.compiler.cost import CostEstimate
+from tilewright.compiler.engineering import figure_text
 from tilewright.compiler.report.column import Column, Columns, Format, plain
 from tilewright.runtime.plan.decisions import UNITS, AssignmentRecord
 from tilewright.runtime.plan.records import MatmulRecord, WeightRecord
@@ -41,6 +45,15 @@ def _measured(record: AssignmentRecord) -> dict[str, float]:
     return {"standard error" if key == "standard_error" else key: value for key, value in found.items()}
 
 
+def ways_to_choose(record: AssignmentRecord, keys: Iterable[str]) -> list[list[str]]:
+    """Rows of the ways to choose targets: a way's name, and what it comes to in figures of these keys."""
+    rows, found = [], record.model_dump(include={"predicted", "compared"})
+    for way, figures in {f"{record.method} (this plan)": found["predicted"], **found["compared"]}.items():
+        cells = [figure_text((figures or {}).get(key, math.nan), UNITS[key]) for key in keys]
+        rows.append([way, *(cells if figures else ["none found" for _ in cells])])
+    return rows
+
+
 ASSIGNMENTS: Columns[AssignmentRecord] = (
     *plain(COMPARED, "method", "criterion", "minimise", "budgets"),
     Column("units", JSON, lambda record: {name: UNITS[name] for name in [*record.budgets, *record.predicted]}),
@@ -51,11 +64,11 @@ ASSIGNMENTS: Columns[AssignmentRecord] = (
 )
 
 
-def _of_cost(report: Report, key: str) -> Any:
+def _of_cost(key: str, report: Report) -> Any:
     return getattr(report.cost, key, None)
 
 
-def _last(report: Report, key: str) -> Any:
+def _last(key: str, report: Report) -> Any:
     """Setting of the last evaluation, or a figure at the last of its times."""
     evaluation = report.evaluations[-1] if report.evaluations else {}
     point = evaluation["points"][-1] if evaluation.get("points") else {}
@@ -69,17 +82,16 @@ PLANS: Columns[Report] = (
     Column("layers", CSV, lambda report: len(report.layers)),
     *plain(CSV | DIFFERENCE, "tiles", "chips", "utilisation", "parameters", "parameters_on_tiles"),
     *plain(CSV | DIFFERENCE, "parameters_look_up", "parameters_digital"),
-    Column("cost_preset", CSV, lambda report: _of_cost(report, "preset")),
-    Column("energy_nj", CSV, lambda report: _of_cost(report, "energy_nj")),
-    Column("latency_ns", CSV, lambda report: _of_cost(report, "latency_ns")),
-    Column("area_mm2", CSV, lambda report: _of_cost(report, "area_mm2")),
-    Column("samples_per_second", CSV, lambda report: _of_cost(report, "samples_per_second")),
+    Column("cost_preset", CSV, lambda report: report.cost and report.cost.preset),
+    *(
+        Column(key, CSV, partial(_of_cost, key))
+        for key in ("energy_nj", "latency_ns", "area_mm2", "samples_per_second")
+    ),
     Column("predicted_loss", CSV, lambda report: report.assignment and report.assignment.predicted.get("loss")),
-    Column("accuracy_metric", CSV, lambda report: _last(report, "metric")),
-    Column("accuracy_time", CSV, lambda report: _last(report, "time")),
-    Column("accuracy_digital", CSV, lambda report: _last(report, "digital")),
-    Column("accuracy_mean", CSV, lambda report: _last(report, "mean")),
-    Column("accuracy_standard_error", CSV, lambda report: _last(report, "standard_error")),
+    *(
+        Column(f"accuracy_{key}", CSV, partial(_last, key))
+        for key in ("metric", "time", "digital", "mean", "standard_error")
+    ),
     *plain(CSV, "largest_relative_error"),
     Column("warnings", CSV, lambda report: len(report.warnings)),
     *plain(DIFFERENCE, "calibration", "calibration_samples"),

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console
 
-from tilewright.compiler.engineering import engineering, figure_text, sizes_text
+from tilewright.compiler.engineering import counted, engineering, figure_text, sizes_text, spread
 from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.layer_table import LAYERS
-from tilewright.compiler.report.plain_console import PlainTable, plain
+from tilewright.compiler.report.plain_console import FIGURES, PlainTable, plain
 from tilewright.compiler.report.report import Report
-from tilewright.compiler.report.totals import chips_text, sizes_that_may_vary
+from tilewright.compiler.report.totals import chips_text, measured_on, sizes_that_may_vary
 from tilewright.runtime.plan.decisions import UNITS
 
 
@@ -27,17 +26,16 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         console.print(plain(line, style), soft_wrap=soft_wrap)
 
     say(f"{report.model} ({report.architecture}) on {report.target}", style="bold")
-    for line in _total_lines(report):
-        say(line, soft_wrap=True)
-    for line in [*_programming_lines(report), *_cost_lines(report), *_assignment_lines(report)]:
-        say(line, soft_wrap=True)
+    for part in (_total_lines, _programming_lines, _cost_lines, _assignment_lines, _accuracy_lines):
+        for line in part(report):
+            say(line, soft_wrap=True)
     reasons = list(dict.fromkeys(layer.record.reason for layer in report.layers))
     console.print(_layer_table(report, reasons))
     for number, reason in enumerate(reasons, start=1):
         say(f"  why {number}  {reason}")
     products = Counter((matmul.kind, matmul.operands, matmul.reason) for matmul in report.matmuls)
     for (kind, unit, reason), number in products.items():
-        say(f"{number} {kind} products on {unit}: {reason}")
+        say(f"{counted(number, f'{kind} product')} on {unit}: {reason}")
     console.print(_weight_table(report) if every_weight else _digital_table(report))
     for note in report.notes:
         say(f"changed: {note}", style="yellow")
@@ -73,9 +71,9 @@ def _programming_lines(report: Report) -> list[str]:
     for (method, devices, compensation, clip), layers in ways.items():
         cut = f", weights cut at {clip:g} root mean squares" if clip is not None else ""
         what = f"{method}, {devices} devices a weight; drift compensation {compensation}{cut}"
-        lines.append(f"  programming  {what} ({_layers(layers)})")
+        lines.append(f"  programming  {what} ({counted(layers, 'layer')})")
     digital = Counter(layer.record.target for layer in report.layers if layer.method is None)
-    return lines + [f"  digital      {unit} ({_layers(count)})" for unit, count in digital.items()]
+    return lines + [f"  digital      {unit} ({counted(count, 'layer')})" for unit, count in digital.items()]
 
 
 def _cost_lines(report: Report) -> list[str]:
@@ -102,12 +100,19 @@ def _assignment_lines(report: Report) -> list[str]:
         line += f", measured divergence {found.measured.divergence:.3g}"
     if found.accuracy is not None:
         best, least = found.accuracy.normalised, found.accuracy.lower_bound
-        line += f", A* {best:.2%} (at least {least:.2%}) of {found.accuracy.metric}"
+        over = measured_on(found.accuracy.examples, found.accuracy.repeats)
+        line += f", A* {best:.2%} (at least {least:.2%}) of {found.accuracy.metric}, {over}"
     return [line]
 
 
-def _layers(count: int) -> str:
-    return f"{count} layer{'s' if count != 1 else ''}"
+def _accuracy_lines(report: Report) -> Iterator[str]:
+    """Accuracy over time: a line an evaluation."""
+    for found in report.evaluations:
+        over = measured_on(found["examples"], found["repeats"])
+        points = [f"{p['mean']:.2f}{spread(p['standard_error'])} after {p['time']}" for p in found["points"]]
+        compensation = "" if found["drift_compensation"] else ", no drift compensation"
+        line = f"{found['metric']} {', '.join(points)}; digital {found['digital']:.2f}"
+        yield f"  accuracy     {line} ({found['task']}, {over}, seed {found['seed']}{compensation})"
 
 
 def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
@@ -117,11 +122,10 @@ def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
     columns = sorted(
         (column for column in others if several or column.key != "programming"), key=lambda column: not column.is_narrow
     )
-    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(name.title, overflow="fold")
+    table = PlainTable([name.title])
     for column in columns:
         table.add_column(column.title, justify="right" if column.is_narrow else "left", no_wrap=True)
-    table.add_column("why", justify="right", no_wrap=True)
+    table.add_column("why", **FIGURES)
     for layer in report.layers:
         cells = [column.cell(layer).text for column in (name, *columns)]
         table.add_row(*cells, str(reasons.index(layer.record.reason) + 1))
@@ -129,11 +133,7 @@ def _layer_table(report: Report, reasons: list[str]) -> PlainTable:
 
 
 def _weight_table(report: Report) -> PlainTable:
-    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("weight", overflow="fold")
-    table.add_column("shape", justify="right")
-    table.add_column("place", no_wrap=True)
-    table.add_column("layer, or why not", overflow="fold")
+    table = PlainTable(["weight"], ["shape"], ["place", "layer, or why not"])
     for weight in report.weights:
         where = ", ".join(weight.layers) or weight.reason
         table.add_row(weight.name, "x".join(map(str, weight.shape)), weight.place, where)
@@ -149,11 +149,7 @@ def _digital_table(report: Report) -> PlainTable:
     for weight in report.weights:
         if weight.place != "analog":
             groups.setdefault((weight.place, weight.reason), []).append(weight.parameters)
-    table = PlainTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("not on tiles", no_wrap=True)
-    for heading in ("weights", "parameters"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    table = PlainTable(["not on tiles"], ["weights", "parameters"], ["why"])
     for (place, reason), sizes in groups.items():
         table.add_row(place, str(len(sizes)), f"{sum(sizes):,}", reason)
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilewright.compiler.engineering import engineering, share, sizes_text
+from tilewright.compiler.engineering import counted, engineering, share, sizes_text
 
 if TYPE_CHECKING:
     from tilewright.compiler.report.report import Report
@@ -26,7 +26,12 @@ def sizes_that_may_vary(report: Report) -> tuple[str, str]:
 
 def chips_text(report: Report) -> str:
     """Chips and their tiles, as in: 2 chips of 576."""
-    return f"{report.chips} chip{'s' if report.chips != 1 else ''} of {report.tiles_per_chip}"
+    return f"{counted(report.chips, 'chip')} of {report.tiles_per_chip}"
+
+
+def measured_on(examples: int, chips: int) -> str:
+    """Examples and chips that an accuracy is the mean over, as in: 1500 examples, 5 chips."""
+    return f"{counted(examples, 'example')}, {counted(chips, 'chip')}"
 
 
 def totals(report: Report) -> list[tuple[str, str, str]]:
@@ -49,7 +54,8 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         ]
     for evaluation in report.evaluations[-1:]:
         for last in evaluation["points"][-1:]:
-            note = f"{evaluation['metric']} after {last['time']}; digital {evaluation['digital']:.2f}"
+            over = measured_on(evaluation["examples"], evaluation["repeats"])
+            note = f"{evaluation['metric']} after {last['time']}, {over}; digital {evaluation['digital']:.2f}"
             rows.append(("accuracy", f"{last['mean']:.2f}", note))
     if report.has_weights:
         rows.append(("verified", f"{report.largest_relative_error:.1e}", "largest relative error on the ideal target"))

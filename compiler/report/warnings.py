@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from tilewright.compiler.engineering import counted
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerOption
@@ -23,13 +24,6 @@ NOT_MULTIPLIED = ("addend", "normalisation", "unused")
 def range_error(option: LayerOption) -> float | None:
     """Error that converters alone make in a layer's outputs at the best ranges there are, of the worst use."""
     return max((use.simulated_error for use in option.uses if use.simulated_error is not None), default=None)
-
-
-def _range_warning(layer: str, error: float) -> str:
-    return (
-        f"no input range suits all inputs of {layer}: converters alone disturb its outputs by {error:.0%}; a range for "
-        "each vector (as on pcm-512-dynamic) or a digital unit would help"
-    )
 
 
 def _cuts(plan: Plan) -> list[str]:
@@ -66,12 +60,16 @@ def _matrices_left(plan: Plan) -> list[str]:
     reasons = "; ".join(dict.fromkeys(weight.reason for weight in left))
     more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
     shown = ", ".join(weight.name for weight in left[:SHOWN]) + more
-    return [f"{len(left)} matrices are on no target ({shown}): {reasons}"]
+    what = counted(len(left), "matrix is", "matrices are")
+    return [f"{what} on no target ({shown}): {reasons}"]
 
 
 def _layers(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:SHOWN])
-    return f"{len(names)} layer{'s' if len(names) != 1 else ''} ({shown}{', ...' if len(names) > SHOWN else ''})"
+    return f"{counted(len(names), 'layer')} ({_first(names)})"
+
+
+def _first(names: Collection[str]) -> str:
+    return ", ".join(list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def warnings_of(plan: Plan) -> list[str]:
@@ -87,14 +85,16 @@ def warnings_of(plan: Plan) -> list[str]:
     for layer in document.layers:
         error = range_error(layer.option) if layer.tiles else None
         if error is not None and error > POOR:
-            warnings.append(_range_warning(layer.name, error))
+            warnings.append(
+                f"no input range suits all inputs of {layer.name}: converters alone disturb its outputs by {error:.0%}"
+                "; a range for each vector (as on pcm-512-dynamic) or a digital unit would help"
+            )
     warnings += _cuts(plan) + _matrices_left(plan)
     if document.unused_tensors:
         names = [tensor.name for tensor in document.unused_tensors]
-        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         warnings.append(
-            f"the model's files hold {len(names)} tensors that no part of the network is made of ({shown}); "
-            "report --weights lists them"
+            f"the model's files hold {counted(len(names), 'tensor')} that no part of the network is made of "
+            f"({_first(names)}); report --weights lists them"
         )
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")

@@ -22,7 +22,6 @@ from tilewright.runtime.plan.names import channel_scale_key, weight_key
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks import Task
-from tilewright.targets.errors import InputError
 from tilewright.targets.ideal import without_noise
 from tilewright.targets.spec import AnalogTarget, DigitalTarget
 
@@ -31,7 +30,10 @@ BATCH_SIZE = 64
 
 @dataclass
 class Setting:
-    """Setting that all criteria share. seconds: after programming; repeats: chips, of one seed for all layers."""
+    """Setting that all criteria share. seconds: after programming; repeats: chips, of one seed for all layers.
+
+    labels: what the task's examples are known by.
+    """
 
     plan: Plan
     samples: Callable[[], Samples]
@@ -40,6 +42,7 @@ class Setting:
     seed: int
     outputs: list[str] | None = None
     task: Task | None = None
+    labels: str = ""
 
     @cached_property
     def divergence(self) -> Divergence:
@@ -77,9 +80,15 @@ class Criterion(ABC):
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
 
-    @abstractmethod
+    @torch.inference_mode()
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Figure of this layer on that target: larger where the output suffers more."""
+        """Figure of this layer on that target, the mean over chips, which have the same names for all of them."""
+        moved = on_target(layer, target)
+        return mean(self.on_chip(moved, repeat) for repeat in self.setting.chips(target))
+
+    @abstractmethod
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Figure of a layer on its target, on one chip: larger where the output suffers more."""
 
 
 class MeasuredDivergence(Criterion):
@@ -88,12 +97,9 @@ class MeasuredDivergence(Criterion):
     name, unit = "divergence", "‖ŷ-y‖²/‖y‖²"
     meaning = "outputs' divergence with this layer alone on its target, measured"
 
-    def figure(self, layer: LayerRecord, target: str) -> float:
-        """Divergence, the mean over chips; the chips of all layers and targets have the same names."""
-        setting = self.setting
-        moved = on_target(layer, target)
-        sessions = (setting.network_around(setting.plan, moved, repeat) for repeat in setting.chips(target))
-        return mean(setting.divergence.of(session) for session in sessions)
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Divergence of the network on that chip."""
+        return self.setting.divergence.of(self.setting.network_around(self.setting.plan, layer, repeat))
 
 
 class MeasuredTask(Criterion):
@@ -104,15 +110,16 @@ class MeasuredTask(Criterion):
     needs_task = True
 
     def figure(self, layer: LayerRecord, target: str) -> float:
-        """Lost share, the mean over chips; noise may help by luck, so it can be below zero."""
-        setting, task = self.setting, self.setting.task
-        assert task is not None
-        moved = on_target(layer, target)
-        found = [
-            task.measure(setting.network_around(setting.plan, moved, repeat), BATCH_SIZE)
-            for repeat in setting.chips(target)
-        ]
-        return 1 - task.normalised(mean(found), setting.digital)
+        """Share that is lost; noise may help by luck, so it can be below zero."""
+        setting = self.setting
+        assert setting.task is not None
+        return 1 - setting.task.normalised(super().figure(layer, target), setting.digital)
+
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """The task's metric on that chip."""
+        assert self.setting.task is not None
+        network = self.setting.network_around(self.setting.plan, layer, repeat)
+        return self.setting.task.measure(network, BATCH_SIZE)
 
 
 class OutputNoise(Criterion):
@@ -133,14 +140,11 @@ class OutputNoise(Criterion):
             tiles.append(kind.model_copy(update={"target": quiet.model_copy(update={"tile": tile})}))
         return self.setting.plan.on(chip.model_copy(update={"tiles": tiles}))
 
-    def figure(self, layer: LayerRecord, target: str) -> float:
-        """Divergence, the mean over chips; zero on digital units, which have no such noise."""
-        setting = self.setting
-        if not isinstance(setting.plan.document.chip.target(target), AnalogTarget):
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Divergence of the network on that chip; zero on digital units, which have no such noise."""
+        if not isinstance(self.noisy.document.chip.target(layer.target), AnalogTarget):
             return 0.0
-        moved = on_target(layer, target)
-        sessions = (setting.network_around(self.noisy, moved, repeat) for repeat in setting.chips(target))
-        return mean(setting.divergence.of(session) for session in sessions)
+        return self.setting.divergence.of(self.setting.network_around(self.noisy, layer, repeat))
 
 
 class WeightError(Criterion):
@@ -153,23 +157,11 @@ class WeightError(Criterion):
     name, unit = "weight-error", "‖ŵ-w‖²/‖w‖²"
     meaning = "error of the weights that the target holds"
 
-    @torch.inference_mode()
-    def figure(self, layer: LayerRecord, target: str) -> float:
-        """Error of the weights, the mean over chips."""
-        setting = self.setting
-        moved = on_target(layer, target)
-        weight = setting.plan.tensors[weight_key(layer.name)].float()
-        scale = setting.plan.tensors[channel_scale_key(layer.name)] if moved.option.has_channel_scale else 1.0
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Error of the weights that the chip holds."""
+        tensors = self.setting.plan.tensors
+        weight = tensors[weight_key(layer.name)].float()
+        scale = tensors[channel_scale_key(layer.name)] if layer.option.has_channel_scale else 1.0
         size = float((weight * scale).double().square().sum())
-        errors = []
-        for repeat in setting.chips(target):
-            module = setting.layer_alone(moved, repeat)
-            held = module.held_weights()  # type: ignore[operator]
-            errors.append(float(((held - weight) * scale).double().square().sum()))
-        return mean(errors) / size if size else 0.0
-
-
-def check_task(criterion: type[Criterion], task: Task | None) -> None:
-    """Raise ``InputError`` where a criterion needs labelled data and there are none."""
-    if criterion.needs_task and task is None:
-        raise InputError(f"criterion {criterion.name!r} needs a task and its data")
+        held = self.setting.layer_alone(layer, repeat).held_weights()  # type: ignore[operator]
+        return float(((held - weight) * scale).double().square().sum()) / size if size else 0.0

@@ -6,6 +6,8 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,10 @@ from tilewright.compiler.sensitivity.criteria import (
     OutputNoise,
     Setting,
     WeightError,
-    check_task,
 )
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
-from tilewright.compiler.sensitivity.samples import Samples, samples_of
+from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
@@ -85,15 +86,10 @@ class Sensitivity:
 
     def correlations(self) -> list[Correlation]:
         """Rank correlations of the criteria over layers, on each target where a figure is not the same for all."""
-        found = []
-        names = list(self.criteria)
-        for target in dict.fromkeys(figure.target for figure in self.figures):
-            for place, one in enumerate(names):
-                for other in names[place + 1 :]:
-                    correlation = self._correlation(target, one, other)
-                    if correlation is not None:
-                        found.append(correlation)
-        return found
+        targets = dict.fromkeys(figure.target for figure in self.figures)
+        pairs = combinations(self.criteria, 2)
+        found = (self._correlation(target, *pair) for target, pair in product(targets, pairs))
+        return [correlation for correlation in found if correlation is not None]
 
     def _correlation(self, target: str, one: str, other: str) -> Correlation | None:
         figures = [
@@ -159,63 +155,40 @@ def measure_sensitivity(
     check_whole("samples", samples)
     check_seed(seed)
     prepared = make_task(plan, task, data, limit) if task is not None else None
-    taken: list[Samples] = []
-
-    def take() -> Samples:
-        if not taken:
-            taken.append(samples_of(plan, inputs, samples))
-        return taken[0]
-
-    setting = Setting(plan, take, parse_time(time), repeats, seed, list(outputs) if outputs else None, prepared)
-    made: list[Criterion] = []
-    for name in dict.fromkeys(criteria):
-        check_task(CRITERIA[name], prepared)
-        made.append(CRITERIA[name](setting))
+    labels = prepared.fingerprint(Path(data), limit) if prepared is not None and data is not None else ""
+    take = cache(lambda: samples_of(plan, inputs, samples))
+    counted = list(outputs) if outputs else None
+    setting = Setting(plan, take, parse_time(time), repeats, seed, counted, prepared, labels)
+    made = [CRITERIA[name](setting) for name in dict.fromkeys(criteria)]
+    if prepared is None and any(criterion.needs_task for criterion in made):
+        raise InputError(f"criterion {MeasuredTask.name!r} needs a task and its data")
     log = MeasurementLog(
         place_beside(plan, CACHE_FILE), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed}
     )
-    figures = list(
-        _figures(
-            plan,
-            made,
-            setting,
-            log,
-            prepared.fingerprint(Path(data), limit) if prepared is not None and data is not None else "",
-            on_figure,
-        )
-    )
-    source = taken[0].source if taken else "the task's data" if prepared else "none"
+    figures = _figures(made, setting, log, on_figure)
+    taken = take() if take.cache_info().currsize else None
     return Sensitivity(
         seconds=setting.seconds,
         repeats=repeats,
         seed=seed,
-        samples=taken[0].size if taken else 0,
-        source=source,
+        samples=taken.size if taken else 0,
+        source=taken.source if taken else "the task's data" if prepared else "none",
         criteria={criterion.name: f"{criterion.meaning}, {criterion.unit}" for criterion in made},
         figures=figures,
     )
 
 
 def _figures(
-    plan: Plan,
-    criteria: list[Criterion],
-    setting: Setting,
-    log: MeasurementLog,
-    labels: str,
-    on_figure: OnFigure | None,
+    criteria: list[Criterion], setting: Setting, log: MeasurementLog, on_figure: OnFigure | None
 ) -> list[LayerFigure]:
-    wanted = [
-        (criterion, layer, target)
-        for criterion in criteria
-        for layer in plan.document.layers
-        for target in targets_of(layer)
-    ]
+    layers = setting.plan.document.layers
+    wanted = [(criterion, layer, target) for criterion in criteria for layer in layers for target in targets_of(layer)]
     found = []
     for done, (criterion, layer, target) in enumerate(wanted, start=1):
         name: dict[str, Any] = {"criterion": criterion.name, "layer": layer.name, "target": target}
         name["repeats"] = len(setting.chips(target))
         if criterion.needs_task:
-            name["data"] = labels
+            name["data"] = setting.labels
         elif criterion.name != WeightError.name:
             name |= {"samples": setting.samples().sha256, "outputs": setting.outputs}
         value = log.measure(name, lambda c=criterion, la=layer, t=target: c.figure(la, t))  # type: ignore[misc]

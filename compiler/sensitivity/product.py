@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from statistics import mean
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tilewright.compiler.mapping.retarget import on_target
-from tilewright.compiler.observing.watching import watching
+from tilewright.compiler.observing.watching import Watcher, watching
 from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.names import bias_key, layer_path, weight_key
@@ -37,32 +35,24 @@ class ProductError(Criterion):
         found: dict[tuple[str, int], list[Tensor]] = {}
         reference = Session(self.setting.plan, ideal=True)
 
-        def watcher(name: str) -> Any:
-            def see(arguments: tuple[Any, ...]) -> None:
-                x, use = arguments[0], arguments[1] if len(arguments) > 1 else 0
-                found.setdefault((name, use), []).append(x.reshape(-1, x.shape[-1]))
+        def see(name: str, arguments: tuple[Any, ...]) -> None:
+            x, use = arguments[0], arguments[1] if len(arguments) > 1 else 0
+            found.setdefault((name, use), []).append(x.reshape(-1, x.shape[-1]))
 
-            return see
-
-        watchers = {layer_path(layer.name): watcher(layer.name) for layer in self.setting.plan.document.layers}
+        layers = self.setting.plan.document.layers
+        watchers: dict[str, Watcher] = {layer_path(layer.name): partial(see, layer.name) for layer in layers}
         with watching(reference.module, watchers):
             for batch in self.setting.samples().batches:
                 reference.run(batch.inputs, samples=batch.numbers)
         return found
 
-    @torch.inference_mode()
-    def figure(self, layer: LayerRecord, target: str) -> float:
-        """Error of the products, the mean over chips."""
-        setting = self.setting
-        moved, exact = on_target(layer, target), exact_layer(setting.plan, layer)
-        errors = []
-        for repeat in setting.chips(target):
-            module = setting.layer_alone(moved, repeat)
-            wrong = size = 0.0
-            for use in range(len(layer.uses)):
-                x = torch.cat(self.seen.get((layer.name, use), [torch.zeros(0, layer.inputs)]))
-                y = exact(x)
-                wrong += float((module(x, use) - y).double().square().sum())
-                size += float(y.double().square().sum())
-            errors.append((wrong / size) ** 0.5 if size else 0.0)
-        return mean(errors)
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Error of the products on that chip."""
+        module, exact = self.setting.layer_alone(layer, repeat), exact_layer(self.setting.plan, layer)
+        wrong = size = 0.0
+        for use in range(len(layer.uses)):
+            x = torch.cat(self.seen.get((layer.name, use), [torch.zeros(0, layer.inputs)]))
+            y = exact(x)
+            wrong += float((module(x, use) - y).double().square().sum())
+            size += float(y.double().square().sum())
+        return (wrong / size) ** 0.5 if size else 0.0

@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tilewright.compiler.mapping.retarget import on_target
 from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.compiler.sensitivity.product import exact_layer
 from tilewright.compiler.sensitivity.samples import Batch
@@ -93,14 +91,8 @@ class PropagatedError(Criterion):
             total = total + (output * normal).sum() / (max(size, 1e-300) * len(divergence.outputs)) ** 0.5
         return total
 
-    @torch.inference_mode()
-    def figure(self, layer: LayerRecord, target: str) -> float:
-        """Squared projection, the mean over chips, probes and samples."""
-        setting = self.setting
-        moved = on_target(layer, target)
-        return mean(self._projected(moved, repeat) for repeat in setting.chips(target))
-
-    def _projected(self, layer: LayerRecord, repeat: int) -> float:
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Squared projection on that chip, the mean over probes and samples."""
         module = self.setting.layer_alone(layer, repeat)
         exact = exact_layer(self.setting.plan, layer)
         projections = torch.zeros(PROBES, SAMPLES, dtype=torch.float64)

@@ -52,13 +52,15 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
 
 def component_chart(cost: CostEstimate) -> Markup:
     """Chart of the energy by component."""
-    whole = cost.energy_nj or 1.0
-    bars = [
-        Bar(name, [(energy, COMPONENT_KINDS.get(name, "tile"))],
-            f"{engineering(energy, 'nJ')} ({share(energy / whole)})")
-        for name, energy in cost.components.items()
-    ]  # fmt: skip
+    kinds = {name: COMPONENT_KINDS.get(name, "tile") for name in cost.components}
+    bars = [energy_bar(name, energy, kinds[name], cost) for name, energy in cost.components.items()]
     return bar_chart("Energy of a run by component", bars)
+
+
+def energy_bar(label: str, energy: float, kind: str, cost: CostEstimate) -> Bar:
+    """A bar of a part of a run's energy, in nJ."""
+    part = share(energy / cost.energy_nj if cost.energy_nj else 0.0)
+    return Bar(label, [(energy, kind)], f"{engineering(energy, 'nJ')} ({part})")
 
 
 def amdahl_chart(cost: CostEstimate) -> Markup:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from tilewright.compiler.engineering import engineering, figure_text, share, sizes_text
+from tilewright.compiler.engineering import counted, figure_text, share, sizes_text
 from tilewright.compiler.report.column import Cell, Format, shown_in
-from tilewright.compiler.report.difference import Difference, as_text
+from tilewright.compiler.report.difference import Difference, added_and_removed, shown_change
 from tilewright.compiler.report.finite_json import finite
 from tilewright.compiler.report.html.charts import (
     Bar,
@@ -21,13 +21,14 @@ from tilewright.compiler.report.html.charts import (
     amdahl_chart,
     bar_chart,
     component_chart,
+    energy_bar,
     network_chart,
 )
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
-from tilewright.compiler.report.totals import totals
+from tilewright.compiler.report.tables import ways_to_choose
+from tilewright.compiler.report.totals import measured_on, totals
 from tilewright.compiler.report.warnings import range_error
-from tilewright.runtime.plan.decisions import UNITS, Amounts
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.shown import visible
 
@@ -46,7 +47,9 @@ def report_page(report: Report) -> str:
     kinds = {layer.name: _kind(layer) for layer in records} | {matmul.name: "attention" for matmul in report.matmuls}
     targets = {layer.name: layer.target for layer in records}
     targets |= {matmul.name: f"{matmul.operands.upper()} unit" for matmul in report.matmuls}
-    keys, rows = _assignments(report)
+    made = report.assignment
+    ways = [made.predicted, *made.compared.values()] if made else []
+    keys = list(dict.fromkeys(key for figures in ways for key in figures or {}))
     columns, subjects = shown_in(LAYERS, Format.PAGE), _by_subject(report)
     return _render(
         "report.html.j2",
@@ -73,11 +76,11 @@ def report_page(report: Report) -> str:
         layer_costs=_layer_costs(report),
         sensitivities=sensitivities,
         assignment_keys=keys,
-        assignment_rows=rows,
+        assignment_rows=ways_to_choose(made, keys) if made else [],
         accuracy=[(evaluation, accuracy_chart(evaluation)) for evaluation in report.evaluations],
         ranges=_ranges(report),
-        subjects=[(subject, ", ".join(dict.fromkeys(d["made_by"] for d in made)))
-                  for subject, made in subjects.items()],
+        subjects=[(subject, ", ".join(dict.fromkeys(d["made_by"] for d in decided)))
+                  for subject, decided in subjects.items()],
     )  # fmt: skip
 
 
@@ -97,9 +100,8 @@ def comparison_page(one: Report, other: Report, difference: Difference) -> str:
         right_cost=component_chart(other.cost) if other.cost else None,
         columns=[(heading, heading) for heading in headings],
         rows=_compared_layers(one, other),
-        changes=[(c.subject, c.key, as_text(c.before), as_text(c.after)) for c in difference.changes]
-        + [(name, "", "there", "gone") for name in difference.removed]
-        + [(name, "", "", "new") for name in difference.added],
+        changes=[(change.subject, *shown_change(change)) for change in difference.changes]
+        + added_and_removed(difference),
     )
 
 
@@ -128,19 +130,13 @@ def _compared_layers(one: Report, other: Report) -> list[dict[str, Any]]:
 def _render(template: str, data: dict[str, Any], **values: Any) -> str:
     folder = files("tilewright.compiler.report.html")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"counted": counted, "measured_on": measured_on}
     style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     script = Markup(folder.joinpath("script.js").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     page = environment.from_string(folder.joinpath(template).read_text(encoding="utf-8"))
-    rendered = page.render(style=style, script=script, data=_json(data), **values)
+    embedded = htmlsafe_json_dumps(finite(data), separators=(",", ":"))
+    rendered = page.render(style=style, script=script, data=embedded, **values)
     return "\n".join(map(visible, rendered.split("\n")))
-
-
-def _json(data: dict[str, Any]) -> Markup:
-    """JSON that cannot end the script element that it stands in."""
-    text = json.dumps(finite(data), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 (no sign of HTML is left in it)
 
 
 def _blocks(report: Report) -> list[list[Any]]:
@@ -162,11 +158,7 @@ def _by_subject(report: Report) -> dict[str, list[dict[str, Any]]]:
 def _layer_costs(report: Report) -> Markup | None:
     if report.cost is None:
         return None
-    bars = [
-        Bar(layer.record.name, [(layer.energy_nj, _kind(layer.record))],
-            f"{engineering(layer.energy_nj, 'nJ')} ({share(layer.energy_share or 0.0)})")
-        for layer in report.layers
-    ]  # fmt: skip
+    bars = [energy_bar(layer.record.name, layer.energy_nj, _kind(layer.record), report.cost) for layer in report.layers]
     return bar_chart("Energy of a run by layer", bars)
 
 
@@ -203,19 +195,3 @@ def _ranges(report: Report) -> Markup | None:
     errors = {layer.record.name: range_error(layer.record.option) for layer in report.layers}
     known = {name: error for name, error in errors.items() if error is not None}
     return _layer_bars(report, "Simulated error at its range", known, share) if known else None
-
-
-def _assignments(report: Report) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Table of ways to choose targets, and what each comes to."""
-    found = report.assignment
-    if found is None:
-        return [], []
-    rows = {f"{found.method} (this plan)": found.predicted, **found.compared}
-    keys = list(dict.fromkeys(key for figures in rows.values() for key in figures or {}))
-
-    def cells(figures: Amounts | None) -> list[str]:
-        if not figures:
-            return ["none found" for _ in keys]
-        return [figure_text(figures[key], UNITS[key]) if key in figures else "unknown" for key in keys]
-
-    return list(keys), [(name, cells(figures)) for name, figures in rows.items()]

@@ -9,7 +9,6 @@ from torch import nn
 import tilewright
 from tests.narrowing import present
 from tilewright.compiler.assignment.amounts import parse_share
-from tilewright.compiler.assignment.choosing import choose
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
 
 X = torch.randn(16, 20, generator=torch.Generator().manual_seed(0))
@@ -30,7 +29,7 @@ def test_sensitivities_are_measured_if_they_are_not_given(plan):
     assert made.record.criterion == "gradient"
     again = tilewright.measure_sensitivity(plan, ["gradient"], **GIVEN)
     assert again.figures == made.sensitivity.figures
-    chosen = choose(plan, again, budgets={"tiles": 1})
+    chosen = tilewright.assign(plan, again, budgets={"tiles": 1})
     assert chosen.choice == made.choice
     assert chosen.predicted == pytest.approx(made.predicted, nan_ok=True)
     assert made.predicted["tiles"] <= 1

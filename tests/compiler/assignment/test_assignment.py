@@ -1,5 +1,6 @@
 """The exact assignment, against all choices there are; the plan that comes of it; and the search for an accuracy."""
 
+import functools
 import itertools
 import math
 import sys
@@ -14,12 +15,9 @@ from torch import nn
 import tilewright
 from tests.narrowing import present
 from tilewright.compiler.assignment.amounts import parse_budgets, readable
-from tilewright.compiler.assignment.choosing import choose
 from tilewright.compiler.assignment.exact import closest, keeps, solve
 from tilewright.compiler.assignment.greedy import GREEDY
 from tilewright.compiler.assignment.problem import LATENCY, LOSS, Call, Option, Problem
-from tilewright.compiler.assignment.search import search
-from tilewright.compiler.assignment.validation import validate
 from tilewright.compiler.cli import main
 from tilewright.compiler.cost import estimate_cost
 from tilewright.compiler.cost.schedule import Schedule
@@ -31,6 +29,7 @@ from tilewright.runtime.tasks import TASKS, Task
 from tilewright.targets import InputError, load_chip, load_cost
 
 X = torch.randn(64, 40, generator=torch.Generator().manual_seed(0))
+choose = functools.partial(tilewright.assign, validate=False)
 NUMBERS = st.floats(0, 1e3, allow_nan=False).map(lambda value: round(value, 3))
 
 
@@ -192,7 +191,8 @@ def test_greedy_methods_can_be_had(plan, sensitivity):
 def test_the_prediction_is_what_comes_out(plan, sensitivity):
     """Within a third, on eight chips of another seed."""
     made = choose(plan, sensitivity, budgets={"tiles": 3})
-    found = validate(made, samples_of(plan, {"input": X}, 32), time="1d", repeats=8, seed=1).record.measured
+    again = tilewright.assign(plan, sensitivity, budgets={"tiles": 3}, inputs={"input": X}, time="1d", repeats=8)
+    found = again.record.measured
     assert found is not None
     assert made.predicted["tiles"] <= 3
     assert made.record.measured is None
@@ -273,6 +273,10 @@ class Agreement(Task):
 
     def measure(self, session, batch_size):
         return 100 * (1 - self.divergence.of(session))
+
+
+def search(plan, sensitivity, wanted, **given):
+    return choose(plan, sensitivity, accuracy=wanted, **given)
 
 
 @pytest.fixture

@@ -294,6 +294,8 @@ def test_explain_and_diff(run, small_plan_folder, small_bert_folder):
     code, out, _ = run("diff", small_plan_folder, "other")
     assert code == 0
     assert "9 layers or products" in out
+    assert "devices per weight" in out
+    assert "energy_nj" not in out
     assert "pairs-2" in out
     changes = json.loads(run("diff", small_plan_folder, "other", "--json")[1])["changes"]
     assert {change["key"] for change in changes} >= {"programming", "devices_per_weight"}
@@ -313,9 +315,9 @@ def test_operations(run, small_plan_folder):
 
 
 def test_plots_need_matplotlib(run, monkeypatch):
-    from tilewright.compiler.report import characterization_plots
+    from tilewright.compiler.report import characterization_folder
 
-    monkeypatch.setattr(characterization_plots, "find_spec", lambda _: None)
+    monkeypatch.setattr(characterization_folder, "find_spec", lambda _: None)
     assert "tilewright[plots]" in sentence(*run("characterize", "pcm-512", "-o", "found"))
 
 
@@ -516,6 +518,25 @@ def test_sensitivity_and_assign(run, mixed, inputs_file):
     assert "exact (this plan)" in out
     assert "all on pcm-512" in out
     assert "impossible" not in out
+
+
+def test_without_a_choice_assign_says_so(run, mixed, small_plan_folder, inputs_file):
+    common = ("--inputs", inputs_file, "--repeats", 2, "--no-validate")
+    words = "there was nothing to choose: no layer of the plan has options on two targets"
+    assert words in run("assign", small_plan_folder, "-o", "same", *common)[1]
+    assert words not in run("assign", mixed, "-o", "other", *common)[1]
+
+
+def test_targets_that_are_not_there_are_refused_before_work_begins(run, mixed, small_bert_folder, monkeypatch):
+    from tilewright.compiler import driver
+    from tilewright.compiler.assignment import assign
+
+    monkeypatch.setattr(driver, "trace", None)
+    monkeypatch.setattr(assign, "measure_sensitivity", None)
+    compiled = run("compile", small_bert_folder, "-o", "p", "--assign", "*=pcm-51")
+    assert "but is not on chip pcm-512; did you mean 'pcm-512'" in sentence(*compiled)
+    moved = run("assign", mixed, "-o", "p", "--assign", "*=pcm-51")
+    assert "cannot run on 'pcm-51'; did you mean 'pcm-512'" in sentence(*moved)
 
 
 def test_an_impossible_budget_leaves_nothing_behind(run, mixed, inputs_file, tmp_path):

@@ -107,6 +107,9 @@ def test_bash_completes_commands_options_and_names(small_plan_folder):
     ]
     assert completed("compile", "m", "--programming", "pairs-2") == ["pairs-2"]
     assert completed("cost", small_plan_folder, "--preset", "proj") == ["projected-14nm"]
+    assert completed("report", "plan", "--format", "csv") == ["csv", "csv-summary"]
+    assert completed("sensitivity", "plan", "--criterion", "g") == ["gradient"]
+    assert completed("assign", "plan", "--method", "") == ["exact", "macs", "rank"]
     plan = tilewright.load(small_plan_folder)
     names = [layer.name for layer in plan.document.layers] + [matmul.name for matmul in plan.document.matmuls]
     assert completed("explain", small_plan_folder, "") == names
@@ -121,3 +124,4 @@ def test_completion_is_installed_and_shown(tmp_path):
     assert "complete" in written.read_text()
     assert str(written) in (tmp_path / ".bashrc").read_text()
     assert "_TILEWRIGHT_COMPLETE" in program("--show-completion", "bash", **shell)[0]
+    assert "#compdef tilewright" in program("--show-completion", "zsh")[0], "not that of the shell around it"

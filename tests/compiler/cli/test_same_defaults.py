@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 import tilewright
+from tilewright.compiler.cli import options, report_command
 from tilewright.compiler.cli.app import app
+from tilewright.compiler.report.formats import WRITERS
+from tilewright.compiler.sensitivity import CRITERIA
 from tilewright.targets.times import parse_times
 
 CALLS: dict[str, list[Callable[..., Any]]] = {
@@ -33,6 +36,11 @@ OPTIONAL_HERE = {("characterize", "folder"), ("report", "file")}
 """Places to write to that a command can do without, and prints its result."""
 LEFT_OUT = {("compile", "attention_bits"): "target"}
 """Meaning of a repeated option that is not given, where it is not None."""
+
+
+def test_words_that_a_shell_completes_are_those_that_are_taken():
+    assert set(options.CRITERIA) == set(CRITERIA)
+    assert set(report_command.FORMATS) == {"terminal", *WRITERS}
 
 
 def commands():

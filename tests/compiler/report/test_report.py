@@ -9,6 +9,7 @@ from torch import nn
 
 import tilewright
 from tilewright.compiler.cli.console import PIPED_WIDTH
+from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.terminal import print_report
 
@@ -92,7 +93,13 @@ def test_what_saturates_is_told():
     assert "the largest weights are cut in 1 layer (0)" in warnings
 
 
+def test_one_thing_is_named_as_one():
+    report = summarise(tilewright.compile(nn.Linear(8, 4), example_inputs=torch.randn(4, 8)))
+    assert "<summary>1 layer</summary>" in markdown(report)
+    assert "(1 layer)" in printed(report)
+
+
 def test_matrices_on_no_target_are_told():
     plan = tilewright.compile(nn.Conv2d(8, 8, 3, groups=8), example_inputs=torch.randn(4, 8, 9, 9))
-    assert any("1 matrices are on no target (weight): " in warning and "depthwise" in warning
+    assert any("1 matrix is on no target (weight): " in warning and "depthwise" in warning
                for warning in summarise(plan).warnings)  # fmt: skip

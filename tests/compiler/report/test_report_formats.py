@@ -166,7 +166,8 @@ def test_the_comparison_names_what_moved(plans):
     assert moved
     assert page.count('data-target="changed"') == len(moved)
     assert Text(page).tags.count("script") == 2
-    assert "energy_nj" in page
+    assert "<td>energy</td>" in page
+    assert "energy_nj" not in page
 
 
 def test_the_onnx_file_shows_where_everything_is(plans):
@@ -222,7 +223,10 @@ def test_evaluations_are_kept_and_shown(plans, tmp_path):
     report = summarise(tilewright.load(tmp_path / "plan"))
     assert len(report.evaluations) == 2
     assert "81.00" in report_page(report)
-    assert {name: value for name, value, _ in totals(report)}["accuracy"] == "81.00"
+    (accuracy,) = [(value, note) for name, value, note in totals(report) if name == "accuracy"]
+    assert accuracy == ("81.00", "Spearman after 1d, 3 examples, 2 chips; digital 90.00")
+    line = "  accuracy     Spearman 81.00 ± 1.00 after 1d; digital 91.00 (stsb, 3 examples, 2 chips, seed 0)"
+    assert line in printed(report).splitlines()
     (row,) = csv.DictReader(io.StringIO(plans_csv([report])))
     assert (row["accuracy_time"], float(row["accuracy_mean"])) == ("1d", 81.0)
     other = tilewright.load(plans[1].save(tmp_path / "other"))
