@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,15 +80,15 @@ def compile(
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
     traced = trace(model, example_inputs, calibration, name, dynamic_shapes, config_only=config_only)
     original = traced.original if check else None
-    traced.original = None  # it holds the model, which may be as large as all that the passes work on
     network = Network.of(traced)
+    del traced  # with the model, which the network does not hold
     wishes = Wishes(chip, units, dict(assign or {}), methods)
     plan = build_plan(network, map_network(network, wishes, on_pass), chip)
     try:
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
-    return plan if original is None else checked_against(plan, traced, original)
+    return plan if original is None else checked_against(plan, network.traced, original)
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:
@@ -156,9 +157,7 @@ def trace(
             f"model is a {type(model).__name__}; it must be a folder, a hub name, an .onnx file, an onnx.ModelProto, "
             "a torch.nn.Module or a torch.export.ExportedProgram"
         )
-    if name is not None:
-        traced.model = traced.model.model_copy(update={"name": name})
-    return traced
+    return traced if name is None else replace(traced, model=traced.model.model_copy(update={"name": name}))
 
 
 def is_onnx(model: object) -> bool:

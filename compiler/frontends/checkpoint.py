@@ -24,9 +24,10 @@ def check_complete(model: Any, report: Mapping[str, Any], source: str | Path) ->
     mismatched = sorted(report["mismatched_keys"])
     if mismatched:
         name, found, wanted = mismatched[0]
+        others = f"; {len(mismatched) - 1} others too" if len(mismatched) > 1 else ""
         raise InputError(
             f"the weights of {str(source)!r} do not fit its config: {name} has shape {list(found)}, "
-            f"{type(model).__name__} takes {list(wanted)}{_and_others(mismatched)}"
+            f"{type(model).__name__} takes {list(wanted)}{others}"
         )
     missing = missing_weights(model, report)
     if missing:
@@ -40,7 +41,7 @@ def missing_weights(model: Any, report: Mapping[str, Any]) -> list[str]:
     """Names of the parameters and running statistics that no file held, in the model's order."""
     absent = report["missing_keys"]
     weights = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    statistics = [name for name, _ in model.named_buffers() if _is_statistic(name)]
+    statistics = [name for name, _ in model.named_buffers() if name.endswith(STATISTICS)]
     return [name for name in [*weights, *statistics] if name in absent]
 
 
@@ -49,12 +50,8 @@ def computed_tables(model: Any, report: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, buffer in model.named_buffers()
-        if name in report["missing_keys"] and buffer.is_floating_point() and not _is_statistic(name)
+        if name in report["missing_keys"] and buffer.is_floating_point() and not name.endswith(STATISTICS)
     ]
-
-
-def _is_statistic(name: str) -> bool:
-    return name.endswith(STATISTICS)
 
 
 def unused_tensors(report: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[UnusedTensor]:
@@ -76,7 +73,3 @@ def _way_out(model: Any, missing: Collection[str]) -> str:
         kind = type(base).__name__
         return f"to compile the model without its head, name {kind} under architectures in its config.json"
     return "the files are cut off, were converted wrongly, or belong to another architecture than config.json names"
-
-
-def _and_others(names: Collection[Any]) -> str:
-    return f"; {len(names) - 1} others too" if len(names) > 1 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,15 +47,6 @@ def scaled_dot_product_attention(
     return torch.matmul(torch.ops.aten._safe_softmax.default(scores, -1), value)
 
 
-def as_torch_computes_it(operator: OpOverload) -> Callable[..., Any]:
-    """Decomposition into the smaller operators that torch computes it with, so that products of two can be found."""
-
-    def composed(*args: Any, **kwargs: Any) -> Any:
-        return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
-
-    return composed
-
-
 def addmv(self: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """β · self + α · mat vec."""
     return _added(self, torch.mv(mat, vec), beta, alpha)
@@ -78,10 +70,11 @@ COMPOSED = (
     aten.linalg_matmul.default, aten.linalg_multi_dot.default, aten.linalg_vecdot.default, aten.chain_matmul.default,
     aten.matrix_power.default,
 )  # fmt: skip
+"""Operators that become the smaller ones that torch computes them with, so that products of two can be found."""
 DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
     aten.addmv.default: addmv,
     aten.addbmm.default: addbmm,
-    **{operator: as_torch_computes_it(operator) for operator in COMPOSED},
+    **{operator: partial(operator._op_dk, torch._C.DispatchKey.CompositeImplicitAutograd) for operator in COMPOSED},
 }
 """Decompositions when a traced program becomes a graph; every other operator stays as it was traced."""

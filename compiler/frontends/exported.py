@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -52,12 +52,18 @@ class ExportedGraph:
     """
 
     def __init__(
-        self, program: ExportedProgram, input_names: list[str] | None = None, *, as_traced: bool = False
+        self,
+        program: ExportedProgram,
+        own_names: Mapping[str, str] | None = None,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        as_traced: bool = False,
     ) -> None:
         """Make the graph of a program.
 
-        input_names: the model's, where the traced function's parameters have other names. as_traced: leave out the
-        second tracing where nothing is written in place and nothing is to be taken apart.
+        own_names: the model's own names of the inputs, in order, by the names that they get, where the traced
+        function's parameters have others. defaults: values of inputs that need not be given, by name. as_traced: leave
+        out the second tracing where nothing is written in place and nothing is to be taken apart.
         """
         with quiet_tracing():
             if not as_traced or any(map(_needs_work, program.graph.nodes)):
@@ -65,7 +71,7 @@ class ExportedGraph:
             module = program.module(check_guards=False)
         assert isinstance(module, fx.GraphModule)
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
-        for node, name in zip(placeholders, input_names or [], strict=input_names is not None):
+        for node, name in zip(placeholders, own_names or {}, strict=own_names is not None):
             node.target = name
         self.graph = fx.GraphModule(module, module.graph)  # the same without torch.export's input hooks
         self.graph.graph.set_codegen(fx.graph.CodeGen())  # positional tensors in, flat list out
@@ -73,14 +79,16 @@ class ExportedGraph:
         self.graph.recompile()
         placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
         self._symbols = self._name_symbols(placeholders)
+        names, defaults = own_names or {}, defaults or {}
         self.inputs = [
             InputRecord(
-                name=str(node.target),
+                name=name,
                 dtype=_type_of(_tensor_of(node), node.name),
                 shape=self._shape(_tensor_of(node)),
-                default=None,
+                default=defaults.get(name),
+                source_name=own if (own := names.get(name)) != name else None,
             )
-            for node in placeholders
+            for name, node in ((str(node.target), node) for node in placeholders)
         ]
         self.outputs = self._outputs(program)
         self.sizes = TracedSizes(map(_tensor_of, placeholders), self._symbols)

@@ -35,11 +35,6 @@ class ForwardCall:
         names = list(self.own_names.values())[self.by_place :]
         return tuple(values[: self.by_place]), dict(zip(names, values[self.by_place :], strict=True))
 
-    def by_plain_names(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
-        """A mapping with forward's own names for the inputs, under the plain ones."""
-        plain = {own: name for name, own in self.own_names.items()}
-        return {plain.get(name, name): value for name, value in values.items()}
-
     @contextmanager
     def flat(self, module: nn.Module) -> Iterator[None]:
         """Let forward take all inputs by place, under plain names: torch.export names inputs after these.

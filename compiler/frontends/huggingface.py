@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,12 @@ from tilewright.compiler.frontends.huggingface_model import (
     sentence_folder,
     tokenizer_files,
 )
-from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
+from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.sentence_modules import read_modules
-from tilewright.compiler.frontends.settled_sizes import settle_sizes
+from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
-from tilewright.compiler.frontends.without_weights import META, UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
+from tilewright.compiler.frontends.without_weights import META, beside, is_without_weights
 from tilewright.compiler.network.traced import Inputs, Original, Traced
-from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 DEFAULTS = {"attention_mask": "ones", "token_type_ids": "zeros"}
@@ -45,71 +45,37 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     transformers = import_transformers()
     config = load_config(transformers, source, config_only=config_only)
     architecture = architecture_of(transformers, source, config)
-    folder = sentence_folder(source)
-    if config_only:
-        with META:
-            behind = read_modules(folder, with_weights=False)
-        model = model_without_weights(architecture, source, config)
-        behind.attach(model)
-        return _trace_config(model, source, behind.pooling)
-    behind = read_modules(folder, with_weights=True)
-    loaded = load_model(architecture, source, config)
+    with META if config_only else nullcontext():
+        behind = read_modules(sentence_folder(source), with_weights=not config_only)
+    load = model_without_weights if config_only else load_model
+    loaded = load(architecture, source, config)
     model = loaded.model
     behind.attach(model)
     check_finite(model)
-    tokenizer = load_tokenizer(transformers, source)
+    tokenizer = None if config_only else load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
-    names = [record.name for record in exported.inputs]
+    known: dict[str, Any] = {
+        "model": identity_of(model, "huggingface", _name(Path(source)), pooling=behind.pooling),
+        "parameters": dict(model.named_parameters()),
+        "tokenizer_files": tokenizer_files(tokenizer),
+        "unused_tensors": loaded.unused_tensors,
+        "notes": loaded.notes,
+    }
+    if config_only:
+        return settled(exported, original=None, **known)
 
     def in_order(inputs: Inputs) -> Inputs:
-        return {name: inputs[name] for name in names}
+        return {record.name: inputs[record.name] for record in exported.inputs}
 
     @torch.inference_mode()
     def original(inputs: Inputs) -> list[Tensor]:
         return exported.select_outputs(model(**inputs))
 
-    examples = [in_order(inputs) for inputs in wanted.examples()]
-    calibration_inputs, described = calibration_set(wanted, calibration)
-    traced = _traced(
-        exported,
-        model,
-        source,
-        behind.pooling,
-        examples=examples,
-        expected=[original(inputs) for inputs in examples],
-        original=Original(f"transformers {transformers.__version__}", original),
-        calibration_inputs=[in_order(inputs) for inputs in calibration_inputs],
-        calibration=described,
-        tokenizer_files=tokenizer_files(tokenizer),
-        unused_tensors=loaded.unused_tensors,
-        notes=loaded.notes,
-    )
-    settle_sizes(traced, exported, original)
-    return traced
-
-
-def _trace_config(model: Any, source: str | Path, pooling: Any) -> Traced:
-    """A traced model on the meta device: nothing of it is run."""
-    exported = _export(model, model_inputs(model, None))
-    speak_of_cpu(exported.graph.graph)
-    nothing_run: dict[str, Any] = {"examples": [], "expected": [], "original": None, "calibration_inputs": []}
-    traced = _traced(exported, model, source, pooling, calibration=UNCALIBRATED, has_weights=False, **nothing_run)
-    settle_sizes(traced, exported, None)
-    return traced
-
-
-def _traced(exported: ExportedGraph, model: Any, source: str | Path, pooling: Any, **how: Any) -> Traced:
-    """The record of a traced model. how: what was run of it."""
-    return Traced(
-        graph=exported.graph,
-        model=_identity(model, source, pooling),
-        inputs=exported.inputs,
-        outputs=exported.outputs,
-        dimensions={},
-        parameters=dict(model.named_parameters()),
-        **how,
-    )
+    examples = [(inputs, original(inputs)) for inputs in map(in_order, wanted.examples())]
+    samples, described = calibration_set(wanted, calibration)
+    known["original"] = Original(f"transformers {transformers.__version__}", original)
+    return settled(exported, original, examples, list(map(in_order, samples)), described, **known)
 
 
 def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
@@ -117,9 +83,7 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     from transformers.exporters import DynamoConfig, DynamoExporter
     from transformers.exporters.exporter_dynamo import get_auto_dynamic_shapes
 
-    example = wanted.example(wanted.example_sizes[0], padded=False)
-    if is_without_weights(model):
-        example = to_meta(example)
+    example = beside(model, wanted.example(wanted.example_sizes[0], padded=False))
     shapes = get_auto_dynamic_shapes(example)
     for spec in wanted.specs:
         if spec.name in shapes:
@@ -130,12 +94,11 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     try:
         with quiet_tracing(), naming_the_module(model) as running:
             exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
-        graph = ExportedGraph(exported.program, as_traced=is_without_weights(model))
+        graph = ExportedGraph(exported.program, defaults=DEFAULTS, as_traced=is_without_weights(model))
     except InputError:
         raise
     except Exception as error:  # whatever tracing meets in foreign code
         raise tracing_error(model, error, running) from error
-    graph.inputs = [record.model_copy(update={"default": DEFAULTS.get(record.name)}) for record in graph.inputs]
     fixed = wanted.fixed_sizes(graph.inputs)
     if fixed:
         name = next(iter(fixed))
@@ -146,20 +109,8 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     return graph
 
 
-def _identity(model: Any, source: str | Path, pooling: Any) -> ModelIdentity:
-    folder = Path(source)
-    return ModelIdentity(
-        name=_name(folder, str(source)),
-        architecture=type(model).__name__,
-        source="huggingface",
-        sha256=weights_sha256(model),
-        parameters=count_parameters(model),
-        pooling=pooling,
-    )
-
-
-def _name(path: Path, source: str) -> str:
+def _name(path: Path) -> str:
     """Name of the model: its folder's, or that of the folder that a config lies in."""
     if path.is_file():
         return path.resolve().parent.name if path.stem == "config" else path.stem
-    return path.resolve().name if path.is_dir() else source
+    return path.resolve().name if path.is_dir() else str(path)

@@ -45,6 +45,11 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
         )
     ]
     longest = longest_text(config)
+
+    def encode(text: str) -> Inputs:
+        encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest or 512, padding=False)
+        return {spec.name: encoded[spec.name] for spec in specs}
+
     text_only = {spec.name for spec in specs} <= {"input_ids", "attention_mask", "token_type_ids"}
     return ModelInputs(
         specs=specs,
@@ -52,7 +57,7 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
         batch="batch",
         length="sequence" if any("sequence" in spec.shape for spec in specs) else None,
         limits={} if longest is None else {"sequence": longest, "decoder_sequence": longest},
-        encode=_Encoder(tokenizer, [spec.name for spec in specs], longest) if tokenizer and text_only else None,
+        encode=encode if tokenizer and text_only else None,
     )
 
 
@@ -100,15 +105,3 @@ def _sound(config: Any, parameters: Any) -> list[InputSpec]:
     # two frames a position: the first convolutions of Whisper halve the length
     frames = 2 * int(getattr(config, "max_source_positions", 1500))
     return [InputSpec("input_features", ("batch", int(bins), frames), "numbers", torch.float32)]
-
-
-class _Encoder:
-    """Encoder of one text by a tokenizer."""
-
-    def __init__(self, tokenizer: Any, names: list[str], longest: int | None) -> None:
-        self._tokenizer, self._names, self._longest = tokenizer, names, longest or 512
-
-    def __call__(self, text: str) -> Inputs:
-        """The inputs of a batch of one, unpadded."""
-        encoded = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=self._longest, padding=False)
-        return {name: encoded[name] for name in self._names}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tilewright.compiler.frontends.checkpoint import check_complete, computed_tables, missing_weights, unused_tensors
 from tilewright.compiler.frontends.config_limits import bounded_building, check_config
+from tilewright.compiler.frontends.foreign_errors import in_one_line, refusing
 from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, stored_weights, weight_files
 from tilewright.compiler.frontends.without_weights import META
 from tilewright.runtime.plan.records import UnusedTensor
@@ -61,11 +62,9 @@ def load_config(transformers: Any, source: str | Path, *, config_only: bool) -> 
     path = _config_file(source)
     if path is not None:
         check_config(path)
-    try:
+    what = "folder" if folder.is_dir() else "file" if folder.is_file() else "folder or hub model"
+    with refusing(f"{what} {str(source)!r} is not a model that transformers can read", in_one_line):
         return transformers.AutoConfig.from_pretrained(str(source), trust_remote_code=False)
-    except Exception as error:  # each family checks its config in its own way
-        what = "folder" if folder.is_dir() else "file" if folder.is_file() else "folder or hub model"
-        raise InputError(f"{what} {str(source)!r} is not a model that transformers can read: {_line(error)}") from error
 
 
 def _config_file(source: str | Path) -> Path | None:
@@ -89,12 +88,8 @@ def _check_hub(name: str) -> None:
 
     if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(name, "config.json"), str):
         return
-    try:
+    with refusing(f"there is no model folder {name!r}, and the hub cannot be asked for it", in_one_line):
         get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception as error:  # of whatever HTTP library the hub's client uses
-        raise InputError(
-            f"there is no model folder {name!r}, and the hub cannot be asked for it: {_line(error)}"
-        ) from error
 
 
 def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
@@ -102,36 +97,33 @@ def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
     names = getattr(config, "architectures", None) or []
     architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
+        of_family = [name for name, value in vars(_family(config) or object).items() if _is_model(transformers, value)]
         raise InputError(
             f"model {str(source)!r} has architecture {shown(names[0])}, which this transformers does not have; "
-            f"{nearest(names[0], _classes_of_family(transformers, config))}"
+            f"{nearest(names[0], of_family)}"
         )
     return architecture
 
 
-def model_without_weights(architecture: Any, source: str | Path, config: Any) -> Any:
-    """The model of a config on the meta device, without weights."""
-    make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
-    try:
-        # attention written out: to take it apart would take a second tracing, which is longer than the first
-        config._attn_implementation = "eager"
-        with META, bounded_building(source):
-            model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
-    except InputError:
-        raise
-    except Exception as error:  # a config may hold any numbers
-        raise InputError(f"the config of {str(source)!r} does not make a model: {_line(error)}") from error
-    return _to_run(model)
-
-
 @dataclass
 class LoadedModel:
-    """A model with its weights, and the notes on the files that they came from."""
+    """A model, and the notes on the files that its weights came from."""
 
     model: Any
     unused_tensors: list[UnusedTensor]
     """Tensors in the files that are in no part of the model."""
     notes: list[str]
+
+
+def model_without_weights(architecture: Any, source: str | Path, config: Any) -> LoadedModel:
+    """The model of a config on the meta device, without weights."""
+    make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
+    with refusing(f"the config of {str(source)!r} does not make a model", in_one_line):
+        # attention written out: to take it apart would take a second tracing, which is longer than the first
+        config._attn_implementation = "eager"
+        with META, bounded_building(source):
+            model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
+    return LoadedModel(_to_run(model), [], [])
 
 
 def load_model(architecture: Any, source: str | Path, config: Any) -> LoadedModel:
@@ -146,7 +138,8 @@ def load_model(architecture: Any, source: str | Path, config: Any) -> LoadedMode
     model, report = _filled(architecture, source, config, weights)
     notes = []
     missing = missing_weights(model, report)
-    if missing and all("pooler." in name for name in missing) and _may_lack_pooler(model):
+    may_lack_pooler = "add_pooling_layer" in inspect.signature(type(model)).parameters
+    if missing and all("pooler." in name for name in missing) and may_lack_pooler:
         model, report = _filled(architecture, source, config, weights, add_pooling_layer=False)
         notes.append("the files hold no weights of the pooler, so the model is compiled without it and its output")
     check_complete(model, report, source)
@@ -164,12 +157,10 @@ def _folder_of_weights(source: str | Path) -> Path:
         return Path(source)
     from huggingface_hub import snapshot_download
 
-    try:
+    with refusing(f"the weights of {str(source)!r} cannot be had from the hub", in_one_line):
         folder = Path(snapshot_download(str(source), allow_patterns=list(SAFETENSORS)))
         if not weight_files(folder, SAFETENSORS):
             folder = Path(snapshot_download(str(source), allow_patterns=list(PICKLED)))
-    except Exception as error:  # of the hub's client, or of the library that it speaks HTTP with
-        raise InputError(f"the weights of {str(source)!r} cannot be had from the hub: {_line(error)}") from error
     return folder
 
 
@@ -188,26 +179,18 @@ def sentence_folder(source: str | Path) -> Path:
 def _filled(architecture: Any, source: str | Path, config: Any, weights: dict[str, Tensor], **how: Any) -> Any:
     """The model made by its config and filled with weights, and what transformers reports of it."""
     stored = sum(tensor.numel() for tensor in weights.values())
-    try:
-        with bounded_building(source, MOST_TIED * stored + ALWAYS_ALLOWED):
-            return architecture.from_pretrained(
-                None,
-                config=config,
-                state_dict=dict(weights),
-                dtype=torch.float32,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused with their names
-                **how,
-            )
-    except InputError:
-        raise
-    except Exception as error:  # damaged weights surface as many types
-        raise InputError(f"the weights of {str(source)!r} cannot be loaded: {_line(error)}") from error
-
-
-def _may_lack_pooler(model: Any) -> bool:
-    return "add_pooling_layer" in inspect.signature(type(model)).parameters
+    what = f"the weights of {str(source)!r} cannot be loaded"
+    with refusing(what, in_one_line), bounded_building(source, MOST_TIED * stored + ALWAYS_ALLOWED):
+        return architecture.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(weights),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused with their names
+            **how,
+        )
 
 
 def _to_run(model: Any) -> Any:
@@ -241,10 +224,6 @@ def _family(config: Any) -> Any:
         return None
 
 
-def _classes_of_family(transformers: Any, config: Any) -> list[str]:
-    return [name for name, value in vars(_family(config) or object).items() if _is_model(transformers, value)]
-
-
 def _is_model(transformers: Any, found: Any) -> bool:
     """True if an object is a class of models: a config may name anything."""
     return isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
@@ -259,7 +238,7 @@ def load_tokenizer(transformers: Any, source: str | Path) -> Any:
         return transformers.AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
     except Exception as error:
         if folder.is_dir():
-            raise InputError(f"the tokenizer in {str(source)!r} cannot be loaded: {_line(error)}") from error
+            raise InputError(f"the tokenizer in {str(source)!r} cannot be loaded: {in_one_line(error)}") from error
         return None  # many hub models have none
 
 
@@ -271,7 +250,3 @@ def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = [path for path in Path(folder).iterdir() if path.is_file()]
         return {path.name: path.read_bytes() for path in files if path.stat().st_size <= LARGEST_TOKENIZER_FILE}
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
-
-from tilewright.runtime.plan.records import InputRecord
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 LONGEST = 128
 """Largest number of letters of a name; a plan may hold longer ones, but nobody types them."""
@@ -36,11 +35,7 @@ def unique(names: Iterable[str]) -> list[str]:
     return result
 
 
-def with_own_names(inputs: Iterable[InputRecord], own_names: dict[str, str]) -> list[InputRecord]:
-    """Records of inputs with the model's own name where it differs. own_names: plain name -> the model's."""
-    return [
-        record.model_copy(
-            update={"source_name": None if own_names[record.name] == record.name else own_names[record.name]}
-        )
-        for record in inputs
-    ]
+def by_plain_names(values: Mapping[Any, Any], own_names: Mapping[str, str]) -> dict[Any, Any]:
+    """A mapping with the model's own names of inputs, under the plain ones. own_names: plain name -> the model's."""
+    plain = {own: name for name, own in own_names.items()}
+    return {plain.get(name, name): value for name, value in values.items()}

@@ -7,6 +7,7 @@ are hung onto the transformer, whose outputs then hold ``sentence_embedding`` to
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tilewright.compiler.frontends.stored_weights import tensors_of
+from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, tensors_of
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
 
@@ -58,10 +59,6 @@ class Pooling(nn.Module):
         return torch.cat([POOLINGS[mode](tokens, mask.to(tokens.dtype).unsqueeze(-1)) for mode in self.modes], dim=-1)
 
 
-def _first(tokens: Tensor, mask: Tensor) -> Tensor:
-    return _at(tokens, mask.squeeze(-1).argmax(dim=1))
-
-
 def _last(tokens: Tensor, mask: Tensor) -> Tensor:
     """The last token of the text; zeros for a text without any."""
     places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
@@ -72,16 +69,8 @@ def _at(tokens: Tensor, places: Tensor) -> Tensor:
     return torch.gather(tokens, 1, places.view(-1, 1, 1).expand(-1, 1, tokens.shape[2])).squeeze(1)
 
 
-def _largest(tokens: Tensor, mask: Tensor) -> Tensor:
-    return tokens.masked_fill(mask == 0, float("-inf")).amax(dim=1)
-
-
 def _mean(tokens: Tensor, weights: Tensor) -> Tensor:
     return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
-
-
-def _mean_by_root(tokens: Tensor, mask: Tensor) -> Tensor:
-    return (tokens * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9).sqrt()
 
 
 def _later_weigh_more(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -89,10 +78,10 @@ def _later_weigh_more(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cls": _first,
-    "max": _largest,
+    "cls": lambda tokens, mask: _at(tokens, mask.squeeze(-1).argmax(dim=1)),
+    "max": lambda tokens, mask: tokens.masked_fill(mask == 0, float("-inf")).amax(dim=1),
     "mean": _mean,
-    "mean_sqrt_len_tokens": _mean_by_root,
+    "mean_sqrt_len_tokens": lambda tokens, mask: (tokens * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9).sqrt(),
     "weightedmean": _later_weigh_more,
     "lasttoken": _last,
 }
@@ -123,17 +112,9 @@ class Dense(nn.Module):
         return result + (self.residual(embedding) if hasattr(self, "residual") else embedding)
 
 
-class Norm(nn.Module):
-    """Layer normalisation of an embedding."""
-
-    def __init__(self, settings: dict[str, Any], where: str) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(_size(settings, "dimension", where))
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Normalised embedding [batch, dimension]."""
-        result: Tensor = self.norm(embedding)
-        return result
+def _norm(settings: dict[str, Any], where: str) -> nn.Module:
+    """Layer normalisation of an embedding, called as the library calls it."""
+    return nn.Sequential(OrderedDict(norm=nn.LayerNorm(_size(settings, "dimension", where))))
 
 
 class Normalize(nn.Module):
@@ -199,19 +180,12 @@ def read_modules(folder: Path, *, with_weights: bool) -> SentenceModules:
     modules: dict[str, nn.Module] = {_name(listed[1][1]): Pooling(modes)}
     for kind, path in listed[2:]:
         if kind in ("Dense", "LayerNorm"):
-            modules[_name(path)] = _with_parameters(Dense if kind == "Dense" else Norm, folder, path, with_weights)
+            modules[_name(path)] = _with_parameters(Dense if kind == "Dense" else _norm, folder, path, with_weights)
         elif kind == "Normalize":
             if (folder / path / "config.json").is_file():
                 _settings(folder, path)  # it may be for something else than the embedding
             modules[_name(path)] = Normalize()
     return SentenceModules(None, modules)
-
-
-def _with_parameters(kind: type[Dense | Norm], folder: Path, path: str, with_weights: bool) -> nn.Module:
-    module = kind(*_settings(folder, path))
-    if with_weights:
-        _fill(module, folder / path)
-    return module
 
 
 KNOWN = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
@@ -256,9 +230,9 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} is missing, which {MODULES} names") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path} is not readable JSON: {error}") from error
 
 
@@ -292,16 +266,18 @@ def _size(settings: dict[str, Any], key: str, where: str) -> int:
     return value
 
 
-def _fill(module: nn.Module, folder: Path) -> None:
-    """Load a module's parameters: all of them, and nothing else."""
-    path = next(
-        (folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()), None
-    )
-    if path is None:
-        raise InputError(f"folder {str(folder)!r} holds no model.safetensors and no pytorch_model.bin")
-    stored = dict(tensors_of(path))
+def _with_parameters(make: Callable[..., nn.Module], folder: Path, path: str, with_weights: bool) -> nn.Module:
+    """A module of its config, filled from its files: they must hold all its parameters, and nothing else."""
+    module = make(*_settings(folder, path))
+    if not with_weights:
+        return module
+    file = next(filter(Path.is_file, (folder / path / name for name in (SAFETENSORS[0], PICKLED[0]))), None)
+    if file is None:
+        raise InputError(f"folder {str(folder / path)!r} holds no {SAFETENSORS[0]} and no {PICKLED[0]}")
+    stored = dict(tensors_of(file))
     wanted = {name: list(parameter.shape) for name, parameter in module.named_parameters()}
     found = {name: list(tensor.shape) for name, tensor in stored.items()}
     if found != wanted:
-        raise InputError(f"{path} holds {shown(found, 200)}, its config takes {wanted}")
+        raise InputError(f"{file} holds {shown(found, 200)}, its config takes {wanted}")
     module.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+    return module

@@ -1,73 +1,106 @@
-"""Sizes that a traced network may be run at, written into it; samples of other sizes are left out of it."""
+"""Sizes that a traced network may be run at, found by trials; samples of other sizes are left out of it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from tilewright.compiler.frontends.exported import ExportedGraph
-from tilewright.compiler.frontends.size_trials import RunModel, SettledSizes, SizeTrials, settle, untried
+from tilewright.compiler.frontends.size_trials import Example, RunModel, SizeTrials, settle, untried
+from tilewright.compiler.frontends.without_weights import speak_of_cpu
 from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.runtime.execution.inputs import sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
+from tilewright.runtime.plan.records import Calibration
 from tilewright.targets.errors import InputError
 
+UNCALIBRATED = Calibration(source="none: ranges need the model's weights", samples=0, automatic=False)
 
-def settle_sizes(traced: Traced, exported: ExportedGraph, model: RunModel | None) -> None:
-    """Fill ``dimensions`` and ``size_conditions`` of a traced network, and keep the samples that fit them.
 
-    model: gives the model's own outputs for inputs; None where nothing can be run, and all that tracing asked is kept.
-    Raises ``InputError`` where no given calibration sample fits.
+def settled(
+    exported: ExportedGraph,
+    run: RunModel | None = None,
+    examples: Sequence[Example] = (),
+    samples: Sequence[Inputs] = (),
+    calibration: Calibration = UNCALIBRATED,
+    *,
+    notes: list[str],
+    **known: Any,
+) -> Traced:
+    """The traced network with its sizes settled, and with those examples and calibration samples that fit them.
+
+    run: gives the model's own outputs for inputs, as it did for ``examples``; None without weights, where nothing
+    can be run, and all that tracing asked of sizes is kept. known: other fields of ``Traced``. Raises ``InputError``
+    where no given calibration sample fits.
     """
-    if not exported.sizes.traced:
-        return
-    if model is None:
-        _write(traced, exported, untried(exported.sizes))
-        return
-    trials = SizeTrials(exported.graph, exported.inputs, model, traced.examples[0])
-    known = []
-    for inputs, expected in zip(traced.examples, traced.expected, strict=True):
+    agreed: list[Example] = []
+    if run is None:
+        speak_of_cpu(exported.graph.graph)
+        found = untried(exported.sizes)
+    else:
+        trials = SizeTrials(exported.graph, exported.inputs, run, examples[0][0], agreed)
+        found = settle(exported.sizes, trials, _tried(exported, trials, examples))
+    conditions = exported.sizes.conditions(found.kept, found.limits)
+    allowed = AllowedSizes.read(found.limits, conditions)
+    fitting, agreeing = (
+        [one for one in some if allowed.take(sizes_of(exported.inputs, one[0]))] for some in (examples, agreed)
+    )
+    kept, reason = _fitting(samples, exported, allowed) if fitting else (list(samples), None)
+    if reason is not None:
+        if not kept and not calibration.automatic:
+            raise InputError(f"none of the calibration samples has sizes that the network was traced for: {reason}")
+        left_out = len(samples) - len(kept)
+        notes = [*notes, f"{left_out} of {len(samples)} calibration samples were left out: {reason}"]
+        kept = kept or [fitting[0][0]]
+        calibration = calibration.model_copy(update={"samples": len(kept)})
+    return Traced(
+        graph=exported.graph,
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        dimensions=found.limits,
+        size_conditions=conditions,
+        asked_later=exported.sizes.asked_later,
+        examples=[inputs for inputs, _ in fitting],
+        expected=[outputs for _, outputs in fitting],
+        trials=agreeing,
+        calibration_inputs=kept,
+        calibration=calibration,
+        has_weights=run is not None,
+        notes=notes,
+        **known,
+    )
+
+
+def _tried(
+    exported: ExportedGraph, trials: SizeTrials, examples: Sequence[Example]
+) -> list[tuple[dict[str, int], bool]]:
+    """Sizes of examples that tracing took for other ones, and whether graph and model agree there."""
+    found = []
+    for inputs, expected in examples:
         sizes = sizes_of(exported.inputs, inputs)
         if 1 in sizes.values() or not all(one.holds(sizes) for one in exported.sizes.assumptions):
-            known.append((sizes, trials.gives(inputs, expected)))
-    allowed = _write(traced, exported, settle(exported.sizes, trials, known))
-    pairs = list(zip(traced.examples, traced.expected, strict=True))
-    fitting = [pair for pair in pairs if allowed.take(sizes_of(exported.inputs, pair[0]))]
-    traced.examples, traced.expected = [one for one, _ in fitting], [one for _, one in fitting]
-    traced.trials = [pair for pair in trials.agreeing if allowed.take(sizes_of(exported.inputs, pair[0]))]
-    if fitting:
-        _keep_fitting_samples(traced, allowed)
+            found.append((sizes, trials.gives(inputs, expected)))
+    return found
 
 
-def _write(traced: Traced, exported: ExportedGraph, found: SettledSizes) -> AllowedSizes:
-    traced.dimensions = found.limits
-    traced.size_conditions = exported.sizes.conditions(found.kept, found.limits)
-    traced.asked_later = exported.sizes.asked_later
-    return AllowedSizes.read(found.limits, traced.size_conditions)
-
-
-def _keep_fitting_samples(traced: Traced, allowed: AllowedSizes) -> None:
-    """Leave out samples that do not fit, and say so in the plan; one that is too small a batch is taken twice."""
+def _fitting(
+    samples: Sequence[Inputs], exported: ExportedGraph, allowed: AllowedSizes
+) -> tuple[list[Inputs], str | None]:
+    """Samples that fit, one that is too small a batch taken twice, and why the first of the others does not."""
     kept: list[Inputs] = []
-    refused: list[dict[str, int]] = []
-    for sample in traced.calibration_inputs:
+    reason = None
+    for sample in samples:
         twice = {
             record.name: torch.cat([sample[record.name]] * 2) if record.counts_samples else sample[record.name]
-            for record in traced.inputs
+            for record in exported.inputs
         }
-        fitting = [one for one in (sample, twice) if allowed.take(sizes_of(traced.inputs, one))]
+        fitting = [one for one in (sample, twice) if allowed.take(sizes_of(exported.inputs, one))]
         kept += fitting[:1]
-        if not fitting:
-            refused.append(sizes_of(traced.inputs, sample))
-    if not refused:
-        traced.calibration_inputs = kept
-        return
-    try:
-        allowed.check(refused[0])
-    except InputError as error:
-        reason = str(error)
-    count = f"{len(refused)} of {len(traced.calibration_inputs)} calibration samples"
-    if not kept and not traced.calibration.automatic:
-        raise InputError(f"none of the calibration samples has sizes that the network was traced for: {reason}")
-    traced.notes.append(f"{count} were left out: {reason}")
-    traced.calibration_inputs = kept or traced.examples[:1]
-    traced.calibration = traced.calibration.model_copy(update={"samples": len(traced.calibration_inputs)})
+        if not fitting and reason is None:
+            try:
+                allowed.check(sizes_of(exported.inputs, sample))
+            except InputError as error:
+                reason = str(error)
+    return kept, reason

@@ -14,9 +14,6 @@ Ranges = Mapping[sympy.Symbol, ValueRanges[Any]]
 """Ranges of sizes, by their symbols."""
 LARGEST_FRACTION = 2**20
 """Largest numerator and denominator of fractions that sizes are multiplied with: float64 is exact so far."""
-_SIGNS = {
-    sympy.Eq: "==", sympy.Ne: "!=", sympy.Lt: "<", sympy.Le: "<=", sympy.Gt: ">", sympy.Ge: ">=",
-}  # fmt: skip
 _QUOTIENTS = (torch_functions.IntTrueDiv, torch_functions.FloatTrueDiv)
 _ROUNDED_DOWN = (torch_functions.FloorToInt, torch_functions.TruncToInt, sympy.floor)
 _ROUNDED_UP = (torch_functions.CeilToInt, sympy.ceiling)
@@ -45,9 +42,9 @@ def written(condition: sympy.Basic, ranges: Ranges) -> str:
             return " or ".join(sorted(_joined(part, ranges) for part in condition.args))
         case sympy.Not():
             return f"not {_joined(condition.args[0], ranges)}"
-        case sympy.Rel() if type(condition) in _SIGNS:
+        case sympy.Rel():
             sign, left, right = _simplified(condition, ranges)
-            return f"{_whole(left)} {_SIGNS[sign]} {_whole(right)}"
+            return f"{_whole(left)} {sign.rel_op} {_whole(right)}"
     raise NotWrittenError(str(condition))
 
 
@@ -108,10 +105,7 @@ def _is_remainder(number: sympy.Expr) -> bool:
 
 
 def _is_positive(number: sympy.Expr, ranges: Ranges) -> bool:
-    try:
-        return bool(bound_sympy(number, dict(ranges)).lower >= 1)
-    except Exception:  # noqa: BLE001 (torch's interval arithmetic does not know every function)
-        return False
+    return always_true(sympy.Ge(number, 1, evaluate=False), ranges)
 
 
 def _fraction(number: sympy.Expr, ranges: Ranges) -> tuple[sympy.Expr, sympy.Expr]:

@@ -18,6 +18,7 @@ from torch import Tensor, fx
 from tilewright.compiler.frontends.traced_sizes import Assumption, TracedSizes
 from tilewright.compiler.network.comparison import Touching, relative_error
 from tilewright.compiler.network.traced import Inputs
+from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.records import DimensionRecord, InputRecord
 
 TOLERANCE = 1e-4
@@ -36,6 +37,7 @@ LARGE_SIZES = tuple(2**power + change for power in range(5, 21) for change in (-
 
 Outputs = list[Tensor]
 RunModel = Callable[[Inputs], Outputs]
+Example = tuple[Inputs, Outputs]
 Sizes = dict[str, int]
 Limits = dict[str, DimensionRecord]
 
@@ -50,7 +52,7 @@ class SizeTrials:
     """Function that gives the model's outputs as the graph does; any error means that it does not take these inputs."""
     example: Inputs
     """Inputs whose values are used at all sizes."""
-    agreeing: list[tuple[Inputs, Outputs]] = field(default_factory=list)
+    agreeing: list[Example] = field(default_factory=list)
     """Inputs and the model's outputs at sizes where graph and model agreed; not all of them if they are large."""
 
     @torch.inference_mode()
@@ -104,9 +106,8 @@ class SettledSizes:
 
     def take(self, sizes: Sizes, *, by_model: bool | None = None) -> bool:
         """True if these sizes are allowed. by_model: look only at what the model asked, or at what torch asked."""
-        return all(
-            limits.minimum <= sizes[name] <= (limits.maximum or sizes[name]) for name, limits in self.limits.items()
-        ) and all(one.holds(sizes) for one in self.kept if by_model is None or one.by_model is by_model)
+        asked = (one for one in self.kept if by_model is None or one.by_model is by_model)
+        return AllowedSizes(self.limits, []).take(sizes) and all(one.holds(sizes) for one in asked)
 
 
 def settle(traced: TracedSizes, trials: SizeTrials, known: Sequence[tuple[Sizes, bool]] = ()) -> SettledSizes:

@@ -22,14 +22,14 @@ from tilewright.compiler.frontends.exported import (
 )
 from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
-from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
-from tilewright.compiler.frontends.input_names import with_own_names
-from tilewright.compiler.frontends.settled_sizes import settle_sizes
+from tilewright.compiler.frontends.identity import identity_of
+from tilewright.compiler.frontends.input_names import by_plain_names
+from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
-from tilewright.compiler.frontends.without_weights import UNCALIBRATED, is_without_weights, speak_of_cpu, to_meta
+from tilewright.compiler.frontends.without_weights import beside, is_without_weights
 from tilewright.compiler.network.traced import Inputs, Original, Traced
-from tilewright.runtime.plan.records import Calibration, ModelIdentity
+from tilewright.runtime.plan.records import Calibration
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
 
@@ -76,12 +76,10 @@ def _trace(
     _check_parameters(module)
     check_finite(module)
     call, inputs = forward_call(module, example_inputs)
-    if is_without_weights(module):
-        inputs = to_meta(inputs)
+    inputs = beside(module, inputs)
     with in_eval_mode(module), in_float32() as asked:
         exported = _export(module, call, inputs, dynamic_shapes, as_pair=as_pair)
     autocast = [f"the model asks for {asked[0]} by autocast; the plan computes in float32"] if asked else []
-    exported.inputs = with_own_names(exported.inputs, call.own_names)
     if not exported.outputs:
         raise InputError(f"forward of {type(module).__name__} gives no tensor: let it return what is to be computed")
     check_number_formats(exported.graph.graph)
@@ -92,37 +90,17 @@ def _trace(
         with in_eval_mode(module), in_float32():
             return exported.select_outputs(module(*positional, **named))
 
-    has_weights = not is_without_weights(module)
-    if has_weights:
-        calibration_inputs, described = _calibration_set(inputs, call, calibration)
-    else:
-        speak_of_cpu(exported.graph.graph)
-        calibration_inputs, described = [], UNCALIBRATED
-    shown = name or type(module).__name__
-    traced = Traced(
-        graph=exported.graph,
-        model=ModelIdentity(
-            name=shown,
-            architecture=type(module).__name__,
-            source="torch",
-            sha256=weights_sha256(module),
-            parameters=count_parameters(module),
-            pooling=None,
-        ),
-        inputs=exported.inputs,
-        outputs=exported.outputs,
-        dimensions={},
-        examples=[inputs] if has_weights else [],
-        expected=[original(inputs)] if has_weights else [],
-        original=Original(f"torch {torch.__version__}", original) if has_weights else None,
-        calibration_inputs=calibration_inputs,
-        calibration=described,
-        parameters=dict(module.named_parameters()),
-        has_weights=has_weights,
-        notes=[*notes, *autocast],
-    )
-    settle_sizes(traced, exported, original if has_weights else None)
-    if has_weights and not traced.examples:  # the model treats a batch of one apart from a batch of two
+    known: dict[str, Any] = {
+        "model": identity_of(module, "torch", name or type(module).__name__),
+        "parameters": dict(module.named_parameters()),
+        "notes": [*notes, *autocast],
+    }
+    if is_without_weights(module):
+        return settled(exported, original=None, **known)
+    samples = _calibration_set(inputs, call, calibration)
+    known["original"] = Original(f"torch {torch.__version__}", original)
+    traced = settled(exported, original, [(inputs, original(inputs))], *samples, **known)
+    if not traced.examples:  # the model treats a batch of one apart from a batch of two
         return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, as_pair=False)
     return traced
 
@@ -174,7 +152,7 @@ def _calibration_set(inputs: Inputs, call: ForwardCall, given: Any) -> tuple[lis
         return [inputs], Calibration(source="automatic: the example inputs", samples=samples, automatic=True)
     if not isinstance(given, Mapping):
         raise InputError(f"calibration is a {type(given).__name__}; for a module it must be a mapping of input arrays")
-    samples_given = split_samples(call.by_plain_names(given), list(inputs))
+    samples_given = split_samples(by_plain_names(given, call.own_names), list(inputs))
     return samples_given, Calibration(source="given arrays", samples=len(samples_given), automatic=False)
 
 
@@ -182,7 +160,7 @@ def _export(
     module: nn.Module, call: ForwardCall, inputs: Inputs, dynamic_shapes: Any, *, as_pair: bool
 ) -> ExportedGraph:
     sizes = torch_dynamic_shapes(inputs) if dynamic_shapes is None else dynamic_shapes
-    sizes = call.by_plain_names(sizes) if isinstance(sizes, Mapping) else sizes
+    sizes = by_plain_names(sizes, call.own_names) if isinstance(sizes, Mapping) else sizes
     # torch.export takes a size of 1 for fixed: trace a batch of one as a batch of two
     single = all(value.dim() and value.shape[0] == 1 for value in inputs.values())
     pairs = {key: torch.cat([value, value]) for key, value in inputs.items()} if single else {}
@@ -193,7 +171,7 @@ def _export(
             values = tuple(copy.deepcopy(attempt).values())
             with torch.no_grad(), quiet_tracing(), call.flat(module), naming_the_module(module) as running:
                 program = torch.export.export(module, values, dynamic_shapes=sizes, strict=False)
-            return ExportedGraph(program, list(inputs))
+            return ExportedGraph(program, call.own_names)
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 (torch.export raises many types, none of them its own)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from tilewright.compiler.frontends.foreign_errors import first_line
 from tilewright.targets.errors import InputError
 
 ON_VALUES = "a branch, loop or size depends on values; write it with torch.where, or take it out of forward"
@@ -61,5 +62,4 @@ def tracing_error(model: nn.Module, error: Exception, running: list[tuple[str, s
 
 def export_reason(error: Exception) -> str:
     """The first telling line of a torch.export failure."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:LONGEST_REASON].rstrip(".") if lines else type(error).__name__
+    return first_line(error)[:LONGEST_REASON].rstrip(".")

@@ -22,18 +22,24 @@ WRAPPERS = {
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """The network inside its wrappers, with notes on these. Raises ``InputError`` for what cannot be looked into."""
-    module, notes = _without_wrapper(module), []
-    if hasattr(module, "peft_config") and hasattr(module, "get_base_model"):
-        module = _with_adapters(module)
+    found: Any = _without_wrapper(module)
+    notes = []
+    if hasattr(found, "peft_config") and hasattr(found, "get_base_model"):
+        if any(getattr(config, "is_prompt_learning", False) for config in found.peft_config.values()):
+            raise InputError(
+                f"{type(found).__name__} puts learned tokens before the inputs, which are no part of the network "
+                "inside: wrap it in a module whose forward takes tensors, and compile that"
+            )
+        found = found.get_base_model()
         notes.append("adapters of peft are layers of their own; merge_and_unload() puts them into the matrices")
-    for name, part in module.named_modules():
+    for name, part in found.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(
-                f"{f'module {name!r}' if name else type(module).__name__} is TorchScript, which torch.export cannot "
+                f"{f'module {name!r}' if name else type(found).__name__} is TorchScript, which torch.export cannot "
                 "trace: compile the Python module that it was made of, or write it as an ONNX file with "
                 "torch.onnx.export(..., dynamo=False) and compile that"
             )
-    return module, notes
+    return found, notes
 
 
 def _without_wrapper(module: nn.Module) -> nn.Module:
@@ -56,18 +62,6 @@ def looked_into(module: nn.Module) -> Iterator[None]:
     finally:
         for parent, name, part in replaced:
             parent._modules[name] = part
-
-
-def _with_adapters(module: Any) -> nn.Module:
-    """The model that peft put adapters into, with these as parts of it."""
-    if any(getattr(config, "is_prompt_learning", False) for config in module.peft_config.values()):
-        raise InputError(
-            f"{type(module).__name__} puts learned tokens before the inputs, which are no part of the network inside: "
-            "wrap it in a module whose forward takes tensors, and compile that"
-        )
-    found = module.get_base_model()
-    assert isinstance(found, nn.Module)
-    return found
 
 
 @contextmanager

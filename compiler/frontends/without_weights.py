@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.node import map_aggregate
 
 from tilewright.compiler.network.traced import Inputs
-from tilewright.runtime.plan.records import Calibration
 
 META = torch.device("meta")
-UNCALIBRATED = Calibration(source="none: ranges need the model's weights", samples=0, automatic=False)
 
 
 def is_without_weights(module: nn.Module) -> bool:
@@ -19,21 +18,16 @@ def is_without_weights(module: nn.Module) -> bool:
     return any(parameter.is_meta for parameter in module.parameters())
 
 
-def to_meta(inputs: Inputs) -> Inputs:
-    """Inputs of these shapes on the meta device, without numbers."""
-    return {name: value.to(META) for name, value in inputs.items()}
+def beside(module: nn.Module, inputs: Inputs) -> Inputs:
+    """Inputs for a module: of the same shapes on the meta device, without numbers, where its parameters have none."""
+    return {name: value.to(META) for name, value in inputs.items()} if is_without_weights(module) else inputs
 
 
 def speak_of_cpu(graph: fx.Graph) -> None:
     """Let tensors that the graph makes itself, such as positions, be made on the CPU: plans name no other device."""
 
     def on_cpu(value: Any) -> Any:
-        if isinstance(value, torch.device):
-            return torch.device("cpu")
-        if isinstance(value, list | tuple):
-            return type(value)(map(on_cpu, value))
-        return value
+        return torch.device("cpu") if isinstance(value, torch.device) else value
 
     for node in graph.nodes:
-        node.args = tuple(map(on_cpu, node.args))
-        node.kwargs = {key: on_cpu(value) for key, value in node.kwargs.items()}
+        node.args, node.kwargs = map_aggregate((node.args, node.kwargs), on_cpu)

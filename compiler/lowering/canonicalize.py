@@ -46,7 +46,7 @@ def canonicalize(network: Network) -> None:
 def _find_origins(network: Network) -> None:
     """Find the parameter that each tensor of the graph is: the one that lies at its place in memory (tied names do)."""
     parameters: dict[tuple[object, int], str] = {}
-    for name, tensor in network.traced.parameters.items():
+    for name, tensor in network.parameters.items():
         parameters.setdefault((memory_place(tensor), tensor.numel()), name)
     for node in network.graph.graph.nodes:
         constant = network.tensor(node)
@@ -54,7 +54,7 @@ def _find_origins(network: Network) -> None:
             found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
             network.origins[str(node.target)] = () if found is None else (found,)
             _give_plain_name(network, node, constant)
-    network.traced.parameters = {name: tensor.to("meta") for name, tensor in network.traced.parameters.items()}
+    network.parameters = {name: tensor.to("meta") for name, tensor in network.parameters.items()}
 
 
 def _give_plain_name(network: Network, node: fx.Node, constant: torch.Tensor) -> None:

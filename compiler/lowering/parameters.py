@@ -31,7 +31,7 @@ def parameters_of(network: Network) -> list[WeightRecord]:
     matrices, beside = _of_layers(network)
     readers = _readers(network)
     found = {}
-    for name, tensor in network.traced.parameters.items():
+    for name, tensor in network.parameters.items():
         read_by, layers = readers.get(name, []), matrices.get(name, [])
         is_table = any(node.target in LOOKUPS for node in read_by)
         role: Role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, fx, nn
@@ -28,6 +28,8 @@ class Network:
 
     traced: Traced
     graph: fx.GraphModule
+    parameters: dict[str, Tensor]
+    """The model's own parameters by its own names, tied ones once; their shapes alone once the graph was matched."""
     layers: dict[str, WeightLayer] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     fused: dict[str, list[WeightLayer]] = field(default_factory=dict)
@@ -45,8 +47,11 @@ class Network:
 
     @classmethod
     def of(cls, traced: Traced) -> Network:
-        """The network that a frontend traced, before the first pass."""
-        return cls(traced, traced.graph)
+        """The network that a frontend traced, before the first pass.
+
+        What holds the model itself, which may be as large as all that the passes work on, is let go.
+        """
+        return cls(replace(traced, original=None, parameters={}), traced.graph, traced.parameters)
 
     def uses_of(self, path: str) -> list[fx.Node]:
         """The nodes that call the module at ``path``, in order."""
@@ -101,7 +106,7 @@ class Network:
         path = numbered(FOLDED + wanted, self._is_free, FOLDED + wanted.replace(".", "_"))
         set_tensor(self.graph, path, self.scratch.keep(tensor))
         parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
-        sizes = self.traced.parameters
+        sizes = self.parameters
         self.origins[path] = tuple(sorted(parameters, key=lambda name: -sizes[name].numel()))
         self.source_names[path] = self.source_names.get(FOLDED + wanted, wanted)
         return path

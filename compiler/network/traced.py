@@ -31,7 +31,7 @@ class Original:
     """Relative difference that is allowed: larger for a model that itself computes in 16 bits."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Traced:
     """Result of a frontend: the network as a graph over ATen, and what is known of it."""
 
@@ -48,7 +48,7 @@ class Traced:
     calibration_inputs: list[Inputs]
     calibration: Calibration
     parameters: dict[str, Tensor] = field(default_factory=dict)
-    """The model's own parameters by its own names, tied ones once; their shapes alone once the graph was matched."""
+    """The model's own parameters by its own names, tied ones once."""
     copies: dict[str, str] = field(default_factory=dict)
     """Parameters that the graph reads in place of those stored again under another name, by that name."""
     tokenizer_files: dict[str, bytes] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,3 +92,12 @@ def positive(axis: int, dimensions: int, call: Call) -> int:
     if not -dimensions <= axis < dimensions:
         raise call.refuse(f"axis {axis} is out of range for {dimensions} dimensions")
     return axis % dimensions
+
+
+def along_axis(call: Call, function: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """A function of a tensor along the node's axis; before opset 13 over all dimensions from it."""
+    x, is_old = call.tensor(0), call.node.opset < 13
+    axis = positive(call.attribute("axis", 1 if is_old else -1), x.dim(), call)
+    if is_old and axis < x.dim() - 1:
+        return function(x.flatten(axis), axis).reshape(x.shape)
+    return function(x, axis)

@@ -6,23 +6,16 @@ import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
+from tilewright.compiler.frontends.foreign_errors import refusing
 from tilewright.compiler.frontends.onnx.values import Numbers
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.targets.errors import InputError
 
 
-def first_line(error: Exception) -> str:
-    """First line of an error's message."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
-
-
 def read_tensor(tensor: TensorProto, folder: str, name: str) -> Numbers:
     """The numbers of a stored tensor. Raises ``InputError`` if its data do not fit its shape or are missing."""
-    try:
+    with refusing(f"constant {name!r} cannot be read"):
         array: Numbers = numpy_helper.to_array(tensor, folder)
-    except Exception as error:  # onnx raises many types for damaged tensors
-        raise InputError(f"constant {name!r} cannot be read: {first_line(error)}") from error
     is_plain = array.dtype.kind in "biuf" and array.dtype.type.__module__ == "numpy"
     return array if is_plain else array.astype(np.float32)
 

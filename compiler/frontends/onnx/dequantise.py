@@ -124,10 +124,9 @@ class _Dequantiser:
         """A move of integers as a move of the real numbers they stand for."""
         stored = node.input[0]
         reader = self.moved[stored]
-        self.made[f"{stored}.float"] = self._real(reader, stored, reader.input[1], _at(reader, 2), 0)
         made = NodeProto()
         made.CopyFrom(node)
-        made.input[0] = f"{stored}.float"
+        made.input[0] = self._make(f"{stored}.float", self._real(reader, stored, reader.input[1], _at(reader, 2), 0))
         self.scales[node.output[0]] = self._constant(reader.input[1], reader, "scale")
         return made
 
@@ -140,8 +139,7 @@ class _Dequantiser:
         name = str(node.input[place])
         if name not in self.constants:
             return name
-        self.made[f"{name}.float"] = self._real(node, name, node.input[place + 1], _at(node, place + 2), 0)
-        return f"{name}.float"
+        return self._make(f"{name}.float", self._real(node, name, node.input[place + 1], _at(node, place + 2), 0))
 
     def _plain(self, node: NodeProto, operator: str, inputs: list[str], scale: str, zero: str) -> Iterator[NodeProto]:
         """An operator of real numbers, its result kept in the range of its integers."""
@@ -153,6 +151,11 @@ class _Dequantiser:
             yield from self._limit(node, f"{node.output[0]}.full", node.output[0], scale, zero)
         else:
             yield helper.make_node("Identity", [f"{node.output[0]}.full"], [node.output[0]])
+
+    def _make(self, name: str, values: object) -> str:
+        """Make a constant of float32 numbers. Returns its name."""
+        self.made[name] = np.asarray(values, np.float32)
+        return name
 
     def _constant(self, name: str, node: NodeProto, what: str) -> Numbers:
         if name in self.made:
@@ -184,12 +187,16 @@ class _Dequantiser:
             scale, zero = self._constant(node.input[1], node, "scale"), _at(node, 2)
             offset = self._constant(zero, node, "zero point") if zero else np.array(0)
             result = node.output[0]
-            self.made |= {f"{result}.scale": scale, f"{result}.offset": offset.astype(np.float32)}
-            yield helper.make_node("Cast", [stored], [f"{result}.integer"], to=1)
-            yield helper.make_node("Sub", [f"{result}.integer", f"{result}.offset"], [f"{result}.signed"])
+            self.made[f"{result}.scale"] = scale
+            yield from self._without(f"{result}.offset", offset, stored, f"{result}.integer", f"{result}.signed")
             yield helper.make_node("Mul", [f"{result}.signed", f"{result}.scale"], [result], node.name)
         else:
             yield helper.make_node("Identity", [stored], [node.output[0]], node.name)
+
+    def _without(self, name: str, offset: Numbers, source: str, real: str, result: str) -> Iterator[NodeProto]:
+        """Integers as real numbers, less an offset that becomes a constant."""
+        yield helper.make_node("Cast", [source], [real], to=1)
+        yield helper.make_node("Sub", [real, self._make(name, offset)], [result])
 
     def _limit(self, node: NodeProto, source: str, result: str, scale: str, zero: str) -> Iterator[NodeProto]:
         """Values kept in the range that their integers had."""
@@ -201,44 +208,37 @@ class _Dequantiser:
         self.scales[result] = scales
         zeros = self._constant(zero, node, "zero point") if zero else np.array(0, np.uint8)
         limits = np.iinfo(zeros.dtype if zeros.dtype.kind in "iu" else np.uint8)
-        low, high = f"{result}.lowest", f"{result}.highest"
-        for name, integer in ((low, limits.min), (high, limits.max)):
-            real = (float(integer) - zeros.astype(np.float64).reshape(-1)[0]) * scales.reshape(-1)[0]
-            self.made[name] = np.array(real, np.float32)
-        yield helper.make_node("Clip", [source, low, high], [result])
+        ends = [
+            self._make(name, (float(integer) - zeros.astype(np.float64).reshape(-1)[0]) * scales.reshape(-1)[0])
+            for name, integer in ((f"{result}.lowest", limits.min), (f"{result}.highest", limits.max))
+        ]
+        yield helper.make_node("Clip", [source, *ends], [result])
 
     def _integer_product(self, node: NodeProto) -> Iterator[NodeProto]:
         """Nodes for MatMulInteger or ConvInteger: the product of the operands less their zero points."""
         operands = []
         for place, zero in ((0, _at(node, 2)), (1, _at(node, 3))):
-            name = node.input[place]
+            name, made = node.input[place], f"{node.output[0]}.{place}"
             if name in self.constants:
                 integers = self._constant(name, node, "operand").astype(np.float32)
                 zeros = self._constant(zero, node, "zero point").astype(np.float32) if zero else np.float32(0)
                 if isinstance(zeros, np.ndarray) and zeros.size > 1 and node.op_type == "ConvInteger":
                     zeros = zeros.reshape(-1, *[1] * (integers.ndim - 1))
-                self.made[f"{name}.float"] = np.asarray(integers - zeros, np.float32)
                 self.weights.add(name)
-                operands.append(f"{name}.float")
+                made = self._make(f"{name}.float", integers - zeros)
             elif (scale := self._scale_of(name)) is not None:  # the products are multiplied by it further on
-                self.made[f"{name}.per_scale"] = np.asarray(1 / scale, np.float32)
-                yield helper.make_node("Mul", [name, f"{name}.per_scale"], [f"{node.output[0]}.{place}"])
-                operands.append(f"{node.output[0]}.{place}")
+                yield helper.make_node("Mul", [name, self._make(f"{name}.per_scale", 1 / scale)], [made])
             elif zero and zero not in self.without_offset:
-                self.made[f"{node.name}.{zero}.float"] = self._constant(zero, node, "zero point").astype(np.float32)
-                yield helper.make_node("Cast", [name], [f"{node.output[0]}.{place}.real"], to=1)
-                both = [f"{node.output[0]}.{place}.real", f"{node.name}.{zero}.float"]
-                yield helper.make_node("Sub", both, [f"{node.output[0]}.{place}"])
-                operands.append(f"{node.output[0]}.{place}")
+                offset = self._constant(zero, node, "zero point")
+                yield from self._without(f"{node.name}.{zero}.float", offset, name, f"{made}.real", made)
             elif zero:
-                operands.append(name)
+                made = name
             else:
-                yield helper.make_node("Cast", [name], [f"{node.output[0]}.{place}"], to=1)
-                operands.append(f"{node.output[0]}.{place}")
-        plain = node.op_type.removesuffix("Integer")
-        made = helper.make_node(plain, operands, node.output, node.name)
-        made.attribute.extend(node.attribute)
-        yield made
+                yield helper.make_node("Cast", [name], [made], to=1)
+            operands.append(made)
+        product = helper.make_node(node.op_type.removesuffix("Integer"), operands, node.output, node.name)
+        product.attribute.extend(node.attribute)
+        yield product
 
     def _linear_product(self, node: NodeProto) -> Iterator[NodeProto]:
         """Nodes for QLinearMatMul, QLinearConv or QGemm: a product with everything quantised around it."""
@@ -250,13 +250,11 @@ class _Dequantiser:
         if right in self.constants:
             transposed = any(entry.name == "transB" and entry.i for entry in node.attribute)
             axis = 0 if is_convolution or transposed else -1
-            self.made[f"{right}.float"] = self._real(node, right, right_scale, right_zero, axis)
-            inputs[1] = f"{right}.float"
+            inputs[1] = self._make(f"{right}.float", self._real(node, right, right_scale, right_zero, axis))
         if bias_name:
             units = self._constant(node.input[1], node, "scale") * self._constant(right_scale, node, "scale")
             bias = self._constant(bias_name, node, "bias").astype(np.float64) * units.astype(np.float64)
-            self.made[f"{bias_name}.float"] = bias.reshape(-1).astype(np.float32)
-            inputs.append(f"{bias_name}.float")
+            inputs.append(self._make(f"{bias_name}.float", bias.reshape(-1)))
         operator = "Conv" if is_convolution else "Gemm" if is_gemm else "MatMul"
         yield from self._plain(node, operator, inputs, scale, zero)
 

@@ -20,19 +20,18 @@ from tilewright.compiler.frontends.automatic_inputs import (
     split_samples,
 )
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
-from tilewright.compiler.frontends.identity import count_parameters, weights_sha256
-from tilewright.compiler.frontends.input_names import with_own_names
+from tilewright.compiler.frontends.identity import identity_of
+from tilewright.compiler.frontends.input_names import by_plain_names
 from tilewright.compiler.frontends.onnx.dequantise import is_quantised
 from tilewright.compiler.frontends.onnx.inputs import input_specs, onnx_inputs, with_joint_sizes
 from tilewright.compiler.frontends.onnx.network import OnnxNetwork
-from tilewright.compiler.frontends.onnx.original import SATURATES, OnnxOriginal, products_saturate
+from tilewright.compiler.frontends.onnx.original import SATURATES, original_of, products_saturate
 from tilewright.compiler.frontends.onnx.reading import OnnxSource, read_model
-from tilewright.compiler.frontends.settled_sizes import settle_sizes
+from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.size_trials import MOST_KEPT
 from tilewright.compiler.frontends.tracing_errors import export_reason
 from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.runtime.execution.inputs import numbers_of
-from tilewright.runtime.plan.records import ModelIdentity
 from tilewright.targets.errors import InputError
 
 LARGEST_TENSOR = 2**30
@@ -62,40 +61,32 @@ def trace_onnx(model: str | Path | ModelProto, example_inputs: Any = None, calib
     network = OnnxNetwork(source.model, str(source.folder)).eval()
     network.check_finite()
     parameters, copies = network.stored_parameters(), network.stored_again()
-    samples = _by_plain_name(calibration, network) if isinstance(calibration, Mapping) else calibration
+    samples = calibration
+    if isinstance(calibration, Mapping):
+        samples = by_plain_names(calibration, network.input_names)
     wanted, exported = _traced(source, network, example_inputs, samples)
     fixed = wanted.fixed_sizes(exported.inputs)
     wanted = wanted.with_sizes(fixed)
     _note_changes(source, copies, fixed)
-    exported.inputs = with_own_names(exported.inputs, network.input_names)
     examples = _examples(network, wanted)
     if wanted.length is not None and not _takes(network, wanted, longest_sizes(wanted)):
         wanted = replace(wanted, length=None)
-    calibration_inputs, described = calibration_set(wanted, samples)
-    traced = Traced(
-        graph=exported.graph,
-        model=_identity(source, network, sum(parameters[name].numel() for name in copies.values())),
-        inputs=exported.inputs,
-        outputs=exported.outputs,
-        dimensions={},
-        examples=[inputs for inputs, _ in examples],
-        expected=[outputs for _, outputs in examples],
-        original=OnnxOriginal(source, network.input_names).as_original(),
-        calibration_inputs=calibration_inputs,
-        calibration=described,
+    in_copies = sum(parameters[name].numel() for name in copies.values())
+    producer = f"{source.model.producer_name} {source.model.producer_version}".strip()
+    architecture = source.model.graph.name or producer or "ONNX graph"
+    return settled(
+        exported,
+        lambda inputs: list(network(inputs).values()),
+        examples,
+        *calibration_set(wanted, samples),
+        model=identity_of(network, "onnx", source.name, architecture, in_copies=in_copies),
+        original=original_of(source, network.input_names),
         parameters=dict(parameters),
         copies=copies,
         tokenizer_files=_tokenizer_files(source) if wanted.encode is not None else {},
         unused_tensors=source.unused_tensors,
         notes=source.notes,
     )
-    settle_sizes(traced, exported, lambda inputs: list(network(inputs).values()))
-    return traced
-
-
-def _by_plain_name(arrays: Mapping[str, Any], network: OnnxNetwork) -> dict[str, Any]:
-    plain = {own: name for name, own in network.input_names.items()}
-    return {plain.get(name, name): value for name, value in arrays.items()}
 
 
 def _traced(
@@ -162,7 +153,7 @@ def _inputs(
             raise InputError("example_inputs of an ONNX model must be a mapping of arrays by input name")
         given = {
             name: numbers_of(f"example input {name!r}", value)
-            for name, value in _by_plain_name(example_inputs, network).items()
+            for name, value in by_plain_names(example_inputs, network.input_names).items()
         }
     elif isinstance(samples, Mapping):
         given = split_samples(samples, [spec.name for spec in specs])[0]
@@ -190,7 +181,7 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
         with torch.no_grad(), quiet_tracing():
             program = torch.export.export(network, (example,), dynamic_shapes={"inputs": shapes}, strict=False)
         _check_sizes(program.graph, _largest_tensor(network, example))
-        return ExportedGraph(program, wanted.names)
+        return ExportedGraph(program, network.input_names)
     except Exception as error:  # torch.export raises many types, none of them its own
         reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
         if any(isinstance(size, str) for spec in wanted.specs for size in spec.shape):
@@ -245,18 +236,6 @@ def _examples(network: OnnxNetwork, wanted: ModelInputs) -> list[tuple[Inputs, l
             continue
         found.append((inputs, outputs))
     return found
-
-
-def _identity(source: OnnxSource, network: OnnxNetwork, in_copies: int) -> ModelIdentity:
-    producer = f"{source.model.producer_name} {source.model.producer_version}".strip()
-    return ModelIdentity(
-        name=source.name,
-        architecture=source.model.graph.name or producer or "ONNX graph",
-        source="onnx",
-        sha256=weights_sha256(network),
-        parameters=count_parameters(network) + in_copies,
-        pooling=None,
-    )
 
 
 def _tokenizer_files(source: OnnxSource) -> dict[str, bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
@@ -23,56 +24,39 @@ def check_limits(model: ModelProto, folder: Path, label: str, *, has_file: bool)
 
     has_file: True if the model was read from a file in ``folder``.
     """
-    for graph in _graphs(model.graph, label):
-        _check_names(graph.name, graph.node, graph, label)
-        for tensor in graph.initializer:
-            is_outer = graph is model.graph
-            _check_data(tensor, folder if has_file else None, label, may_be_outside=is_outer)
-    for function in model.functions:
-        _check_names(function.name, function.node, None, label)
-    for node in _all_nodes(model, label):
-        for attribute in node.attribute:
-            for tensor in (attribute.t, *attribute.tensors):
-                _check_data(tensor, None, label, may_be_outside=False)
-    written_out = _Counter(model, label).count(model.graph.node)
+    for owner in (model.graph, *model.functions):
+        for graph in _graphs(owner, label):
+            _check_names(graph, label)
+            for tensor in graph.initializer if isinstance(graph, GraphProto) else ():
+                _check_data(tensor, folder if has_file else None, label, may_be_outside=graph is model.graph)
+            for attribute in (attribute for node in graph.node for attribute in node.attribute):
+                for tensor in (attribute.t, *attribute.tensors):
+                    _check_data(tensor, None, label, may_be_outside=False)
+    written_out = _written_out(model, label)
     if written_out > MOST_NODES:
         raise InputError(
             f"{label} has {written_out:.6g} nodes once its functions are written out; allowed: {MOST_NODES}"
         )
 
 
-def _graphs(graph: GraphProto, label: str, depth: int = 0) -> Iterator[GraphProto]:
-    """A graph and those inside its nodes."""
+def _graphs(owner: GraphProto | FunctionProto, label: str, depth: int = 0) -> Iterator[GraphProto | FunctionProto]:
+    """A graph or function, and the graphs inside its nodes."""
     if depth > DEEPEST:
         raise InputError(f"{label} has graphs in graphs more than {DEEPEST} deep")
-    yield graph
-    for node in graph.node:
-        yield from _inside(node, label, depth + 1)
+    yield owner
+    for node in owner.node:
+        for inner in _own_graphs(node):
+            yield from _graphs(inner, label, depth + 1)
 
 
-def _inside(node: NodeProto, label: str, depth: int) -> Iterator[GraphProto]:
-    for inner in _own_graphs(node):
-        yield from _graphs(inner, label, depth)
-
-
-def _all_nodes(model: ModelProto, label: str) -> Iterator[NodeProto]:
-    for graph in _graphs(model.graph, label):
-        yield from graph.node
-    for function in model.functions:
-        for node in function.node:
-            yield node
-            for graph in _inside(node, label, 1):
-                yield from graph.node
-
-
-def _check_names(name: str, nodes: Iterable[NodeProto], graph: GraphProto | None, label: str) -> None:
+def _check_names(owner: GraphProto | FunctionProto, label: str) -> None:
     """Raise ``InputError`` for names that are too long, or no text: protobuf gives those of damaged files as bytes."""
-    names: list[object] = [name]
-    if graph is not None:
-        for value in (*graph.input, *graph.output, *graph.value_info):
+    names: list[object] = [owner.name]
+    if isinstance(owner, GraphProto):
+        for value in (*owner.input, *owner.output, *owner.value_info):
             names += [value.name, *(dimension.dim_param for dimension in value.type.tensor_type.shape.dim)]
-        names += [tensor.name for tensor in graph.initializer]
-    for node in nodes:
+        names += [tensor.name for tensor in owner.initializer]
+    for node in owner.node:
         names += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
     for found in names:
         if not isinstance(found, str):
@@ -110,34 +94,27 @@ def _check_data(tensor: TensorProto, folder: Path | None, label: str, *, may_be_
         raise InputError(f"{what} are bytes {offset} to {offset + length} of {str(path)!r}, which is shorter")
 
 
-class _Counter:
-    """Counter of nodes once functions are written out: a function that calls another twice doubles them."""
+def _written_out(model: ModelProto, label: str) -> int:
+    """Number of nodes once functions are written out: a function that calls another twice doubles them."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    running: list[tuple[str, str]] = []
 
-    def __init__(self, model: ModelProto, label: str) -> None:
-        self._functions = {(function.domain, function.name): function for function in model.functions}
-        self._counted: dict[int, int] = {}
-        self._running: list[FunctionProto] = []
-        self._label = label
+    def count(nodes: Sequence[NodeProto]) -> int:
+        inner = sum(count(graph.node) for node in nodes for graph in _own_graphs(node))
+        return inner + sum(of_operator(node.domain, node.op_type) for node in nodes)
 
-    def count(self, nodes: Iterable[NodeProto]) -> int:
-        """Number of nodes that these make once functions are written out."""
-        return sum(map(self._of_node, nodes))
+    @cache
+    def of_operator(*name: str) -> int:
+        if name not in functions:
+            return 1
+        if name in running or len(running) > DEEPEST:
+            raise InputError(f"{label}: function {name[1]!r} calls itself, or functions are more than {DEEPEST} deep")
+        running.append(name)
+        found = count(functions[name].node)
+        running.pop()
+        return found
 
-    def _of_node(self, node: NodeProto) -> int:
-        inner = sum(self.count(graph.node) for graph in _own_graphs(node))
-        function = self._functions.get((node.domain, node.op_type))
-        return inner + (1 if function is None else self._of_function(function))
-
-    def _of_function(self, function: FunctionProto) -> int:
-        if any(function is other for other in self._running) or len(self._running) > DEEPEST:
-            raise InputError(
-                f"{self._label}: function {function.name!r} calls itself, or functions are more than {DEEPEST} deep"
-            )
-        if id(function) not in self._counted:
-            self._running.append(function)
-            self._counted[id(function)] = self.count(function.node)
-            self._running.pop()
-        return self._counted[id(function)]
+    return count(model.graph.node)
 
 
 def _own_graphs(node: NodeProto) -> Iterator[GraphProto]:

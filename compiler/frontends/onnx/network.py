@@ -11,10 +11,11 @@ import torch
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 from torch import Tensor, nn
 
-from tilewright.compiler.frontends.finite_weights import check_tensors
+from tilewright.compiler.frontends.finite_weights import check_tensor
+from tilewright.compiler.frontends.foreign_errors import first_line
 from tilewright.compiler.frontends.input_names import plain_word, unique
 from tilewright.compiler.frontends.onnx.call import Call, Node
-from tilewright.compiler.frontends.onnx.constants import constants_of, first_line, read_names, read_tensor, weights_of
+from tilewright.compiler.frontends.onnx.constants import constants_of, read_names, read_tensor, weights_of
 from tilewright.compiler.frontends.onnx.naming import module_path, weight_names
 from tilewright.compiler.frontends.onnx.operators import ON_NUMBERS, OPERATORS
 from tilewright.compiler.frontends.onnx.operators.numbers import UnknownNumberError
@@ -214,7 +215,7 @@ class OnnxNetwork(Block):
             tensor = getattr(module, last)
             if id(tensor) in names:
                 is_weight = own in self._weights and not _is_mask(tensor)
-                check_tensors([(names[id(tensor)], tensor)], infinity_allowed=not is_weight)
+                check_tensor(names[id(tensor)], tensor, infinity_allowed=not is_weight)
 
     def stored_again(self) -> dict[str, str]:
         """Names of the parameters that are read in place of copies, by the copies' names."""

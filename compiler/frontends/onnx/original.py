@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from tilewright.compiler.frontends.onnx.constants import first_line
+from tilewright.compiler.frontends.foreign_errors import refusing
 from tilewright.compiler.frontends.onnx.reading import OnnxSource
 from tilewright.compiler.network.traced import Inputs, Original
 from tilewright.targets.errors import InputError
@@ -24,51 +24,36 @@ SATURATES = (
 )
 
 
-class OnnxOriginal:
-    """ONNX model in onnxruntime, opened on first use."""
+def original_of(source: OnnxSource, input_names: dict[str, str]) -> Original:
+    """The model in onnxruntime, opened on first use. input_names: the model's own names by plain ones.
 
-    def __init__(self, source: OnnxSource, input_names: dict[str, str]) -> None:
-        """Keep a model to open. input_names: the model's own names by plain ones."""
-        self._source, self._names = source, input_names
-        self._session: Any = None
+    A run raises ``InputError`` if onnxruntime refuses the model.
+    """
 
-    def as_original(self) -> Original:
-        """The model as the driver takes it."""
-        in_half = any(tensor.data_type in HALF for tensor in self._source.model.graph.initializer)
-        return Original(runtime_name(), self, tolerance=2e-2 if in_half else 1e-4)
+    @cache
+    def session() -> Any:
+        options = import_runtime().SessionOptions()
+        options.log_severity_level = 4
+        is_as_stored = source.file is not None and not source.was_quantised
+        content = str(source.file) if is_as_stored else source.model.SerializeToString()
+        return import_runtime().InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, inputs: Inputs) -> list[Tensor]:
-        """The outputs in the model's order. Raises ``InputError`` if onnxruntime refuses the model."""
-        onnxruntime = import_runtime()
-        try:
-            if self._session is None:
-                options = onnxruntime.SessionOptions()
-                options.log_severity_level = 4
-                self._session = onnxruntime.InferenceSession(
-                    _openable(self._source), options, providers=["CPUExecutionProvider"]
-                )
-            types = {value.name: _NUMPY[value.type] for value in self._session.get_inputs()}
+    def run(inputs: Inputs) -> list[Tensor]:
+        import_runtime()
+        kinds = {value.name: value.type.tensor_type.elem_type for value in source.model.graph.input}
+        with refusing("onnxruntime cannot run the model"):
             given = {
-                self._names[name]: value.numpy().astype(types[self._names[name]]) for name, value in inputs.items()
+                input_names[name]: value.numpy().astype(helper.tensor_dtype_to_np_dtype(kinds[input_names[name]]))
+                for name, value in inputs.items()
             }
-            results = self._session.run(None, given)
-        except Exception as error:  # onnxruntime raises many types of its own
-            raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from error
-        return [torch.from_numpy(result) for result in results]
+            return [torch.from_numpy(result) for result in session().run(None, given)]
 
-
-_NUMPY = {
-    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64",
-    "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8", "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
-}  # fmt: skip
-
-
-def _openable(source: OnnxSource) -> str | bytes:
-    if source.file is not None and not source.was_quantised:
-        return str(source.file)
-    content: bytes = source.model.SerializeToString()
-    return content
+    try:
+        runs_on = f"onnxruntime {import_runtime().__version__}"
+    except InputError:
+        runs_on = "onnxruntime (not installed)"
+    in_half = any(tensor.data_type in HALF for tensor in source.model.graph.initializer)
+    return Original(runs_on, run, tolerance=2e-2 if in_half else 1e-4)
 
 
 def import_runtime() -> Any:
@@ -80,14 +65,6 @@ def import_runtime() -> Any:
             "checking an ONNX model needs onnxruntime; install it with: pip install 'tilewright[onnx]'"
         ) from error
     return onnxruntime
-
-
-def runtime_name() -> str:
-    """Name of onnxruntime with its version, if it is installed."""
-    try:
-        return f"onnxruntime {import_runtime().__version__}"
-    except InputError:
-        return "onnxruntime (not installed)"
 
 
 @cache

@@ -9,7 +9,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto, inliner, version_converter
 
-from tilewright.compiler.frontends.onnx.constants import first_line, unread
+from tilewright.compiler.frontends.foreign_errors import first_line, refusing
+from tilewright.compiler.frontends.onnx.constants import unread
 from tilewright.compiler.frontends.onnx.dequantise import QUANTISED, dequantised
 from tilewright.compiler.frontends.onnx.limits import check_limits
 from tilewright.compiler.frontends.onnx.network import CONTROL, PLAIN_DOMAINS, unsupported
@@ -55,12 +56,11 @@ def read_model(source: str | Path | ModelProto) -> OnnxSource:
     _check_form(found, label)
     check_limits(found.model, found.folder, label, has_file=found.file is not None)
     _check_names(found.model)
-    try:
-        onnx.checker.check_model(_checkable(found))
-    except onnx.checker.ValidationError as error:
-        raise InputError(f"{label} is not valid: {first_line(error)}") from error
-    except Exception as error:
-        raise InputError(f"{label} cannot be checked: {first_line(error)}") from error
+    with refusing(f"{label} cannot be checked"):
+        try:
+            onnx.checker.check_model(_checkable(found))
+        except onnx.checker.ValidationError as error:
+            raise InputError(f"{label} is not valid: {first_line(error)}") from error
     found.model = _inlined(_recent(found, label), label)
     found.unused_tensors = unread(found.model.graph)
     return found
@@ -124,17 +124,15 @@ def _recent(found: OnnxSource, label: str) -> ModelProto:
     version = next(entry.version for entry in found.model.opset_import if entry.domain in PLAIN_DOMAINS)
     if version >= OLDEST_OPSET:
         return found.model
-    try:
+    with refusing(f"{label} has opset {version}, which cannot be converted"):
         converted = version_converter.convert_version(found.model, OLDEST_OPSET)
-    except Exception as error:  # the converter raises many types
-        raise InputError(f"{label} has opset {version}, which cannot be converted: {first_line(error)}") from error
     found.notes.append(f"converted from opset {version} to {OLDEST_OPSET}")
     return converted
 
 
 def _inlined(model: ModelProto, label: str) -> ModelProto:
     """The model without functions: its own, and those of ONNX that are defined by other operators."""
-    try:
+    with refusing(f"the functions of {label} cannot be inlined"):
         if model.functions:
             model = inliner.inline_local_functions(model)
         unknown = {
@@ -144,6 +142,4 @@ def _inlined(model: ModelProto, label: str) -> ModelProto:
         }
         if unknown:
             model = inliner.inline_selected_functions(model, sorted(unknown), inline_schema_functions=True)
-    except Exception as error:  # the inliner is C++ and raises plain errors
-        raise InputError(f"the functions of {label} cannot be inlined: {first_line(error)}") from error
     return model

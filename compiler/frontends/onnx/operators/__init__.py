@@ -1,6 +1,6 @@
 """ONNX operators as torch functions, one file a kind."""
 
-from tilewright.compiler.frontends.onnx.operators import (
+from tilewright.compiler.frontends.onnx.operators import (  # noqa: F401 (they fill the registry)
     elementwise,
     normalisation,
     numbers,
@@ -11,19 +11,6 @@ from tilewright.compiler.frontends.onnx.operators import (
     selection,
     shapes,
 )
-from tilewright.compiler.frontends.onnx.operators.registry import ON_NUMBERS, OPERATORS, Operator
+from tilewright.compiler.frontends.onnx.operators.registry import ON_NUMBERS, OPERATORS
 
-__all__ = [
-    "ON_NUMBERS",
-    "OPERATORS",
-    "Operator",
-    "elementwise",
-    "normalisation",
-    "numbers",
-    "pooling",
-    "products",
-    "reductions",
-    "resizing",
-    "selection",
-    "shapes",
-]
+__all__ = ["ON_NUMBERS", "OPERATORS"]

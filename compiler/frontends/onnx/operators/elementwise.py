@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from tilewright.compiler.frontends.onnx.call import Call
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value, type_of
 
-UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+PLAIN: dict[str, Callable[..., Tensor]] = {
     "Abs": torch.abs, "Acos": torch.acos, "Acosh": torch.acosh, "Asin": torch.asin, "Asinh": torch.asinh,
     "Atan": torch.atan, "Atanh": torch.atanh, "BitwiseNot": torch.bitwise_not, "Ceil": torch.ceil, "Cos": torch.cos,
     "Cosh": torch.cosh, "Erf": torch.erf, "Exp": torch.exp, "Floor": torch.floor, "HardSwish": functional.hardswish,
@@ -21,47 +22,77 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Reciprocal": torch.reciprocal, "Relu": torch.relu, "Round": torch.round, "Sigmoid": torch.sigmoid,
     "Sign": torch.sign, "Sin": torch.sin, "Sinh": torch.sinh, "Softplus": functional.softplus, "Sqrt": torch.sqrt,
     "Tan": torch.tan, "Tanh": torch.tanh,
-}  # fmt: skip
-BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Add": torch.add, "And": torch.logical_and, "BitwiseAnd": torch.bitwise_and, "BitwiseOr": torch.bitwise_or,
     "BitwiseXor": torch.bitwise_xor, "Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge,
     "Less": torch.lt, "LessOrEqual": torch.le, "Mul": torch.mul, "Or": torch.logical_or, "Sub": torch.sub,
     "Xor": torch.logical_xor,
+    "Max": lambda *tensors: reduce(torch.maximum, tensors), "Min": lambda *tensors: reduce(torch.minimum, tensors),
+    "Sum": lambda *tensors: reduce(torch.add, tensors),
 }  # fmt: skip
-VARIADIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "Max": torch.maximum, "Min": torch.minimum, "Sum": torch.add,
-}  # fmt: skip
+"""Operators without attributes, supported entirely, as functions of their inputs."""
+WITH_ATTRIBUTES: dict[str, tuple[str, dict[str, Any], Callable[..., Tensor]]] = {
+    "Mean": ("Mean of any number of inputs.", {}, lambda *tensors: reduce(torch.add, tensors) / len(tensors)),
+    "CastLike": ("Conversion to the type of another tensor.", {}, lambda x, like: x.to(like.dtype)),
+    "Where": (
+        "Choice between two tensors, with broadcasting.",
+        {},
+        lambda condition, yes, no: torch.where(condition.to(torch.bool), yes, no),
+    ),
+    "Shrink": (
+        "Shrinkage with any limit and bias.",
+        {"lambd": 0.5, "bias": 0.0},
+        lambda x, limit, bias: torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, torch.zeros_like(x))),
+    ),
+    "Gelu": (
+        "Gaussian error linear unit, exact or by tanh.",
+        {"approximate": "none"},
+        lambda x, approximate: functional.gelu(x, approximate=approximate),
+    ),
+    "LeakyRelu": ("Rectifier with any slope below zero.", {"alpha": 0.01}, functional.leaky_relu),
+    "Elu": ("Exponential linear unit with any alpha.", {"alpha": 1.0}, functional.elu),
+    "Celu": ("Continuously differentiable exponential linear unit with any alpha.", {"alpha": 1.0}, functional.celu),
+    "Selu": (
+        "Scaled exponential linear unit with any alpha and gamma.",
+        {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
+        lambda x, alpha, gamma: torch.mul(torch.where(x > 0, x, alpha * (torch.exp(x) - 1)), gamma),
+    ),
+    "PRelu": (
+        "Rectifier with a slope for each channel or value.",
+        {},
+        lambda x, slope: torch.where(x < 0, x * slope, x),
+    ),
+    "HardSigmoid": (
+        "Piecewise linear sigmoid with any alpha and beta.",
+        {"alpha": 0.2, "beta": 0.5},
+        lambda x, alpha, beta: torch.clamp(x * alpha + beta, 0.0, 1.0),
+    ),
+    "Swish": (
+        "Swish, x · sigmoid(alpha · x) with any alpha.",
+        {"alpha": 1.0},
+        lambda x, alpha: x * torch.sigmoid(x * alpha),
+    ),
+    "Softsign": ("Softsign, x / (1 + abs(x)).", {}, lambda x: x / (1 + x.abs())),
+    "ThresholdedRelu": (
+        "Rectifier with any threshold.",
+        {"alpha": 1.0},
+        lambda x, alpha: torch.where(x > alpha, x, torch.zeros_like(x)),
+    ),
+}
+"""Other operators: what is supported, attributes with their defaults, and a function of inputs and attributes."""
 
 
-def _register_tables() -> None:
-    for name, function in UNARY.items():
+def _register(name: str, description: str, attributes: dict[str, Any], function: Callable[..., Tensor]) -> None:
+    def compute(call: Call) -> Value:
+        values = (call.attribute(attribute, default) for attribute, default in attributes.items())
+        return function(*call.tensors(), *values)
 
-        def unary(call: Call, function: Callable[[Tensor], Tensor] = function) -> Value:
-            return function(call.tensor(0))
-
-        operator(name)(unary)
-    for name, binary_function in BINARY.items():
-
-        def binary(call: Call, function: Callable[[Tensor, Tensor], Tensor] = binary_function) -> Value:
-            return function(call.tensor(0), call.tensor(1))
-
-        operator(name)(binary)
-    for name, joining in VARIADIC.items():
-
-        def variadic(call: Call, function: Callable[[Tensor, Tensor], Tensor] = joining) -> Value:
-            return reduce(function, call.tensors())
-
-        operator(name)(variadic)
+    operator(name, description=description)(compute)
 
 
-_register_tables()
-
-
-@operator("Mean")
-def mean(call: Call) -> Value:
-    """Mean of any number of inputs."""
-    tensors = call.tensors()
-    return reduce(torch.add, tensors) / len(tensors)
+for _name, _function in PLAIN.items():
+    _register(_name, "", {}, _function)
+for _name, _entry in WITH_ATTRIBUTES.items():
+    _register(_name, *_entry)
 
 
 @operator("Div")
@@ -98,19 +129,9 @@ def power(call: Call) -> Value:
     exponent = call.known[1]
     if exponent is not None and exponent.size == 1 and exponent.dtype != object and base.is_floating_point():
         result = torch.pow(base, float(exponent.reshape(-1)[0]))
-        return (
-            result.reshape([1] * (exponent.ndim - base.dim()) + list(base.shape))
-            if exponent.ndim > base.dim()
-            else result
-        )
+        missing = exponent.ndim - base.dim()
+        return result.reshape([1] * missing + list(base.shape)) if missing > 0 else result
     return torch.pow(base, call.tensor(1)).to(base.dtype)
-
-
-@operator("Where")
-def where(call: Call) -> Value:
-    """Choice between two tensors, with broadcasting."""
-    condition, yes, no = call.tensors()
-    return torch.where(condition.to(torch.bool), yes, no)
 
 
 @operator("Cast")
@@ -119,19 +140,6 @@ def cast(call: Call) -> Value:
     wanted = type_of(int(call.attribute("to")), str(call.node))
     x = call.tensor(0)
     return x if x.dtype == wanted else x.to(wanted)
-
-
-@operator("CastLike")
-def cast_like(call: Call) -> Value:
-    """Conversion to the type of another tensor."""
-    return call.tensor(0).to(call.tensor(1).dtype)
-
-
-@operator("Shrink")
-def shrink(call: Call) -> Value:
-    """Shrinkage with any limit and bias."""
-    x, limit, bias = call.tensor(0), call.attribute("lambd", 0.5), call.attribute("bias", 0.0)
-    return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, torch.zeros_like(x)))
 
 
 @operator("Clip")
@@ -144,79 +152,10 @@ def clip(call: Call) -> Value:
         if limit is None and known is not None and known.dtype != object:
             limit = known.reshape(-1)[0].item()
         if limit is not None:
-            x = torch.clamp(x, min=limit) if name == "min" else torch.clamp(x, max=limit)
+            x = torch.clamp(x, **{name: limit})
         elif call.has(place):
             x = (torch.maximum if name == "min" else torch.minimum)(x, call.tensor(place))
     return x
-
-
-@operator("Gelu")
-def gelu(call: Call) -> Value:
-    """Gaussian error linear unit, exact or by tanh."""
-    return functional.gelu(call.tensor(0), approximate=call.attribute("approximate", "none"))
-
-
-@operator("LeakyRelu")
-def leaky_relu(call: Call) -> Value:
-    """Rectifier with any slope below zero."""
-    return functional.leaky_relu(call.tensor(0), call.attribute("alpha", 0.01))
-
-
-@operator("Elu")
-def elu(call: Call) -> Value:
-    """Exponential linear unit with any alpha."""
-    return functional.elu(call.tensor(0), call.attribute("alpha", 1.0))
-
-
-@operator("Celu")
-def celu(call: Call) -> Value:
-    """Continuously differentiable exponential linear unit with any alpha."""
-    return functional.celu(call.tensor(0), call.attribute("alpha", 1.0))
-
-
-@operator("Selu")
-def selu(call: Call) -> Value:
-    """Scaled exponential linear unit with any alpha and gamma."""
-    x = call.tensor(0)
-    alpha, gamma = (
-        call.attribute("alpha", 1.67326319217681884765625),
-        call.attribute("gamma", 1.05070102214813232421875),
-    )
-    return torch.mul(torch.where(x > 0, x, alpha * (torch.exp(x) - 1)), gamma)
-
-
-@operator("PRelu")
-def prelu(call: Call) -> Value:
-    """Rectifier with a slope for each channel or value."""
-    x, slope = call.tensors()
-    return torch.where(x < 0, x * slope, x)
-
-
-@operator("HardSigmoid")
-def hard_sigmoid(call: Call) -> Value:
-    """Piecewise linear sigmoid with any alpha and beta."""
-    return torch.clamp(call.tensor(0) * call.attribute("alpha", 0.2) + call.attribute("beta", 0.5), 0.0, 1.0)
-
-
-@operator("Swish")
-def swish(call: Call) -> Value:
-    """Swish, x · sigmoid(alpha · x) with any alpha."""
-    x = call.tensor(0)
-    return x * torch.sigmoid(x * call.attribute("alpha", 1.0))
-
-
-@operator("Softsign")
-def softsign(call: Call) -> Value:
-    """Softsign, x / (1 + abs(x))."""
-    x = call.tensor(0)
-    return x / (1 + x.abs())
-
-
-@operator("ThresholdedRelu")
-def thresholded_relu(call: Call) -> Value:
-    """Rectifier with any threshold."""
-    x = call.tensor(0)
-    return torch.where(x > call.attribute("alpha", 1.0), x, torch.zeros_like(x))
 
 
 @operator("IsInf")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tilewright.compiler.frontends.onnx.call import Call, positive
+from tilewright.compiler.frontends.onnx.call import Call, along_axis, positive
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value
 
@@ -16,14 +16,7 @@ from tilewright.compiler.frontends.onnx.values import Value
 @operator("Softmax", "LogSoftmax")
 def softmax(call: Call) -> Value:
     """Softmax or its logarithm along an axis; before opset 13 over all dimensions from it."""
-    x = call.tensor(0)
-    function = torch.softmax if call.node.operator == "Softmax" else torch.log_softmax
-    if call.node.opset >= 13:
-        return function(x, positive(call.attribute("axis", -1), x.dim(), call))
-    axis = positive(call.attribute("axis", 1), x.dim(), call)
-    if axis == x.dim() - 1:
-        return function(x, axis)
-    return function(x.flatten(axis), axis).reshape(x.shape)
+    return along_axis(call, torch.softmax if call.node.operator == "Softmax" else torch.log_softmax)
 
 
 @operator("BatchNormalization")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import operator as python
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import torch
 
 from tilewright.compiler.frontends.onnx.call import Call
-from tilewright.compiler.frontends.onnx.operators.registry import on_numbers
-from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, as_numbers, is_symbolic
+from tilewright.compiler.frontends.onnx.operators.registry import ON_NUMBERS, ComputeNumbers, on_numbers
+from tilewright.compiler.frontends.onnx.values import LARGEST_KEPT, Numbers, as_numbers, is_symbolic, plain_list
 
 
 def _divide(left: Any, right: Any) -> Any:
@@ -29,20 +29,23 @@ def _true(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], bool]:
     return lambda left, right: bool(compare(left, right))
 
 
-BINARY: dict[str, Callable[[Any, Any], Any]] = {
+JOINING: dict[str, Callable[[Any, Any], Any]] = {
     "Add": python.add, "Sub": python.sub, "Mul": python.mul, "Div": _divide, "Mod": python.mod, "Min": torch.sym_min,
     "Max": torch.sym_max,
     "Equal": _true(python.eq), "Less": _true(python.lt), "LessOrEqual": _true(python.le),
     "Greater": _true(python.gt), "GreaterOrEqual": _true(python.ge), "And": python.and_, "Or": python.or_,
 }  # fmt: skip
-UNARY: dict[str, Callable[[Any], Any]] = {
+"""Operators that join their inputs two by two, as functions of two numbers."""
+EACH: dict[str, Callable[..., Any]] = {
     "Not": python.not_,
     "Neg": python.neg,
     "Abs": abs,
     "Floor": lambda number: float(np.floor(number)) if isinstance(number, float) else number,
     "Ceil": lambda number: float(np.ceil(number)) if isinstance(number, float) else number,
     "Identity": lambda number: number,
+    "Where": lambda condition, yes, no: yes if condition else no,
 }
+"""Operators on the numbers at one place of all inputs, as functions of these."""
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "ReduceProd": python.mul, "ReduceSum": python.add, "ReduceMax": torch.sym_max,
     "ReduceMin": torch.sym_min,
@@ -58,31 +61,32 @@ def _each(function: Callable[..., Any], *arrays: Numbers) -> Numbers:
     return as_numbers(results.reshape(shape))
 
 
-def _register_tables() -> None:
-    for name, function in BINARY.items():
-
-        def binary(call: Call, inputs: list[Numbers], function: Callable[[Any, Any], Any] = function) -> Numbers:
-            return reduce(lambda left, right: _each(function, left, right), inputs)
-
-        on_numbers(name)(binary)
-    for name, single in UNARY.items():
-
-        def unary(call: Call, inputs: list[Numbers], function: Callable[[Any], Any] = single) -> Numbers:
-            return _each(function, inputs[0])
-
-        on_numbers(name)(unary)
-    for name, joining in REDUCTIONS.items():
-
-        def reduction(call: Call, inputs: list[Numbers], function: Callable[[Any, Any], Any] = joining) -> Numbers:
-            if inputs[0].ndim != 1 or not inputs[0].size:
-                raise UnknownNumberError
-            value = reduce(function, inputs[0].tolist())
-            return as_numbers([value] if call.attribute("keepdims", 1) else value)
-
-        on_numbers(name)(reduction)
+def _joining(function: Callable[..., Any]) -> ComputeNumbers:
+    return lambda _call, inputs: reduce(partial(_each, function), inputs)
 
 
-_register_tables()
+def _at_each_place(function: Callable[..., Any]) -> ComputeNumbers:
+    return lambda _call, inputs: _each(function, *inputs)
+
+
+def _reducing(function: Callable[..., Any]) -> ComputeNumbers:
+    def reduction(call: Call, inputs: list[Numbers]) -> Numbers:
+        if inputs[0].ndim != 1 or not inputs[0].size:
+            raise UnknownNumberError
+        value = reduce(function, inputs[0].tolist())
+        return as_numbers([value] if call.attribute("keepdims", 1) else value)
+
+    return reduction
+
+
+ON_NUMBERS.update({name: _joining(function) for name, function in JOINING.items()})
+ON_NUMBERS.update({name: _at_each_place(function) for name, function in EACH.items()})
+ON_NUMBERS.update({name: _reducing(function) for name, function in REDUCTIONS.items()})
+ON_NUMBERS.update(
+    Squeeze=lambda call, inputs: np.squeeze(inputs[0], None if (axes := call.axes()) is None else tuple(axes)),
+    Unsqueeze=lambda call, inputs: np.expand_dims(inputs[0], tuple(call.axes() or ())),
+    Transpose=lambda call, inputs: inputs[0].transpose(call.attribute("perm")),
+)
 
 
 @on_numbers("Cast")
@@ -94,12 +98,6 @@ def cast(call: Call, inputs: list[Numbers]) -> Numbers:
     if wanted in (1, 10, 11, 16):
         return _each(lambda number: number * 1.0 if is_symbolic(number) else float(number), inputs[0])
     return _each(lambda number: number if is_symbolic(number) else int(number), inputs[0])
-
-
-@on_numbers("Where")
-def where(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Choice between two arrays by truth values."""
-    return _each(lambda condition, yes, no: yes if condition else no, *inputs)
 
 
 @on_numbers("Concat")
@@ -135,30 +133,11 @@ def slice_(call: Call, inputs: list[Numbers]) -> Numbers:
     return numbers
 
 
-@on_numbers("Squeeze")
-def squeeze(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Numbers without given axes of size one, or without all such axes."""
-    axes = call.axes()
-    return np.squeeze(inputs[0], None if axes is None else tuple(axes))
-
-
-@on_numbers("Unsqueeze")
-def unsqueeze(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Numbers with new axes of size one."""
-    return np.expand_dims(inputs[0], tuple(call.axes() or ()))
-
-
 @on_numbers("Reshape")
 def reshape(call: Call, inputs: list[Numbers]) -> Numbers:
     """Numbers in another shape of known sizes."""
     sizes = [inputs[0].shape[place] if size == 0 else size for place, size in enumerate(_plain(inputs[1]))]
     return inputs[0].reshape(sizes)
-
-
-@on_numbers("Transpose")
-def transpose(call: Call, inputs: list[Numbers]) -> Numbers:
-    """Numbers with their dimensions in any order."""
-    return inputs[0].transpose(call.attribute("perm"))
 
 
 @on_numbers("NonZero")
@@ -223,7 +202,7 @@ def _check_count(count: int) -> None:
 
 def _plain(numbers: Numbers) -> list[Any]:
     """The elements, none of them a size that may vary: numpy would ask it for its number and so fix it."""
-    found = list(numbers.reshape(-1).tolist())
+    found = plain_list(numbers)
     if any(is_symbolic(number) for number in found):
         raise UnknownNumberError
     return found
@@ -231,10 +210,7 @@ def _plain(numbers: Numbers) -> list[Any]:
 
 def _sizes(sizes: Numbers) -> list[int]:
     found = [int(size) for size in _plain(sizes)]
-    total = 1
-    for size in found:
-        total *= size
-    _check_count(total)
+    _check_count(math.prod(found))
     if any(size < 0 for size in found):
         raise UnknownNumberError
     return found

@@ -14,16 +14,8 @@ from tilewright.compiler.frontends.onnx.operators.products import are_alike, aro
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value
 
-MAX_POOLS: dict[int, Callable[..., Tensor]] = {
-    1: functional.max_pool1d,
-    2: functional.max_pool2d,
-    3: functional.max_pool3d,
-}
-AVERAGE_POOLS: dict[int, Callable[..., Tensor]] = {
-    1: functional.avg_pool1d,
-    2: functional.avg_pool2d,
-    3: functional.avg_pool3d,
-}
+MAX_POOLS: dict[int, Callable[..., Tensor]] = {n: getattr(functional, f"max_pool{n}d") for n in (1, 2, 3)}
+AVERAGE_POOLS: dict[int, Callable[..., Tensor]] = {n: getattr(functional, f"avg_pool{n}d") for n in (1, 2, 3)}
 
 
 def _kernel(call: Call) -> list[int]:
@@ -83,15 +75,9 @@ def _beginning_inside(pooled: Tensor, x: Tensor, begin: list[Any], strides: list
     return pooled
 
 
-@operator("GlobalAveragePool")
-def global_average_pool(call: Call) -> Value:
-    """Mean over any number of dimensions."""
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(call: Call) -> Value:
+    """Mean or maximum over any number of dimensions."""
     x = call.tensor(0)
-    return x.mean(dim=list(range(2, x.dim())), keepdim=True)
-
-
-@operator("GlobalMaxPool")
-def global_max_pool(call: Call) -> Value:
-    """Maximum over any number of dimensions."""
-    x = call.tensor(0)
-    return x.amax(dim=list(range(2, x.dim())), keepdim=True)
+    pool: Callable[..., Tensor] = torch.mean if call.node.operator == "GlobalAveragePool" else torch.amax
+    return pool(x, dim=list(range(2, x.dim())), keepdim=True)

@@ -14,12 +14,8 @@ from tilewright.compiler.frontends.onnx.call import Call
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value, is_symbolic
 
-CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
-TRANSPOSED: dict[int, Callable[..., Tensor]] = {
-    1: functional.conv_transpose1d,
-    2: functional.conv_transpose2d,
-    3: functional.conv_transpose3d,
-}
+CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {n: getattr(functional, f"conv{n}d") for n in (1, 2, 3)}
+TRANSPOSED: dict[int, Callable[..., Tensor]] = {n: getattr(functional, f"conv_transpose{n}d") for n in (1, 2, 3)}
 
 
 @operator("MatMul")

@@ -80,14 +80,10 @@ def cumulative_sum(call: Call) -> Value:
     x = call.tensor(0)
     (axis,) = call.known_list(1, "axis")
     axis = positive(int(axis), x.dim(), call)
-    backwards = bool(call.attribute("reverse", 0))
+    is_sum, backwards = call.node.operator == "CumSum", bool(call.attribute("reverse", 0))
     x = x.flip(axis) if backwards else x
     if call.attribute("exclusive", 0):
-        first = (
-            torch.zeros_like(x.narrow(axis, 0, 1))
-            if call.node.operator == "CumSum"
-            else torch.ones_like(x.narrow(axis, 0, 1))
-        )
+        first = (torch.zeros_like if is_sum else torch.ones_like)(x.narrow(axis, 0, 1))
         x = torch.cat([first, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
-    total = (torch.cumsum if call.node.operator == "CumSum" else torch.cumprod)(x, axis, dtype=x.dtype)
+    total = (torch.cumsum if is_sum else torch.cumprod)(x, axis, dtype=x.dtype)
     return total.flip(axis) if backwards else total

@@ -28,12 +28,15 @@ ON_NUMBERS: dict[str, ComputeNumbers] = {}
 """Operators on numbers that are known while tracing, by ONNX's names."""
 
 
-def operator(*names: str) -> Callable[[Compute], Compute]:
-    """Register a function for operators of these names; its docstring says how much of them is supported."""
+def operator(*names: str, description: str | None = None) -> Callable[[Compute], Compute]:
+    """Register a function for operators of these names.
+
+    description: how much of them is supported; the function's docstring if None.
+    """
 
     def register(compute: Compute) -> Compute:
-        for name in names:
-            OPERATORS[name] = Operator(name, compute, " ".join((compute.__doc__ or "").split()))
+        said = " ".join((compute.__doc__ or "").split()) if description is None else description
+        OPERATORS.update({name: Operator(name, compute, said) for name in names})
         return compute
 
     return register
@@ -43,8 +46,7 @@ def on_numbers(*names: str) -> Callable[[ComputeNumbers], ComputeNumbers]:
     """Register a function for numbers that are known while tracing."""
 
     def register(compute: ComputeNumbers) -> ComputeNumbers:
-        for name in names:
-            ON_NUMBERS[name] = compute
+        ON_NUMBERS.update(dict.fromkeys(names, compute))
         return compute
 
     return register

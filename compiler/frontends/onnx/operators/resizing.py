@@ -53,7 +53,7 @@ def _smooth(call: Call, x: Tensor, mode: str, coordinates: str, scales: list[Any
         )
     if coordinates == "pytorch_half_pixel" and any(isinstance(size, int) and size == 1 for size in spatial):
         raise call.refuse(f"{mode} resizing to a size of 1 with coordinates 'pytorch_half_pixel' is not supported")
-    if corners and not all(_is_whole(size, length, scale) for size, length, scale in _spatial(x, sizes, scales)):
+    if corners and not all(map(_is_whole, spatial, x.shape[2:], scales[2:])):
         raise call.refuse(
             f"{mode} resizing with align_corners by factors that do not give whole sizes is not supported"
         )
@@ -63,10 +63,6 @@ def _smooth(call: Call, x: Tensor, mode: str, coordinates: str, scales: list[Any
     if mode == "cubic" and x.dim() == 4 and abs(call.attribute("cubic_coeff_a", -0.75) + 0.75) < 1e-6:
         return _interpolate(x, spatial, "bicubic", corners, factors)
     raise call.refuse(f"{mode} resizing of {x.dim() - 2} dimensions is not supported")
-
-
-def _spatial(x: Tensor, sizes: list[Any], scales: list[Any]) -> list[tuple[Any, Any, Any]]:
-    return list(zip(sizes[2:], x.shape[2:], scales[2:], strict=True))
 
 
 def _is_whole(size: Any, length: Any, scale: Any) -> bool:

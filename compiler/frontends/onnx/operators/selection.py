@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tilewright.compiler.frontends.onnx.call import Call, positive
+from tilewright.compiler.frontends.onnx.call import Call, along_axis, positive
 from tilewright.compiler.frontends.onnx.operators.registry import operator
 from tilewright.compiler.frontends.onnx.values import Value
 
@@ -17,19 +17,13 @@ def gather(call: Call) -> Value:
     x = call.tensor(0)
     axis = positive(call.attribute("axis", 0), x.dim(), call)
     known = call.known[1]
-    if known is not None and known.size == 1:
-        place = known.reshape(-1)[0]
-        if known.ndim == 0:
-            return torch.select(x, axis, place)
-        return torch.select(x, axis, place).unsqueeze(axis) if known.ndim == 1 else _index(x, axis, call.tensor(1))
-    places = call.tensor(1)
-    if axis == 0 and x.dim() == 2 and x.is_floating_point() and call.known[1] is None:
-        return functional.embedding(places.to(torch.int64), x)
-    return _index(x, axis, places)
-
-
-def _index(x: Tensor, axis: int, places: Tensor) -> Tensor:
-    return x[(slice(None),) * axis + (places.to(torch.int64),)]
+    if known is not None and known.size == 1 and known.ndim < 2:
+        part = torch.select(x, axis, known.reshape(-1)[0])
+        return part.unsqueeze(axis) if known.ndim == 1 else part
+    places = call.tensor(1).to(torch.int64)
+    if axis == 0 and x.dim() == 2 and x.is_floating_point() and known is None:
+        return functional.embedding(places, x)
+    return x[(slice(None),) * axis + (places,)]
 
 
 @operator("GatherElements")
@@ -96,8 +90,7 @@ def one_hot(call: Call) -> Value:
     if list(both.shape) != [2]:
         raise call.refuse(f"values have shape {list(both.shape)}; there must be two: off and on")
     off, on = both.unbind(0)
-    axis = call.attribute("axis", -1)
-    axis = positive(axis, places.dim() + 1, call)
+    axis = positive(call.attribute("axis", -1), places.dim() + 1, call)
     hot = torch.where(places < 0, places + depth, places).unsqueeze(axis)
     steps = torch.arange(depth).reshape([-1] + [1] * (places.dim() - axis))
     return torch.where(hot == steps, on, off)
@@ -107,31 +100,20 @@ def one_hot(call: Call) -> Value:
 def grid_sample(call: Call) -> Value:
     """Sampling of images and volumes: linear, nearest and (images alone) cubic."""
     x, grid = call.tensors()
-    modes = {
-        "linear": "bilinear",
-        "bilinear": "bilinear",
-        "nearest": "nearest",
-        "cubic": "bicubic",
-        "bicubic": "bicubic",
-    }
     mode = call.attribute("mode", "linear")
-    if mode not in modes or (modes[mode] == "bicubic" and x.dim() != 4):
+    torchs = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    if torchs not in ("bilinear", "nearest", "bicubic") or (torchs == "bicubic" and x.dim() != 4):
         raise call.refuse(f"mode {mode!r} for {x.dim()} dimensions is not supported")
     padding, corners = call.attribute("padding_mode", "zeros"), bool(call.attribute("align_corners", 0))
-    return functional.grid_sample(x, grid, modes[mode], padding, corners)
+    return functional.grid_sample(x, grid, torchs, padding, corners)
 
 
 @operator("Hardmax")
 def hardmax(call: Call) -> Value:
     """One where the largest value is first seen; before opset 13 over all dimensions from the axis."""
-    x = call.tensor(0)
-    if call.node.opset < 13:
-        axis = positive(call.attribute("axis", 1), x.dim(), call)
-        flat = x.flatten(axis) if axis < x.dim() - 1 else x
-        return _largest(flat, flat.dim() - 1).reshape(x.shape).to(x.dtype)
-    return _largest(x, positive(call.attribute("axis", -1), x.dim(), call)).to(x.dtype)
 
+    def largest(x: Tensor, axis: int) -> Tensor:
+        steps = torch.arange(x.shape[axis]).reshape([-1] + [1] * (x.dim() - 1 - axis))
+        return (torch.argmax(x, axis, keepdim=True) == steps).to(x.dtype)
 
-def _largest(x: Tensor, axis: int) -> Tensor:
-    steps = torch.arange(x.shape[axis]).reshape([-1] + [1] * (x.dim() - 1 - axis))
-    return torch.argmax(x, axis, keepdim=True) == steps
+    return along_axis(call, largest)

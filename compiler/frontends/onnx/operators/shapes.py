@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -204,16 +206,12 @@ def space_to_depth(call: Call) -> Value:
 def constant_of_shape(call: Call) -> Value:
     """Tensor of one value; sizes constant or from sizes."""
     sizes = call.known_list(0, "sizes")
-    literal = 1
-    for length in sizes:
-        literal *= length if isinstance(length, int) else 1
-    if literal > LARGEST_MADE or any(isinstance(length, int) and length < 0 for length in sizes):
+    literal = [length for length in sizes if isinstance(length, int)]
+    if math.prod(literal) > LARGEST_MADE or min(literal, default=0) < 0:
         raise call.refuse(f"asks for sizes {sizes}, allowed are {LARGEST_MADE} elements")
-    value = call.attribute("value")
-    fill, dtype = (0.0, torch.float32) if value is None else (value.reshape(-1)[0].item(), None)
-    if dtype is None:
-        dtype = {"f": torch.float32, "b": torch.bool}.get(value.dtype.kind, torch.int64)
-    return torch.full(sizes, fill, dtype=dtype)
+    value = call.attribute("value", np.zeros(1, np.float32))
+    dtype = {"f": torch.float32, "b": torch.bool}.get(value.dtype.kind, torch.int64)
+    return torch.full(sizes, value.reshape(-1)[0].item(), dtype=dtype)
 
 
 @operator("Range")
