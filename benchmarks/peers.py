@@ -22,7 +22,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 import tilewright
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 BATCH, LENGTH = 8, 128
 DAY = 86400.0

@@ -26,8 +26,8 @@ from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_ke
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.loading import Target, load_attention_unit, load_chip, load_programming, target_names
-from tilewright.targets.spec import AttentionUnit, Chip, Programming
+from tilewright.targets.loading import load_attention_unit, load_chip, load_programming, target_names
+from tilewright.targets.spec import AttentionUnit, Chip, Programming, Target
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from tilewright.compiler.network.comparison import LARGEST_ROUNDING, TOLERANCE, Comparison, largest_relative_error
 from tilewright.compiler.network.network import Network
@@ -18,8 +18,13 @@ from tilewright.targets.errors import InputError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-OnPass = Callable[[str, int, int, float], None]
-"""Called after each step with its name, its number, how many there are and its seconds."""
+
+
+class OnPass(Protocol):
+    """Function that is called after each step of compiling, with its name, its number, how many there are, its time."""
+
+    def __call__(self, name: str, done: int, count: int, seconds: float, /) -> None:
+        """Take a step's name, the numbers of steps done and of all, and the seconds that it took."""
 
 
 class PassError(RuntimeError):

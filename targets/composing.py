@@ -111,11 +111,10 @@ def _resolve_at(
         return
     elif rest:
         _resolve_at(part[key], rest, wanted, located, kinds, depth)
-    elif isinstance(part[key], str):
+    elif isinstance(part[key], str | dict):
         if depth >= DEEPEST:
             raise InputError(f"{located.what}: {key} goes deeper than {DEEPEST} files; is it a circle?")
-        inner = find_document(part[key], (wanted,), located.folder)
+        inner = Located(part[key], f"{located.what}: {key}", located.folder)
+        if isinstance(part[key], str):
+            inner = find_document(part[key], (wanted,), located.folder)
         part[key] = _resolved(_extended(inner, (wanted,), 0), inner, kinds, depth + 1)
-    elif isinstance(part[key], dict):
-        inline = Located(part[key], f"{located.what}: {key}", located.folder)
-        part[key] = _resolved(_extended(inline, (wanted,), 0), inline, kinds, depth + 1)

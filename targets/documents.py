@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.library import library_file, library_kinds, library_names
+from tilewright.targets.library import library_files
 from tilewright.targets.migration import migrated
 from tilewright.targets.paths import kind_of, read_text
 from tilewright.targets.plain_yaml import read_plain
@@ -43,19 +43,18 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     ``InputError`` if there is none or it cannot be read.
     """
     what = CALLED.get(kinds[0], "target") if len(kinds) == 1 else "target"
-    path = library_file(str(name), kinds)
-    elsewhere = [kind for kind in library_kinds() if path is None and library_file(str(name), (kind,))]
-    if elsewhere:
-        known = nearest(str(name), library_names(*kinds))
-        raise InputError(f"{str(name)!r} is of the kind {elsewhere[0]}, not a {what}; {known}")
+    files = library_files(*kinds)
+    path, elsewhere = files.get(str(name)), library_files().get(str(name))
+    if path is None and elsewhere is not None:
+        raise InputError(
+            f"{str(name)!r} is of the kind {elsewhere.parent.name}, not a {what}; {nearest(str(name), files)}"
+        )
     if path is None:
         path = Path(name) if folder is None else folder / Path(name).name
         outside = folder is not None and Path(name).name != str(name)
         if outside or kind_of(path) is None:
-            where = (
-                "by name or as a file beside the one that names it" if folder is not None else "by name or as a file"
-            )
-            raise InputError(f"there is no {what} {str(name)!r}, {where}; {nearest(str(name), library_names(*kinds))}")
+            where = "by name or as a file" + (" beside the one that names it" if folder is not None else "")
+            raise InputError(f"there is no {what} {str(name)!r}, {where}; {nearest(str(name), files)}")
     return Located(migrated(_read_yaml(path, what)), f"{what} {name}", path.absolute().parent)
 
 

@@ -84,38 +84,23 @@ def _keys_of(location: list[Any], content: Any) -> list[str]:
 
 
 def _keys_beside(location: list[Any], model: type[BaseModel]) -> list[str]:
-    """Keys that are allowed where an unknown one was found; every key of the model's schema if unclear."""
-    definitions = model.model_json_schema(mode="validation")
-    known = definitions.get("$defs", {})
-    node = definitions
+    """Keys that are allowed where an unknown one was found; those of what it stands in if unclear."""
+    schema = model.model_json_schema(mode="validation")
+
+    def forms(node: dict[str, Any]) -> list[dict[str, Any]]:
+        """Schemas of what may stand at a place: itself, or each of its variants."""
+        while "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        variants = node.get("anyOf", node.get("oneOf"))
+        return [form for variant in variants for form in forms(variant)] if variants else [node]
+
+    here = forms(schema)
     for part in location[:-1]:
-        node = _follow(node, str(part), known)
-    return [key for option in _options(node, known) for key in option.get("properties", {})]
-
-
-def _options(node: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any]]:
-    """Schemas of what may stand at a place: itself, or each of its variants."""
-    node = _resolve(node, known)
-    variants = node.get("anyOf", node.get("oneOf", [node]))
-    return [_resolve(variant, known) for variant in variants]
-
-
-def _resolve(node: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in node:
-        node = known[node["$ref"].rsplit("/", 1)[-1]]
-    return node
-
-
-def _follow(node: dict[str, Any], part: str, known: dict[str, Any]) -> dict[str, Any]:
-    node = _resolve(node, known)
-    if part in node.get("properties", {}):
-        return dict(node["properties"][part])
-    if "mapping" in node.get("discriminator", {}) and part in node["discriminator"]["mapping"]:
-        return {"$ref": node["discriminator"]["mapping"][part]}
-    for option in node.get("anyOf", []):
-        resolved = _resolve(option, known)
-        if resolved.get("type") in ("object", "array"):
-            return _follow(resolved, part, known) if part in resolved.get("properties", {}) else resolved
-    if "items" in node:
-        return dict(node["items"])
-    return node
+        inside = [node.get("properties", {}).get(part, node.get("items")) for node in here]
+        tagged = [
+            node
+            for node in here if len(here) > 1
+            for key in node.get("properties", {}).values() if part in (key.get("const"), *key.get("enum", ()))
+        ]  # fmt: skip
+        here = tagged or [form for node in inside if node is not None for form in forms(node)] or here
+    return [key for node in here for key in node.get("properties", {})]

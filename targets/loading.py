@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from tilewright.targets.composing import compose
 from tilewright.targets.documents import Located, find_document
 from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.library import library_names
+from tilewright.targets.library import library_files
 from tilewright.targets.migration import migrated
 from tilewright.targets.shown import shown
-from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming, Target
 from tilewright.targets.spec.description import Document
 
-Target = AnalogTarget | DigitalTarget
 KINDS: dict[str, type[Document]] = {
     "analog": AnalogTarget,
     "digital": DigitalTarget,
@@ -31,7 +30,7 @@ Changes = Mapping[str, Any] | None
 
 def target_names(*kinds: str) -> list[str]:
     """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost); of all if none."""
-    return library_names(*(kinds or KINDS))
+    return list(library_files(*kinds))
 
 
 def load_document(name: str | Path, *kinds: str, changes: Changes = None) -> Document:
@@ -58,20 +57,23 @@ def parse_document(located: Located, kinds: tuple[str, ...] = (), changes: Chang
         raise InputError(f"{located.what}: {first_problem(error, KINDS[kind], content)}") from error
 
 
-def parse_target(content: Any, where: str) -> Target:
+def parse_target(content: Any, where: str) -> AnalogTarget | DigitalTarget:
     """Validate a target that is at hand as data. Raises ``InputError`` that names ``where`` and the key."""
-    return cast("Target", parse_document(Located(migrated(content), f"target {where}", None), ("analog", "digital")))
+    return cast(
+        "AnalogTarget | DigitalTarget",
+        parse_document(Located(migrated(content), f"target {where}", None), ("analog", "digital")),
+    )
 
 
-def load_target(target: str | Path | Target, changes: Changes = None) -> Target:
+def load_target(target: str | Path | Target, changes: Changes = None) -> AnalogTarget | DigitalTarget:
     """The target of that name, the one in that YAML file, or itself: analog or digital, where a layer can run.
 
     changes: dotted keys and their new values, such as {"tile.adc.bits": 8}. Raises ``InputError`` if there is none or
     it is wrong.
     """
-    if isinstance(target, AnalogTarget | DigitalTarget):
-        return cast("Target", _changed(target, changes))
-    return cast("Target", load_document(target, "analog", "digital", changes=changes))
+    if isinstance(target, Target):
+        return cast("AnalogTarget | DigitalTarget", _changed(target, changes))
+    return cast("AnalogTarget | DigitalTarget", load_document(target, "analog", "digital", changes=changes))
 
 
 def load_programming(method: str | Path | Programming) -> Programming:
@@ -104,13 +106,13 @@ def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip
     """
     if isinstance(chip, Chip):
         return cast("Chip", _changed(chip, changes))
-    if isinstance(chip, AnalogTarget | DigitalTarget):
+    if isinstance(chip, Target):
         return chip_of(load_target(chip, changes))
     loaded = load_document(chip, "chip", "analog", "digital", changes=changes)
-    return loaded if isinstance(loaded, Chip) else chip_of(cast("Target", loaded))
+    return loaded if isinstance(loaded, Chip) else chip_of(cast("AnalogTarget | DigitalTarget", loaded))
 
 
-def chip_of(target: Target) -> Chip:
+def chip_of(target: AnalogTarget | DigitalTarget) -> Chip:
     """The chip of a target that is named alone."""
     own = target.chip
     content: dict[str, Any] = {"schema_version": 2, "kind": "chip", "name": target.name, "summary": target.summary}

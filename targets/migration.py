@@ -30,10 +30,8 @@ def migrated(content: Any) -> Any:
 
 def _attention(unit: Any) -> Any:
     bits = unit.get("bits") if isinstance(unit, dict) else None
-    value = bits.get("value") if isinstance(bits, dict) else None
-    operands = f"int{value}" if isinstance(value, int) else "fp32"
-    source = bits.get("source", OWN) if isinstance(bits, dict) else OWN
-    summary = "The attention unit of a target file of version 1."
-    name = f"attention-{operands}"
-    head = {"schema_version": 2, "kind": "attention", "name": name, "summary": summary}
-    return {**head, "operands": operands, "source": source}
+    bits = bits if isinstance(bits, dict) else {}
+    operands = f"int{bits['value']}" if isinstance(bits.get("value"), int) else "fp32"
+    head = {"schema_version": 2, "kind": "attention", "name": f"attention-{operands}"}
+    head["summary"] = "The attention unit of a target file of version 1."
+    return {**head, "operands": operands, "source": bits.get("source", OWN)}

@@ -1,4 +1,4 @@
-"""Paths that a user or a stranger's plan names: what lies there, and reading it whole within a limit.
+"""Paths that a user or a stranger's plan names: what lies there, its hash, and reading it whole within a limit.
 
 A path may be longer than the system takes, lead to a device that never ends or to a pipe that nobody writes to: each is
 one sentence, before anything is read.
@@ -7,6 +7,7 @@ one sentence, before anything is read.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -95,3 +96,9 @@ def read_text(path: Path, what: str, largest: int) -> str:
         return read_bytes(path, what, largest).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {shown_path(path)} is not UTF-8 text: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -106,11 +106,8 @@ class Rule:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """The published schema of a quantity."""
-        value: dict[str, Any] = {"type": "number"}
-        if math.isfinite(self.minimum):
-            value["minimum"] = self.minimum
-        if math.isfinite(self.maximum):
-            value["maximum"] = self.maximum
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        value = {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
         return {
             "type": "object",
             "additionalProperties": False,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tilewright.targets import AnalogTarget, DigitalTarget, Target, load_target
+from tilewright.targets.loading import load_target
+from tilewright.targets.spec import AnalogTarget, DigitalTarget, Target
 
 Kind = TypeVar("Kind")
 

@@ -9,7 +9,7 @@ from tilewright.compiler.mapping.overrides import Wishes
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.pipeline import Pipeline
 from tilewright.runtime.plan.records import SampleAxis
-from tilewright.targets import load_chip
+from tilewright.targets.loading import load_chip
 
 SAMPLES_FIRST = SampleAxis(dimension=0, innermost=False)
 """The usual place of samples: [samples, ...]."""

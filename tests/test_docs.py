@@ -8,7 +8,7 @@ import tilewright
 from tests.families import FAMILIES
 from tests.narrowing import analog, present
 from tests.scripts import script
-from tilewright.targets import target_names
+from tilewright.targets.loading import target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -139,7 +139,7 @@ def test_the_wheel_works_on_its_own(built, tmp_path):
         "for name in tilewright.__all__:\n"
         "    getattr(tilewright, name)\n"
         "from importlib.resources import files\n"
-        "from tilewright.targets import load_document, target_names\n"
+        "from tilewright.targets.loading import load_document, target_names\n"
         "assert set(target_names()) >= {'pcm-512', 'ideal'}\n"
         "for name in target_names():\n"
         "    load_document(name)\n"

@@ -5,9 +5,11 @@ import builtins
 import dataclasses
 import functools
 import inspect
+import itertools
 import re
 import subprocess
 import sys
+import textwrap
 import typing
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ from tests.narrowing import present
 STUB = Path(tilewright.__file__).with_suffix(".pyi")
 EMPTY_OPENINGS = ("What ", "Whether ", "Of ", "The same", "As ", "In ", "How ", "If ", "Where ")
 NAMES = sorted(tilewright.__all__)
-DOCUMENTED = [name for name in NAMES if name != "Target"]  # which is a union of two classes
 
 
 class Names(dict[str, Any]):
@@ -71,9 +72,6 @@ def test_the_list_is_the_stub():
 def test_what_is_taken_and_returned_can_be_named(name):
     """Parameters, results, properties and fields: each class of tilewright among them is public itself."""
     thing = getattr(tilewright, name)
-    if name == "Target":
-        assert set(typing.get_args(thing)) == {tilewright.AnalogTarget, tilewright.DigitalTarget}
-        return
     annotated = [function for _, function in functions_of(thing)]
     annotated += [thing] if dataclasses.is_dataclass(thing) else []
     for function in annotated:
@@ -82,7 +80,7 @@ def test_what_is_taken_and_returned_can_be_named(name):
                 assert getattr(tilewright, found.__name__, None) is found, f"{function.__qualname__}: {found.__name__}"
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", NAMES)
 def test_help_reads_well(name):
     """A docstring that stands alone, exceptions that can be named, no private name in a signature."""
     thing = getattr(tilewright, name)
@@ -96,6 +94,53 @@ def test_help_reads_well(name):
         if inspect.isfunction(function):
             parameters = str(inspect.signature(function))
             assert not re.search(r"(?<![\w.])_[A-Za-z]", parameters), f"{where}{parameters}"
+
+
+def documented_fields(thing):
+    """(name, True if something says what it is) of the fields that a class defines itself."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
+    assert isinstance(tree, ast.ClassDef)
+    for statement, after in itertools.pairwise([*tree.body, None]):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            name = statement.target.id
+            described = "description=" in ast.unparse(statement)
+            below = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            listed = re.search(rf"\b{name}\b[^.]*:", inspect.getdoc(thing) or "")
+            if "ClassVar" not in ast.unparse(statement.annotation):
+                yield name, described or below or bool(listed)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(getattr(tilewright, name), type)])
+def test_every_field_is_documented(name):
+    assert [field for field, documented in documented_fields(getattr(tilewright, name)) if not documented] == []
+
+
+def takes_a_plan(thing):
+    """True for a function, and the class that users call as one, whose first argument is a plan or several."""
+    if not inspect.isfunction(thing) and thing is not tilewright.Session:
+        return False
+    first = next(iter(inspect.signature(thing).parameters.values()), None)
+    return first is not None and str(first.annotation).split(" ")[0] == "Plan"
+
+
+TAKING_PLANS = [name for name in NAMES if takes_a_plan(getattr(tilewright, name))]
+
+
+def test_functions_of_plans_are_found():
+    assert {"Session", "assign", "evaluate", "run", "summarise", "write_report"} <= set(TAKING_PLANS)
+
+
+@pytest.mark.parametrize("given", ["my plan", Path("my plan")])
+@pytest.mark.parametrize("name", TAKING_PLANS)
+def test_the_path_of_a_plan_is_no_plan(name, given, tmp_path):
+    function = getattr(tilewright, name)
+    parameters = inspect.signature(function).parameters.values()
+    needed = [one for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    words = f"plan must be a Plan; got {type(given).__name__} 'my plan': load it with tilewright.load('my plan')"
+    with pytest.raises(tilewright.InputError, match=f"^{re.escape(words)}$"):
+        function(given, *[str(tmp_path / "other")] * (len(needed) - 1))
+    with pytest.raises(tilewright.InputError, match=r"^plan must be a Plan; got NoneType None$"):
+        function(None, *[str(tmp_path / "other")] * (len(needed) - 1))
 
 
 def test_errors_are_exceptions():

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from tests.scripts import script
-from tilewright.targets import load_document, target_names
+from tilewright.targets.loading import load_document, target_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 write_schemas = script("docs/write_schemas.py")

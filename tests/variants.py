@@ -3,8 +3,9 @@
 import copy
 from dataclasses import replace
 
-from tilewright.targets import Programming, load_programming, load_target, parse_target
+from tilewright.targets.loading import load_programming, load_target, parse_target
 from tilewright.targets.quantity import is_number
+from tilewright.targets.spec import Programming
 
 
 def variant(base="pcm-512", **changes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -18,11 +18,12 @@ from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.measure import Sensitivity, measure_sensitivity
 from tilewright.compiler.sensitivity.samples import samples_of, takes_text
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import MeasuredRecord
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed
 from tilewright.targets.spec import Cost
@@ -30,8 +31,6 @@ from tilewright.targets.times import parse_time
 
 CRITERION = "gradient"
 """Criterion whose figures are losses if none is named: it costs a few runs, and ranks layers well."""
-OnStep = Callable[[int, int, str], None]
-"""Called after each measurement with how many are done, how many there are, and what it was."""
 
 
 def assign(
@@ -57,7 +56,7 @@ def assign(
     repeats: int = 5,
     seed: int = 0,
     validate: bool = True,
-    on_step: OnStep | None = None,
+    on_step: OnProgress | None = None,
     on_trial: OnTrial | None = None,
 ) -> Assigned:
     """Choose a target for every layer among those that the plan has options for, and measure what comes of it.
@@ -81,6 +80,7 @@ def assign(
     Raises ``InputError`` for budgets or an accuracy that no choice keeps, with what the closest one comes to, and for
     names and numbers that are not allowed.
     """
+    check_is_plan(plan)
     wanted = None if accuracy is None else parse_share(accuracy, "accuracy")
     if wanted is not None and (task is None or data is None):
         raise InputError(f"accuracy {accuracy} is measured on labelled data: name a task and its data")
@@ -123,7 +123,7 @@ def assign(
 
 
 def _validated(
-    made: Assigned, divergence: Divergence, seconds: float, repeats: int, seed: int, on_step: OnStep | None
+    made: Assigned, divergence: Divergence, seconds: float, repeats: int, seed: int, on_step: OnProgress | None
 ) -> Assigned:
     """The assignment with what its plan, attention units and all, does on chips that had no part in the choice."""
     values = []

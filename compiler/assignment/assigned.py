@@ -20,6 +20,8 @@ class Trial:
     choice: layer -> target. predicted: figures by name. value, error: the task's figure, mean over chips of ``seed``
     and its standard error. normalised: A*, the mean in parts of the digital reference's lead over chance; lower: its
     confidence bound, which must not be below what was asked for.
+
+    seed: of the chips. passes: True if ``lower`` is what was asked for.
     """
 
     choice: dict[str, str]
@@ -40,6 +42,8 @@ class Assigned:
     compared: the same of other ways to choose, None where they find nothing. original: the plan whose options there
     were to choose from. sensitivity: whose figures are the losses. trials: all that was measured on labelled data, the
     confirmation last, where an accuracy was asked for.
+
+    plan: with the chosen targets in force.
     """
 
     plan: Plan

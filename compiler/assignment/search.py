@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import mean
+from typing import Protocol
 
 from scipy.stats import t as student
 
@@ -30,7 +31,15 @@ ALIKE = 1.02
 """Bounds of the loss with a ratio below this are one."""
 BATCH_SIZE = 64
 CACHE_FILE = "accuracy.jsonl"
-OnTrial = Callable[[Trial], None]
+
+
+class OnTrial(Protocol):
+    """Function that is called with each ``Trial`` of a search, once it was measured."""
+
+    def __call__(self, trial: Trial, /) -> None:
+        """Take a choice of targets and what it was measured at."""
+
+
 """Called after each trial of a search."""
 
 

@@ -46,7 +46,7 @@ def characterize_command(
 ) -> None:
     """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
     from tilewright.runtime.measuring.characterize import characterize
-    from tilewright.targets import load_target
+    from tilewright.targets.loading import load_target
     from tilewright.targets.times import parse_times
 
     if folder is not None:

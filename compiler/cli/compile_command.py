@@ -12,7 +12,7 @@ from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_assignments, parse_changes
 from tilewright.compiler.engineering import counted
-from tilewright.targets import load_chip
+from tilewright.targets.loading import load_chip
 
 
 def compile_command(

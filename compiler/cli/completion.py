@@ -8,8 +8,7 @@ from pathlib import Path
 
 import typer
 
-from tilewright.targets.library import library_names
-from tilewright.targets.loading import KINDS
+from tilewright.targets.library import library_files
 
 LARGEST_PLAN = 2**26
 """Bytes of a plan.json whose layers are offered: nobody waits for a shell to read more."""
@@ -17,7 +16,7 @@ LARGEST_PLAN = 2**26
 
 def names_of(*kinds: str) -> Callable[[str], Iterator[str]]:
     """Completion by the library's names of these kinds; of all kinds if none is given."""
-    return lambda incomplete: _beginning(library_names(*(kinds or KINDS)), incomplete)
+    return lambda incomplete: _beginning(list(library_files(*kinds)), incomplete)
 
 
 def words(*known: str) -> Callable[[str], Iterator[str]]:

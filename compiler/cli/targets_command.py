@@ -11,9 +11,8 @@ from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_changes
 from tilewright.compiler.report.plain_console import PlainTable
-from tilewright.targets import load_document, target_names
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.loading import KINDS
+from tilewright.targets.loading import KINDS, load_document, target_names
 from tilewright.targets.quantity import is_number, leaves
 
 

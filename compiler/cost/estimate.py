@@ -13,7 +13,7 @@ from tilewright.compiler.engineering import engineering, sizes_text
 from tilewright.runtime.execution.shape_run import UnboundedError
 from tilewright.runtime.measuring.operations import Operations, count_operations
 from tilewright.runtime.plan.blocks import middle_of
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import BATCH
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
@@ -25,7 +25,11 @@ CHEAPER = (1, 2, 5, 10, 100)
 
 @dataclass(frozen=True)
 class AttentionCost:
-    """Cost of one product of two activations. operands: their number format."""
+    """Cost of one product of two activations. operands: their number format.
+
+    name: of the product in the plan. macs: multiplications in the run. energy_nj, latency_ns: of all its calls.
+    relative_energy: see ``relative_area``.
+    """
 
     name: str
     operands: str
@@ -39,7 +43,11 @@ class AttentionCost:
 
 @dataclass(frozen=True)
 class TimedCall:
-    """One call of a layer or product, with start and end in ns from the beginning of the run."""
+    """One call of a layer or product, with start and end in ns from the beginning of the run.
+
+    node: in the plan's graph. name, use: of the layer or product, and which of its uses. start_ns, end_ns: from the
+    beginning of the run.
+    """
 
     node: str
     name: str
@@ -56,6 +64,11 @@ class CostEstimate:
     apart. latency_ns: from the first input to the last output, where each call waits for all of its inputs.
     interval_ns: between the ends of two runs that follow one another, when every tile and unit works all the time.
     area_mm2: of the tiles that hold weights.
+
+    preset: name of the figures' preset. sizes: of the inputs, by dimension. samples, tokens: in the run. macs:
+    multiplications of all layers and products. layers, attention: cost of each layer, and of each product of
+    activations. calls: when each runs. attention_share_of_macs: 0 to 1. not_modelled: what the preset has no figure
+    for. assumptions: figures that nobody published.
     """
 
     preset: str
@@ -134,6 +147,7 @@ def estimate_cost(
     name, file or object; the one of the plan's chip if None. Raises ``InputError`` if there is none, or for sizes that
     the plan does not take.
     """
+    check_is_plan(plan)
     figures = preset_of(plan, preset)
     operations = count_operations(plan, sizes)
     chip, account = plan.document.chip, Account()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.targets.quantity import Quantity
 from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
 
@@ -64,6 +64,9 @@ class LayerCost:
     reads: of single tiles. energy_nj: by component, or several joined by + where a source gives their sum alone.
     latency_ns: of all its calls one after another. area_mm2: of its tiles. not_modelled: what the preset has no figure
     for.
+
+    name, target: of the layer, and where it runs. tiles: how many hold it. macs: multiplications. assumptions: figures
+    that nobody published.
     """
 
     name: str

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.network.layers import WeightLayer
+from tilewright.runtime.plan.blocks import tiles_needed
 from tilewright.runtime.plan.decisions import Decision, Figure
-from tilewright.runtime.plan.splitting import tiles_needed
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tilewright.compiler.network.layers import WeightLayer
+from tilewright.runtime.plan.blocks import tiles_needed
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
-from tilewright.runtime.plan.splitting import tiles_needed
 from tilewright.targets.spec import Chip, Tile
 
 

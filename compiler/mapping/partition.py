@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tilewright.compiler.network.layers import Options, WeightLayer
+from tilewright.runtime.plan.blocks import split_columns, split_evenly, split_greedily, split_rows
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
 from tilewright.runtime.plan.records import LayerOption
-from tilewright.runtime.plan.splitting import split_columns, split_evenly, split_greedily, split_rows
 from tilewright.targets.spec import Chip, Tile
 
 

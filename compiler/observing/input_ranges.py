@@ -20,9 +20,9 @@ from tilewright.compiler.observing.simulation import output_error, some_columns
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import normalise, weight_scale
 from tilewright.runtime.chip.tile import TileRow
+from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.records import LayerOption, UseOption
-from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, Tile, bits_of
 from tilewright.targets.spec.tile import PercentileRange, StaticRange
 

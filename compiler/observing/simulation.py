@@ -13,8 +13,8 @@ from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, Ti
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import Use
+from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.runtime.plan.decisions import Figure
-from tilewright.runtime.plan.splitting import split_columns, split_rows
 from tilewright.targets.spec import AnalogTarget
 from tilewright.targets.spec.programming import Direct
 

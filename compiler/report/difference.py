@@ -28,6 +28,8 @@ class Change:
     """One key that differs.
 
     subject: the layer or matmul; "plan", "cost of a run" and "assignment" for sums; "hardware" for keys of the chip.
+
+    key: name of what differs, as reports call it. before, after: its values; None where a plan has none.
     """
 
     subject: str
@@ -38,7 +40,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """Changes from one plan to another; false if there are none. ``to_json`` keeps these names."""
+    """Changes from one plan to another; false if there are none. ``to_json`` keeps these names.
+
+    changes: keys with another value, in the order of the network. removed: what only the first plan has.
+    """
 
     changes: list[Change]
     added: list[str]

@@ -10,7 +10,7 @@ from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import COUNTS, counted, engineering, share, sizes_text
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.decisions import Decision, Figure
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import LayerRecord, MatmulRecord
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import visible
@@ -38,6 +38,8 @@ class Explanation:
     """The story of one layer or product of activations, in sentences.
 
     decisions: as the plan has them, in the order they were made. ``to_json`` keeps these names.
+
+    name: of the layer or product. sentences: in the order to read them.
     """
 
     name: str
@@ -58,6 +60,7 @@ def explain(plan: Plan, name: str) -> Explanation:
 
     Raises ``InputError`` with the nearest name if there is none.
     """
+    check_is_plan(plan)
     record = _find(plan, name)
     decided = [decision for decision in plan.document.decisions_in_force if decision.subject == record.name]
     about = _holding(record, decided)

@@ -11,7 +11,7 @@ from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.finite_json import json_text
 from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.summary import summarise
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.storage.atomic_file import check_output_file, write_whole
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.paths import shown_path
@@ -34,9 +34,9 @@ def write_report(
     None. Returns the file's path. Raises ``InputError`` for an unknown format or ending, more plans than a format
     takes, and a file that is there already, unless it may be replaced.
     """
-    if isinstance(plans, str | Path):
-        raise InputError(f"plans is the name {str(plans)[:80]!r}, not a plan; load it first: tilewright.load(...)")
-    given, file = [plans] if isinstance(plans, Plan) else list(plans), Path(file)
+    given, file = list(plans) if isinstance(plans, Sequence) and not isinstance(plans, str) else [plans], Path(file)
+    for plan in given:
+        check_is_plan(plan)
     chosen = check_report(len(given), format, file, overwrite=overwrite)
     content = render(given, chosen)
     write_whole(file, content if isinstance(content, bytes) else content.encode())

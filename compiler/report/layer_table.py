@@ -18,6 +18,8 @@ from tilewright.targets.spec import AnalogTarget, DigitalTarget, Programming
 class ReportedLayer:
     """A layer of a plan, with all that the plan says of it elsewhere. Keys of ``LAYERS`` in JSON are attributes too:
     ``layer.energy_nj``.
+
+    record: the plan's own. hardware: the target that it runs on.
     """
 
     record: LayerRecord

@@ -16,7 +16,11 @@ from tilewright.runtime.plan.records import MatmulRecord, UnusedTensor, WeightRe
 
 @dataclass(frozen=True)
 class BlockLine:
-    """Contents of one tile: half-open ranges of its layer's inputs (rows) and outputs (columns)."""
+    """Contents of one tile: half-open ranges of its layer's inputs (rows) and outputs (columns).
+
+    layer: its name. chip, row, column: place of the tile. rows, columns: [start, stop] in the layer's matrix.
+    utilisation: share of the tile's cells that hold weights, 0 to 1.
+    """
 
     layer: str
     chip: int
@@ -32,6 +36,9 @@ class CallLine:
     """One call of a layer or product, in running order, the calls it waits for, and when it runs in the usual run.
 
     Times are zero where nothing is known of them.
+
+    node: in the plan's graph. name, use: of the layer or product, and which of its uses. before: nodes of the calls it
+    waits for. start_ns, end_ns: from the beginning of the run.
     """
 
     node: str
@@ -44,7 +51,18 @@ class CallLine:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of a plan for people: sums, records, and what to look at. ``to_json`` keeps these names."""
+    """Figures of a plan for people: sums, records, and what to look at. ``to_json`` keeps these names.
+
+    model, architecture, model_sha256: name, kind and hash of the network. target, target_summary: name of the chip, and
+    what it is. tiles, chips, tiles_per_chip: in use, in use, and on each chip. utilisation: share of the cells of tiles
+    in use that hold weights, 0 to 1. parameters, parameters_on_tiles, parameters_look_up, parameters_digital: numbers
+    in all weights, and how many are where. layers, matmuls, blocks, calls: a line each; no blocks of plans with very
+    many. weights, unused_tensors: of the model, and those that its files hold beside them. calibration,
+    calibration_samples: where the inputs that ranges are of came from, and how many. assignment: the joint choice of
+    targets, if there was one. largest_relative_error: of the graph after any pass, against the model. checked_against,
+    checked_relative_error: tool that ran the original, and the plan's distance from it; None if not asked for. notes:
+    changes made in the model. warnings: what to look at, in sentences.
+    """
 
     model: str
     architecture: str

@@ -15,7 +15,7 @@ from tilewright.runtime.measuring.kept_evaluations import kept_evaluations
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.blocks import blocks_of, positions_of
 from tilewright.runtime.plan.decisions import Decision
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.targets.spec import AnalogTarget
 
 MOST_SHOWN = 200_000
@@ -27,6 +27,7 @@ def summarise(plan: Plan) -> Report:
 
     Raises ``InputError`` for a graph that asks for more than any network.
     """
+    check_is_plan(plan)
     document, placement = plan.document, plan.document.placement
     decisions = document.decisions_in_force
     cost, no_cost = cost_of_usual_run(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import combinations, product
@@ -22,10 +22,11 @@ from tilewright.compiler.sensitivity.criteria import (
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import samples_of
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
@@ -39,12 +40,14 @@ DEFAULT = ("divergence", "gradient")
 CACHE_FILE = "sensitivity.jsonl"
 FEWEST_LAYERS = 3
 """Fewest layers that a rank correlation can be given of."""
-OnFigure = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class LayerFigure:
-    """One criterion's figure of one layer on one target: larger where the outputs suffer more."""
+    """One criterion's figure of one layer on one target: larger where the outputs suffer more.
+
+    value: in the unit that ``Sensitivity.criteria`` tells.
+    """
 
     layer: str
     target: str
@@ -54,7 +57,10 @@ class LayerFigure:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation over ``layers`` layers between two criteria, on one target."""
+    """Spearman's rank correlation over ``layers`` layers between two criteria, on one target.
+
+    target: its name. one, other: the criteria. layers: how many have both figures. correlation: -1 to 1.
+    """
 
     target: str
     one: str
@@ -69,6 +75,8 @@ class Sensitivity:
 
     seconds: after programming. repeats, seed: chips. samples: how many counted. source: where they are from.
     ``to_json`` keeps these names.
+
+    figures: of each layer, target and criterion.
     """
 
     seconds: float
@@ -131,7 +139,7 @@ def measure_sensitivity(
     time: str | float = "1mo",
     repeats: int = 3,
     seed: int = 0,
-    on_figure: OnFigure | None = None,
+    on_figure: OnProgress | None = None,
 ) -> Sensitivity:
     """Measure how much the plan's outputs suffer from each layer, on each target that it may run on.
 
@@ -144,6 +152,7 @@ def measure_sensitivity(
 
     Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
+    check_is_plan(plan)
     plan.require_weights()
     criteria = DEFAULT if criteria is None else criteria
     if not criteria:
@@ -179,7 +188,7 @@ def measure_sensitivity(
 
 
 def _figures(
-    criteria: list[Criterion], setting: Setting, log: MeasurementLog, on_figure: OnFigure | None
+    criteria: list[Criterion], setting: Setting, log: MeasurementLog, on_figure: OnProgress | None
 ) -> list[LayerFigure]:
     layers = setting.plan.document.layers
     wanted = [(criterion, layer, target) for criterion in criteria for layer in layers for target in targets_of(layer)]

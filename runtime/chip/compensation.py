@@ -73,18 +73,12 @@ def _drawn_to_tile(gain: Tensor, uncertainty: Tensor, known: Tensor, column_spli
     for own, variance, counts in zip(*parts, strict=True):
         tile = torch.ones_like(own)
         if bool(counts.any()):
-            common, together = _drawn_together(own[counts], variance[counts])
+            gains, count = own[counts], 1 / variance[counts].clamp(min=TINY)
+            common = (gains * count).sum() / count.sum()
             tile.copy_(common)
-            tile[counts] = together
+            tile[counts] = common + (gains - common) * _known_share((gains - common).square(), variance[counts])
         drawn.append(tile)
     return torch.cat(drawn)
-
-
-def _drawn_together(gain: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of gains [columns] that are known this well, and the gains drawn towards it."""
-    count = 1 / variance.clamp(min=TINY)
-    common = (gain * count).sum() / count.sum()
-    return common, common + (gain - common) * _known_share((gain - common).square(), variance)
 
 
 def _known_share(squares: Tensor, variance: Tensor) -> Tensor:

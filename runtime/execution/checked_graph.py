@@ -22,7 +22,7 @@ from tilewright.runtime.execution.shape_run import (
     unknown_bytes,
 )
 from tilewright.runtime.plan.graph import build_module, decode_graph
-from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, matmul_path
+from tilewright.runtime.plan.names import LAYER_PREFIX
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
@@ -85,10 +85,8 @@ class CheckedGraph:
         return True
 
     def _carefully(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        layers = {layer_path(layer.name): layer for layer in self.plan.document.layers}
-        matmuls = [matmul_path(matmul.name) for matmul in self.plan.document.matmuls]
-        module, limit = build_module(self._decoded(), self.modules, self.tensors()), memory_limit(self.plan, inputs)
-        results: list[Tensor] = _CarefulRun(module, layers, matmuls, limit).run(*inputs)
+        module = build_module(self._decoded(), self.modules, self.tensors())
+        results: list[Tensor] = _CarefulRun(self.plan, module, memory_limit(self.plan, inputs)).run(*inputs)
         return results
 
 

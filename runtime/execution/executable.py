@@ -100,7 +100,5 @@ class Executable:
         return samples
 
     def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
-        for record in self.plan.document.inputs:
-            if record.counts_samples:
-                return prepared[record.name].shape[0]
-        return 1
+        batched = (record.name for record in self.plan.document.inputs if record.counts_samples)
+        return next((prepared[name].shape[0] for name in batched), 1)

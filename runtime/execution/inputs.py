@@ -53,12 +53,11 @@ def sizes_of(records: Sequence[InputRecord], inputs: Mapping[str, Tensor]) -> di
 
 def _checked(record: InputRecord, value: Any, allowed: AllowedSizes, sizes: dict[str, tuple[int, str]]) -> Tensor:
     tensor = _as_tensor(record, value)
-    if tensor.dim() != len(record.shape):
+    pairs = list(zip(tensor.shape, record.shape, strict=False))
+    if tensor.dim() != len(record.shape) or any(isinstance(size, int) and size != actual for actual, size in pairs):
         raise InputError(f"input {record.name!r} has shape {list(tensor.shape)}, the plan takes {record.shape}")
-    for actual, expected in zip(tensor.shape, record.shape, strict=True):
+    for actual, expected in pairs:
         if isinstance(expected, int):
-            if actual != expected:
-                raise InputError(f"input {record.name!r} has shape {list(tensor.shape)}, the plan takes {record.shape}")
             continue
         allowed.check_size(expected, actual, f"input {record.name!r}: ")
         known, other = sizes.setdefault(expected, (actual, record.name))
@@ -97,5 +96,4 @@ def _default(record: InputRecord, sizes: dict[str, tuple[int, str]]) -> Tensor:
     if record.default is None or unknown:
         raise InputError(f"input {record.name!r} is missing; the plan takes {record.dtype} of shape {record.shape}")
     shape = [sizes[size][0] if isinstance(size, str) else size for size in record.shape]
-    dtype = DTYPES[record.dtype]
-    return torch.ones(shape, dtype=dtype) if record.default == "ones" else torch.zeros(shape, dtype=dtype)
+    return torch.full(shape, 1 if record.default == "ones" else 0, dtype=DTYPES[record.dtype])

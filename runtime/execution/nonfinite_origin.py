@@ -83,7 +83,8 @@ class _Watch(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """The node's result."""
         result = super().run_node(n)
-        parts = [part for part in (result if isinstance(result, tuple | list) else [result]) if _is_float(part)]
+        values = result if isinstance(result, tuple | list) else [result]
+        parts = [value for value in values if isinstance(value, Tensor) and value.is_floating_point()]
         nans = sum(int(part.isnan().sum()) for part in parts)
         infinite = sum(int(part.isinf().sum()) for part in parts)
         self.found[n] = nans, infinite, sum(part.numel() for part in parts)
@@ -100,7 +101,3 @@ class _Watch(fx.Interpreter):
                 reached.add(node)
                 waiting.extend(node.all_input_nodes)
         return next(node for node in self.found if node in reached)
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()

@@ -1,9 +1,9 @@
-"""run(): the outputs of a plan for many samples, on one simulated chip or several."""
+"""run(): the outputs of a plan for many samples, a batch at a time, on one simulated chip or several."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tilewright.runtime.execution.batching import find_nonfinite, run_in_batches
+from tilewright.runtime.execution.callbacks import OnProgress
+from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.storage.arrays import write_arrays
 from tilewright.runtime.storage.atomic_file import check_output_file
 from tilewright.runtime.storage.memory_budget import check_memory
@@ -24,8 +25,6 @@ from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-OnChip = Callable[[int, int, str], None]
-"""Called before each chip with how many are done, how many there are, and which comes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Run:
     outputs: of each chip [chips, ...]. reference: those of the digital reference [...]. ideal: True if nothing but the
     reference was run; the chips are then copies of it. seed, time: of the chips. nonfinite_origin: where the first NaN
     or infinity arose; None if all outputs are finite.
+
+    repeats: number of chips.
     """
 
     outputs: Arrays
@@ -115,7 +116,7 @@ def run(
     drift_compensation: bool = True,
     layer_by_layer: bool = False,
     conductances: Literal["float32", "bfloat16"] = "float32",
-    on_chip: OnChip | None = None,
+    on_chip: OnProgress | None = None,
 ) -> Run:
     """Run a plan on ``repeats`` freshly programmed chips, and beside it the digital reference.
 
@@ -126,6 +127,7 @@ def run(
 
     Raises ``InputError`` for inputs that do not fit, numbers out of range, and outputs larger than memory.
     """
+    check_is_plan(plan)
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
@@ -169,3 +171,34 @@ def as_arrays(outputs: Mapping[str, Tensor]) -> Arrays:
 def not_finite(outputs: Arrays) -> int:
     """Number of NaNs and infinities in the outputs of one chip."""
     return sum(int((~np.isfinite(value)).sum()) for value in outputs.values())
+
+
+def run_in_batches(session: Executable, inputs: Mapping[str, Tensor], batch_size: int) -> dict[str, Tensor]:
+    """The outputs for all samples, in their order. Samples are numbered from 0: the batch size does not matter.
+
+    inputs: complete and checked, see ``prepare_inputs``. A plan whose batch is fixed runs them at once.
+    """
+    parts = [session.run(batch, samples=samples) for batch, samples in _batches(session, inputs, batch_size)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+
+
+def find_nonfinite(session: Executable, inputs: Mapping[str, Tensor], batch_size: int) -> NonfiniteOrigin | None:
+    """Origin of the first NaN or infinity of ``run_in_batches``, see ``Executable.find_nonfinite``."""
+    found = (session.find_nonfinite(batch, samples=samples) for batch, samples in _batches(session, inputs, batch_size))
+    return next((origin for origin in found if origin is not None), None)
+
+
+def _batches(
+    session: Executable, inputs: Mapping[str, Tensor], batch_size: int
+) -> Iterator[tuple[Mapping[str, Tensor], range | None]]:
+    """Batches: inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
+    batched = {record.name for record in session.plan.document.inputs if record.counts_samples}
+    outputs_batched = all(record.counts_samples for record in session.plan.document.outputs)
+    if not batched or not outputs_batched:
+        yield inputs, None
+        return
+    count = inputs[next(iter(batched))].shape[0]
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        batch = {name: value[start:stop] if name in batched else value for name, value in inputs.items()}
+        yield batch, range(start, stop)

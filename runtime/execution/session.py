@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -11,17 +10,17 @@ from torch import nn
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.parallel import in_parallel
+from tilewright.runtime.execution.callbacks import OnLayer
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.layer_builder import LayerBuilder
 from tilewright.runtime.execution.on_demand import OnDemandLinear
 from tilewright.runtime.plan.names import layer_path, matmul_path
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.storage.memory_map import hand_back
 from tilewright.runtime.units.full_precision import DigitalMatmul
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.times import parse_time
 
-Progress = Callable[[str], None]
 KEPT_AS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats that programmed conductances can be kept in."""
 
@@ -51,7 +50,7 @@ class Session(Executable):
         drift_compensation: bool = True,
         conductances: Literal["float32", "bfloat16"] = "float32",
         layer_by_layer: bool = False,
-        on_layer: Progress | None = None,
+        on_layer: OnLayer | None = None,
     ) -> None:
         """Program a chip.
 
@@ -62,6 +61,7 @@ class Session(Executable):
         layer anew. on_layer: called with each layer's name once it is programmed.
         Raises ``InputError`` for a plan without weights.
         """
+        check_is_plan(plan)
         plan.require_weights()
         if conductances not in KEPT_AS:
             raise InputError(f"conductances are kept as {conductances!r}; {nearest(str(conductances), KEPT_AS)}")
@@ -75,21 +75,22 @@ class Session(Executable):
             layer_by_layer=layer_by_layer,
         )
         modules: dict[str, nn.Module] = {}
+        self._on_tiles: dict[str, AnalogLinear | OnDemandLinear] = {}
         layers = plan.document.layers
         built = in_parallel(builder.full_precision if ideal else builder.layer, layers)
         for layer, module in zip(layers, built, strict=True):
             modules[layer_path(layer.name)] = module
+            if isinstance(module, AnalogLinear | OnDemandLinear):
+                self._on_tiles[layer.name] = module
             if on_layer:
                 on_layer(layer.name)
-        found = ((layer.name, modules[layer_path(layer.name)]) for layer in layers)
-        self._on_tiles = {name: module for name, module in found if isinstance(module, AnalogLinear | OnDemandLinear)}
         self._settle()
         for matmul in plan.document.matmuls:
             modules[matmul_path(matmul.name)] = DigitalMatmul() if ideal else builder.matmul(matmul)
         super().__init__(plan, modules)
 
     @torch.inference_mode()
-    def advance_to(self, time: str | float, *, on_layer: Progress | None = None) -> Session:
+    def advance_to(self, time: str | float, *, on_layer: OnLayer | None = None) -> Session:
         """Let the chip drift to a time after programming: seconds, or text such as "1h" or "1mo".
 
         Any time may follow any other: a chip's state depends on the time alone. Returns the session. Runs of other

@@ -8,13 +8,9 @@ alone; a session does so before its first run on inputs of new sizes.
 from __future__ import annotations
 
 import math
-import os
-import resource
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +24,7 @@ from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, matmul_path
 from tilewright.runtime.plan.operator_arguments import WHOLE_NUMBERS
 from tilewright.runtime.plan.operators import arguments_of, function_name
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.plan.records import LayerRecord
+from tilewright.runtime.storage.memory_budget import memory_there
 from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
 
@@ -62,13 +58,11 @@ class ShapeRun(fx.Interpreter):
     Of layers and products of activations only the shapes of what they give are made, and noted by ``called``.
     """
 
-    def __init__(
-        self, module: fx.GraphModule, layers: Mapping[str, LayerRecord], matmuls: Iterable[str], limit: int | None
-    ) -> None:
-        """Take a graph. layers, matmuls: by modules' paths. limit: bytes a run may hold; None if nothing is made."""
+    def __init__(self, plan: Plan, module: fx.GraphModule, limit: int | None) -> None:
+        """Take a plan's graph over modules. limit: bytes a run may hold; None if nothing is made."""
         super().__init__(module)
         self.extra_traceback = False  # of fx, which would write into our errors
-        self.layers_at, self.matmuls_at = layers, set(matmuls)
+        self.layers_at = {layer_path(layer.name): layer for layer in plan.document.layers}
         self.limit, self.results, self.held = limit, 0, Held()
 
     def run(self, *inputs: Any) -> Any:  # type: ignore[override]
@@ -108,7 +102,7 @@ class ShapeRun(fx.Interpreter):
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a layer or of a product of activations."""
         left: Tensor = args[0]
-        if target in self.matmuls_at:
+        if target not in self.layers_at:
             if not (left.is_floating_point() and args[1].is_floating_point()):
                 raise InputError(f"a product of activations takes floating-point numbers, not {left.dtype}")
             result = on_shapes(torch.matmul, (left, args[1]), {})
@@ -146,16 +140,15 @@ Run = TypeVar("Run", bound=ShapeRun)
 
 def shape_run(plan: Plan, run: type[Run], limit: int | None) -> Run:
     """A run of a plan's graph on shapes, ready to be started with inputs on the meta device."""
-    layers = {layer_path(layer.name): layer for layer in plan.document.layers}
-    matmuls = [matmul_path(matmul.name) for matmul in plan.document.matmuls]
-    modules = {path: nn.Module() for path in [*layers, *matmuls]}
-    graph = decode_graph(plan.document.graph, set(modules), set(plan.tensors))
+    paths = [layer_path(layer.name) for layer in plan.document.layers]
+    paths += [matmul_path(matmul.name) for matmul in plan.document.matmuls]
+    graph = decode_graph(plan.document.graph, set(paths), set(plan.tensors))
     tensors = {
         key: torch.empty(value.shape, dtype=value.dtype, device=META)
         for key, value in plan.tensors.items()
         if not key.startswith(LAYER_PREFIX)
     }
-    return run(build_module(graph, modules, tensors), layers, matmuls, limit)
+    return run(plan, build_module(graph, {path: nn.Module() for path in paths}, tensors), limit)
 
 
 def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -164,10 +157,10 @@ def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         raise SizesUnknownError("how much it gives follows from values")
     place = _device_place(function)
     args, kwargs = list(args), dict(kwargs)
-    if place is not None and place[0] < len(args):
-        args[place[0]] = META
+    if place is not None and place < len(args):
+        args[place] = META
     elif place is not None:
-        kwargs[place[1]] = META
+        kwargs["device"] = META
     try:
         return function(*args, **kwargs)
     except Exception as error:
@@ -198,12 +191,10 @@ def unknown_bytes(function: Any, args: Sequence[Any]) -> int:
 
 
 @cache
-def _device_place(function: Any) -> tuple[int, str] | None:
-    """Place and name of an operator's argument for its device, the real one if it is not given; None if it has none."""
-    for place, argument in enumerate(function._schema.arguments if isinstance(function, OpOverload) else ()):
-        if argument.name == "device":
-            return (len(function._schema.arguments) if argument.kwarg_only else place), argument.name
-    return None
+def _device_place(function: Any) -> int | None:
+    """Place of an operator's argument for its device, the real one if it is not given; None if it has none."""
+    arguments = function._schema.arguments if isinstance(function, OpOverload) else ()
+    return next((place for place, argument in enumerate(arguments) if argument.name == "device"), None)
 
 
 def reason_of(error: Exception) -> str:
@@ -277,9 +268,4 @@ def memory_places(result: Any) -> dict[int, int]:
 def memory_limit(plan: Plan, inputs: Sequence[Tensor]) -> int:
     """Bytes that a run on these inputs may hold: what networks of its weights need at most, and what there is."""
     numbers, weights = (sum(tensor.numel() for tensor in tensors) for tensors in (inputs, plan.tensors.values()))
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    own, _ = resource.getrlimit(resource.RLIMIT_AS)
-    limits += [own] if own != resource.RLIM_INFINITY else []
-    with suppress(OSError, ValueError):  # of a container
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(ALWAYS_ALLOWED + 8 * numbers * (numbers + weights), int(SHARE_OF_MEMORY * min(limits)))
+    return min(ALWAYS_ALLOWED + 8 * numbers * (numbers + weights), int(SHARE_OF_MEMORY * memory_there()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
@@ -16,13 +16,14 @@ from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.samples import reading
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_seed, check_whole
-from tilewright.targets.loading import Target, load_programming, load_target
-from tilewright.targets.spec import AnalogTarget, Programming
+from tilewright.targets.loading import load_programming, load_target
+from tilewright.targets.spec import AnalogTarget, DigitalTarget, Programming, Target
 from tilewright.targets.times import parse_time
 
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo", "1y")
@@ -33,8 +34,6 @@ BINS = 80
 WIDEST = 0.2
 """Largest weight error that a histogram shows apart; larger ones are counted in its last bins."""
 LARGEST_SIZE = 8192
-OnCurve = Callable[[int, int, str], None]
-"""Function called after each curve with how many are done, how many there are, and which it was."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class CharacterizedTime:
 
     mvm_error: error of the products ‖y - ŷ‖ / ‖y‖ of each chip. weight_error_mean, weight_error_deviation: over all
     weights of all chips, in parts of the column's scale.
+
+    time, seconds: since programming, as it was asked for and as a number.
     """
 
     time: str
@@ -66,7 +67,12 @@ class CharacterizedTime:
 
 @dataclass(frozen=True)
 class Curve:
-    """One target programmed by one method. Weight errors are in parts of the column's scale, after compensation."""
+    """One target programmed by one method. Weight errors are in parts of the column's scale, after compensation.
+
+    target, programming: names; no method on digital units. devices_per_weight: zero on digital units.
+    drift_compensation: its kind; None on digital units. points: one a time. histogram_edges: bounds of the bins of
+    weight errors.
+    """
 
     target: str
     programming: str | None
@@ -87,6 +93,8 @@ class Characterization:
 
     problem: the law of weights and inputs, in words. rows, columns: of the matrix. vectors: inputs. repeats, seed:
     chips.
+
+    curves: in the order of the targets and methods asked for.
     """
 
     problem: str
@@ -122,7 +130,7 @@ def characterize(
     vectors: int = 512,
     repeats: int = 3,
     seed: int = 0,
-    on_curve: OnCurve | None = None,
+    on_curve: OnProgress | None = None,
 ) -> Characterization:
     """Measure the error of matrix-vector products on freshly programmed chips over time.
 
@@ -146,10 +154,14 @@ def characterize(
     seconds = {str(time): parse_time(time) for time in times}
     if not loaded or not seconds:
         raise InputError("characterize needs at least one target and one time")
-    if methods and not any(isinstance(target, AnalogTarget) for target in loaded):
+    if methods and all(target.programming is None for target in loaded):
         names = ", ".join(target.name for target in loaded)
         raise InputError(f"programming {methods[0].name!r} is asked for, but {names} has no devices to program")
-    pairs = [(target, method) for target in loaded for method in _methods_of(target, methods)]
+    pairs = [
+        (target, method)
+        for target in loaded
+        for method in (methods if methods and target.programming else [target.programming])
+    ]
     problem = standard_problem(rows, columns, vectors)
     curves = []
     for number, (target, method) in enumerate(pairs, start=1):
@@ -169,15 +181,9 @@ def standard_problem(rows: int, columns: int, vectors: int) -> tuple[Tensor, Ten
     return weight, inputs
 
 
-def _methods_of(target: Target, methods: list[Programming]) -> list[Programming | None]:
-    if not isinstance(target, AnalogTarget):
-        return [None]
-    return [*methods] or [target.programming]
-
-
 @torch.inference_mode()
 def _curve(
-    target: Target,
+    target: AnalogTarget | DigitalTarget,
     method: Programming | None,
     problem: tuple[Tensor, Tensor],
     seconds: dict[str, float],
@@ -190,16 +196,12 @@ def _curve(
     errors: dict[str, list[float]] = {time: [] for time in seconds}
     wrong: dict[str, list[Tensor]] = {time: [] for time in seconds}
     for repeat in range(repeats):
-        if isinstance(target, AnalogTarget):
-            layer = _on_tiles(target, method, weight, Draws(seed, repeat))
+        layer = _layer(target, method, weight, Draws(seed, repeat))
         for time, at in seconds.items():
-            if isinstance(target, AnalogTarget):
+            if isinstance(layer, AnalogLinear):
                 layer.advance_to(at)
-                with reading(range(len(inputs))):
-                    outputs, held = layer(inputs), layer.held_weights()
-            else:
-                unit = DigitalUnitLinear(weight, None, target, [1.0])
-                outputs, held = unit(inputs), unit.held_weights()
+            with reading(range(len(inputs))):
+                outputs, held = layer(inputs), layer.held_weights()
             errors[time].append(float((outputs - exact).norm() / exact.norm()))
             wrong[time].append((held - weight)[:, 1:].flatten())
     points = []
@@ -211,15 +213,18 @@ def _curve(
                 time, at, errors[time], float(all_wrong.mean()), float(all_wrong.std()), counts.long().tolist()
             )
         )
-    compensation = target.drift_compensation if isinstance(target, AnalogTarget) else None
-    devices = 2 * method.pairs if method else 0
-    return Curve(target.name, method.name if method else None, devices, compensation, points, edges.tolist())
+    name, devices = (method.name, 2 * method.pairs) if method else (None, 0)
+    return Curve(target.name, name, devices, target.drift_compensation, points, edges.tolist())
 
 
-def _on_tiles(target: AnalogTarget, method: Programming | None, weight: Tensor, draws: Draws) -> AnalogLinear:
+def _layer(
+    target: AnalogTarget | DigitalTarget, method: Programming | None, weight: Tensor, draws: Draws
+) -> AnalogLinear | DigitalUnitLinear:
+    """The standard problem's matrix on a target, with calibration inputs of its own, alike in law."""
+    if target.tile is None:
+        return DigitalUnitLinear(weight, None, target, [1.0])
     rows, columns = split_rows(weight.shape[1], target.tile), split_columns(weight.shape[0], target.tile)
-    generator = torch.Generator().manual_seed(1)
-    calibration = torch.rand(256, weight.shape[1], generator=generator) * 2 - 1  # inputs of its own, alike in law
+    calibration = torch.rand(256, weight.shape[1], generator=torch.Generator().manual_seed(1)) * 2 - 1
     calibration[:, 0] = 0.0
     tensors, layout = LayerTensors(weight, calibration=calibration), TileLayout(rows, columns, method)
     return AnalogLinear("standard problem", SimulatedChip(target, draws), tensors, layout, [Use(1.0, SAMPLES_FIRST)])

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks import TASKS, Task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
-OnMeasurement = Callable[[int, int, str], None]
-"""Function called after each measurement with how many are done, how many there are, and what it was."""
 
 
 @dataclass(frozen=True)
 class TimePoint:
-    """The metric at one time: values, one a chip, ``seconds`` after programming."""
+    """The metric at one time: values, one a chip, ``seconds`` after programming.
+
+    time, values: as asked for, and the figure of each chip. seconds: after programming.
+    """
 
     time: str
     seconds: float
@@ -48,6 +52,8 @@ class Evaluation:
 
     metric: the task's figure, in its own unit. examples: of the data. digital: the figure of the digital reference.
     points: the same on ``repeats`` chips of ``seed``, a point a time.
+
+    task: its name. seed, repeats: chips. drift_compensation: True if drift was compensated.
     """
 
     task: str
@@ -86,7 +92,7 @@ def evaluate(
     drift_compensation: bool = True,
     results: str | Path | None = None,
     layer_by_layer: bool = False,
-    on_measurement: OnMeasurement | None = None,
+    on_measurement: OnProgress | None = None,
 ) -> Evaluation:
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
@@ -99,6 +105,7 @@ def evaluate(
 
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
+    check_is_plan(plan)
     plan.require_weights()
     check_repeats(repeats)
     check_whole("batch size", batch_size)
@@ -117,13 +124,21 @@ def evaluate(
         "data": prepared.fingerprint(Path(data), limit),
     }
     log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan.sha256, **settings})
-    count = 1 + repeats * len(seconds)
-    run = _Run(plan, prepared, seed, compensates, batch_size, layer_by_layer, log, on_measurement, count)
-    digital = run.digital()
+    done = count(1)
+
+    def measure(what: str, measurement: dict[str, Any], chip: Callable[[], Session], at: float) -> float:
+        value = log.measure(measurement, lambda: prepared.measure(chip().advance_to(at), batch_size))
+        if on_measurement:
+            on_measurement(next(done), 1 + repeats * len(seconds), what)
+        return value
+
+    digital = measure("digital", {"digital": True}, partial(Session, plan, ideal=True), 0.0)
     values: dict[str, list[float]] = {time: [] for time in seconds}
+    program = partial(Session, plan, seed, drift_compensation=compensates, layer_by_layer=layer_by_layer)
     for repeat in range(repeats):
-        for time, value in run.chip(repeat, seconds).items():
-            values[time].append(value)
+        chip = cache(partial(program, repeat=repeat))  # programmed only if something is left to measure
+        for time, at in seconds.items():
+            values[time].append(measure(f"chip {repeat} at {time}", {"repeat": repeat, "seconds": at}, chip, at))
     points = [TimePoint(time, seconds[time], values[time]) for time in seconds]
     found = Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
     keep_evaluation(plan, found.to_json())
@@ -139,50 +154,3 @@ def make_task(plan: Plan, task: str, data: str | Path | None, limit: int | None)
     if limit is not None:
         check_whole("limit", limit)
     return TASKS[task](plan, Path(data), limit)
-
-
-@dataclass
-class _Run:
-    plan: Plan
-    task: Task
-    seed: int
-    compensates: bool
-    batch_size: int
-    layer_by_layer: bool
-    log: MeasurementLog
-    on_measurement: OnMeasurement | None
-    count: int
-    done: int = 0
-
-    def digital(self) -> float:
-        value = self.log.measure(
-            {"digital": True}, lambda: self.task.measure(Session(self.plan, ideal=True), self.batch_size)
-        )
-        self._report("digital")
-        return value
-
-    def chip(self, repeat: int, seconds: dict[str, float]) -> dict[str, float]:
-        """Metric of one chip at all times; it is programmed only if something is left to measure."""
-        session: Session | None = None
-        values = {}
-        for time, at in seconds.items():
-            measurement = {"repeat": repeat, "seconds": at}
-            if session is None and not self.log.knows(measurement):
-                session = Session(
-                    self.plan,
-                    self.seed,
-                    repeat=repeat,
-                    drift_compensation=self.compensates,
-                    layer_by_layer=self.layer_by_layer,
-                )
-            values[time] = self.log.measure(measurement, lambda at=at, s=session: self._at(s, at))  # type: ignore[misc]
-            self._report(f"chip {repeat} at {time}")
-        return values
-
-    def _at(self, session: Session, seconds: float) -> float:
-        return self.task.measure(session.advance_to(seconds), self.batch_size)
-
-    def _report(self, what: str) -> None:
-        self.done += 1
-        if self.on_measurement:
-            self.on_measurement(self.done, self.count, what)

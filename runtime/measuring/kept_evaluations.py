@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, StrictBool, ValidationError
 
 from tilewright.runtime.measuring.measurements import is_measured, place_beside
 from tilewright.runtime.plan.plan import Plan
@@ -12,8 +16,40 @@ from tilewright.targets.quantity import is_finite
 
 FILE = "evaluations.jsonl"
 LARGEST_FILE = 2**24  # bytes
-SETTINGS = ("task", "examples", "seed", "repeats", "drift_compensation")
-POINT = ("time", "seconds", "values", "mean", "standard_error")
+
+
+def _where(allowed: Callable[[Any], bool]) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if not allowed(value):
+            raise ValueError("no such number is measured")
+        return value
+
+    return AfterValidator(check)
+
+
+Measured = Annotated[Any, _where(is_measured)]
+
+
+class _Point(BaseModel):
+    time: str
+    seconds: Annotated[Any, _where(is_finite)]
+    values: list[Measured]
+    mean: Measured
+    standard_error: Measured | None
+
+
+class _Evaluation(BaseModel):
+    """The part of a kept evaluation that reports show: the file is of a stranger as the plan is, who may have more."""
+
+    plan: str
+    metric: str
+    task: str
+    examples: Measured
+    seed: Measured
+    repeats: Measured
+    drift_compensation: StrictBool
+    digital: Measured
+    points: list[_Point]
 
 
 def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
@@ -28,46 +64,16 @@ def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
     """Evaluations of this plan that ``tilewright evaluate`` kept, in the order they were made."""
-    path = plan.folder / FILE if plan.folder is not None else None
-    kept = [one for one in entries(path, LARGEST_FILE) if _is_evaluation(one)]
+    kept = []
+    for entry in entries(plan.folder / FILE if plan.folder is not None else None, LARGEST_FILE):
+        with suppress(ValidationError):
+            kept.append(_Evaluation.model_validate(entry))
     sha256 = plan.sha256 if kept else ""
     latest: dict[str, dict[str, Any]] = {}
     for one in kept:
-        if one["plan"] == sha256:
-            latest.pop(_identity(one), None)
-            latest[_identity(one)] = _shown(one)
+        if one.plan == sha256:
+            settings = one.task, one.examples, one.seed, one.repeats, one.drift_compensation
+            identity = json.dumps([[point.time for point in one.points], *settings])
+            latest.pop(identity, None)
+            latest[identity] = one.model_dump(exclude={"plan"})
     return list(latest.values())
-
-
-def _identity(one: dict[str, Any]) -> str:
-    times = [point["time"] for point in one["points"]]
-    return json.dumps([times, *(one.get(key) for key in SETTINGS)])
-
-
-def _shown(one: dict[str, Any]) -> dict[str, Any]:
-    """The part of an evaluation that reports show, without what else a stranger may have put there."""
-    points = [{key: point.get(key) for key in POINT} for point in one["points"]]
-    return {**{key: one[key] for key in ("metric", *SETTINGS, "digital")}, "points": points}
-
-
-def _is_evaluation(one: Any) -> bool:
-    """True if an entry has what reports show: the file is of a stranger as the plan is."""
-    if not isinstance(one, dict) or not all(isinstance(one.get(key), str) for key in ("plan", "task", "metric")):
-        return False
-    if not isinstance(one.get("drift_compensation"), bool):
-        return False
-    numbers = [one.get("digital"), one.get("examples"), one.get("repeats"), one.get("seed")]
-    points = one.get("points")
-    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
-        return False
-    for point in points:
-        if not isinstance(point.get("time"), str) or not isinstance(point.get("values"), list):
-            return False
-        if "standard_error" not in point:
-            return False
-        if not is_finite(point.get("seconds")):
-            return False
-        numbers += [point.get("mean"), *point["values"]]
-        if point["standard_error"] is not None:
-            numbers.append(point["standard_error"])
-    return all(is_measured(number) for number in numbers)

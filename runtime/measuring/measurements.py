@@ -70,10 +70,6 @@ class MeasurementLog:
                 add_line(self.path, {**entry, "value": self._known[name]})
         return self._known[name]
 
-    def knows(self, measurement: dict[str, Any]) -> bool:
-        """True if the measurement was made before."""
-        return self._name({**self.settings, **measurement}) in self._known
-
 
 def place_beside(plan: Plan, file: str) -> Path | None:
     """Path of measurements in a plan's folder; None if it has no folder, or none that can be added to there."""

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from tilewright.runtime.execution.shape_run import META, ShapeRun, UnboundedError, shape_run
 from tilewright.runtime.plan.names import MATMUL_PREFIX
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import InputRecord, PlanDocument
 from tilewright.runtime.plan.types import DTYPES, MOST_NUMBERS
 from tilewright.runtime.plan.usual_sizes import choose_sizes
@@ -31,7 +31,10 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs."""
+    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs.
+
+    name, use: of the layer or matmul, and which of its uses. node: in the plan's graph.
+    """
 
     name: str
     use: int
@@ -45,6 +48,9 @@ class Operations:
     """Multiplications with an addition each (MACs), for one run of the plan at ``sizes``.
 
     calls: of layers and matmuls, in running order. values: how many softmax, norms and activation functions make.
+
+    sizes: of the inputs, by dimension. matmuls: MACs of each product of activations, by name. on_tiles,
+    on_digital_units, on_attention_units: MACs by place.
     """
 
     sizes: dict[str, int]
@@ -124,6 +130,7 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
     it that the plan takes. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does
     not take.
     """
+    check_is_plan(plan)
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
     counter = shape_run(plan, _Counter, None)

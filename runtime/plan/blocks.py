@@ -1,4 +1,4 @@
-"""Blocks of a layer and their places: the mesh of a chip, and the path along which its tiles are numbered."""
+"""Blocks of a layer and their places: splits of its matrix, a chip's mesh, the path along which tiles are numbered."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from itertools import accumulate, product
 from typing import NamedTuple
 
 from tilewright.runtime.plan.records import LayerRecord
-from tilewright.targets.spec import Chip, Tiles
+from tilewright.targets.spec import Chip, Tile, Tiles
 
 
 class TilePosition(NamedTuple):
-    """Place of a physical crossbar: chip, row and column on its mesh."""
+    """Place of a physical crossbar: chip, row and column on its mesh.
+
+    chip: from 0. row, column: on the chip's mesh, from 0.
+    """
 
     chip: int
     row: int
@@ -27,6 +30,34 @@ class Block(NamedTuple):
     rows: tuple[int, int]
     columns: tuple[int, int]
     tile: TilePosition
+
+
+def split_rows(size: int, tile: Tile) -> list[int]:
+    """Rows of each row-block: equal ones, or full tiles and the rest, as the tile's description says."""
+    limit = int(tile.rows)
+    return split_evenly(size, limit) if tile.row_splitting == "even" else split_greedily(size, limit)
+
+
+def split_columns(size: int, tile: Tile) -> list[int]:
+    """Columns of each column-block."""
+    return split_evenly(size, int(tile.columns))
+
+
+def tiles_needed(inputs: int, outputs: int, tile: Tile) -> int:
+    """Number of tiles that a layer takes alone."""
+    return -(-inputs // int(tile.rows)) * -(-outputs // int(tile.columns))
+
+
+def split_evenly(size: int, limit: int) -> list[int]:
+    """The fewest parts of at most ``limit``, as equal as they can be: 768 by 512 -> [384, 384]."""
+    parts = -(-size // limit)
+    small, larger = divmod(size, parts)
+    return [small + 1] * larger + [small] * (parts - larger)
+
+
+def split_greedily(size: int, limit: int) -> list[int]:
+    """Full parts and the rest: 768 by 512 -> [512, 256]."""
+    return [min(limit, size - start) for start in range(0, size, limit)]
 
 
 def tile_position(number: int, tiles: Tiles, first_column: int = 0) -> TilePosition:

@@ -59,12 +59,13 @@ def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_names(document: PlanDocument) -> None:
-    """Raise ``PlanError`` unless layers, matmuls, inputs and outputs each have a name of their own."""
+    """Raise ``PlanError`` unless layers, matmuls, inputs, outputs and methods each have a name of their own."""
     for kind, names in {
         "layer": [layer.name for layer in document.layers],
         "matmul": [matmul.name for matmul in document.matmuls],
         "input": [record.name for record in document.inputs],
         "output": [record.name for record in document.outputs],
+        "programming method": [method.name for method in document.programming],
     }.items():
         if len(set(names)) != len(names):
             twice, _ = Counter(names).most_common(1)[0]
@@ -78,8 +79,6 @@ def check_targets(document: PlanDocument, *, calibrated: bool) -> None:
     """
     targets = {target.name: target for target in document.chip.targets}
     methods = [method.name for method in document.programming]
-    if len(set(methods)) != len(methods):
-        raise PlanError(f"two programming methods are named {Counter(methods).most_common(1)[0][0]!r}")
     for layer in document.layers:
         for option in layer.options:
             _check_option(layer, option, targets, methods, calibrated=calibrated)
@@ -181,13 +180,10 @@ def _check_tensors(layer: LayerRecord, tensors: Mapping[str, Tensor], *, has_wei
         expected[bias_key(layer.name)] = [layer.outputs]
     if any(option.has_channel_scale for option in layer.options):
         expected[channel_scale_key(layer.name)] = [layer.inputs]
-    for target in (option.target for option in layer.options if option.has_calibration):
-        key = calibration_key(layer.name, target)
+    for option in (option for option in layer.options if option.has_calibration):
+        key = calibration_key(layer.name, option.target)
         inputs = tensors.get(key)
-        expected[key] = [
-            inputs.shape[0] if inputs is not None and inputs.dim() else 0,
-            layer.inputs,
-        ]
+        expected[key] = [inputs.shape[0] if inputs is not None and inputs.dim() else 0, layer.inputs]
     for key, shape in expected.items():
         if key not in tensors:
             raise PlanError(f"layer {layer.name!r}: there is no tensor {key!r}")

@@ -11,7 +11,10 @@ from tilewright.runtime.plan.types import Natural, Positive, Record, Shape, SixD
 
 
 class Figure(Record):
-    """A number that decided, with its unit; to six digits, which is what math libraries agree on."""
+    """A number that decided, with its unit; to six digits, which is what math libraries agree on.
+
+    name: what was counted or measured. value: of it. unit: as text; "1" for ratios.
+    """
 
     name: str
     value: SixDigits
@@ -35,7 +38,10 @@ STEPS = (
 
 
 class Decision(Record):
-    """One choice of one step of the compiler, and why."""
+    """One choice of one step of the compiler, and why.
+
+    choice, reason: in words. figures: numbers that decided. rejected: choices that were not made, with theirs.
+    """
 
     made_by: str = Field(description="step of the compiler")
     subject: str = Field(description="layer, matmul or other thing that the decision is about")
@@ -137,7 +143,11 @@ class MeasuredRecord(Record):
 
 
 class AssignmentRecord(Record):
-    """Joint choice of the layers' targets, what was predicted, and what came out."""
+    """Joint choice of the layers' targets, what was predicted, and what came out.
+
+    method: exact, macs, rank or search. minimise: measure that is least. budgets: largest amounts, by measure.
+    predicted: amounts of this choice. accuracy: what labelled data showed; null where none was asked for.
+    """
 
     method: str
     criterion: str = Field(description="criterion of sensitivity, whose figures are the losses")

@@ -16,11 +16,10 @@ from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.migration import READABLE, migrated
 from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorRecord
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
-from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.runtime.storage.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
 from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.paths import FILE, FOLDER, kind_of, shown_path
+from tilewright.targets.paths import FILE, FOLDER, file_sha256, kind_of, shown_path
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -62,7 +61,7 @@ def write(
         tokenizer = []
         for name, content in sorted(tokenizer_files.items()):
             (new / TOKENIZER_FOLDER / name).write_bytes(content)
-            tokenizer.append(_describe(new / TOKENIZER_FOLDER / name))
+            tokenizer.append(FileRecord(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)))
         written = document.model_copy(update={"tensors": records, "weights": weights, "tokenizer": tokenizer})
         (new / PLAN_FILE).write_text(readable_json(written.model_dump(mode="json")) + "\n", encoding="utf-8")
     return written
@@ -148,10 +147,6 @@ def _check_file(folder: Path, record: FileRecord) -> None:
         raise InputError(f"{path} has {path.stat().st_size} bytes where the plan says {record.bytes}: it is damaged")
     if file_sha256(path) != record.sha256:
         raise InputError(f"{path} does not have the SHA-256 that the plan names: it or the plan was changed")
-
-
-def _describe(path: Path) -> FileRecord:
-    return FileRecord(file=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
 
 
 def _read_tensors(path: Path, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:

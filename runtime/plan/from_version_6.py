@@ -7,10 +7,11 @@ did to its outputs stood in decisions, and what a parameter was for in a sentenc
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import Any
 
-from tilewright.runtime.plan.reading_older import each, entries, reading
-from tilewright.runtime.plan.splitting import split_columns, split_rows
+from tilewright.runtime.plan.blocks import split_columns, split_rows
+from tilewright.runtime.plan.reading_older import chip_in, each, reading, without
 from tilewright.targets.spec import Chip
 
 OF_A_TARGET = ("choose_programming", "clip_weights", "calibrate", "partition")
@@ -38,27 +39,20 @@ TABLE_TOO = "; the same numbers are a look-up table in digital memory too"
 
 def as_version_7(content: dict[str, Any]) -> dict[str, Any]:
     """A version 6 plan as version 7. Raises ``InputError`` that names what is not as version 6 wrote it."""
-    with reading("chip"):
-        chip = Chip.model_validate(content["chip"])
+    chip = chip_in(content)
     with reading("layers"):
         names = {layer["name"] for layer in content["layers"]}
-    decisions = [each("decisions", n, _with_use, decision, names) for n, decision in entries(content, "decisions")]
-    about: dict[str, list[dict[str, Any]]] = {}
+    decisions = each(content, "decisions", _with_use, names)
+    about: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for decision in decisions:
-        if decision["made_by"] in (*OF_A_TARGET, "assign_targets"):
-            about.setdefault(decision["subject"], []).append(decision)
-    layers = [
-        each("layers", n, _layer, layer, about.get(layer["name"], []), chip, names)
-        for n, layer in entries(content, "layers")
-    ]
-    weights = [each("weights_of_model", n, _weight, weight) for n, weight in entries(content, "weights_of_model")]
+        about[decision["subject"]].append(decision)
+    weights = each(content, "weights_of_model", _weight)
     originals = {str(weight.get("name")): weight for weight in weights}
     with reading("assignment"):
         assignment = _assignment(content["assignment"]) if content["assignment"] is not None else None
     return {
         **content,
-        "schema_version": 7,
-        "layers": layers,
+        "layers": each(content, "layers", _layer, about, chip, names),
         "decisions": [d for d in decisions if d["made_by"] not in OF_A_TARGET or d["subject"] not in names],
         "weights_of_model": [_as_original(weight, originals) for weight in weights],
         "assignment": assignment,
@@ -74,33 +68,26 @@ def _with_use(decision: dict[str, Any], layers: set[str]) -> dict[str, Any]:
     return {**decision, **named}
 
 
-def _layer(layer: dict[str, Any], about: list[dict[str, Any]], chip: Chip, names: set[str]) -> dict[str, Any]:
+def _layer(
+    layer: dict[str, Any], decisions: dict[str, list[dict[str, Any]]], chip: Chip, names: set[str]
+) -> dict[str, Any]:
+    """A layer with its facts in its options. decisions: those about each layer."""
+    about = decisions[layer["name"]]
     here = {key: layer[key] for key in ("target", *IN_OPTIONS)} | {
         "input_ranges": [use["input_range"] for use in layer["uses"]],
         "decisions": [decision for decision in about if decision["made_by"] in OF_A_TARGET],
     }
     splits = {key: layer[key] for key in ("row_splits", "column_splits")}
     others = [option for option in layer["options"] if option["target"] != layer["target"]]
-    losses = [
-        figure["value"]
-        for decision in about
-        if decision["made_by"] == "assign_targets"
-        for figure in decision.get("figures", [])
-        if figure["name"] == "loss"
-    ]
-    return _without(layer, (*IN_OPTIONS, *splits)) | {
-        "uses": [_without(use, ("input_range",)) for use in layer["uses"]],
-        "predicted_loss": losses[-1] if losses else None,
+    assigned = [_amounts(one.get("figures", [])) for one in about if one["made_by"] == "assign_targets"]
+    return without(layer, *IN_OPTIONS, *splits) | {
+        "uses": [without(use, "input_range") for use in layer["uses"]],
+        "predicted_loss": next((figures["loss"] for figures in reversed(assigned) if "loss" in figures), None),
         "options": [
             _option(here, names) | splits,
             *(_option(option, names) | _splits(layer, option["target"], chip) for option in others),
         ],
     }
-
-
-def _without(record: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """The record without keys that are elsewhere now; unknown ones stay, and are refused."""
-    return {key: value for key, value in record.items() if key not in keys}
 
 
 def _splits(layer: dict[str, Any], target: str, chip: Chip) -> dict[str, list[int]]:
@@ -122,7 +109,7 @@ def _option(option: dict[str, Any], names: set[str]) -> dict[str, Any]:
         _use(input_range, calibrated.get(number, calibrated.get(None)))
         for number, input_range in enumerate(option["input_ranges"])
     ]
-    return _without(option, ("input_ranges",)) | {"uses": uses, "decisions": decisions}
+    return without(option, "input_ranges") | {"uses": uses, "decisions": decisions}
 
 
 def _use(input_range: Any, decision: dict[str, Any] | None) -> dict[str, Any]:
@@ -134,38 +121,36 @@ def _use(input_range: Any, decision: dict[str, Any] | None) -> dict[str, Any]:
             largest = tried["abs-max"][0]["value"]
         elif decision["choice"] == "input range: abs-max of |x|":
             largest = input_range
-        errors = [f["value"] for f in decision.get("figures", []) if f["name"] == "simulated error"]
-        error = errors[0] if errors else None
+        error = _amounts(decision.get("figures", [])).get("simulated error")
     return {"input_range": input_range, "largest_input": largest, "simulated_error": error}
 
 
+def _amounts(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures, which were a list with names and units, by their names."""
+    return {figure["name"]: figure["value"] for figure in figures}
+
+
 def _assignment(record: dict[str, Any]) -> dict[str, Any]:
-    """Record of an assignment, whose figures were lists with names and units."""
-
-    def amounts(figures: list[dict[str, Any]]) -> dict[str, Any]:
-        return {figure["name"]: figure["value"] for figure in figures}
-
-    found = amounts(record["measured"])
+    found = _amounts(record["measured"])
     measured = {
         "divergence": found["divergence"], "standard_error": found.get("standard error"),
         "chips": int(found["chips"]), "seed": int(found["seed"]),
     } if found else None  # fmt: skip
     return {
         **record,
-        "budgets": amounts(record["budgets"]),
-        "predicted": amounts(record["predicted"]),
+        "budgets": _amounts(record["budgets"]),
+        "predicted": _amounts(record["predicted"]),
         "measured": measured,
-        "compared": {one["choice"]: amounts(one["figures"]) or None for one in record["compared"]},
+        "compared": {one["choice"]: _amounts(one["figures"]) or None for one in record["compared"]},
     }
 
 
 def _weight(weight: dict[str, Any]) -> dict[str, Any]:
     reason = weight["reason"]
-    role = next((role for beginning, role in ROLES.items() if reason.startswith(beginning)), "operand")
     copied = re.match(r"stored again: the same numbers as (.*), on the same devices if on any", reason)
     return {
         **weight,
-        "role": role,
+        "role": next((role for beginning, role in ROLES.items() if reason.startswith(beginning)), "operand"),
         "is_table_too": TABLE_TOO in reason,
         "copy_of": copied[1] if copied else None,
     }
@@ -173,7 +158,5 @@ def _weight(weight: dict[str, Any]) -> dict[str, Any]:
 
 def _as_original(weight: dict[str, Any], originals: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A parameter that repeats another's numbers, with what these do."""
-    original = originals.get(str(weight["copy_of"]))
-    if weight["copy_of"] is None or original is None:
-        return weight
+    original = originals.get(weight["copy_of"], weight)
     return weight | {key: original[key] for key in ("role", "is_table_too")}

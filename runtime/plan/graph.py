@@ -60,14 +60,10 @@ def _encode(value: Any) -> Any:
             return value if math.isfinite(value) else {"number": str(value)}
         case list() | tuple():
             return [_encode(item) for item in value]
-        case torch.dtype():
-            return {"dtype": str(value).removeprefix("torch.")}
         case torch.device():
             return {"device": value.type}
-        case torch.layout():
-            return {"layout": str(value).removeprefix("torch.")}
-        case torch.memory_format():
-            return {"memory_format": str(value).removeprefix("torch.")}
+        case torch.dtype() | torch.layout() | torch.memory_format():
+            return {type(value).__name__: str(value).removeprefix("torch.")}
     raise InputError(f"an argument of type {type(value).__name__} has no place in a plan")
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from typing import Any
 
@@ -102,7 +102,7 @@ def _read(where: str, parameter: Parameter, value: Any, made: Made) -> Any:
 
 def read_node(where: str, value: Any, made: Made, kind: Kind = Kind.TENSOR) -> fx.Node:
     """The node that a plan speaks of. Raises ``InputError`` for all else, and for one of another kind."""
-    node = _node(value, made, kind)
+    node: fx.Node | None = _node(kind)(value, made)
     if node is None:
         raise InputError(f"{where}: {shown(value)} is not a node before it that gives {kind.value}")
     return node
@@ -124,9 +124,9 @@ def result_kind(function: Any) -> Kind:
 def parameters(function: Any) -> tuple[Parameter, ...]:
     """Parameters that a function of the allow-list takes."""
     if function in _TAKING:
-        return (_python("value", _several), _python("place", _place))
+        return (Parameter("value", _several, True, False), Parameter("place", _place, True, False))
     if function in _PYTHON:
-        return tuple(_python(name, _number) for name in ("value", "other")[: _PYTHON[function]])
+        return tuple(Parameter(name, _number, True, False) for name in ("value", "other")[: _PYTHON[function]])
     return tuple(
         Parameter(
             argument.name,
@@ -144,10 +144,6 @@ _PYTHON = {function: len(signature(function).parameters) for function in PYTHON.
 """Number of arguments of arithmetic on sizes, by function."""
 
 
-def _python(name: str, read: Reader) -> Parameter:
-    return Parameter(name, read, needed=True, by_name=False)
-
-
 def _reader(kind: Any, name: str, count: int | None) -> Reader:
     """Reader for one type of torch's schemas. count: how many numbers a list has that may be written as one."""
     match kind.kind():
@@ -157,7 +153,7 @@ def _reader(kind: Any, name: str, count: int | None) -> Reader:
         case "ListType":
             return _list(_reader(kind.getElementType(), name, None), may_be_one=count is not None)
         case "StringType":
-            return _word(re.compile(WORDS[name]))
+            return _taking(f"text such as {WORDS[name].replace('|', ', ')}", _such(partial(_is_word, WORDS[name])))
     return _READERS[kind.kind()]
 
 
@@ -175,89 +171,75 @@ def _list(read: Reader, *, may_be_one: bool) -> Reader:
     return read_list
 
 
-def _word(pattern: re.Pattern[str]) -> Reader:
-    def read_word(value: Any, _made: Made) -> str:
-        if not isinstance(value, str) or len(value) > LONGEST_WORD or pattern.fullmatch(value) is None:
-            raise _NotTakenError(f"text such as {pattern.pattern.replace('|', ', ')}")
-        return value
-
-    return read_word
+def _is_word(pattern: str, value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_WORD and re.fullmatch(pattern, value) is not None
 
 
-def _node(value: Any, made: Made, *kinds: Kind) -> fx.Node | None:
-    if not isinstance(value, dict) or list(value) != ["node"] or not isinstance(value["node"], str):
-        return None
-    node, kind = made.get(value["node"], (None, None))
-    return node if kind in kinds else None
+def _taking(what: str, *forms: Reader) -> Reader:
+    """Reader of what is in one of these forms; a form reads None in all others. what: the forms, in words."""
 
-
-def _tagged(tag: str, allowed: Mapping[str, Any], what: str) -> Reader:
-    def read(value: Any, _made: Made) -> Any:
-        if isinstance(value, dict) and list(value) == [tag] and isinstance(value[tag], str) and value[tag] in allowed:
-            return allowed[value[tag]]
+    def read(value: Any, made: Made) -> Any:
+        for form in forms:
+            found = form(value, made)
+            if found is not None:
+                return found
         raise _NotTakenError(what)
 
     return read
 
 
-def _tensor(value: Any, made: Made) -> Any:
-    """Tensor argument: a node, or a number, which torch takes for a tensor and traced graphs have."""
-    node = _node(value, made, Kind.TENSOR)
-    return node if node is not None else _scalar(value, made, "a tensor or number of a node before it, or a number")
+def _such(allowed: Callable[[Any], bool]) -> Reader:
+    return lambda value, _: value if allowed(value) else None
 
 
-def _several(value: Any, made: Made) -> Any:
-    node = _node(value, made, Kind.SEVERAL)
-    if node is None:
-        raise _NotTakenError("a node before it with several results")
-    return node
+def _tagged(tag: str, allowed: Mapping[str, Any]) -> Reader:
+    def read(value: Any, _made: Made) -> Any:
+        name = value[tag] if isinstance(value, dict) and list(value) == [tag] else None
+        return allowed.get(name) if isinstance(name, str) else None
+
+    return read
 
 
-def _number(value: Any, made: Made) -> Any:
-    return _scalar(value, made, "a number, or a node before it that gives one")
+def _node(wanted: Kind) -> Reader:
+    def read(value: Any, made: Made) -> Any:
+        name = value["node"] if isinstance(value, dict) and list(value) == ["node"] else None
+        node, kind = made.get(name, (None, None)) if isinstance(name, str) else (None, None)
+        return node if kind is wanted else None
+
+    return read
 
 
-def _scalar(value: Any, made: Made, what: str) -> Any:
-    node = _node(value, made, Kind.NUMBER)
-    if node is not None:
-        return node
-    if isinstance(value, float) or (isinstance(value, int) and value in WHOLE_NUMBERS):
-        return value
-    if isinstance(value, dict) and list(value) == ["number"] and value["number"] in list(NUMBERS):
-        return NUMBERS[value["number"]]
-    raise _NotTakenError(what)
+_NUMBER = (
+    _node(Kind.NUMBER),
+    _such(lambda value: isinstance(value, float) or (isinstance(value, int) and value in WHOLE_NUMBERS)),
+    _tagged("number", NUMBERS),
+)
+"""Forms of a number."""
+_number = _taking("a number, or a node before it that gives one", *_NUMBER)
+_several = _taking("a node before it with several results", _node(Kind.SEVERAL))
+_place = _taking("a whole number from 0", _such(lambda value: type(value) is int and 0 <= value < LONGEST_LIST))
+_size = _taking(
+    "a whole number, or a node before it that gives one",
+    _such(lambda value: isinstance(value, int)),
+    _node(Kind.NUMBER),
+)
 
 
 def _whole(value: Any, made: Made) -> Any:
     if isinstance(value, bool) or (isinstance(value, int) and value not in WHOLE_NUMBERS):
         raise _NotTakenError("a whole number of 64 bits")
-    node = _node(value, made, Kind.NUMBER)
-    if node is None and not isinstance(value, int):
-        raise _NotTakenError("a whole number, or a node before it that gives one")
-    return value if node is None else node
-
-
-def _place(value: Any, _made: Made) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LONGEST_LIST:
-        raise _NotTakenError("a whole number from 0")
-    return value
-
-
-def _truth(value: Any, _made: Made) -> Any:
-    if not isinstance(value, bool):
-        raise _NotTakenError("true or false")
-    return value
+    return _size(value, made)
 
 
 _READERS: dict[str, Reader] = {
-    "TensorType": _tensor,
+    "TensorType": _taking("a tensor or number of a node before it, or a number", _node(Kind.TENSOR), *_NUMBER),
     "NumberType": _number,
     "FloatType": _number,
     "IntType": _whole,
     "SymIntType": _whole,
-    "BoolType": _truth,
-    "ScalarTypeType": _tagged("dtype", DTYPES, 'a type such as {"dtype": "float32"}'),
-    "DeviceObjType": _tagged("device", {"cpu": torch.device("cpu")}, '{"device": "cpu"}'),
-    "LayoutType": _tagged("layout", {"strided": torch.strided}, '{"layout": "strided"}'),
-    "MemoryFormatType": _tagged("memory_format", MEMORY_FORMATS, "a memory format"),
+    "BoolType": _taking("true or false", _such(lambda value: isinstance(value, bool))),
+    "ScalarTypeType": _taking('a type such as {"dtype": "float32"}', _tagged("dtype", DTYPES)),
+    "DeviceObjType": _taking('{"device": "cpu"}', _tagged("device", {"cpu": torch.device("cpu")})),
+    "LayoutType": _taking('{"layout": "strided"}', _tagged("layout", {"strided": torch.strided})),
+    "MemoryFormatType": _taking("a memory format", _tagged("memory_format", MEMORY_FORMATS)),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from tilewright.runtime.plan import files
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.records import LayerRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
 
 
@@ -103,6 +105,14 @@ class Plan:
             f"Plan({self.document.model.name!r} on {self.document.chip.name}: {len(self.document.layers)} layers, "
             f"{placement.tiles} tiles, {placement.chips} chips)"
         )
+
+
+def check_is_plan(given: Any, name: str = "plan") -> None:
+    """Raise ``InputError`` for anything but a plan, such as the path of one. name: the argument's."""
+    if not isinstance(given, Plan):
+        hint = f": load it with tilewright.load({shown(str(given))})" if isinstance(given, str | PurePath) else ""
+        what = shown(str(given)) if hint else shown(given)
+        raise InputError(f"{name} must be a Plan; got {type(given).__name__} {what}{hint}")
 
 
 def load(folder: str | Path) -> Plan:

@@ -25,13 +25,26 @@ def reading(key: str) -> Iterator[None]:
         raise InputError(f"{key} is not as plans of its version have it") from error
 
 
-def entries(content: dict[str, Any], key: str) -> list[tuple[int, Any]]:
-    """Entries of a list in the document, with their numbers."""
+def chip_in(content: dict[str, Any]) -> Chip:
+    """The chip of a document."""
+    with reading("chip"):
+        return Chip.model_validate(content["chip"])
+
+
+def each(
+    content: dict[str, Any], key: str, read: Callable[..., dict[str, Any]], *arguments: Any
+) -> list[dict[str, Any]]:
+    """The entries of a list in the document, each read by ``read``, which takes it and the arguments."""
     with reading(key):
-        return list(enumerate(content[key]))
+        if not isinstance(content[key], list):
+            raise TypeError(key)
+    made = []
+    for number, entry in enumerate(content[key]):
+        with reading(f"{key}.{number}"):
+            made.append(read(entry, *arguments))
+    return made
 
 
-def each(key: str, number: int, read: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """One entry of a list, read by ``read``."""
-    with reading(f"{key}.{number}"):
-        return read(*arguments)
+def without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The record without keys that are elsewhere now; unknown ones stay, and are refused."""
+    return {key: value for key, value in record.items() if key not in keys}

@@ -47,32 +47,29 @@ BATCH = "batch"
 """Name of the size that counts samples."""
 
 
-class InputRecord(Record):
-    """One input of the graph, in the graph's order."""
-
-    name: Identifier
-    dtype: DType
-    shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
-    default: Literal["ones", "zeros"] | None = Field(description="value of the input where it is not given")
-    source_name: str | None = Field(None, description="the model's own name, where it is not a plain word")
-
-    @property
-    def counts_samples(self) -> bool:
-        """True if its first dimension counts samples."""
-        return self.shape[:1] == [BATCH]
-
-
-class OutputRecord(Record):
-    """One output of the model, in the model's order and by the model's name."""
+class ValueRecord(Record):
+    """A tensor that goes into the network or comes out of it."""
 
     name: str
     dtype: DType
-    shape: NamedShape
+    shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
 
     @property
     def counts_samples(self) -> bool:
         """True if its first dimension counts samples."""
         return self.shape[:1] == [BATCH]
+
+
+class OutputRecord(ValueRecord):
+    """One output of the model, in the model's order and by the model's name."""
+
+
+class InputRecord(ValueRecord):
+    """One input of the graph, in the graph's order."""
+
+    name: Identifier
+    default: Literal["ones", "zeros"] | None = Field(description="value of the input where it is not given")
+    source_name: str | None = Field(None, description="the model's own name, where it is not a plain word")
 
 
 class DimensionRecord(Record):
@@ -87,7 +84,10 @@ SizeCondition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class UnusedTensor(Record):
-    """A tensor of the checkpoint that no part of the network is made of."""
+    """A tensor of the checkpoint that no part of the network is made of.
+
+    name, shape: as the model's file has them.
+    """
 
     name: str
     shape: Shape
@@ -162,6 +162,9 @@ class LayerRecord(Record):
 
     Its tensors are weight [outputs, inputs], bias [outputs], channel_scale [inputs], calibration_<target> [vectors,
     inputs].
+
+    name: dotted, as in the model. inputs, outputs: sizes of the matrix. has_bias: true if a bias is added. parts:
+    matrices of the model in it. uses: places where it is called. reason: why it is on its target.
     """
 
     name: Path_
@@ -205,7 +208,11 @@ Role = Literal[
 
 
 class WeightRecord(Record):
-    """Place and role of one parameter of the model. Sizes of all records add up to the model's."""
+    """Place and role of one parameter of the model. Sizes of all records add up to the model's.
+
+    name, shape: as in the model. place: on tiles, in digital memory, or in a look-up table. role: in the network.
+    reason: why it is there.
+    """
 
     name: str
     shape: Shape
@@ -223,7 +230,11 @@ class WeightRecord(Record):
 
 
 class MatmulRecord(Record):
-    """A product of two activations on a digital attention unit."""
+    """A product of two activations on a digital attention unit.
+
+    name: dotted. kind: scores or context of attention, or another product. operands: number format of both. reason: why
+    so.
+    """
 
     name: Path_
     kind: Literal["scores", "context", "product"]
@@ -278,7 +289,15 @@ class FileRecord(Record):
 
 
 class PlanDocument(Record):
-    """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors."""
+    """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors.
+
+    schema_version, tilewright_version: of the file and its writer. model: identity of the network. placement: of the
+    tiles, in sum. inputs, outputs: of the graph, in order. dimensions: limits of sizes that may vary, by name. layers,
+    matmuls: what runs on tiles and units. weights_of_model: place of each parameter. calibration: inputs that ranges
+    are of. verification: distance from the model after each pass. check: distance from the original, run by its own
+    tools; null if not asked for. graph: its nodes, in running order. tensors: in the weights file, by name. tokenizer:
+    files of it, none if there is none.
+    """
 
     schema_version: Literal[7]
     tilewright_version: str

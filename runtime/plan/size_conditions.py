@@ -10,7 +10,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tilewright.targets.errors import InputError
@@ -19,6 +19,7 @@ LARGEST_NUMBER = 2**63 - 1
 DEEPEST = 40
 """Largest depth of operators inside one another."""
 
+Sizes = Mapping[str, int]
 _SIGNS = re.compile(r"[A-Za-z0-9_+\-*/%<>=!(), ]{1,1024}")
 _ARITHMETIC: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
@@ -38,12 +39,14 @@ class Condition:
     text: str
     names: frozenset[str]
     """Dimensions that the condition speaks of."""
-    tree: ast.expr
+    numbers: frozenset[int]
+    """Whole numbers that the condition compares with."""
+    compute: Callable[[Sizes], bool] = field(compare=False)
 
-    def holds(self, sizes: Mapping[str, int]) -> bool:
+    def holds(self, sizes: Sizes) -> bool:
         """True if the condition is true at these sizes; False where it cannot be computed (a division by zero)."""
         try:
-            return _is_true(self.tree, sizes)
+            return self.compute(sizes)
         except (ZeroDivisionError, OverflowError):
             return False
 
@@ -55,7 +58,7 @@ def read_condition(text: str) -> Condition:
         if _SIGNS.fullmatch(text) is None:
             raise _NotOneError("signs that do not belong there, or too many")
         tree = ast.parse(text, mode="eval").body
-        _check_truth(tree, DEEPEST)
+        compute = _truth(tree, DEEPEST)
     except (SyntaxError, ValueError, MemoryError, RecursionError, _NotOneError) as error:
         reason = str(error) if isinstance(error, _NotOneError) else "it cannot be read"
         raise InputError(
@@ -63,79 +66,64 @@ def read_condition(text: str) -> Condition:
             "dimensions with + - * // % min max between them, joined by and, or, not"
         ) from error
     names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)) - _CHOICES.keys()
-    return Condition(text, names, tree)
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    numbers = frozenset(value for value in constants if isinstance(value, int))
+    return Condition(text, names, numbers, compute)
 
 
 class _NotOneError(Exception):
     """Refusal of a text that holds anything but comparisons of sizes."""
 
 
-def _check_truth(node: ast.expr, depth: int) -> None:
+def _truth(node: ast.expr, depth: int) -> Callable[[Sizes], bool]:
+    """Function from sizes to what a comparison, or several that are joined, is there."""
     if depth == 0:
         raise _NotOneError("too many operators inside one another")
     match node:
         case ast.BoolOp():
-            for value in node.values:
-                _check_truth(value, depth - 1)
+            joined = all if isinstance(node.op, ast.And) else any
+            parts = [_truth(value, depth - 1) for value in node.values]
+            return lambda sizes: joined(part(sizes) for part in parts)
         case ast.UnaryOp(op=ast.Not()):
-            _check_truth(node.operand, depth - 1)
+            denied = _truth(node.operand, depth - 1)
+            return lambda sizes: not denied(sizes)
         case ast.Compare():
             if any(type(sign) not in _COMPARISONS for sign in node.ops):
                 raise _NotOneError("a comparison that is none of == != < <= > >=")
-            for side in (node.left, *node.comparators):
-                _check_number(side, depth - 1)
-        case _:
-            raise _NotOneError("it compares nothing")
+            signs = [_COMPARISONS[type(sign)] for sign in node.ops]
+            sides = [_number(side, depth - 1) for side in (node.left, *node.comparators)]
+
+            def compare(sizes: Sizes) -> bool:
+                numbers = [side(sizes) for side in sides]
+                return all(sign(*pair) for sign, *pair in zip(signs, numbers, numbers[1:], strict=False))
+
+            return compare
+    raise _NotOneError("it compares nothing")
 
 
-def _check_number(node: ast.expr, depth: int) -> None:
+def _number(node: ast.expr, depth: int) -> Callable[[Sizes], int]:
+    """Function from sizes to a number that is computed of them."""
     if depth == 0:
         raise _NotOneError("too many operators inside one another")
     match node:
         case ast.Constant(value=int() as value) if not isinstance(value, bool) and value <= LARGEST_NUMBER:
-            pass
+            return lambda _: value
         case ast.Name(id=name) if name not in _CHOICES:
-            pass
+            return lambda sizes: sizes[name]
         case ast.UnaryOp(op=ast.USub()):
-            _check_number(node.operand, depth - 1)
+            negated = _number(node.operand, depth - 1)
+            return lambda sizes: -negated(sizes)
         case ast.BinOp() if type(node.op) in _ARITHMETIC:
-            _check_number(node.left, depth - 1)
-            _check_number(node.right, depth - 1)
+            operation = _ARITHMETIC[type(node.op)]
+            left, right = _number(node.left, depth - 1), _number(node.right, depth - 1)
+            return lambda sizes: _bounded(operation(left(sizes), right(sizes)))
         case ast.Call(func=ast.Name(id=name), args=[_, _, *_], keywords=[]) if name in _CHOICES:
-            for argument in node.args:
-                _check_number(argument, depth - 1)
-        case _:
-            raise _NotOneError("something that is no number of at most 64 bits, name or sum of them")
+            choice, given = _CHOICES[name], [_number(argument, depth - 1) for argument in node.args]
+            return lambda sizes: choice(argument(sizes) for argument in given)
+    raise _NotOneError("something that is no number of at most 64 bits, name or sum of them")
 
 
-def _is_true(node: ast.expr, sizes: Mapping[str, int]) -> bool:
-    match node:
-        case ast.BoolOp(op=ast.And()):
-            return all(_is_true(value, sizes) for value in node.values)
-        case ast.BoolOp():
-            return any(_is_true(value, sizes) for value in node.values)
-        case ast.UnaryOp():
-            return not _is_true(node.operand, sizes)
-        case ast.Compare():
-            numbers = [_number(value, sizes) for value in (node.left, *node.comparators)]
-            pairs = zip(node.ops, numbers, numbers[1:], strict=False)
-            return all(_COMPARISONS[type(sign)](left, right) for sign, left, right in pairs)
-    raise AssertionError(node)
-
-
-def _number(node: ast.expr, sizes: Mapping[str, int]) -> int:
-    match node:
-        case ast.Constant(value=int() as value):
-            return value
-        case ast.Name():
-            return sizes[node.id]
-        case ast.UnaryOp():
-            return -_number(node.operand, sizes)
-        case ast.BinOp():
-            found = _ARITHMETIC[type(node.op)](_number(node.left, sizes), _number(node.right, sizes))
-            if abs(found) > LARGEST_NUMBER:
-                raise OverflowError
-            return found
-        case ast.Call(func=ast.Name(id=name)):
-            return _CHOICES[name](*(_number(argument, sizes) for argument in node.args))
-    raise AssertionError(node)
+def _bounded(number: int) -> int:
+    if abs(number) > LARGEST_NUMBER:
+        raise OverflowError
+    return number

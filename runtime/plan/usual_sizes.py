@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 
@@ -50,11 +49,10 @@ def _usual(allowed: AllowedSizes, name: str) -> int:
 def _candidates(allowed: AllowedSizes, name: str, usual: int) -> list[int]:
     """Sizes of a dimension, the nearest first: those about the usual one, and about numbers that conditions name."""
     named = {
-        node.value + change
+        number + change
         for condition in allowed.conditions
         if name in condition.names
-        for node in ast.walk(condition.tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, int)
+        for number in condition.numbers
         for change in (-1, 0, 1)
     }
     near = {*range(max(1, usual - TRIED // 2), usual + TRIED // 2), *sorted(named)[:TRIED]}

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tilewright.runtime.storage.workspace import workspace
+from tilewright.runtime.storage.workspace import check_beside, check_may_replace, workspace
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FILE, FOLDER, kind_of, real_path, shown_path
+from tilewright.targets.paths import FILE, kind_of, real_path, shown_path
 
 
 def check_output_file(path: Path, *, overwrite: bool) -> None:
     """Raise ``InputError`` if ``path`` cannot be written, before the work is done. Only regular files are replaced."""
+    check_beside(path)
     kind = kind_of(path)
-    parent = real_path(path).parent
-    if kind_of(parent) != FOLDER:
-        raise InputError(f"cannot write {shown_path(path)}: the folder {shown_path(parent)} does not exist")
-    if kind not in (None, FILE):
+    if kind is None:
+        return
+    if kind != FILE:
         raise InputError(f"cannot write {shown_path(path)}: it is a {kind}, not a regular file")
-    if kind is not None and not overwrite:
-        raise InputError(
-            f"{shown_path(path)} exists already; choose another name, or overwrite it (--force, in Python "
-            "overwrite=True)"
-        )
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {shown_path(path)}: no permission to write in {shown_path(parent)}")
+    check_may_replace(path, overwrite=overwrite)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tilewright.runtime.storage.exchange import exchange
-from tilewright.runtime.storage.workspace import abandoned, remove, workspace
+from tilewright.runtime.storage.c_library import exchange
+from tilewright.runtime.storage.workspace import abandoned, check_beside, check_may_replace, remove, workspace
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, real_path, shown_path
 
@@ -55,22 +55,14 @@ class FolderKind:
 
 def check_destination(folder: Path, kind: FolderKind, *, overwrite: bool) -> None:
     """Raise ``InputError`` if ``folder`` cannot be written; an old one is replaced only if it is of that kind."""
-    parent = real_path(folder).parent
-    if kind_of(parent) != FOLDER:
-        raise InputError(f"cannot write {shown_path(folder)}: the folder {shown_path(parent)} does not exist")
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {shown_path(folder)}: no permission to write in {shown_path(parent)}")
+    check_beside(folder)
     put_back(folder)
     there = kind_of(folder)
     if there is None:
         return
     if there != FOLDER:
         raise InputError(f"{shown_path(folder)} exists already and is a {there}; choose another name")
-    if not overwrite:
-        raise InputError(
-            f"{shown_path(folder)} exists already; choose another name, or overwrite it (--force, in Python "
-            "overwrite=True)"
-        )
+    check_may_replace(folder, overwrite=overwrite)
     if kind.own_files(folder) is None:
         raise InputError(
             f"{shown_path(folder)} exists and holds no {kind.marker} of tilewright, so it is not overwritten"

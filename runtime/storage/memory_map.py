@@ -17,7 +17,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from tilewright.runtime.storage.c_library import c_library
+from tilewright.runtime.storage.c_library import hand_back_freed_memory
 from tilewright.targets.errors import InputError
 
 RESIDENT = 2**29
@@ -95,12 +95,10 @@ def used(tensor: Tensor) -> Tensor:
 
 
 def hand_back() -> None:
-    """Hand the pages of all mapped weights back to the system, and freed memory, which a C library keeps for later."""
+    """Hand the pages of all mapped weights back to the system, and freed memory."""
     global _used
     _used = 0
     if hasattr(mmap, "MADV_DONTNEED"):
         for mapped in list(_maps):
             mapped.madvise(mmap.MADV_DONTNEED)
-    trim = getattr(c_library(), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
+    hand_back_freed_memory()

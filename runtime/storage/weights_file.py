@@ -74,12 +74,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The raw little-endian bytes of a tensor; a view where it is contiguous."""
-    flat = (
-        tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-        if tensor.numel()
-        else torch.empty(0, dtype=torch.uint8)
-    )
-    return flat.numpy().data
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 class WeightsFile:

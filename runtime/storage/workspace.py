@@ -15,11 +15,31 @@ from hashlib import blake2b
 from pathlib import Path
 
 from tilewright.runtime.storage.file_lock import try_lock
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FOLDER, kind_of, real_path, shown_path
 
 LOCK = "lock"
 LONGEST_NAME = 200
 """Bytes of a name that its workspace's name repeats, at most: names have 255."""
 ATTEMPTS = 100
+
+
+def check_beside(path: Path) -> None:
+    """Raise ``InputError`` unless a workspace can be made beside ``path``, before the work is done."""
+    parent = real_path(path).parent
+    if kind_of(parent) != FOLDER:
+        raise InputError(f"cannot write {shown_path(path)}: the folder {shown_path(parent)} does not exist")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write {shown_path(path)}: no permission to write in {shown_path(parent)}")
+
+
+def check_may_replace(path: Path, *, overwrite: bool) -> None:
+    """Raise ``InputError`` for what is there already, unless it may be replaced."""
+    if not overwrite:
+        raise InputError(
+            f"{shown_path(path)} exists already; choose another name, or overwrite it (--force, in Python "
+            "overwrite=True)"
+        )
 
 
 def remove(place: Path) -> None:

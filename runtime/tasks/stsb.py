@@ -60,13 +60,12 @@ class SemanticSimilarity(Task):
 
     def measure(self, session: Executable, batch_size: int) -> float:
         """Spearman correlation x 100 of similarities and scores; NaN if all similarities are equal."""
-        results: list[Tensor | None] = [None] * len(self.encoded)
+        results: dict[int, Tensor] = {}
         for numbers in batches(self.encoded, batch_size):
             inputs = {name: torch.stack([self.encoded[n][name] for n in numbers]) for name in self.encoded[numbers[0]]}
             outputs = session.run(inputs, samples=numbers)
-            for number, result in zip(numbers, self._result(inputs, outputs), strict=True):
-                results[number] = result
-        stacked = torch.stack([result for result in results if result is not None]).double()
+            results |= zip(numbers, self._result(inputs, outputs), strict=True)
+        stacked = torch.stack([results[number] for number in range(len(self.encoded))]).double()
         similarities = stacked if self.reads_pairs else (stacked[0::2] * stacked[1::2]).sum(dim=1)
         return 100 * float(spearmanr(similarities.numpy(), self.scores).statistic)
 

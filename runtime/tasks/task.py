@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.storage.file_hash import file_sha256
+from tilewright.targets.paths import file_sha256
 
 
 class Task(ABC):

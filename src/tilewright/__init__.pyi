@@ -1,12 +1,14 @@
 from .compiler.assignment.assign import assign as assign
 from .compiler.assignment.assigned import Assigned as Assigned
 from .compiler.assignment.assigned import Trial as Trial
+from .compiler.assignment.search import OnTrial as OnTrial
 from .compiler.cost.estimate import AttentionCost as AttentionCost
 from .compiler.cost.estimate import CostEstimate as CostEstimate
 from .compiler.cost.estimate import TimedCall as TimedCall
 from .compiler.cost.estimate import estimate_cost as estimate_cost
 from .compiler.cost.layer_cost import LayerCost as LayerCost
 from .compiler.driver import compile as compile
+from .compiler.pipeline import OnPass as OnPass
 from .compiler.pipeline import PassError as PassError
 from .compiler.report.characterization_folder import save_characterization as save_characterization
 from .compiler.report.difference import Change as Change
@@ -24,6 +26,8 @@ from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
 from .compiler.sensitivity.measure import Sensitivity as Sensitivity
 from .compiler.sensitivity.measure import measure_sensitivity as measure_sensitivity
+from .runtime.execution.callbacks import OnLayer as OnLayer
+from .runtime.execution.callbacks import OnProgress as OnProgress
 from .runtime.execution.executable import Executable as Executable
 from .runtime.execution.nonfinite_origin import NonfiniteOrigin as NonfiniteOrigin
 from .runtime.execution.run import Run as Run
@@ -54,7 +58,6 @@ from .runtime.plan.records import UnusedTensor as UnusedTensor
 from .runtime.plan.records import WeightRecord as WeightRecord
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError
-from .targets.loading import Target as Target
 from .targets.loading import load_attention_unit as load_attention_unit
 from .targets.loading import load_chip as load_chip
 from .targets.loading import load_cost as load_cost
@@ -66,6 +69,7 @@ from .targets.spec.chip import AnalogTarget as AnalogTarget
 from .targets.spec.chip import AttentionUnit as AttentionUnit
 from .targets.spec.chip import Chip as Chip
 from .targets.spec.chip import DigitalTarget as DigitalTarget
+from .targets.spec.chip import Target as Target
 from .targets.spec.cost import Cost as Cost
 from .targets.spec.cost import MacCost as MacCost
 from .targets.spec.cost import TileCost as TileCost

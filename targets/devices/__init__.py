@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tilewright.targets.devices.ftj import FtjStatistics
 from tilewright.targets.devices.gaussian import GaussianStatistics
-from tilewright.targets.devices.ideal import IdealStatistics
 from tilewright.targets.devices.pcm import PcmStatistics
-from tilewright.targets.devices.statistics import DeviceStatistics
+from tilewright.targets.devices.statistics import DeviceStatistics, IdealStatistics
 from tilewright.targets.spec.device import FtjDevice, GaussianDevice, IdealDevice, PcmDevice
 
 

@@ -6,12 +6,11 @@ import math
 
 from torch import Tensor
 
-from tilewright.targets.devices.gaussian import ConstantSpread
-from tilewright.targets.devices.ideal import Unchanging
+from tilewright.targets.devices.gaussian import GaussianStatistics
 from tilewright.targets.spec.device import FtjDevice
 
 
-class FtjStatistics(ConstantSpread, Unchanging):
+class FtjStatistics(GaussianStatistics):
     """The statistics of an ``FtjDevice``."""
 
     drifts = True

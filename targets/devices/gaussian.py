@@ -7,14 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from tilewright.targets.devices.ideal import Unchanging
+from tilewright.targets.devices.statistics import DeviceStatistics
 from tilewright.targets.spec.device import FtjDevice, GaussianDevice
 
 
-class ConstantSpread:
+class GaussianStatistics(DeviceStatistics):
     """Constant spread of a write, σ = sqrt(σ_device² + σ_cycle²): each write sees both, and they are independent."""
-
-    deterministic = False
 
     def __init__(self, device: GaussianDevice | FtjDevice) -> None:
         spread = device.programming
@@ -24,7 +22,3 @@ class ConstantSpread:
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write, equal at every conductance, in parts of the maximum."""
         return torch.full_like(conductance, self.deviation)
-
-
-class GaussianStatistics(ConstantSpread, Unchanging):
-    """The statistics of a ``GaussianDevice``."""

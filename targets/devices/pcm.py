@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from tilewright.targets.devices.statistics import DeviceStatistics
 from tilewright.targets.spec.device import ClippedLogarithm, PcmDevice
 
 SMALLEST = 1e-9
@@ -23,10 +24,9 @@ def clipped_logarithm(curve: ClippedLogarithm, conductance: Tensor) -> Tensor:
     )
 
 
-class PcmStatistics:
+class PcmStatistics(DeviceStatistics):
     """The statistics of a ``PcmDevice``; conductances normalised to its maximum."""
 
-    deterministic = False
     drifts = True
     exponent_varies = True
     accumulates_noise = True

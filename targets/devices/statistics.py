@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+import torch
 from torch import Tensor
 
 
-class DeviceStatistics(Protocol):
-    """Statistics of one memory device. Functions are elementwise; results have the shape of the first argument."""
+class DeviceStatistics:
+    """Statistics of one memory device: of one that keeps what was written, where a kind of device says nothing else.
 
-    deterministic: bool
+    Functions are elementwise; results have the shape of the first argument.
+    """
+
+    deterministic: bool = False
     """True if a device keeps exactly what it was given: no draw is made for it."""
 
-    writes_zero: bool
+    writes_zero: bool = False
     """True if the device of a pair that holds zero is written, with its noise, as well."""
 
-    drifts: bool
+    drifts: bool = False
     """True if conductances change with time."""
 
-    exponent_varies: bool
+    exponent_varies: bool = False
     """True if devices of one conductance drift apart: only then ``drift_exponent`` needs normal numbers."""
 
-    accumulates_noise: bool
+    accumulates_noise: bool = False
     """True if there is 1/f noise since programming."""
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write of the target conductance, in parts of the maximum."""
-        ...
+        return torch.zeros_like(conductance)
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """Drift exponent ν of devices with these target conductances, from standard normal numbers."""
-        ...
+        return torch.zeros_like(conductance)
 
     def drift_logarithm(self, seconds: float) -> float:
         """Logarithm of time ln((t + t0)/t0), so that g(t) = g · exp(-ν · logarithm); zero where nothing drifts."""
-        ...
+        return 0.0
 
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:
         """Standard deviation of the 1/f noise at a time, relative to the drifted conductance."""
-        ...
+        return torch.zeros_like(programmed)
+
+
+class IdealStatistics(DeviceStatistics):
+    """Statistics of an ``IdealDevice``: no programming noise, no drift, no 1/f noise."""
+
+    deterministic = True

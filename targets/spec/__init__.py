@@ -1,47 +1,31 @@
 """Specification of hardware, typed and validated: devices, programming methods, tiles, units, chips."""
 
-from tilewright.targets.spec.chip import AnalogTarget, AttentionUnit, Chip, DigitalTarget, Tiles
-from tilewright.targets.spec.cost import COMPONENTS, Component, Cost, MacCost, TileCost
-from tilewright.targets.spec.description import SCHEMA_VERSION, NumberFormat, bits_of
-from tilewright.targets.spec.device import (
-    ClippedLogarithm,
-    FtjDevice,
-    GaussianDevice,
-    IdealDevice,
-    PcmDevice,
-    Pulse,
-    StuckDevices,
-)
-from tilewright.targets.spec.programming import BinaryAnalog, ClosedLoop, MostLeast, Pairs, Programming
-from tilewright.targets.spec.tile import Converter, DynamicRange, Tile
-
-__all__ = [
-    "COMPONENTS",
-    "SCHEMA_VERSION",
-    "AnalogTarget",
-    "AttentionUnit",
-    "BinaryAnalog",
-    "Chip",
-    "ClippedLogarithm",
-    "ClosedLoop",
-    "Component",
-    "Converter",
-    "Cost",
-    "DigitalTarget",
-    "DynamicRange",
-    "FtjDevice",
-    "GaussianDevice",
-    "IdealDevice",
-    "MacCost",
-    "MostLeast",
-    "NumberFormat",
-    "Pairs",
-    "PcmDevice",
-    "Programming",
-    "Pulse",
-    "StuckDevices",
-    "Tile",
-    "TileCost",
-    "Tiles",
-    "bits_of",
-]
+from tilewright.targets.spec.chip import AnalogTarget as AnalogTarget
+from tilewright.targets.spec.chip import AttentionUnit as AttentionUnit
+from tilewright.targets.spec.chip import Chip as Chip
+from tilewright.targets.spec.chip import DigitalTarget as DigitalTarget
+from tilewright.targets.spec.chip import Target as Target
+from tilewright.targets.spec.chip import Tiles as Tiles
+from tilewright.targets.spec.cost import COMPONENTS as COMPONENTS
+from tilewright.targets.spec.cost import Component as Component
+from tilewright.targets.spec.cost import Cost as Cost
+from tilewright.targets.spec.cost import MacCost as MacCost
+from tilewright.targets.spec.cost import TileCost as TileCost
+from tilewright.targets.spec.description import SCHEMA_VERSION as SCHEMA_VERSION
+from tilewright.targets.spec.description import NumberFormat as NumberFormat
+from tilewright.targets.spec.description import bits_of as bits_of
+from tilewright.targets.spec.device import ClippedLogarithm as ClippedLogarithm
+from tilewright.targets.spec.device import FtjDevice as FtjDevice
+from tilewright.targets.spec.device import GaussianDevice as GaussianDevice
+from tilewright.targets.spec.device import IdealDevice as IdealDevice
+from tilewright.targets.spec.device import PcmDevice as PcmDevice
+from tilewright.targets.spec.device import Pulse as Pulse
+from tilewright.targets.spec.device import StuckDevices as StuckDevices
+from tilewright.targets.spec.programming import BinaryAnalog as BinaryAnalog
+from tilewright.targets.spec.programming import ClosedLoop as ClosedLoop
+from tilewright.targets.spec.programming import MostLeast as MostLeast
+from tilewright.targets.spec.programming import Pairs as Pairs
+from tilewright.targets.spec.programming import Programming as Programming
+from tilewright.targets.spec.tile import Converter as Converter
+from tilewright.targets.spec.tile import DynamicRange as DynamicRange
+from tilewright.targets.spec.tile import Tile as Tile

@@ -18,7 +18,10 @@ Units = Annotated[Count, Rule("unit", 1, 100000)]
 
 
 class AttentionUnit(Document):
-    """A digital unit that multiplies two activations, as attention does."""
+    """A digital unit that multiplies two activations, as attention does.
+
+    kind: "attention". operands: number format of both. source: where it is from.
+    """
 
     kind: Literal["attention"]
     operands: NumberFormat
@@ -47,8 +50,16 @@ class OwnChip(Description):
     cost: Cost | None = None
 
 
-class AnalogTarget(Document):
-    """Tiles of one kind of device, as a target of layers."""
+class Target(Document):
+    """A target that layers run on: tiles of one kind of device (``AnalogTarget``), or a unit (``DigitalTarget``)."""
+
+
+class AnalogTarget(Target):
+    """Tiles of one kind of device, as a target of layers.
+
+    kind: "analog". device: statistics of one memory device. stuck_devices: shares that cannot be written; None if all
+    can. tile: the crossbar and its converters. chip: mesh, attention units and costs where the target is named alone.
+    """
 
     references: ClassVar[dict[str, str]] = {
         "programming": "programming",
@@ -76,13 +87,18 @@ class OwnUnits(Description):
     cost: Cost | None = None
 
 
-class DigitalTarget(Document):
-    """A digital unit for layers: weights and inputs rounded to its formats, sums without rounding."""
+class DigitalTarget(Target):
+    """A digital unit for layers: weights and inputs rounded to its formats, sums without rounding.
+
+    kind: "digital". source: where it is from. chip: number of units, attention units and costs where the target is
+    named alone.
+    """
 
     references: ClassVar[dict[str, str]] = {"chip.attention.unit": "attention", "chip.cost": "cost"}
 
     tile: ClassVar[None] = None
     """None: digital units have no tiles, and nothing that belongs to these."""
+    programming: ClassVar[None] = None
     drift_compensation: ClassVar[None] = None
 
     kind: Literal["digital"]
@@ -113,7 +129,11 @@ class DigitalUnits(Description):
 
 
 class Chip(Document):
-    """Tiles and units on one piece of silicon. Tiles of several targets lie side by side on its mesh."""
+    """Tiles and units on one piece of silicon. Tiles of several targets lie side by side on its mesh.
+
+    kind: "chip". tiles: kinds of tiles, from left to right on the mesh. digital: kinds of digital units. attention: the
+    attention units, of one kind.
+    """
 
     references: ClassVar[dict[str, str]] = {
         "tiles.*.target": "analog",

@@ -1,17 +1,13 @@
 """Costs of hardware: energy, time and area, each figure with its source.
 
 One preset is one kind of evidence: measured on silicon, or projected. They are never mixed in one file. A quantity
-that a preset does not have is not modelled, and a cost says so; a figure whose source begins with "our choice" is an
-assumption, and a cost says that too.
-
-One preset is one kind of evidence: measured on silicon, or projected. They are never mixed in one file. A quantity
 that a preset does not have is not modelled; a figure that nobody published (``is_assumed``) is assumed. A cost says
 both.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,10 +18,7 @@ Component = Literal[
     "array", "dac", "adc", "scale_and_sum", "digital_layers", "attention", "softmax_and_norms", "data_movement",
     "off_chip",
 ]  # fmt: skip
-COMPONENTS: tuple[Component, ...] = (
-    "array", "dac", "adc", "scale_and_sum", "digital_layers", "attention", "softmax_and_norms", "data_movement",
-    "off_chip",
-)  # fmt: skip
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 """Components of a cost, in the order of the way through a chip."""
 
 Energy = Annotated[Quantity, Rule("nJ", 0, 1e9)]
@@ -42,7 +35,10 @@ class TilePart(Description):
 
 
 class TileCost(Description):
-    """Energy, time and area of tiles of one size."""
+    """Energy, time and area of tiles of one size.
+
+    rows, columns: of the tile. parts: costs of its components, alone or together.
+    """
 
     rows: Annotated[Count, Rule("row", 1, 65536)]
     columns: Annotated[Count, Rule("column", 1, 65536)]
@@ -51,7 +47,10 @@ class TileCost(Description):
 
 
 class MacCost(Description):
-    """Cost of one multiplication with an addition on a digital unit, its memory included."""
+    """Cost of one multiplication with an addition on a digital unit, its memory included.
+
+    format: number format of the operands. energy: in pJ.
+    """
 
     format: NumberFormat
     energy: EnergyPerValue
@@ -59,7 +58,10 @@ class MacCost(Description):
 
 
 class Cost(Document):
-    """A preset of costs: energy, time and area of tiles, of multiplications, and of what lies between."""
+    """A preset of costs: energy, time and area of tiles, of multiplications, and of what lies between.
+
+    kind: "cost". status: measured on silicon, or projected. tiles: costs by size of tile.
+    """
 
     kind: Literal["cost"]
     status: Literal["measured", "projected"]

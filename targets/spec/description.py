@@ -26,7 +26,10 @@ class Description(BaseModel):
 
 
 class Document(Description):
-    """A description with a file of its own: a target, an attention unit, a programming method, a chip, or costs."""
+    """A description with a file of its own: a target, an attention unit, a programming method, a chip, or costs.
+
+    schema_version: of the file. name: lower-case letters, digits and ._-. summary: a sentence for people.
+    """
 
     references: ClassVar[dict[str, str]] = {}
     """Kinds of the documents that may be named instead of written out, by key."""

@@ -63,7 +63,10 @@ class ClosedLoop(Description):
 
 
 class Programming(Document):
-    """A programming method: how many devices hold a weight, what each of them holds, and how it is written."""
+    """A programming method: how many devices hold a weight, what each of them holds, and how it is written.
+
+    kind: "programming". coding: pairs of devices a weight, and what each holds. writing: once, or in closed loop.
+    """
 
     kind: Literal["programming"]
     coding: Annotated[Pairs | MostLeast | BinaryAnalog, Field(discriminator="kind")]

@@ -11,7 +11,7 @@ from tests.conftest import padded_batch
 from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.html import comparison_page, report_page
 from tilewright.compiler.report.summary import summarise
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; `make test-browser` does")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

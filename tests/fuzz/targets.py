@@ -13,10 +13,9 @@ from tests.fuzz.child import caught_output
 from tests.fuzz.program import called, refused
 from tilewright.compiler.cli import targets_command
 from tilewright.runtime.measuring.characterize import characterize
-from tilewright.targets import load_chip, load_document, target_names
 from tilewright.targets.documents import find_document
 from tilewright.targets.errors import InputError
-from tilewright.targets.loading import KINDS
+from tilewright.targets.loading import KINDS, load_chip, load_document, target_names
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget
 
 SNIPPETS = (

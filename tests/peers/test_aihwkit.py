@@ -13,8 +13,8 @@ from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.programming import cells_of
 from tilewright.runtime.chip.programming.writing import write
 from tilewright.runtime.measuring.characterize import characterize, standard_problem
-from tilewright.targets import load_programming, load_target
 from tilewright.targets.devices import statistics_of
+from tilewright.targets.loading import load_programming, load_target
 
 pytest.importorskip("aihwkit", reason="aihwkit is not installed; `make test-peers` does", exc_type=ImportError)
 

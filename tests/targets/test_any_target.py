@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.on_tiles import layer_on_tiles, read
 from tests.variants import leaves
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
-from tilewright.runtime.plan.splitting import split_columns, split_rows
-from tilewright.targets import InputError, load_document, load_programming, parse_target, target_names
+from tilewright.runtime.plan.blocks import split_columns, split_rows
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_document, load_programming, parse_target, target_names
 
 OPTIONAL = ("offset", "nonlinearity", "scales", "probabilities", "cost")
 """Keys that may be left out."""

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from tests.narrowing import analog, instance, present
 from tests.variants import leaves
-from tilewright.targets import (
-    InputError,
-    Target,
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import (
     load_chip,
     load_document,
     load_programming,
@@ -21,6 +20,7 @@ from tilewright.targets import (
     parse_target,
     target_names,
 )
+from tilewright.targets.spec import Target
 from tilewright.targets.spec.device import FtjDevice, PcmDevice, ProgrammingNoise
 from tilewright.targets.spec.tile import PercentileRange
 

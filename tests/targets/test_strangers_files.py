@@ -5,8 +5,8 @@ import resource
 import pytest
 
 from tests.narrowing import analog, present
-from tilewright.targets import load_document
 from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_document
 from tilewright.targets.shown import shown, visible
 
 ALIASES = ["&a0 [x,x,x,x,x,x,x,x,x]", *(f"&a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 8))]

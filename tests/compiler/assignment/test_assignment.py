@@ -26,7 +26,8 @@ from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.plan.decisions import UNITS
 from tilewright.runtime.tasks import TASKS, Task
-from tilewright.targets import InputError, load_chip, load_cost
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_cost
 
 X = torch.randn(64, 40, generator=torch.Generator().manual_seed(0))
 choose = functools.partial(tilewright.assign, validate=False)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import tilewright
-from tilewright.targets import target_names
+from tilewright.targets.loading import target_names
 
 LARGE = ("torch", "scipy", "transformers", "onnx", "jinja2", "matplotlib")
 COMMANDS = (

@@ -9,7 +9,8 @@ from tests.conftest import small_bert_config
 from tests.narrowing import present
 from tilewright.compiler.cost import estimate_cost
 from tilewright.compiler.cost.schedule import schedule
-from tilewright.targets import InputError, load_chip, load_cost, target_names
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_cost, target_names
 
 
 class TwoWays(nn.Module):

@@ -12,7 +12,7 @@ import tilewright
 from tilewright.compiler.report.html import report_page
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.terminal import print_report
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 SMALL = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 200,

@@ -11,7 +11,7 @@ from torch.nn import functional
 import tilewright
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.warnings import warnings_of
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 
 class Network(nn.Module):

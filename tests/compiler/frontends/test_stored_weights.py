@@ -12,7 +12,7 @@ from tests.narrowing import present
 from tilewright.compiler.frontends.stored_weights import stored_weights
 from tilewright.compiler.network import scratch
 from tilewright.runtime.storage import memory_map
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 
 @pytest.fixture

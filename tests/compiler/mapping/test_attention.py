@@ -5,7 +5,8 @@ import torch
 
 import tilewright
 from tests.conftest import padded_batch, small_bert_config
-from tilewright.targets import InputError, load_attention_unit, load_chip
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_attention_unit, load_chip
 
 HEADS = small_bert_config().num_attention_heads
 PER_HEAD = "attention-int4"

@@ -7,7 +7,8 @@ from torch import nn
 import tilewright
 from tilewright.compiler.mapping.retarget import Move, retarget
 from tilewright.runtime.plan.decisions import Decision
-from tilewright.targets import InputError, load_chip, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_target
 
 X = torch.randn(64, 40, generator=torch.Generator().manual_seed(0))
 

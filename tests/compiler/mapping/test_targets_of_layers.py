@@ -9,7 +9,9 @@ from tests.narrowing import analog
 from tilewright.compiler.report.summary import summarise
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.check import check_plan
-from tilewright.targets import Chip, InputError, load_chip, load_programming, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_programming, load_target
+from tilewright.targets.spec import Chip
 
 X = torch.randn(48, 40, generator=torch.Generator().manual_seed(0))
 

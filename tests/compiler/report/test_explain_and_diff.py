@@ -9,7 +9,8 @@ from torch import nn
 import tilewright
 from tilewright.compiler.report.difference import difference
 from tilewright.compiler.report.explanation import explain
-from tilewright.targets import InputError, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_target
 
 
 def network():

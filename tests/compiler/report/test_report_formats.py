@@ -28,7 +28,8 @@ from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.tables import PLANS
 from tilewright.compiler.report.totals import totals
 from tilewright.runtime.plan.blocks import positions_of
-from tilewright.targets import InputError, load_chip, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_target
 
 SNEAKY = "<script>alert(1)</script> </script> {{ 7*7 }} | `x` =cmd() [a](b) \u2028 ü"
 

@@ -19,7 +19,8 @@ from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.execution.alone import layer_alone
 from tilewright.runtime.plan.names import weight_key
-from tilewright.targets import InputError, load_chip, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip, load_target
 
 X = torch.randn(64, 40, generator=torch.Generator().manual_seed(0))
 QUIET = {"tile.dac": None, "tile.adc": None, "tile.output_noise": 0, "tile.short_term_read_noise": 0,

@@ -9,7 +9,7 @@ from tests.on_tiles import read
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.units.full_precision import DigitalLinear
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 
 def test_on_the_ideal_target_blocks_add_up_to_the_layer():

@@ -8,7 +8,7 @@ from tests.narrowing import analog
 from tests.variants import QUIET, method_variant, variant
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import Programmer, program
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 WEIGHTS = (torch.randn(128, 128, generator=torch.Generator().manual_seed(2)) * 0.246).clamp(-0.9, 0.9)
 STRAIGHT = {"device__pulse__asymmetry": 0, "device__pulse__spread": 0}

@@ -12,8 +12,8 @@ from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import Programmer, cells_of, normalise, program, weight_scale
 from tilewright.runtime.chip.programming.coding import nearest_state
 from tilewright.runtime.chip.programming.writing import write
-from tilewright.targets import load_programming, target_names
 from tilewright.targets.devices import statistics_of
+from tilewright.targets.loading import load_programming, target_names
 
 CONFIDENCE = 1e-3
 PCM = analog("pcm-512")

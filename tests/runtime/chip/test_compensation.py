@@ -8,7 +8,7 @@ from tests.on_tiles import layer_on_tiles
 from tests.variants import QUIET, variant
 from tilewright.runtime.chip.compensation import fitted, from_readings, over_tiles
 from tilewright.runtime.measuring.characterize import characterize
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 MONTH = 2592000.0
 

@@ -12,7 +12,7 @@ from tilewright.runtime.chip.nonfinite import all_finite
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.runtime.units.matmul import UnitMatmul
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 NAN, INF = float("nan"), float("inf")
 GENERATOR = torch.Generator().manual_seed(0)

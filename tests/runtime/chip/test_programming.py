@@ -10,8 +10,8 @@ from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.programming import cells_of, weight_scale
 from tilewright.runtime.chip.programming.writing import write
-from tilewright.targets import load_programming
 from tilewright.targets.devices import statistics_of
+from tilewright.targets.loading import load_programming
 
 CONFIDENCE = 1e-3
 PCM = statistics_of(analog("pcm-512").device)

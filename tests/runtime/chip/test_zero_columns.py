@@ -7,7 +7,7 @@ from tests.narrowing import digital
 from tests.on_tiles import layer_on_tiles
 from tests.variants import method_variant, variant
 from tilewright.runtime.units.linear import DigitalUnitLinear
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 MONTH = 2592000.0
 ROWS, COLUMNS = 64, 48

@@ -15,7 +15,7 @@ from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.execution.on_demand import OnDemandLinear
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.runtime.units.matmul import UnitMatmul
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 X = torch.rand(4, 32, generator=torch.Generator().manual_seed(0))
 STUCK = {kind: {"value": 0.05, "unit": "1", "source": "test"} for kind in ("at_zero", "at_maximum")}

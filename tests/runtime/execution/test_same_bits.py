@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import tilewright
-from tilewright.targets import load_target
+from tilewright.targets.loading import load_target
 
 X = torch.randn(120, 96, generator=torch.Generator().manual_seed(0))
 OWN = {"rule": "dynamic", "doublings": {"value": 2, "unit": "reading", "source": "test"}}

@@ -11,7 +11,8 @@ from tests.conftest import padded_batch
 from tests.narrowing import instance
 from tests.variants import variant
 from tilewright.runtime.chip.analog_linear import AnalogLinear
-from tilewright.targets import InputError, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_target
 
 TIMES = ("0", "1h", "1mo")
 X = torch.rand(3, 32, generator=torch.Generator().manual_seed(0))

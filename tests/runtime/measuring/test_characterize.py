@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import tilewright
-from tilewright.targets import InputError, load_target
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_target
 
 SMALL: dict[str, Any] = {"rows": 128, "columns": 128, "vectors": 128}
 

@@ -6,7 +6,7 @@ import torch
 import tilewright
 from tests.conftest import small_bert_config
 from tilewright.runtime.measuring.operations import count_operations
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 
 @pytest.mark.parametrize(("batch", "sequence"), [(1, 8), (3, 8), (1, 32), (2, 64)])

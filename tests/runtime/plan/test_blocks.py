@@ -6,9 +6,8 @@ from math import ceil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilewright.runtime.plan.blocks import ranges, tile_number, tile_position
-from tilewright.runtime.plan.splitting import split_evenly
-from tilewright.targets import load_chip
+from tilewright.runtime.plan.blocks import ranges, split_evenly, tile_number, tile_position
+from tilewright.targets.loading import load_chip
 
 
 @settings(deadline=None)

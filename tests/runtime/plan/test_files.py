@@ -14,9 +14,9 @@ import tilewright
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation, kept_evaluations
 from tilewright.runtime.plan import files as plan_io
 from tilewright.runtime.storage.atomic_folder import atomic_folder
-from tilewright.runtime.storage.file_hash import file_sha256
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
+from tilewright.targets.paths import file_sha256
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import torch
 
 import tilewright
 from tests.variants import with_layers, with_option
-from tilewright.targets import InputError, load_chip
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_chip
 
 
 def test_a_plan_on_a_chip_without_an_effect(small_plan):

@@ -11,7 +11,7 @@ from tilewright.runtime.plan.allowed_sizes import MOST_CONDITIONS, AllowedSizes
 from tilewright.runtime.plan.records import DimensionRecord
 from tilewright.runtime.plan.size_conditions import read_condition
 from tilewright.runtime.plan.usual_sizes import choose_sizes
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 FREE = DimensionRecord(minimum=1, maximum=None)
 

@@ -12,7 +12,7 @@ import pytest
 from tilewright.runtime.storage import atomic_folder as module
 from tilewright.runtime.storage.atomic_file import write_whole
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
-from tilewright.runtime.storage.exchange import exchange
+from tilewright.runtime.storage.c_library import exchange
 from tilewright.runtime.storage.workspace import LONGEST_NAME, workspace
 from tilewright.targets.errors import InputError
 

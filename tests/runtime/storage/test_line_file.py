@@ -48,9 +48,8 @@ def test_torn_lines_between_whole_ones_are_passed_by_and_measured_again(log):
     first, second = log.read_text().splitlines()
     log.write_text(f"{first}\n{second[:20]}\n{second[:9]}{second}\n\n")
     resumed = MeasurementLog(log, SETTINGS)
-    assert resumed.knows({"repeat": 0})
-    assert not resumed.knows({"repeat": 1})
-    measured(log, 1, 3.0)
+    assert resumed.measure({"repeat": 0}, lambda: 2.0) == 1.0
+    assert resumed.measure({"repeat": 1}, lambda: 3.0) == 3.0
     assert [entry["value"] for entry in read_measurements(log)] == [1.0, 3.0]
 
 
@@ -154,7 +153,7 @@ def test_killed_while_adding(log):
         MeasurementLog(log, SETTINGS)
     assert {entry.get("repeat") for entry in list(entries(log))[:2]} == {0, 1}
     measured(log, 99)
-    assert MeasurementLog(log, SETTINGS).knows({"repeat": 99})
+    assert MeasurementLog(log, SETTINGS).measure({"repeat": 99}, lambda: 2.0) == 1.0
 
 
 def test_a_full_disk_leaves_whole_lines(log):

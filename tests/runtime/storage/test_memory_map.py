@@ -11,7 +11,7 @@ import torch
 from tilewright.runtime.storage import memory_map
 from tilewright.runtime.storage.memory_map import MappedFile, ScratchFile, hand_back, used
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 
 def test_a_mapped_file_is_the_same_after_handing_back(tmp_path):

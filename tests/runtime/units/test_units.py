@@ -7,7 +7,8 @@ from tests.narrowing import digital
 from tilewright.runtime.units.formats import rounded, to_steps
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.runtime.units.matmul import UnitMatmul
-from tilewright.targets import InputError, target_names
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import target_names
 
 WEIGHT, BIAS = torch.randn(24, 40, generator=torch.Generator().manual_seed(0)), torch.arange(24.0)
 X = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(1))

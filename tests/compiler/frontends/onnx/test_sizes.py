@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 import tilewright
 from tests.onnx_models import model_of
 from tilewright.compiler.frontends import automatic_inputs
-from tilewright.targets import InputError
+from tilewright.targets.errors import InputError
 
 UPPER, LOWER = "SAME_UPPER", "SAME_LOWER"
 SIDES = (1, 2, 3, 4, 7, 8, 9, 12)
