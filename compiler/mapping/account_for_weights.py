@@ -31,6 +31,5 @@ def where_it_is(weight: WeightRecord, targets: Targets) -> WeightRecord:
         reason += f", on {on[0].name}"
     if weight.is_table_too:
         reason += "; the same numbers are a look-up table in digital memory too"
-    if weight.copy_of is not None:
-        reason = weight.reason
-    return weight.model_copy(update={"place": "analog" if is_analog else "digital", "reason": reason})
+    place = "analog" if is_analog else "digital"
+    return weight.model_copy(update={"place": place, "reason": reason if weight.copy_of is None else weight.reason})
