@@ -1,4 +1,6 @@
-"""All benchmarks: results as JSON in benchmarks/results.json, as tables in docs/performance.md. `make benchmarks`.
+"""All benchmarks: results as JSON in benchmarks/results, as tables in docs/performance.md. `make benchmarks`.
+
+Each kind of processor has a file of results, named after the kernels that run on it, and the page shows all of them.
 
     python benchmarks/everything.py [--only inference compiling growth peers] [--tables-only]
 
@@ -18,8 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import tilewright
+
 HERE = Path(__file__).parent
-RESULTS, PAGE = HERE / "results.json", HERE.parent / "docs" / "performance.md"
+RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "performance.md"
 PARTS: dict[str, dict[str, list[str]]] = {
     "inference": {name: ["inference.py", name] for name in ("minilm", "bert-base", "gpt2")},
     "compiling": {
@@ -139,15 +145,22 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 """Name of a table in the page -> whose results, and how they are written."""
 
 
-def written(page: str, results: dict[str, Any]) -> Iterator[str]:
-    """The page with each table between its two marks renewed."""
+def written(page: str, processors: list[dict[str, Any]]) -> Iterator[str]:
+    """The page with each table between its two marks renewed: one of each processor that has results."""
     for part in re.split(r"(<!-- table [\w-]+ -->\n.*?<!-- end -->)", page, flags=re.DOTALL):
         name = re.match(r"<!-- table ([\w-]+) -->", part)
-        if name is None or TABLES[name[1]][0] not in results:
-            yield part
-            continue
-        source, write = TABLES[name[1]]
-        yield f"<!-- table {name[1]} -->\n{write(results[source])}\n<!-- end -->"
+        source, write = TABLES[name[1]] if name else ("", str)
+        tables = [f"{found['on']}:\n\n{write(found[source])}\n" for found in processors if source in found]
+        yield f"<!-- table {name[1]} -->\n" + "\n".join(tables) + "<!-- end -->" if name and tables else part
+
+
+def processor() -> str:
+    """The processor in words: its name, its features, and the kernels that run on it."""
+    found, info = tilewright.doctor(), Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), found.processor)
+    features = ", ".join(found.kernels.features) or "no features that matter here"
+    return f"{name} ({features}), {found.threads} threads, kernels {found.kernels.name}, torch {torch.__version__}"
 
 
 def main() -> None:
@@ -156,11 +169,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--tables-only", action="store_true")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    file = RESULTS / f"{tilewright.doctor().kernels.name}.json"
+    results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     for part in [] if options.tables_only else options.only:
-        results[part] = {name: run(arguments) for name, arguments in PARTS[part].items()}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text("".join(written(PAGE.read_text(encoding="utf-8"), results)), encoding="utf-8")
+        results |= {"on": processor(), part: {name: run(arguments) for name, arguments in PARTS[part].items()}}
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    found = [json.loads(one.read_text(encoding="utf-8")) for one in sorted(RESULTS.glob("*.json"))]
+    PAGE.write_text("".join(written(PAGE.read_text(encoding="utf-8"), found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

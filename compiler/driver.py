@@ -19,6 +19,7 @@ from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
 from tilewright.compiler.steps import Mapped, map_network
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
@@ -183,6 +184,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
     document = PlanDocument(
         schema_version=SCHEMA_VERSION,
         tilewright_version=version("tilewright"),
+        draws=VERSION,
         model=traced.model,
         placement=mapped.placement,
         inputs=traced.inputs,

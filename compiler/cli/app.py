@@ -13,6 +13,7 @@ from tilewright.compiler.cli import (
     compile_command,
     cost_command,
     diff_command,
+    doctor_command,
     evaluate_command,
     explain_command,
     operations_command,
@@ -39,6 +40,7 @@ app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("characterize")(characterize_command.characterize_command)
 app.command("targets")(targets_command.targets_command)
+app.command("doctor")(doctor_command.doctor_command)
 
 
 def _print_version(wanted: bool) -> None:

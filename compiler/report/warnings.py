@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tilewright.compiler.engineering import counted
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerOption
@@ -64,6 +65,26 @@ def _matrices_left(plan: Plan) -> list[str]:
     return [f"{what} on no target ({shown}): {reasons}"]
 
 
+def _of_older_versions(plan: Plan) -> list[str]:
+    """Warnings of what older versions did not say, or drew otherwise."""
+    document, warnings = plan.document, list[str]()
+    if not document.weights_of_model and document.model.parameters:
+        warnings.append(
+            "the plan is of an older version, which did not say where each parameter went; compile it again"
+        )
+    if document.size_conditions is None and AllowedSizes.of(document).limits:
+        warnings.append(
+            "the plan is of an older version, which did not say at which sizes its graph may not be the network; "
+            "compile it again"
+        )
+    if document.draws < VERSION and document.placement.tiles:
+        warnings.append(
+            f"the plan's own figures are of version {document.draws} of the random numbers, and its chips are "
+            f"simulated with version {VERSION}: a seed names another chip than it did, of the same statistics"
+        )
+    return warnings
+
+
 def _layers(names: Collection[str]) -> str:
     return f"{counted(len(names), 'layer')} ({_first(names)})"
 
@@ -98,15 +119,7 @@ def warnings_of(plan: Plan) -> list[str]:
         )
     if document.placement.chips > 1:
         warnings.append(f"the model needs {document.placement.chips} chips; traffic between chips is not modelled")
-    if not document.weights_of_model and document.model.parameters:
-        warnings.append(
-            "the plan is of an older version, which did not say where each parameter went; compile it again"
-        )
-    if document.size_conditions is None and AllowedSizes.of(document).limits:
-        warnings.append(
-            "the plan is of an older version, which did not say at which sizes its graph may not be the network; "
-            "compile it again"
-        )
+    warnings += _of_older_versions(plan)
     if not document.layers:
         warnings.append("no layer was found: nothing runs on tiles")
     return warnings

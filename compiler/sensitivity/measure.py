@@ -22,6 +22,7 @@ from tilewright.compiler.sensitivity.criteria import (
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import samples_of
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
@@ -219,7 +220,8 @@ def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for entry in read_measurements(path):
         criterion, layer = str(entry.get("criterion")), str(entry.get("layer"))  # whatever a stranger put there
-        if entry.get("plan") == sha256 and criterion in CRITERIA and layer in on and entry.get("target") == on[layer]:
+        is_ours = entry.get("plan") == sha256 and entry.get("draws") == VERSION
+        if is_ours and criterion in CRITERIA and layer in on and entry.get("target") == on[layer]:
             found.setdefault(criterion, {})[layer] = float(entry["value"])
     return found
 

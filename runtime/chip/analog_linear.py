@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tilewright.runtime.chip.draws import places_of
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
+from tilewright.runtime.chip.kernels.read import LayerRead, Prepared, takes
 from tilewright.runtime.chip.noise import ReadNoise, silent
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.parallel import in_parallel, workers
@@ -108,10 +110,13 @@ class AnalogLinear(FixedPrecision):
 
     def advance_to(self, seconds: float) -> None:
         """Let the devices drift to ``seconds`` after programming, and compensate."""
-        self.seconds = seconds
+        self.seconds, self._reads = seconds, Prepared()
         parts = self.calibration.split(self.layout.row_splits, dim=1) if self.calibration is not None else None
         for index, block in enumerate(self._blocks):
             block.advance_to(seconds, partial(self._part, index), None if parts is None else parts[index])
+        self._is_compiled = self.chip.target.tile.doublings is None and all(
+            takes(block.tiles) for block in self._blocks
+        )
 
     def at(self, seconds: float) -> Self:
         """Another layer over the same programmed devices, at another time; this one stays where it is.
@@ -124,6 +129,24 @@ class AnalogLinear(FixedPrecision):
         if seconds != self.seconds:
             other.advance_to(seconds)
         return other
+
+    def _prepared(self, use: int) -> LayerRead:
+        """The read at a place in the graph by the compiled library, prepared once until devices drift or move."""
+        if use not in self._reads:
+            blocks, input_range = self._blocks, self.uses[use].input_range
+            reads = [block.compiled(input_range, use, self.seconds) for block in blocks]
+            steps = blocks[0].tiles.steps_per_unit(input_range)
+            self._reads[use] = LayerRead(reads, steps, self.channel_scale, self.bias)
+        return self._reads[use]
+
+    def _reads_compiled(self, values: Tensor) -> bool:
+        """True if the compiled library reads these inputs: on the processor, as the layer's own tensors are."""
+        on_processor = values.device.type == self.weight.device.type == "cpu"
+        return self._is_compiled and on_processor and values.dtype == torch.float32
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._reads = Prepared()
+        return super()._apply(fn, recurse)
 
     @property
     def _blocks(self) -> list[RowBlock]:
@@ -146,7 +169,7 @@ class AnalogLinear(FixedPrecision):
         layout = self.uses[use].layout(x.shape[:-1], len(samples))
         if layout is None:  # what does not depend on the batch is read once for all of it
             samples, layout = [-1], (1, len(values))
-        groups = self._groups(len(samples), layout)
+        groups = [range(len(samples))] if self._reads_compiled(values) else self._groups(len(samples), layout)
         if len(groups) == 1:
             outputs = self._read(values, use, samples, layout)
         else:
@@ -179,14 +202,17 @@ class AnalogLinear(FixedPrecision):
 
     def _read_tiles(self, use: int, samples: Sequence[int], layout: tuple[int, int], values: Tensor) -> Tensor:
         """Outputs [M, out] of the tiles for finite inputs [M, in] of these samples."""
-        input_range = self.uses[use].input_range
+        input_range, blocks = self.uses[use].input_range, self._blocks
+        places = places_of(samples, *layout)
+        if self._reads_compiled(values):
+            return self._prepared(use)(values, places)
         if self.channel_scale is not None:
             values = values / self.channel_scale
-        blocks, parts = self._blocks, values.split(self.layout.row_splits, dim=1)
+        parts = values.split(self.layout.row_splits, dim=1)
 
         def read(index: int) -> Tensor:
             block = blocks[index]
-            noise = ReadNoise(self.chip.draws, block.name, use, self.seconds, samples, layout, self.outputs)
+            noise = ReadNoise(self.chip.draws, block.name, use, self.seconds, places, self.outputs)
             return block.read(parts[index], input_range, noise if block.tiles.is_noisy else silent)
 
         worth_it = len(values) * self.outputs >= WORTH_A_THREAD

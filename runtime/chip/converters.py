@@ -30,10 +30,13 @@ def bend(fraction: Tensor, converter: Converter) -> Tensor:
 
     c is such that the largest deviation is the converter's ``nonlinearity``.
     """
-    if not converter.nonlinearity:
-        return fraction
-    strength = converter.nonlinearity / converter.levels / CUBIC_PEAK
-    return fraction + strength * fraction * (1 - fraction.square())
+    strength = bend_strength(converter)
+    return fraction + strength * fraction * (1 - fraction * fraction) if strength else fraction
+
+
+def bend_strength(converter: Converter) -> float:
+    """Strength c of a converter's curve, 0 of a straight one."""
+    return (converter.nonlinearity or 0.0) / converter.levels / CUBIC_PEAK
 
 
 def bent_levels(levels: Tensor, dac: Converter) -> Tensor:

@@ -1,29 +1,31 @@
 """Random numbers that have names instead of an order.
 
-A draw is named by (seed, repeat, layer, effect, ...): its generator is seeded with a hash of that name. So what one
-layer draws does not depend on what was drawn before it, on batch size, or on threads, and a draw need not be stored:
-it can be made again.
-
-torch's generator keeps 32 bits of the 64 of the hash. So of n draws about n²/2³³ pairs are the same numbers: some
-thirty among the half million draws of a large plan. Each draw has the law that it should; the two of such a pair, as a
-rule of two layers or samples, are not independent of each other.
-
-Uniform numbers are the same bits on every processor. torch makes normal ones with the instructions that a processor
-has: without AVX2 two in five differ from those with it, by up to 2e-6. So the bits of a chip are those of one kind of
-processor.
+A draw is named by (seed, repeat, layer, effect, ...): a hash of that name is the key of a counter-based generator, and
+a number's place in the draw is the counter. So what one layer draws does not depend on what was drawn before it, on
+batch size, threads or the processor, and a draw need not be stored: any part of it can be made again. A name's hash has
+64 bits: of the half million draws of a large plan two share one with a chance of 1 in 10⁸.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from math import prod
 
 import torch
 from torch import Tensor
 
-GROUP = 16
-"""Normal numbers that torch makes at once: only whole groups have a prefix that does not depend on the length."""
+from tilewright.runtime.chip import normal_law
+from tilewright.runtime.chip.kernels import native
+from tilewright.runtime.chip.philox import random_words
+
+VERSION = 2
+"""Version of the numbers that a name stands for. Results tell it, since a seed is another chip in another version.
+
+1 was torch's generator, whose normal numbers depend on the processor's instructions.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,23 +35,54 @@ class Draws:
     seed: int
     repeat: int
 
-    def generator(self, *name: object) -> torch.Generator:
-        """The generator of the draw of that name."""
+    def key(self, *name: object) -> int:
+        """Key of the draw of that name, 64 bits."""
         text = "\x1f".join(str(part) for part in (self.seed, self.repeat, *name))
-        digest = blake2b(text.encode(), digest_size=8).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
     def normal(self, shape: Sequence[int] | torch.Size, *name: object) -> Tensor:
-        """Standard normal float32 numbers of that shape."""
-        return torch.empty(tuple(shape)).normal_(generator=self.generator(*name))
+        """Standard normal float32 numbers of that shape, of 32 bits each."""
+        *lines, width = shape
+        places = _lines(prod(lines))
+        made = native.normal_numbers(self.key(*name), places, width, fine=True)
+        if made is None:
+            blocks = -(-width // normal_law.FINE_IN_BLOCK)
+            made = normal_law.fine(random_words(self.key(*name), places, blocks))[:, :width]
+        return made.reshape(tuple(shape))
 
-    def normal_per_sample(self, samples: Sequence[int], rows: int, columns: int, *name: object) -> Tensor:
-        """Standard normal numbers [len(samples), rows, columns], each sample's named by its number.
+    def uniform(self, shape: Sequence[int] | torch.Size, *name: object) -> Tensor:
+        """Uniform float32 numbers in [0, 1) of that shape, multiples of 2^-24."""
+        *lines, width = shape
+        words = random_words(self.key(*name), _lines(prod(lines)), -(-width // 4))
+        return normal_law.uniform(words)[:, :width].reshape(tuple(shape))
 
-        A sample's first rows are the same numbers however many rows follow, so padding does not change them.
+    def read_noise(self, places: Tensor, columns: int, *name: object) -> Tensor:
+        """Standard normal float32 numbers [rows, columns] of a read, of 16 bits each.
+
+        places: row within its sample, and the sample's number in two words, of each row [rows, 3] (``places_of``). So a
+        sample's numbers do not depend on the samples beside it, and its first rows not on how many follow.
         """
-        whole = -(-columns // GROUP) * GROUP
-        numbers = torch.empty(len(samples), rows, whole)
-        for place, sample in enumerate(samples):
-            numbers[place].normal_(generator=self.generator(*name, sample))
-        return numbers[..., :columns]
+        made = native.normal_numbers(self.key(*name), places, columns, fine=False)
+        if made is not None:
+            return made
+        blocks = -(-columns // normal_law.COARSE_IN_BLOCK)
+        return normal_law.coarse(random_words(self.key(*name), places, blocks))[:, :columns]
+
+
+def _lines(count: int) -> Tensor:
+    """Places of the lines of a tensor [count, 3]: numbered from 0."""
+    places = torch.zeros(count, 3, dtype=torch.int64)
+    places[:, 0] = torch.arange(count)
+    return places
+
+
+def places_of(samples: Sequence[int], before: int, after: int) -> Tensor:
+    """Places [before · samples · after, 3] of the rows of an input [before, samples, after]; see ``read_noise``."""
+    return _places_of(tuple(samples), before, after)
+
+
+@lru_cache(maxsize=64)  # the layers of a run ask for the same ones
+def _places_of(samples: tuple[int, ...], before: int, after: int) -> Tensor:
+    rows = torch.arange(before * after).view(before, 1, after).expand(-1, len(samples), -1)
+    numbers = torch.tensor(samples, dtype=torch.int64).view(1, -1, 1).expand_as(rows)
+    return torch.stack((rows, numbers & 0xFFFFFFFF, (numbers >> 32) & 0xFFFFFFFF), dim=-1).reshape(-1, 3)

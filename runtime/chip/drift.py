@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.writing import with_stuck
 from tilewright.targets.devices import DeviceStatistics
+from tilewright.targets.devices.elementary import exponential
 
 
 def conductances_at(
@@ -25,9 +25,9 @@ def conductances_at(
     shape, logarithm, drifted = programmed.shape, statistics.drift_logarithm(seconds), programmed
     if logarithm:
         normal = draws.normal(shape, *name, "drift exponent") if statistics.exponent_varies else None
-        drifted = statistics.drift_exponent(cells.wanted, normal).mul_(-logarithm).exp_().mul_(programmed)
+        drifted = exponential(statistics.drift_exponent(cells.wanted, normal).mul_(-logarithm)).mul_(programmed)
     if statistics.accumulates_noise:
         noise = statistics.accumulated_deviation(programmed, seconds)
         noise.mul_(draws.normal(shape, *name, "accumulated noise", seconds))
-        drifted = torch.addcmul(drifted, drifted, noise)
+        drifted = drifted + drifted * noise  # not addcmul: whether it rounds once or twice depends on the processor
     return with_stuck(cells, drifted.clamp(min=0.0))

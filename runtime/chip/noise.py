@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,20 +22,22 @@ class ReadNoise:
     """Name of the row-block."""
     use: int
     seconds: float
-    samples: Sequence[int]
-    layout: tuple[int, int]
-    """Rows of the input before and after each sample: [before, samples, after]."""
+    places: Tensor
+    """Places of the rows [M, 3], as of ``draws.places_of``."""
     columns: int
 
     def __call__(self, reading: int) -> Tensor:
         """Standard normal numbers [rows, columns] of a reading, those of each sample named by its number."""
-        before, after = self.layout
-        what = "read" if reading == 0 else f"read again {reading}"
-        name = (*self.row_block, what, self.use, self.seconds)
-        normal = self.draws.normal_per_sample(self.samples, before * after, self.columns, *name)
-        if before > 1:
-            normal = normal.reshape(len(self.samples), before, after, self.columns).transpose(0, 1)
-        return normal.reshape(-1, self.columns)
+        return self.draws.read_noise(self.places, self.columns, *self.name(reading))
+
+    def name(self, reading: int) -> tuple[object, ...]:
+        """Name of a reading's draw."""
+        return read_name(self.row_block, self.use, self.seconds, reading)
+
+
+def read_name(row_block: tuple[object, ...], use: int, seconds: float, reading: int = 0) -> tuple[object, ...]:
+    """Name of the draw of a read: of a row-block at a place in the graph and a time, and of which reading of it."""
+    return (*row_block, "read" if reading == 0 else f"read again {reading}", use, seconds)
 
 
 def silent(reading: int) -> None:

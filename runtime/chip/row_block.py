@@ -12,7 +12,10 @@ from tilewright.runtime.chip.compensation import Correction, fitted, from_readin
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.fixed_precision import FixedPrecision, Held
-from tilewright.runtime.chip.noise import Noise, silent
+from tilewright.runtime.chip.kernels import devices as kernel
+from tilewright.runtime.chip.kernels.devices import RowBlockDevices
+from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
+from tilewright.runtime.chip.noise import Noise, ReadNoise, read_name, silent
 from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, weight_scale
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
 from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
@@ -58,11 +61,16 @@ class RowBlock(FixedPrecision):
         rule = settings.target.tile.weight_scale
         self.hold("scale", weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations))
         self._programmer = Programmer(settings.target, settings.method, settings.column_splits, draws, name)
-        programmed = program(normalise(weight(), self.scale), self._programmer)
-        self.hold("programmed", programmed.conductances.to(settings.kept_as))
+        self._kept_cells = None
+        if (devices := self._compiled_devices(weight())) is not None:
+            programmed = kernel.program(devices, draws, name)
+        else:
+            tiles = program(normalise(weight(), self.scale), self._programmer)
+            programmed = tiles.conductances
+            if settings.target.stuck_devices is not None or isinstance(settings.method.coding, MostLeast):
+                self._kept_cells = Held(tiles.cells)
+        self.hold("programmed", programmed.to(settings.kept_as))
         self.hold("reference", None)
-        derivable = settings.target.stuck_devices is None and not isinstance(settings.method.coding, MostLeast)
-        self._kept_cells = None if derivable else Held(programmed.cells)
         self._offsets = Held(self._draw_offsets())
         self._correction = Held(Correction(torch.ones_like(self.scale)))
 
@@ -99,19 +107,39 @@ class RowBlock(FixedPrecision):
         calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit. Nothing
         that was held before is written into: a twin may still read it.
         """
-        cells = self.cells(weight)
-        held = self._conductances_at(seconds, cells)
-        weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
-        self.tiles = TileRow(weights, self.settings.target, magnitudes, cells.significance_power, self.offsets)
-        if self.settings.compensation == "affine" and calibration is not None:
+        target, compares = self.settings.target, self.settings.compensation in ("global", "per_column")
+        if (devices := self._compiled_devices(weight())) is not None:
+            made = kernel.advance(
+                devices, self._programmed_in_float32(), target.tile, seconds, self.draws, self.name, reads=compares
+            )
+            self.tiles, reading = TileRow(made.weights, target, made.magnitudes), made.reading
+        else:
+            cells = self.cells(weight)
+            held = self._conductances_at(seconds, cells)
+            weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
+            self.tiles = TileRow(weights, target, magnitudes, cells.significance_power, self.offsets)
+            reading = self._reading(weights, magnitudes, seconds) if compares else None
+        if reading is not None:
+            self._correction = Held(self._compare(reading))
+        elif self.settings.compensation == "affine" and calibration is not None:
             self._correction = Held(self._fit(weight, calibration, seconds))
-        elif self.settings.compensation in ("global", "per_column"):
-            self._correction = Held(self._compare(weights, magnitudes, seconds))
+
+    def _compiled_devices(self, weight: Tensor) -> RowBlockDevices | None:
+        """The devices as the compiled library writes and advances them; None if it does not take them."""
+        settings, statistics = self.settings, self._programmer.statistics
+        is_taken = kernel.takes(settings.target, settings.method, statistics, weight.shape[1])
+        if not is_taken or weight.dtype != torch.float32 or weight.device.type != "cpu":
+            return None
+        states = settings.method.states_per_device
+        weight = weight if weight.stride(1) == 1 else weight.contiguous()  # a model may hold it transposed
+        return RowBlockDevices(weight, self.scale, None if states is None else int(states), statistics)
+
+    def _programmed_in_float32(self) -> Tensor:
+        return self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
 
     def _conductances_at(self, seconds: float, cells: Cells) -> Tensor:
         statistics = self._programmer.statistics
-        programmed = self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
-        return conductances_at(seconds, programmed, cells, statistics, self.draws, *self.name)
+        return conductances_at(seconds, self._programmed_in_float32(), cells, statistics, self.draws, *self.name)
 
     def held_weights(self, seconds: float, weight: Weights) -> Tensor:
         """The weights that devices hold at a time [columns, rows], in the model's units, corrected by the factor."""
@@ -119,13 +147,17 @@ class RowBlock(FixedPrecision):
         held = cells.weights(self._conductances_at(seconds, cells))
         return held * (self.scale * self.correction.factor).unsqueeze(1)
 
-    def _compare(self, weights: Tensor, magnitudes: Tensor | None, seconds: float) -> Correction:
-        """Correction by Σ|y| of each column, or tile, over one-hot inputs, each read once with noise and ADC."""
+    def _reading(self, weights: Tensor, magnitudes: Tensor | None, seconds: float) -> Tensor:
+        """Σ|y| of each column [columns] over one-hot inputs, each read once with noise and ADC."""
         normal = self.draws.normal(weights.shape, *self.name, "compensation reading", seconds)
-        reading = self.tiles.read_one_hot(weights, normal, magnitudes).abs_().sum(dim=1)
-        reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
+        reading = self.tiles.read_one_hot(weights, normal, magnitudes).abs_().sum(dim=1, dtype=torch.float64)
+        return reading.mul_(self.scale > 0)  # columns of zeros read nothing but noise, which tells nothing of a drift
+
+    def _compare(self, reading: Tensor) -> Correction:
+        """Correction by the reading of each column, or tile, over that right after programming."""
         if self.settings.compensation == "global":
             reading = over_tiles(reading, self.settings.column_splits)
+        reading = reading.float()
         if self.reference is None:
             self.reference = reading
         return from_readings(self.reference, reading)
@@ -154,12 +186,20 @@ class RowBlock(FixedPrecision):
 
     def read(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
         """The products with ``values`` [M, rows] in the model's units [M, columns]: corrected and scaled."""
-        outputs = self.read_raw(values, input_range, noise)
+        outputs, (factor, shift) = self.read_raw(values, input_range, noise), self.digital(input_range)
+        outputs.mul_(factor)
+        return outputs if shift is None else outputs.add_(shift)
+
+    def compiled(self, input_range: float, use: int, seconds: float) -> BlockRead:
+        """Record of the row-block for a read by the compiled library."""
+        key = self.draws.key(*read_name(self.name, use, seconds)) if self.tiles.is_noisy else None
+        return BlockRead(self.tiles, *self.digital(input_range), key)
+
+    def digital(self, input_range: float) -> tuple[Tensor, Tensor | None]:
+        """Factor of what the ADCs read, and what is added then, both [columns], as digital holds them."""
         scale, correction = self.scale * input_range, self.correction
-        outputs.mul_(self._rounded(scale * correction.factor))
-        if correction.offset is not None:
-            outputs.add_(self._rounded(scale * correction.offset))
-        return outputs
+        shift = None if correction.offset is None else self._rounded(scale * correction.offset)
+        return self._rounded(scale * correction.factor), shift
 
     def _rounded(self, numbers: Tensor) -> Tensor:
         """Numbers in the precision of the digital scale and offset."""
@@ -174,7 +214,7 @@ def read_with_own_ranges(tiles: TileRow, values: Tensor, doublings: int, noise: 
     """
     ranges = values.abs().amax(dim=1, keepdim=True)
     ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
-    outputs = tiles.multiply(values, ranges, noise(0))
+    outputs = _multiply(tiles, values, ranges, noise)
     adc = tiles.tile.adc
     waiting = torch.arange(len(values), device=values.device)
     for reading in range(1, doublings + 1 if adc is not None else 1):
@@ -184,7 +224,17 @@ def read_with_own_ranges(tiles: TileRow, values: Tensor, doublings: int, noise: 
         if not len(waiting):
             break
         ranges[waiting] *= 2
-        normal = noise(reading)
-        again = tiles.multiply(values[waiting], ranges[waiting], None if normal is None else normal[waiting])
-        outputs[waiting] = again
+        outputs[waiting] = _multiply(tiles, values[waiting], ranges[waiting], noise, reading, waiting)
     return outputs.mul_(ranges)
+
+
+def _multiply(
+    tiles: TileRow, values: Tensor, ranges: Tensor, noise: Noise, reading: int = 0, rows: Tensor | None = None
+) -> Tensor:
+    """Outputs [M, columns] of the n-th reading of some rows of an input, by the compiled library if it takes them."""
+    if isinstance(noise, ReadNoise) and takes(tiles) and values.dtype == torch.float32 and values.device.type == "cpu":
+        block = BlockRead(tiles, torch.ones(noise.columns), None, noise.draws.key(*noise.name(reading)))
+        read = LayerRead([block], tiles.steps_per_unit(ranges))
+        return read(values, noise.places if rows is None else noise.places[rows])
+    normal = noise(reading)
+    return tiles.multiply(values, ranges, normal if normal is None or rows is None else normal[rows])

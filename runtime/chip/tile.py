@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tilewright.runtime.chip.arithmetic import Arithmetic, Drive, Magnitudes, Matrix, arithmetic_of
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
+from tilewright.targets.devices.elementary import square_root
 from tilewright.targets.spec import AnalogTarget, Tile
 
 
@@ -40,17 +41,18 @@ class TileRow(FixedPrecision):
 
     def __init__(
         self,
-        weights: Tensor,
+        weights: Tensor | Matrix,
         target: AnalogTarget,
-        read_magnitudes: Tensor | None = None,
+        read_magnitudes: Tensor | Magnitudes | None = None,
         significance_power: float = 1.0,
         offsets: ConverterOffsets | None = None,
         arithmetic: Arithmetic | None = None,
     ) -> None:
         """Hold the weights [columns, rows] of tiles of this target, as they are at this time.
 
-        read_magnitudes: what the variance of the read noise is made of where it is not |weights|. significance_power:
-        the same for noise that does not depend on the conductance. arithmetic: the tile's usual one if None.
+        weights, read_magnitudes: tensors, or what the arithmetic holds of them; the latter are what the variance of the
+        read noise is made of where it is not |weights|. significance_power: the same for noise that does not depend on
+        the conductance. arithmetic: the tile's usual one if None.
         """
         super().__init__()
         tile: Tile = target.tile
@@ -59,18 +61,27 @@ class TileRow(FixedPrecision):
         drop = tile.ir_drop if tile.ir_drop and tile.ir_drop.enabled else None
         self.wire_ratio = drop.wire_resistance * target.device.conductance_max * 1e-6 if drop else 0.0
         self.noise_follows_weights = tile.short_term_read_noise > 0 and tile.read_noise_law == "conductance"
-        self.weights = self.arithmetic.matrix(weights)
         self.magnitudes = self.drawing = self.by_place = None
-        if self.noise_follows_weights:
-            self.magnitudes = self.arithmetic.magnitudes(weights.abs() if read_magnitudes is None else read_magnitudes)
-        if self.wire_ratio:
-            self.drawing = self.arithmetic.magnitudes(weights.abs())
-            self.by_place = self.arithmetic.matrix(weights * _share_of_wire(weights))
+        if isinstance(weights, Matrix):
+            assert not self.wire_ratio and not isinstance(read_magnitudes, Tensor)
+            self.weights, self.magnitudes = weights, read_magnitudes
+        else:
+            self._hold(weights, read_magnitudes)
         offsets, currents = offsets or ConverterOffsets(), None
         if offsets.dac is not None and tile.dac is not None:
             currents = self.weights.product(self.arithmetic.dac_offset(offsets.dac, tile.dac))
         self.hold("dac_offset_currents", currents)
         self.hold("adc_offset", offsets.adc)
+
+    def _hold(self, weights: Tensor, read_magnitudes: Tensor | Magnitudes | None) -> None:
+        """Hold the weights, and what else a read needs of them, as the arithmetic has them."""
+        self.weights = self.arithmetic.matrix(weights)
+        if self.noise_follows_weights:
+            sizes = weights.abs() if read_magnitudes is None else read_magnitudes
+            self.magnitudes = self.arithmetic.magnitudes(sizes) if isinstance(sizes, Tensor) else sizes
+        if self.wire_ratio:
+            self.drawing = self.arithmetic.magnitudes(weights.abs())
+            self.by_place = self.arithmetic.matrix(weights * _share_of_wire(weights))
 
     def multiply(self, values: Tensor, input_range: float | Tensor, normal: Tensor | None) -> Tensor:
         """ADC outputs [M, columns] in normalised units for inputs [M, rows].
@@ -119,8 +130,14 @@ class TileRow(FixedPrecision):
     def _read(self, currents: Tensor, variance: Tensor | None, normal: Tensor | None, offset: Tensor | None) -> Tensor:
         """Sums as they come out of noise and ADC, in place. variance: of the short-term read noise."""
         if normal is not None and variance is not None:
-            currents.addcmul_(normal, variance.add_(self.output_variance).sqrt_())
+            # not addcmul: whether it rounds once or twice depends on the processor
+            currents.add_(square_root(variance.add_(self.output_variance)).mul(normal))
         return self.arithmetic.adc(currents, self.tile.adc, offset)
+
+    def steps_per_unit(self, input_range: float | Tensor) -> Tensor:
+        """Steps of the DAC in a unit of the input, float32 [1], or one a vector [M]."""
+        assert self.tile.dac is not None
+        return torch.as_tensor(1.0 / (input_range * self.tile.dac.step), dtype=torch.float32).reshape(-1)
 
     @property
     def is_noisy(self) -> bool:

@@ -117,13 +117,9 @@ def evaluate(
     assert data is not None  # the task would not have been made
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
-    settings = {
-        "seed": seed,
-        "task": task,
-        "drift_compensation": compensates,
-        "data": prepared.fingerprint(Path(data), limit),
-    }
-    log = MeasurementLog(Path(results) if results is not None else None, {"plan": plan.sha256, **settings})
+    settings = {"plan": plan.sha256, "task": task, "data": prepared.fingerprint(Path(data), limit)}
+    log = MeasurementLog(Path(results) if results is not None else None, settings)
+    chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
     done = count(1)
 
     def measure(what: str, measurement: dict[str, Any], chip: Callable[[], Session], at: float) -> float:
@@ -138,7 +134,9 @@ def evaluate(
     for repeat in range(repeats):
         chip = cache(partial(program, repeat=repeat))  # programmed only if something is left to measure
         for time, at in seconds.items():
-            values[time].append(measure(f"chip {repeat} at {time}", {"repeat": repeat, "seconds": at}, chip, at))
+            values[time].append(
+                measure(f"chip {repeat} at {time}", {**chips, "repeat": repeat, "seconds": at}, chip, at)
+            )
     points = [TimePoint(time, seconds[time], values[time]) for time in seconds]
     found = Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
     keep_evaluation(plan, found.to_json())

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, StrictBool, ValidationError
 
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.measuring.measurements import is_measured, place_beside
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.line_file import add_line, entries
@@ -42,6 +43,7 @@ class _Evaluation(BaseModel):
     """The part of a kept evaluation that reports show: the file is of a stranger as the plan is, who may have more."""
 
     plan: str
+    draws: int = 1
     metric: str
     task: str
     examples: Measured
@@ -59,7 +61,7 @@ def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
     """
     path = place_beside(plan, FILE)
     if path is not None:
-        add_line(path, {"plan": plan.sha256, **evaluation})
+        add_line(path, {"plan": plan.sha256, "draws": VERSION, **evaluation})
 
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
@@ -71,9 +73,9 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
     sha256 = plan.sha256 if kept else ""
     latest: dict[str, dict[str, Any]] = {}
     for one in kept:
-        if one.plan == sha256:
+        if one.plan == sha256 and one.draws == VERSION:
             settings = one.task, one.examples, one.seed, one.repeats, one.drift_compensation
             identity = json.dumps([[point.time for point in one.points], *settings])
             latest.pop(identity, None)
-            latest[identity] = one.model_dump(exclude={"plan"})
+            latest[identity] = one.model_dump(exclude={"plan", "draws"})
     return list(latest.values())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
 from tilewright.targets.errors import InputError
@@ -22,8 +23,10 @@ class MeasurementLog:
     """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """Open a log. settings: those of the run, in each measurement. Raises ``InputError`` for another file."""
-        self.path, self.settings = path, settings
+        """Open a log. settings: those of the run, in each measurement, beside the
+        version of the random numbers. Raises ``InputError`` for another file.
+        """
+        self.path, self.settings = path, {"draws": VERSION, **settings}
         self._known: dict[str, float] = {}
         if path is None:
             return

@@ -212,6 +212,7 @@ OF_OPTIONS = {"decisions": True, "uses": {"__all__": {"largest_input", "simulate
 SAID: Mapping[str, Any] = {
     "schema_version": True,
     "tilewright_version": True,
+    "draws": True,
     "decisions": True,
     "verification": True,
     "check": True,

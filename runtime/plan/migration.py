@@ -20,6 +20,7 @@ ADDED: dict[int, dict[str, Any]] = {
     1: {"weights_of_model": [], "check": None, "notes": []},
     3: {"assignment": None},
     5: {"size_conditions": None, "unused_tensors": []},
+    7: {"draws": 1},
 }
 """Keys that documents have since the version after this one, with what they would have held."""
 
@@ -36,6 +37,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
         4: _from_version_4,
         5: dict,
         6: as_version_7,
+        7: dict,
     }
     while (version := content["schema_version"]) in steps:
         content = {**steps[version](content), **ADDED.get(version, {}), "schema_version": version + 1}

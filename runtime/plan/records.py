@@ -27,7 +27,7 @@ from tilewright.runtime.plan.types import (
 )
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 class ModelIdentity(Record):
@@ -291,16 +291,21 @@ class FileRecord(Record):
 class PlanDocument(Record):
     """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors.
 
-    schema_version, tilewright_version: of the file and its writer. model: identity of the network. placement: of the
-    tiles, in sum. inputs, outputs: of the graph, in order. dimensions: limits of sizes that may vary, by name. layers,
-    matmuls: what runs on tiles and units. weights_of_model: place of each parameter. calibration: inputs that ranges
-    are of. verification: distance from the model after each pass. check: distance from the original, run by its own
-    tools; null if not asked for. graph: its nodes, in running order. tensors: in the weights file, by name. tokenizer:
-    files of it, none if there is none.
+    schema_version, tilewright_version: of the file and its writer. draws: version of random numbers. model:
+    identity of the network. placement: of the tiles, in sum. inputs, outputs: of the graph, in order. dimensions:
+    limits of sizes that may vary, by name. layers, matmuls: what runs on tiles and units. weights_of_model: place
+    of each parameter. calibration: inputs that ranges are of. verification: distance from the model after each
+    pass. check: distance from the original, run by its own tools; null if not asked for. graph: its nodes, in
+    running order. tensors: in the weights file, by name. tokenizer: files of it, none if there is none.
     """
 
-    schema_version: Literal[7]
+    schema_version: Literal[8]
     tilewright_version: str
+    draws: int = Field(
+        ge=1,
+        le=2**16,
+        description="version of the random numbers: a seed names the same chip in figures of one version",
+    )
     model: ModelIdentity
     placement: Placement
     inputs: list[InputRecord]

@@ -26,8 +26,11 @@ from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
 from .compiler.sensitivity.measure import Sensitivity as Sensitivity
 from .compiler.sensitivity.measure import measure_sensitivity as measure_sensitivity
+from .runtime.chip.kernels.native import Kernels as Kernels
 from .runtime.execution.callbacks import OnLayer as OnLayer
 from .runtime.execution.callbacks import OnProgress as OnProgress
+from .runtime.execution.doctor import Diagnosis as Diagnosis
+from .runtime.execution.doctor import doctor as doctor
 from .runtime.execution.executable import Executable as Executable
 from .runtime.execution.nonfinite_origin import NonfiniteOrigin as NonfiniteOrigin
 from .runtime.execution.run import Run as Run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -17,7 +18,8 @@ class FtjStatistics(GaussianStatistics):
 
     def __init__(self, device: FtjDevice) -> None:
         super().__init__(device)
-        self.drift = device.drift
+        self.drift = drift = device.drift
+        self.laws = replace(self.laws, exponent_mean=(drift.cubic, drift.quadratic, drift.linear, drift.constant))
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """Drift exponent ν(g) = .0122 g³ - .0241 g² + .0112 g + .001 (FTJ thesis, drift fit): .001 at 0, .0003 at 1."""

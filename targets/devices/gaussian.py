@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from tilewright.targets.devices.statistics import DeviceStatistics
+from tilewright.targets.devices.statistics import DeviceStatistics, Laws
 from tilewright.targets.spec.device import FtjDevice, GaussianDevice
 
 
@@ -18,6 +18,7 @@ class GaussianStatistics(DeviceStatistics):
         spread = device.programming
         self.deviation = math.hypot(spread.device_to_device, spread.cycle_to_cycle)
         self.writes_zero = device.inactive_device == "programmed"
+        self.laws = Laws(write=(0.0, 0.0, self.deviation))
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write, equal at every conductance, in parts of the maximum."""

@@ -6,7 +6,8 @@ import math
 
 from torch import Tensor
 
-from tilewright.targets.devices.statistics import DeviceStatistics
+from tilewright.targets.devices.elementary import exponential, logarithm
+from tilewright.targets.devices.statistics import DeviceStatistics, Laws
 from tilewright.targets.spec.device import ClippedLogarithm, PcmDevice
 
 SMALLEST = 1e-9
@@ -15,13 +16,8 @@ SMALLEST = 1e-9
 
 def clipped_logarithm(curve: ClippedLogarithm, conductance: Tensor) -> Tensor:
     """Clipped logarithm of conductances, clip(slope · ln g + intercept, minimum, maximum)."""
-    return (
-        conductance.clamp(min=SMALLEST)
-        .log_()
-        .mul_(curve.slope)
-        .add_(curve.intercept)
-        .clamp_(curve.minimum, curve.maximum)
-    )
+    made = logarithm(conductance.clamp(min=SMALLEST)).mul_(curve.slope).add_(curve.intercept)
+    return made.clamp_(curve.minimum, curve.maximum)
 
 
 class PcmStatistics(DeviceStatistics):
@@ -34,6 +30,16 @@ class PcmStatistics(DeviceStatistics):
     def __init__(self, device: PcmDevice) -> None:
         self.device = device
         self.writes_zero = device.inactive_device == "programmed"
+        write, drift, noise = device.programming, device.drift, device.accumulated_noise
+        mean, spread = drift.exponent_mean, drift.exponent_spread
+        self.laws = Laws(
+            write=(write.quadratic, write.linear, write.constant),
+            write_unit=write.scale / device.conductance_max,
+            exponent_mean=(mean.slope, mean.intercept, mean.minimum, mean.maximum),
+            exponent_spread=(spread.slope, spread.intercept, spread.minimum, spread.maximum),
+            absolute_exponent=drift.negative_exponent == "absolute",
+            accumulated=(-noise.exponent, noise.coefficient, noise.maximum, noise.scale),
+        )
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write, in parts of the maximum.
@@ -57,13 +63,18 @@ class PcmStatistics(DeviceStatistics):
         """Logarithm of time, ln((t + t0)/t0): zero at t = 0, unlike ln(t/t0), by which conductances grow before t0."""
         return math.log1p(seconds / self.device.drift.reference_time)
 
+    def accumulated_growth(self, seconds: float) -> float:
+        """Growth of the 1/f noise, sqrt(ln((t + t0 + t_r)/(2 t_r))) (Rasch 2023 Eq. 10)."""
+        read_time = self.device.accumulated_noise.read_time
+        elapsed = seconds + self.device.drift.reference_time + read_time
+        return math.sqrt(max(math.log(elapsed / (2 * read_time)), 0.0))
+
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:
         """Standard deviation of 1/f noise, relative to the drifted conductance.
 
         γ_r Q(g) sqrt(ln((t + t0 + t_r)/(2 t_r))), Q = min(0.0088/g^0.65, 0.2) (Rasch 2023 Eq. 10).
         """
         noise = self.device.accumulated_noise
-        elapsed = seconds + self.device.drift.reference_time + noise.read_time
-        growth = math.sqrt(max(math.log(elapsed / (2 * noise.read_time)), 0.0))
-        deviation = programmed.clamp(min=SMALLEST).pow_(-noise.exponent).mul_(noise.coefficient)
-        return deviation.clamp_(max=noise.maximum).mul_(noise.scale * growth)
+        power = logarithm(programmed.clamp(min=SMALLEST)).mul_(-noise.exponent)
+        deviation = exponential(power).mul_(noise.coefficient)
+        return deviation.clamp_(max=noise.maximum).mul_(noise.scale * self.accumulated_growth(seconds))

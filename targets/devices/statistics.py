@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Laws:
+    """Laws of a device as numbers, for a kernel that computes them; g is a normalised conductance."""
+
+    write: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Deviation of a write: ((w₀ g + w₁) g + w₂) · write_unit, at least zero, in parts of the maximum."""
+    write_unit: float = 1.0
+    exponent_mean: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Drift exponent: slope and intercept over ln g, minimum, maximum; if it does not vary, coefficients of g³ to 1."""
+    exponent_spread: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Standard deviation of the exponent: slope and intercept over ln g, minimum, maximum."""
+    absolute_exponent: bool = False
+    """True if an exponent below zero is taken as its absolute value, else it is zero."""
+    accumulated: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """1/f noise: exponent of g, coefficient, maximum, and scale before its growth."""
 
 
 class DeviceStatistics:
@@ -27,6 +46,9 @@ class DeviceStatistics:
     accumulates_noise: bool = False
     """True if there is 1/f noise since programming."""
 
+    laws: Laws = Laws()
+    """The laws of the functions below as numbers."""
+
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write of the target conductance, in parts of the maximum."""
         return torch.zeros_like(conductance)
@@ -37,6 +59,10 @@ class DeviceStatistics:
 
     def drift_logarithm(self, seconds: float) -> float:
         """Logarithm of time ln((t + t0)/t0), so that g(t) = g · exp(-ν · logarithm); zero where nothing drifts."""
+        return 0.0
+
+    def accumulated_growth(self, seconds: float) -> float:
+        """Growth of the 1/f noise up to a time, which its deviation is proportional to."""
         return 0.0
 
     def accumulated_deviation(self, programmed: Tensor, seconds: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Frozen plans, made by the code of the releases that wrote them.
 
-Each schema version of plan.json has a folder, v1 to v6, with plans as the last commit that wrote this version saved
+Each schema version of plan.json has a folder, v1 to v8, with plans as the last commit that wrote this version saved
 them. Beside each, NAME.safetensors holds inputs, and the outputs that the sessions of that commit gave. To see how they
 came about, check a commit out and give its folder to this script, which runs that code and nothing of today's:
 
@@ -13,9 +13,12 @@ came about, check a commit out and give its folder to this script, which runs th
     3         d2faa2f
     4         ca65996
     5         4ea9a66
-    6         9f2b0ac, the newest when this was written
+    6         9f2b0ac
+    7         7961e31
+    8         the newest when this was written
 
-It was run with torch 2.13 on a processor with AVX-512. Plans are not made again when a test of them fails: plans of
+It was run with torch 2.13, for versions 1 to 6 on a processor with AVX-512, then on one with AVX2.
+Plans are not made again when a test of them fails: plans of
 these versions lie on people's disks.
 """
 
@@ -48,12 +51,14 @@ Made = tuple[Any, dict[str, Tensor]]
 
 def use_release(folder: Path, scratch: Path) -> Any:
     """``tilewright`` of the release whose working tree this is."""
-    package = scratch / "tilewright"
-    package.mkdir()
-    for room in ("compiler", "runtime", "targets"):
-        (package / room).symlink_to(folder / room)
-    (package / "__init__.py").symlink_to(folder / "compiler" / "facade" / "__init__.py")
-    sys.path.insert(0, str(scratch))
+    package, root = folder / "src" / "tilewright", folder / "src"
+    if not package.is_dir():  # before version 7 the package had no root of its own
+        package, root = scratch / "tilewright", scratch
+        package.mkdir()
+        for room in ("compiler", "runtime", "targets"):
+            (package / room).symlink_to(folder / room)
+        (package / "__init__.py").symlink_to(folder / "compiler" / "facade" / "__init__.py")
+    sys.path.insert(0, str(root))
     release = import_module("tilewright")
     assert Path(release.__file__ or "").parent == package, f"{release.__file__} is another tilewright"
     return release
@@ -113,9 +118,9 @@ def shapes(release: Any, version: int, _scratch: Path) -> Made:
 
 
 PLANS: dict[Callable[[Any, int, Path], Made], tuple[int, ...]] = {
-    attention: (1, 2, 3, 4, 5, 6),
-    convolution: (2, 3, 4, 6),
-    sentences: (1, 6),
+    attention: (1, 2, 3, 4, 5, 6, 7, 8),
+    convolution: (2, 3, 4, 6, 8),
+    sentences: (1, 6, 8),
     shapes: (5,),
 }
 """Which versions there are of each."""
@@ -134,7 +139,8 @@ def run(release: Any, plan: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]
 def main(folder: Path, scratch: Path) -> None:
     """Make the plans of the release whose working tree this is."""
     release = use_release(folder, scratch)
-    version = import_module("tilewright.runtime.plan").SCHEMA_VERSION
+    records = "tilewright.runtime.plan.records" if (folder / "src").is_dir() else "tilewright.runtime.plan"
+    version = import_module(records).SCHEMA_VERSION
     commit = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     for make, versions in PLANS.items():
         if version not in versions:

@@ -24,6 +24,8 @@ class Drive:
 
     numbers: Tensor
     unit: float
+    largest: int = 127
+    """Largest number that there can be, where numbers are whole and of 8 bits."""
 
 
 class Matrix(FixedPrecision, ABC):

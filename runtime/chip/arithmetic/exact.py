@@ -1,7 +1,8 @@
-"""Arithmetic in whole numbers: sums are exact, so no batch size, thread count or processor changes a bit.
+"""Arithmetic in whole numbers: sums are exact, so no batch size, thread count, processor or kernel changes a bit.
 
-After its DAC a tile's input is a vector of whole numbers. The weights are held on a grid of 2^-13 as two int8 matrices,
-so the analog sum is one of integers.
+After its DAC a tile's input is a vector of whole numbers. Weights are held on a grid of 2^-13, so the analog sum is one
+of integers. What the noise is made of need not be as fine: squares of inputs and sizes of weights are rounded so that
+running sums keep their value, and neither the noise of many small weights nor that of many small inputs is lost.
 """
 
 from __future__ import annotations
@@ -14,60 +15,105 @@ from torch import Tensor
 from tilewright.runtime.chip.arithmetic.arithmetic import Arithmetic, Drive, Magnitudes, Matrix
 from tilewright.runtime.chip.arithmetic.integer_product import integer_product, two_digit_product
 from tilewright.runtime.chip.converters import FINE, bent_levels, to_levels
+from tilewright.runtime.chip.fixed_precision import FixedPrecision
+from tilewright.runtime.chip.kernels import products
 from tilewright.targets.spec import Converter
 
-HIGH, LOW = 64, 128
-"""Divisors of the two int8 parts of a weight, high/64 + low/(64 · 128): a grid of 2^-13, up to ±1.98."""
+GRID = 2**13
+"""Steps of the weights' grid in a weight of 1."""
 
-LARGEST = 127 / HIGH
-"""The largest weight on the grid; where a larger one appears the grid is made coarser by a power of two."""
+LARGEST_STEP = 127 * 128
+"""Largest weight on the grid, 1.98; where a larger one appears the grid is made coarser by a power of two."""
 
-DIGIT_BITS = 7
-"""Bits of a digit: x² of an 8-bit input is split into two such digits, each an int8."""
+MAGNITUDE_BITS = 8
+"""Bits of the grid that a magnitude is without: steps of 1/32, at most 64."""
 
 
-class GridMatrix(Matrix):
-    """A real matrix on the grid of 2^-13, as two int8 matrices: its products with integers are exact.
+def on_grid(values: Tensor) -> tuple[Tensor, float]:
+    """Values as whole steps of the grid, int16, and the factor by which it is coarser than 2^-13.
 
     The rounding is at most 2^-14, 170 times below the smallest programming noise of PCM (0.0105).
     """
+    coarser = coarser_for(float(values.abs().max())) if values.numel() else 1.0
+    return (values * (GRID / coarser)).round_().to(torch.int16), coarser
 
-    high: Tensor
-    low: Tensor
 
-    def __init__(self, matrix: Tensor) -> None:
-        """Hold a matrix [columns, rows]."""
+def coarser_for(largest: float) -> float:
+    """Factor by which the grid is coarser than 2^-13 where this is the largest number."""
+    steps = largest * GRID
+    return math.ldexp(1.0, math.ceil(math.log2(steps / LARGEST_STEP))) if steps > LARGEST_STEP else 1.0
+
+
+def magnitude_unit(coarser: float) -> float:
+    """Size of a magnitude's step on a grid that is coarser by this factor."""
+    return math.ldexp(coarser, MAGNITUDE_BITS) / GRID
+
+
+def square_bits(levels: int) -> int:
+    """Bits that the square of an input of at most so many levels is without, so that it is at most 127."""
+    return max(0, (levels * levels).bit_length() - 7)
+
+
+def without_bits(numbers: Tensor, bits: int) -> Tensor:
+    """Whole numbers above zero [lines, places] over 2^bits, rounded so that the running sum of a line keeps its value.
+
+    What rounding takes from one it gives to the next: the running sum is rounded, not the number. int8.
+    """
+    running = numbers.cumsum(dim=1, dtype=torch.int32).add_(2**bits >> 1).bitwise_right_shift_(bits)
+    return running.diff(dim=1, prepend=running.new_zeros(len(running), 1)).to(torch.int8)
+
+
+class Held(FixedPrecision):
+    """Whole numbers [columns, rows], in the order that the kernels read where there are any."""
+
+    held: Tensor
+
+    def __init__(self, numbers: Tensor, shape: tuple[int, int], unit: float, *, packed: bool) -> None:
+        """Hold numbers, packed already or not: in ``shape`` [columns, rows], each worth ``unit``."""
         super().__init__()
-        largest = float(matrix.abs().max()) if matrix.numel() else 0.0
-        self.coarser = 2.0 ** max(0, math.ceil(math.log2(largest / LARGEST))) if largest > LARGEST else 1.0
-        high = (matrix * (HIGH / self.coarser)).round_().clamp_(-127, 127)
-        low = (matrix * (HIGH * LOW / self.coarser)).sub_(high, alpha=LOW).round_().clamp_(-128, 127)
-        self.hold("high", high.to(torch.int8))
-        self.hold("low", low.to(torch.int8))
+        (self.columns, self.rows), self.unit, self.packed = shape, unit, packed
+        self.hold("held", numbers)
+
+    @property
+    def steps(self) -> Tensor:
+        """The whole numbers [columns, rows]."""
+        return products.unpack(self.held, self.columns, self.rows) if self.packed else self.held
+
+
+class GridMatrix(Held, Matrix):
+    """A real matrix on the grid of 2^-13, in int16: its products with integers are exact."""
+
+    @classmethod
+    def of(cls, values: Tensor) -> GridMatrix:
+        """Values [columns, rows] on the grid."""
+        steps, coarser = on_grid(values)
+        packed = products.fits(steps.shape[1])
+        held = products.pack(steps, products.PAIR) if packed else steps
+        return cls(held, (steps.shape[0], steps.shape[1]), coarser / GRID, packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Product Σ_j m_ij x_j [M, columns] as float32, rounded once."""
-        product = two_digit_product((drive.numbers, self.high), (drive.numbers, self.low), LOW)
-        return product.mul_(drive.unit * self.coarser / (HIGH * LOW))
+        unit = drive.unit * self.unit
+        if drive.numbers.dtype != torch.int8:
+            return integer_product(drive.numbers, self.steps).to(torch.float32).mul_(unit)
+        if self.packed and drive.numbers.device.type == self.held.device.type == "cpu":
+            return products.multiply(drive.numbers, self.held, self.columns, unit)
+        high = (self.steps + 64) >> 7
+        low = self.steps - (high << 7)
+        digits = (drive.numbers, high.to(torch.int8)), (drive.numbers, low.to(torch.int8))
+        return two_digit_product(*digits, 128).mul_(unit)
 
 
-class StepMagnitudes(Magnitudes):
-    """Numbers above zero in int8 steps of 1/64, rounded so that sums along a column keep their value.
+class StepMagnitudes(Held, Magnitudes):
+    """Numbers above zero in int8 steps of 1/32, whose sums along a column keep their value."""
 
-    What rounding takes from one it gives to the next (the running sum is rounded, not the number), so a column of many
-    small weights does not lose its read noise.
-    """
-
-    steps: Tensor
-
-    def __init__(self, values: Tensor) -> None:
-        """Hold values [columns, rows] above zero."""
-        super().__init__()
-        largest = float(values.max()) if values.numel() else 0.0
-        self.unit = max(1.0, largest * HIGH / 126) / HIGH
-        running = (values / self.unit).cumsum(dim=1, dtype=torch.float64).round_()
-        first = running.new_zeros(running.shape[0], 1)
-        self.hold("steps", running.diff(dim=1, prepend=first).to(torch.int8))
+    @classmethod
+    def of(cls, values: Tensor) -> StepMagnitudes:
+        """Values [columns, rows], at least zero, in such steps."""
+        grid, coarser = on_grid(values)
+        steps, packed = without_bits(grid, MAGNITUDE_BITS), products.fits(grid.shape[1])
+        held = products.pack(steps, products.FOUR) if packed else steps
+        return cls(held, (grid.shape[0], grid.shape[1]), magnitude_unit(coarser), packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""
@@ -76,14 +122,11 @@ class StepMagnitudes(Magnitudes):
 
     def power(self, drive: Drive, deviation: float) -> Tensor:
         """Variance of the noise, deviation² Σ_j m_ij x_j² [M, columns]."""
-        squares = _squares(drive.numbers)
+        squares, unit = _squares(drive.numbers), (deviation * drive.unit) ** 2 * self.unit
         if drive.numbers.dtype == torch.int8:
-            digits, rest = squares >> DIGIT_BITS, squares & (2**DIGIT_BITS - 1)
-            high, low = digits.to(torch.int8), rest.to(torch.int8)
-            variance = two_digit_product((high, self.steps), (low, self.steps), 2**DIGIT_BITS)
-        else:
-            variance = integer_product(squares, self.steps).to(torch.float32)
-        return variance.mul_((deviation * drive.unit) ** 2 * self.unit)
+            bits = square_bits(drive.largest)
+            squares, unit = without_bits(squares, bits), unit * 2.0**bits
+        return integer_product(squares, self.steps).to(torch.float32).mul_(unit)
 
 
 class Exact(Arithmetic):
@@ -92,7 +135,7 @@ class Exact(Arithmetic):
     def dac(self, values: Tensor, input_range: float | Tensor, dac: Converter | None) -> tuple[Drive, Drive]:
         """Inputs [M, rows] as levels of the DAC; a bent one drives the rows in parts of a level."""
         assert dac is not None
-        asked = Drive(to_levels(values, input_range, dac), dac.step)
+        asked = Drive(to_levels(values, input_range, dac), dac.step, dac.levels)
         if not dac.nonlinearity:
             return asked, asked
         return asked, Drive(bent_levels(asked.numbers, dac), dac.step / FINE)
@@ -102,12 +145,12 @@ class Exact(Arithmetic):
         return Drive((offset * FINE).round().to(torch.int32).unsqueeze(0), dac.step / FINE)
 
     def matrix(self, values: Tensor) -> GridMatrix:
-        """A matrix [columns, rows] as two int8 matrices on the grid of 2^-13."""
-        return GridMatrix(values)
+        """A matrix [columns, rows] on the grid of 2^-13."""
+        return GridMatrix.of(values)
 
     def magnitudes(self, values: Tensor) -> StepMagnitudes:
-        """Numbers above zero [columns, rows] as int8 steps of 1/64."""
-        return StepMagnitudes(values)
+        """Numbers above zero [columns, rows] in steps of 1/32."""
+        return StepMagnitudes.of(values)
 
     def constant_power(self, drive: Drive, deviation: float, share: float) -> Tensor:
         """Variance of a noise that is the same on every weight: share · deviation² Σ_j x_j² [M, 1]."""

@@ -16,6 +16,7 @@ from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.writing import with_stuck
 from tilewright.runtime.chip.tile import TileRow
+from tilewright.targets.devices.elementary import square_root
 from tilewright.targets.spec import AnalogTarget, ClosedLoop, Pulse
 
 LARGEST_INPUT = 127.0
@@ -63,7 +64,7 @@ def _gradient(row: TileRow, wanted: Matrix, shape: torch.Size, vectors: int, dra
     Inputs are whole numbers, and what is wrong is written in 2^-9: sums are exact, and the same bits everywhere.
     """
     columns, rows = shape
-    inputs = torch.empty(vectors, rows).uniform_(-1.0, 1.0, generator=draws.generator(*name, "inputs"))
+    inputs = draws.uniform((vectors, rows), *name, "inputs").mul_(2.0).sub_(1.0)
     drive = inputs.mul_(LARGEST_INPUT).round_().to(torch.int8)
     noise = draws.normal((vectors, columns), *name, "read") if row.is_noisy else None
     wrong = row.multiply(inputs, LARGEST_INPUT, noise).sub_(wanted.product(Drive(drive, 1 / LARGEST_INPUT)))
@@ -92,6 +93,6 @@ def _apply(conductances: Tensor, cells: Cells, change: Tensor, pulse: Pulse, dra
         step = wanted * rate * pulse.step
         if pulse.spread:
             noise = draws.normal(change.shape, *name, "pulse", device)
-            step = noise.mul_(wanted.abs().sqrt_()).mul_(pulse.spread * pulse.step).add_(step)
+            step = noise.mul_(square_root(wanted.abs())).mul_(pulse.spread * pulse.step).add_(step)
         before = conductances[device]
         conductances[device] = torch.minimum((before + step).clamp_(min=0.0), before.clamp(min=1.0))

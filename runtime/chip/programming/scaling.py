@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tilewright.targets.devices.elementary import square_root
+
 
 def weight_scale(
     weight: Tensor,
@@ -21,12 +23,13 @@ def weight_scale(
     counts, so the noise of silent devices is not taken for whole units of the model.
     """
     scale = weight.abs().amax(dim=1)
-    power = weight.square().mean(dim=1) if clip_deviations is not None else None
+    # in float64, where the order of a sum, which is the processor's, does not reach the float32 result
+    power = weight.double().square().mean(dim=1).float() if clip_deviations is not None else None
     if rule == "per_tile":
         scale = _over_tiles(scale, column_splits, "max")
         power = _over_tiles(power, column_splits, "mean") if power is not None else None
     if power is not None and clip_deviations is not None:
-        limit = power.sqrt() * clip_deviations
+        limit = square_root(power) * clip_deviations
         scale = torch.where(limit > 0, torch.minimum(scale, limit), scale)
     return scale
 

@@ -34,7 +34,7 @@ def with_stuck_devices(
     for tile, (wanted, used) in enumerate(zip(cells.wanted.split(column_splits, dim=1), column_splits, strict=True)):
         places_looked_at = min(tile_columns, max(used, MOST_COLUMNS)) if method.avoids_stuck_devices else used
         shape = (len(cells.wanted), places_looked_at, normalised.shape[1])
-        uniform = torch.empty(shape).uniform_(generator=draws.generator(*name, "stuck", tile))
+        uniform = draws.uniform(shape, *name, "stuck", tile)
         at_maximum = uniform >= 1 - rates.at_maximum
         stuck = at_maximum | (uniform < rates.at_zero)
         if method.avoids_stuck_devices:

@@ -26,6 +26,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "evaluate": [tilewright.evaluate],
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
     "targets": [tilewright.load_document],
+    "doctor": [tilewright.doctor],
 }
 """Command -> the functions that do its work."""
 OTHERWISE = {"force": "overwrite", "kind": "kinds"}

@@ -131,13 +131,13 @@ def test_parameters_are_accounted_for_after_folding():
 
 @pytest.mark.parametrize("make", [AfterNorm, lambda size: AfterLayer(nn.GELU(), size)], ids=["folded", "digital"])
 def test_rescaling_beats_none_on_outlier_channels(make, monkeypatch):
-    """Mean error over four chips; the standard errors do not overlap, three times over."""
+    """Mean error over nine chips; the standard errors do not overlap, three times over."""
     import sys
 
     torch.manual_seed(0)
     model, x = make(256).eval(), inputs(64, 256)
     passes = sys.modules["tilewright.compiler.observing.rescale_channels"]
-    with_scale = error(compiled(model, x), model, x)
+    with_scale = error(compiled(model, x), model, x, seeds=9)
     monkeypatch.setattr(passes, "scale_candidates", lambda _: {})
-    without = error(compiled(model, x), model, x)
-    assert with_scale.mean() + 3 * with_scale.std() / 2 < without.mean() - 3 * without.std() / 2
+    without = error(compiled(model, x), model, x, seeds=9)
+    assert with_scale.mean() + 3 * with_scale.std() / 3 < without.mean() - 3 * without.std() / 3

@@ -15,6 +15,7 @@ from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.plain_console import PlainConsole
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.terminal import print_report
+from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.measuring.kept_evaluations import FILE
 from tilewright.runtime.plan.plan import Plan
 
@@ -115,11 +116,12 @@ def test_kept_evaluations_are_a_strangers_too(small_plan, tmp_path):
     point = {"time": ESCAPES, "seconds": 1.0, "mean": 50.0, "standard_error": None, "values": [50.0]}
     good = {
         "plan": plan.sha256, "task": "stsb", "metric": MARKUP, "digital": 60.0, "examples": 3, "repeats": 1,
-        "drift_compensation": True, "seed": 0, "points": [point],
+        "drift_compensation": True, "seed": 0, "points": [point], "draws": VERSION,
     }  # fmt: skip
     lacking = {key: value for key, value in point.items() if key != "standard_error"}
     bad = [
         {**good, "drift_compensation": None},
+        {key: value for key, value in good.items() if key != "draws"},  # of the first random numbers: other chips
         {**good, "digital": 10**400},
         {**good, "points": [lacking]},
         {**good, "points": [{**point, "mean": True}]},
@@ -127,6 +129,6 @@ def test_kept_evaluations_are_a_strangers_too(small_plan, tmp_path):
     lines = [json.dumps(one) for one in [*bad, good]]
     (tmp_path / FILE).write_text("\n".join(["[" * 100_000, *lines]) + "\n")
     report = summarise(plan)
-    assert report.evaluations == [{key: value for key, value in good.items() if key != "plan"}]
+    assert report.evaluations == [{key: value for key, value in good.items() if key not in ("plan", "draws")}]
     for text in (printed(report, PlainConsole(width=200)), markdown(report), plans_csv([report]), report_page(report)):
         assert harmless(text)

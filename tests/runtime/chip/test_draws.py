@@ -3,7 +3,7 @@
 import torch
 from scipy.stats import kstest
 
-from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.draws import Draws, places_of
 
 CONFIDENCE = 1e-3  # a correct generator fails one of these tests in a thousand; the seed is fixed
 
@@ -37,11 +37,37 @@ def test_normal_numbers_are_standard_normal_and_names_independent():
 def test_a_samples_numbers_do_not_depend_on_the_batch_or_the_padding():
     draws = Draws(0, 0)
     for columns in (1, 15, 16, 37, 384):
-        together = draws.normal_per_sample([4, 5, 6], 9, columns, "layer")
-        assert together.shape == (3, 9, columns)
-        for place, sample in enumerate([4, 5, 6]):
-            alone = draws.normal_per_sample([sample], 3, columns, "layer")
-            assert torch.equal(alone[0], together[place, :3])
+        together = draws.read_noise(places_of([4, -1, 2**40], 1, 9), columns, "layer").view(3, 9, columns)
+        for place, sample in enumerate([4, -1, 2**40]):
+            alone = draws.read_noise(places_of([sample], 1, 3), columns, "layer")
+            assert torch.equal(alone, together[place, :3])
+
+
+def test_samples_that_lie_apart_have_the_numbers_of_their_places():
+    before, after, columns = 2, 3, 8
+    inside = Draws(0, 0).read_noise(places_of([7, 8], before, after), columns, "x").view(before, 2, after, columns)
+    alone = Draws(0, 0).read_noise(places_of([8], 1, before * after), columns, "x")
+    assert torch.equal(inside[:, 1].reshape(-1, columns), alone)
+
+
+def test_any_part_of_a_draw_is_made_alone():
+    whole = Draws(0, 0).normal((9, 37), "x")
+    assert torch.equal(Draws(0, 0).normal((4, 37), "x"), whole[:4])
+    assert torch.equal(Draws(0, 0).normal((9, 12), "x"), whole[:, :12])
+
+
+def test_seeds_beyond_32_bits_differ():
+    """torch's generator keeps 32 bits of a seed, so s and s + 2^32 were one chip."""
+    assert Draws(0, 0).key("x") != Draws(2**32, 0).key("x")
+    keys = {Draws(0, 0).key("layer", number) & 0xFFFFFFFF for number in range(1000)}
+    assert len(keys) > 990
+
+
+def test_uniform_numbers_are_uniform():
+    uniform = Draws(0, 0).uniform((400, 500), "x")
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert kstest(uniform.flatten().numpy(), "uniform").pvalue > CONFIDENCE
 
 
 def test_threads_do_not_matter():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.variants import variant
 from tilewright.runtime.chip.arithmetic import EXACT, FLOATS
+from tilewright.runtime.chip.arithmetic.exact import square_bits
 from tilewright.runtime.chip.arithmetic.floats import Floats
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
 
@@ -50,7 +51,7 @@ def reference(weights, x, target, normal, offsets, exact):
     if exact:  # the grid of 2^-13, and a DAC's parts of 1/256 of a step
         off += 2.0**-14 * driven.abs().sum(dim=1, keepdim=True)
         off += (0.5 / 256) * float(tile.dac.step) * w.abs().sum(dim=1) * 2
-    magnitudes = 0.5 * max(1.0, float(w.abs().max()) * 64 / 126) / 64 if exact else 1e-6
+    magnitudes = 0.5 / 32 if exact else 1e-6
     if tile.ir_drop is not None:
         place = 1 - (1 - torch.arange(ROWS).double() / ROWS) ** 2
         ratio = ROWS * float(tile.ir_drop.wire_resistance) * target.device.conductance_max * 1e-6
@@ -62,6 +63,9 @@ def reference(weights, x, target, normal, offsets, exact):
     sigma = float(tile.short_term_read_noise)
     if tile.read_noise_law == "conductance":
         power, power_off = (x**2) @ w.abs().T, magnitudes * variation(x**2)
+        if exact and tile.dac.levels <= 127:  # squares of 7 bits, whose errors the sizes of weights, of 1/32, multiply
+            squares = 0.5 * 2.0 ** square_bits(tile.dac.levels) * tile.dac.step**2
+            power_off = power_off + squares * (variation(w.abs()).T + ROWS * 2 / 32)
     else:
         power, power_off = (x**2).sum(dim=1, keepdim=True), torch.tensor(1e-6)
     power, power_off = sigma**2 * power + tile.output_noise_deviation**2, sigma**2 * power_off

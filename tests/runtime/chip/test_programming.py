@@ -117,7 +117,7 @@ def test_no_exponent_is_drawn_at_time_zero_and_not_a_bit_changes(target):
     expected = factor.mul_(written)
     if statistics.accumulates_noise:
         noise = statistics.accumulated_deviation(written, 0.0)
-        expected.addcmul_(expected, noise.mul_(Draws(0, 0).normal(written.shape, "x", "accumulated noise", 0.0)))
+        expected += expected * noise.mul_(Draws(0, 0).normal(written.shape, "x", "accumulated noise", 0.0))
     assert torch.equal(found, expected.clamp_(min=0.0))
     assert torch.equal(written, before)
     assert not [name for name in asked if "drift exponent" in name]

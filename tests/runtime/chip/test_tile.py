@@ -7,6 +7,7 @@ from scipy.stats import kstest
 from tests.narrowing import analog, present
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.arithmetic import EXACT, Drive
+from tilewright.runtime.chip.arithmetic.exact import GridMatrix
 from tilewright.runtime.chip.converters import read_out, to_levels
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.tile import TileRow
@@ -62,10 +63,12 @@ def test_without_noise_the_tile_computes_the_quantised_product(dac_bits):
 def test_the_grid_is_as_fine_as_it_says():
     weights = torch.rand(300, 300) * 3.9 - 1.95
     held = EXACT.matrix(weights)
-    assert (held.high.double() / 64 + held.low.double() / 8192 - weights).abs().max() <= 2**-13
+    assert isinstance(held, GridMatrix)
+    on_grid = held.steps.double() / 8192
+    assert (on_grid - weights).abs().max() <= 2**-14
     levels = torch.randint(-127, 128, (50, 300)).to(torch.int8)
     product = held.product(Drive(levels, 1 / 127))
-    exact = levels.double() @ (held.high.double() / 64 + held.low.double() / 8192).T / 127
+    exact = levels.double() @ on_grid.T / 127
     torch.testing.assert_close(product.double(), exact, rtol=1e-6, atol=1e-5)
 
 
@@ -90,9 +93,10 @@ def test_read_noise_has_the_variance_of_the_formula():
 
 
 def test_columns_of_small_weights_keep_their_read_noise():
-    weights = torch.full((4, 512), 0.003)  # each rounds to zero steps of 1/64
+    weights = torch.full((4, 512), 0.003)  # each rounds to zero steps of 1/32
     held = EXACT.magnitudes(weights)
-    assert held.steps.sum(dim=1).double() * held.unit == pytest.approx([512 * 0.003] * 4, abs=0.01)
+    on_grid = round(0.003 * 8192) / 8192
+    assert held.steps.sum(dim=1).double() * held.unit == pytest.approx([512 * on_grid] * 4, abs=0.5 / 32)
     large = EXACT.magnitudes(torch.full((1, 3), 5.0))
     assert large.steps.max() <= 127
     assert large.steps.sum() * large.unit == pytest.approx(15.0, rel=0.01)

@@ -80,12 +80,12 @@ def test_buffers_list_what_a_layer_is_made_of():
     names = dict(layer("affine, bent, with offsets").named_buffers())
     for name in (
         "weight", "bias", "channel_scale", "calibration", "row_blocks.0.scale", "row_blocks.1.programmed",
-        "row_blocks.0.tiles.weights.high", "row_blocks.0.tiles.weights.low", "row_blocks.0.tiles.magnitudes.steps",
+        "row_blocks.0.tiles.weights.held", "row_blocks.0.tiles.magnitudes.held",
         "row_blocks.0.tiles.dac_offset_currents", "row_blocks.0._correction.factor", "row_blocks.0._correction.offset",
         "row_blocks.0._offsets.adc",
     ):  # fmt: skip
         assert name in names
-    assert names["row_blocks.0.tiles.weights.high"].dtype == torch.int8
+    assert names["row_blocks.0.tiles.weights.held"].dtype == torch.int16
     assert any(name.endswith("_kept_cells.stuck") for name, _ in layer("stuck devices").named_buffers())
     assert not layer("plain").state_dict(), "weights are the plan's, all else is made again"
 

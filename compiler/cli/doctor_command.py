@@ -1,0 +1,26 @@
+"""tilewright doctor"""
+
+from __future__ import annotations
+
+from tilewright.compiler.cli import options
+from tilewright.compiler.cli.console import output, print_json
+from tilewright.compiler.report.plain_console import PlainTable
+
+
+def doctor_command(as_json: options.AsJson = False) -> None:
+    """Tell what this installation runs with: kernels and why not better ones, threads, versions."""
+    from tilewright.runtime.execution.doctor import OPTIONAL, doctor
+
+    found = doctor()
+    if as_json:
+        print_json(found.to_json())
+        return
+    table = PlainTable(["part"], after=["runs with"])
+    table.add_row("kernels", f"{found.kernels.name}: {found.kernels.why}")
+    table.add_row("processor", " ".join([found.processor, *found.kernels.features]))
+    table.add_row("threads", str(found.threads))
+    table.add_row("random numbers", f"version {found.draws}")
+    for package, installed in found.versions.items():
+        missing = f"not installed; pip install 'tilewright[{OPTIONAL.get(package, '')}]' brings it"
+        table.add_row(package, installed or missing)
+    output.print(table)

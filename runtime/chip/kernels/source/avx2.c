@@ -1,0 +1,24 @@
+#if defined(__x86_64__) || defined(_M_X64)
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC target("avx2")
+#endif
+#include "avx2.h"
+#include "read.h"
+
+#include "devices.h"
+
+const Kernels avx2_kernels = {read_rows, multiply, normal_numbers, program, advance};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

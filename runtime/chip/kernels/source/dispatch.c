@@ -1,0 +1,47 @@
+/* Entry points. Each is told the instruction set: 0 plain C, 1 AVX2, 2 AVX-512 with VNNI. */
+#include "kernels.h"
+
+static const Kernels *kernels_of(int set) {
+#if defined(__x86_64__) || defined(_M_X64)
+    if (set == 2) return &avx512_kernels;
+    if (set == 1) return &avx2_kernels;
+#endif
+    return &plain_kernels;
+}
+
+/* Features of this processor that matter here, a bit each: FEATURES in native.py names them. */
+EXPORT int tw_features(void) {
+    int found = 0;
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    found |= (__builtin_cpu_supports("avx2") != 0) << 0;
+    found |= (__builtin_cpu_supports("avx512f") != 0) << 1;
+    found |= (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) << 2;
+    found |= (__builtin_cpu_supports("avx512vnni") != 0) << 3;
+#endif
+    return found;
+}
+
+EXPORT int tw_read(int set, const Layer *layer, const float *input, size_t input_stride, const float *steps_per_unit,
+                   int one_range, const int64_t *places, int first_row, int last_row, int first_column, int last_column,
+                   float *output) {
+    return kernels_of(set)->read_rows(layer, input, input_stride, steps_per_unit, one_range, places, first_row, last_row,
+                                      first_column, last_column, output);
+}
+
+EXPORT int tw_multiply(int set, const int16_t *levels, int lines, int rows, int packed, const int16_t *weights,
+                       int columns, float unit, float *output) {
+    return kernels_of(set)->multiply(levels, lines, rows, packed, weights, columns, unit, output);
+}
+
+EXPORT void tw_normal_numbers(int set, uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out) {
+    kernels_of(set)->normal_numbers(key, places, lines, width, fine, out);
+}
+
+EXPORT void tw_program(int set, const Devices *devices, int first_column, int last_column, float *conductances) {
+    kernels_of(set)->program(devices, first_column, last_column, conductances);
+}
+
+EXPORT int tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
+    return kernels_of(set)->advance(devices, advance, first_column, last_column);
+}

@@ -1,0 +1,26 @@
+/* The kernels of one instruction set, as dispatch.c sees them. */
+#ifndef TILEWRIGHT_KERNELS_H
+#define TILEWRIGHT_KERNELS_H
+
+#include <stddef.h>
+
+#include "interface.h"
+
+enum { MOST_ROWS = 1024 /* of a row-block: sums of so many products fit 32 bits */ };
+
+typedef struct {
+    int (*read_rows)(const Layer *, const float *input, size_t input_stride, const float *steps_per_unit, int one_range,
+                     const int64_t *places, int first_row, int last_row, int first_column, int last_column, float *output);
+    int (*multiply)(const int16_t *levels, int lines, int rows, int packed, const int16_t *weights, int columns, float unit,
+                    float *output);
+    void (*normal_numbers)(uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out);
+    void (*program)(const Devices *, int first_column, int last_column, float *conductances);
+    int (*advance)(const Devices *, const Advance *, int first_column, int last_column);
+} Kernels;
+
+extern const Kernels plain_kernels;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const Kernels avx2_kernels, avx512_kernels;
+#endif
+
+#endif

@@ -1,0 +1,16 @@
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+#include "kernels.h"
+
+
+#include "plain.h"
+#include "read.h"
+
+#include "devices.h"
+
+const Kernels plain_kernels = {read_rows, multiply, normal_numbers, program, advance};
+

@@ -1,0 +1,54 @@
+"""Diagnosis of an installation: its kernels and why not better ones, threads, versions, optional packages."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from tilewright.runtime.chip.draws import VERSION
+from tilewright.runtime.chip.kernels.native import Kernels, kernels
+
+REQUIRED = ("tilewright", "torch")
+OPTIONAL = {"transformers": "huggingface", "onnx": "onnx", "onnxruntime": "onnx", "matplotlib": "plots"}
+"""Packages that parts of tilewright need, by the extra that installs them."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Diagnosis of an installation, as ``doctor`` makes it.
+
+    kernels: those of the hot loops. draws: version of the random numbers; seeds name the same chips everywhere that it
+    is the same. threads: that torch and the kernels use. processor: its architecture. versions: of Python and packages;
+    None of an optional package that is not installed.
+    """
+
+    kernels: Kernels
+    draws: int
+    threads: int
+    processor: str
+    versions: dict[str, str | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        library = self.kernels.library
+        return asdict(self) | {"kernels": asdict(self.kernels) | {"library": None if library is None else str(library)}}
+
+
+def doctor() -> Diagnosis:
+    """Tell what this installation runs with, and why not something better.
+
+    Raises ``InputError`` if the environment variable TILEWRIGHT_KERNELS names no kernels.
+    """
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
+    return Diagnosis(kernels(), VERSION, torch.get_num_threads(), platform.machine(), versions)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
