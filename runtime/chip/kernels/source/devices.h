@@ -4,6 +4,7 @@
 #include "elementary.h"
 
 #define SMALLEST 1e-9f
+enum { APART = MOST_ROWS + 80 /* places between arrays: a multiple of 4096 bytes would make loads wait for stores */ };
 #define EACH_ROW for (int row = 0; row < rows; row++)
 
 /* Weights that are asked for of one column, in -1 .. 1. */
@@ -55,21 +56,31 @@ static inline float clipped(const float curve[4], float log_g) {
     return made > curve[3] ? curve[3] : made;
 }
 
-/* Conductances [rows] of one column at the time, from those after programming. */
+/* Loops are short, so that many of their steps are under way at once.
+ *
+ * Conductances [rows] of one column at the time, from those after programming. */
 static inline void drift_column(const Devices *d, int column, const float *restrict wanted,
-                                const float *restrict programmed, float *restrict normal, float *restrict held) {
+                                const float *restrict programmed, float *restrict normal, float *restrict held,
+                                float *restrict scratch) {
     const int rows = d->rows;
     const float logarithm_of_time = -d->drift_logarithm;
     memcpy(held, programmed, rows * sizeof *held);
     if (d->drift == VARIES) {
         normal_line(d->exponent_key, column, rows, normal);
         EACH_ROW {
-            const float g = fabsf(wanted[row]), log_g = logarithm(g < SMALLEST ? SMALLEST : g);
-            float exponent = clipped(d->exponent_spread, log_g) * normal[row] + clipped(d->exponent_mean, log_g);
-            const float below = d->absolute_exponent ? -exponent : 0.0f;
-            exponent = exponent < 0.0f ? below : exponent;
-            held[row] = exponential(exponent * logarithm_of_time) * programmed[row];
+            const float g = fabsf(wanted[row]);
+            held[row] = logarithm(g < SMALLEST ? SMALLEST : g);
         }
+        const float spread[4] = {d->exponent_spread[0], d->exponent_spread[1], d->exponent_spread[2], d->exponent_spread[3]};
+        const float mean[4] = {d->exponent_mean[0], d->exponent_mean[1], d->exponent_mean[2], d->exponent_mean[3]};
+        const int absolute = d->absolute_exponent;
+        EACH_ROW {
+            float exponent = clipped(spread, held[row]) * normal[row] + clipped(mean, held[row]);
+            const float below = absolute ? -exponent : 0.0f;
+            exponent = exponent < 0.0f ? below : exponent;
+            held[row] = exponent * logarithm_of_time;
+        }
+        EACH_ROW held[row] = exponential(held[row]) * programmed[row];
     } else if (d->drift == CUBIC) {
         const float *c = d->exponent_mean;
         EACH_ROW {
@@ -79,10 +90,12 @@ static inline void drift_column(const Devices *d, int column, const float *restr
     }
     if (d->accumulates) {
         normal_line(d->accumulated_key, column, rows, normal);
+        const float power = d->accumulated[0], coefficient = d->accumulated[1], most = d->accumulated[2];
+        const float scale = d->accumulated[3];
+        EACH_ROW scratch[row] = logarithm(programmed[row] < SMALLEST ? SMALLEST : programmed[row]) * power;
+        EACH_ROW scratch[row] = exponential(scratch[row]) * coefficient;
         EACH_ROW {
-            const float g = programmed[row] < SMALLEST ? SMALLEST : programmed[row];
-            float deviation = exponential(logarithm(g) * d->accumulated[0]) * d->accumulated[1];
-            deviation = (deviation > d->accumulated[2] ? d->accumulated[2] : deviation) * d->accumulated[3];
+            const float deviation = (scratch[row] > most ? most : scratch[row]) * scale;
             held[row] = held[row] + held[row] * (deviation * normal[row]);
         }
     }
@@ -112,19 +125,19 @@ static inline double read_column(const Advance *a, int column, int rows, const f
 
 static int advance(const Devices *d, const Advance *a, int first_column, int last_column) {
     const int rows = d->rows, packed = a->packed_rows;
-    float *buffer = malloc((3 * MOST_ROWS + 32) * sizeof *buffer);
+    float *buffer = malloc(4 * APART * sizeof *buffer);
     int16_t *steps = calloc((size_t)PANEL * packed, sizeof *steps);
     int8_t *sizes = calloc((size_t)PANEL * packed, sizeof *sizes);
     const int failed = !buffer || !steps || !sizes;
     for (int panel = first_column; panel < last_column && !failed; panel += PANEL) {
-        float *wanted = buffer, *held = wanted + MOST_ROWS, *normal = held + MOST_ROWS;
+        float *wanted = buffer, *held = wanted + APART, *normal = held + APART, *scratch = normal + APART;
         const int columns = last_column - panel < PANEL ? last_column - panel : PANEL;
         memset(steps, 0, (size_t)PANEL * packed * sizeof *steps);
         memset(sizes, 0, (size_t)PANEL * packed);
         for (int i = 0; i < columns; i++) {
             const int column = panel + i;
             ask(d, column, wanted);
-            drift_column(d, column, wanted, a->programmed + (size_t)column * rows, normal, held);
+            drift_column(d, column, wanted, a->programmed + (size_t)column * rows, normal, held, scratch);
             float largest = 0.0f;
             EACH_ROW largest = held[row] > largest ? held[row] : largest;
             a->largest[column] = largest;
