@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 static const Kernels *kernels_of(int set) {
+    (void)set; /* where there is but one */
 #if defined(__x86_64__) || defined(_M_X64)
     if (set == 2) return &avx512_kernels;
     if (set == 1) return &avx2_kernels;
