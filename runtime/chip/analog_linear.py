@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tilewright.runtime.chip.draws import places_of
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
+from tilewright.runtime.chip.kernels.native import is_readable
 from tilewright.runtime.chip.kernels.read import LayerRead, Prepared, takes
 from tilewright.runtime.chip.noise import ReadNoise, silent
 from tilewright.runtime.chip.nonfinite import rows_apart
@@ -141,8 +142,7 @@ class AnalogLinear(FixedPrecision):
 
     def _reads_compiled(self, values: Tensor) -> bool:
         """True if the compiled library reads these inputs: on the processor, as the layer's own tensors are."""
-        on_processor = values.device.type == self.weight.device.type == "cpu"
-        return self._is_compiled and on_processor and values.dtype == torch.float32
+        return self._is_compiled and is_readable(values) and self.weight.device == values.device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._reads = Prepared()

@@ -43,11 +43,10 @@ class Draws:
     def normal(self, shape: Sequence[int] | torch.Size, *name: object) -> Tensor:
         """Standard normal float32 numbers of that shape, of 32 bits each."""
         *lines, width = shape
-        places = _lines(prod(lines))
-        made = native.normal_numbers(self.key(*name), places, width, fine=True)
+        key, places = self.key(*name), _lines(prod(lines))
+        made = native.normal_numbers(key, places, width, fine=True)
         if made is None:
-            blocks = -(-width // normal_law.FINE_IN_BLOCK)
-            made = normal_law.fine(random_words(self.key(*name), places, blocks))[:, :width]
+            made = normal_law.fine(random_words(key, places, -(-width // normal_law.FINE_IN_BLOCK)))[:, :width]
         return made.reshape(tuple(shape))
 
     def uniform(self, shape: Sequence[int] | torch.Size, *name: object) -> Tensor:
@@ -62,11 +61,11 @@ class Draws:
         places: row within its sample, and the sample's number in two words, of each row [rows, 3] (``places_of``). So a
         sample's numbers do not depend on the samples beside it, and its first rows not on how many follow.
         """
-        made = native.normal_numbers(self.key(*name), places, columns, fine=False)
-        if made is not None:
-            return made
-        blocks = -(-columns // normal_law.COARSE_IN_BLOCK)
-        return normal_law.coarse(random_words(self.key(*name), places, blocks))[:, :columns]
+        key = self.key(*name)
+        made = native.normal_numbers(key, places, columns, fine=False)
+        if made is None:
+            made = normal_law.coarse(random_words(key, places, -(-columns // normal_law.COARSE_IN_BLOCK)))[:, :columns]
+        return made
 
 
 def _lines(count: int) -> Tensor:

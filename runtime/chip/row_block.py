@@ -14,6 +14,7 @@ from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.fixed_precision import FixedPrecision, Held
 from tilewright.runtime.chip.kernels import devices as kernel
 from tilewright.runtime.chip.kernels.devices import RowBlockDevices
+from tilewright.runtime.chip.kernels.native import is_readable
 from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
 from tilewright.runtime.chip.noise import Noise, ReadNoise, read_name, silent
 from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, weight_scale
@@ -128,7 +129,7 @@ class RowBlock(FixedPrecision):
         """The devices as the compiled library writes and advances them; None if it does not take them."""
         settings, statistics = self.settings, self._programmer.statistics
         is_taken = kernel.takes(settings.target, settings.method, statistics, weight.shape[1])
-        if not is_taken or weight.dtype != torch.float32 or weight.device.type != "cpu":
+        if not is_taken or not is_readable(weight):
             return None
         states = settings.method.states_per_device
         weight = weight if weight.stride(1) == 1 else weight.contiguous()  # a model may hold it transposed
@@ -232,7 +233,7 @@ def _multiply(
     tiles: TileRow, values: Tensor, ranges: Tensor, noise: Noise, reading: int = 0, rows: Tensor | None = None
 ) -> Tensor:
     """Outputs [M, columns] of the n-th reading of some rows of an input, by the compiled library if it takes them."""
-    if isinstance(noise, ReadNoise) and takes(tiles) and values.dtype == torch.float32 and values.device.type == "cpu":
+    if isinstance(noise, ReadNoise) and takes(tiles) and is_readable(values):
         block = BlockRead(tiles, torch.ones(noise.columns), None, noise.draws.key(*noise.name(reading)))
         read = LayerRead([block], tiles.steps_per_unit(ranges))
         return read(values, noise.places if rows is None else noise.places[rows])

@@ -63,7 +63,7 @@ def without_bits(numbers: Tensor, bits: int) -> Tensor:
     return running.diff(dim=1, prepend=running.new_zeros(len(running), 1)).to(torch.int8)
 
 
-class Held(FixedPrecision):
+class WholeNumbers(FixedPrecision):
     """Whole numbers [columns, rows], in the order that the kernels read where there are any."""
 
     held: Tensor
@@ -80,7 +80,7 @@ class Held(FixedPrecision):
         return products.unpack(self.held, self.columns, self.rows) if self.packed else self.held
 
 
-class GridMatrix(Held, Matrix):
+class GridMatrix(WholeNumbers, Matrix):
     """A real matrix on the grid of 2^-13, in int16: its products with integers are exact."""
 
     @classmethod
@@ -104,7 +104,7 @@ class GridMatrix(Held, Matrix):
         return two_digit_product(*digits, 128).mul_(unit)
 
 
-class StepMagnitudes(Held, Magnitudes):
+class StepMagnitudes(WholeNumbers, Magnitudes):
     """Numbers above zero in int8 steps of 1/32, whose sums along a column keep their value."""
 
     @classmethod

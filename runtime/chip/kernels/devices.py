@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tilewright.runtime.chip.arithmetic.exact import GRID, GridMatrix, StepMagnitudes, coarser_for, magnitude_unit
 from tilewright.runtime.chip.draws import Draws
-from tilewright.runtime.chip.kernels.native import loaded, pointer
+from tilewright.runtime.chip.kernels.native import address, loaded, pointer
 from tilewright.runtime.chip.kernels.products import COLUMN_STEP, FOUR, MOST_ROWS, PAIR, PANEL, ROW_STEP, padded
 from tilewright.targets.devices import DeviceStatistics
 from tilewright.targets.spec import AnalogTarget, Pairs, Programming, Tile
@@ -70,7 +70,7 @@ class RowBlockDevices:
         columns, rows = self.weights.shape
         laws = self.statistics.laws
         return _Devices(
-            weights=self.weights.data_ptr(), scale=self.scale.data_ptr(), stride=self.weights.stride(0),
+            weights=address(self.weights), scale=address(self.scale), stride=self.weights.stride(0),
             columns=columns, rows=rows, states=self.states or 0, is_written=not self.statistics.deterministic,
             write=laws.write, write_unit=laws.write_unit, absolute_exponent=laws.absolute_exponent,
             exponent_mean=laws.exponent_mean, exponent_spread=laws.exponent_spread, **keys,
@@ -91,8 +91,8 @@ def takes(target: AnalogTarget, method: Programming, statistics: DeviceStatistic
     """True if the library writes and advances such a row-block: one device a weight, written once, read straight."""
     tile, coding = target.tile, method.coding
     one_device = isinstance(coding, Pairs) and len(coding.significances) == 1 and not statistics.writes_zero
-    straight = tile.adc is not None and not (tile.adc.nonlinearity or tile.adc.offset) and tile.dac is not None
-    straight = straight and not (tile.dac is not None and tile.dac.offset)
+    straight = tile.adc is not None and not (tile.adc.nonlinearity or tile.adc.offset)
+    straight = straight and tile.dac is not None and not tile.dac.offset
     no_drop = tile.ir_drop is None or not tile.ir_drop.enabled
     written_once = isinstance(method.writing, Direct) and target.stuck_devices is None
     return one_device and straight and no_drop and written_once and rows <= MOST_ROWS and loaded() is not None
@@ -143,9 +143,8 @@ def advance(
     coarser = 1.0
     while True:
         call = _Advance(
-            programmed=programmed.data_ptr(), weights=weights.data_ptr(), largest=largest.data_ptr(),
-            magnitudes=None if magnitudes is None else magnitudes.data_ptr(),
-            reading=None if reading is None else reading.data_ptr(),
+            programmed=address(programmed), weights=address(weights), largest=address(largest),
+            magnitudes=address(magnitudes), reading=address(reading),
             packed_rows=shape[1], steps_per_unit=GRID / coarser, follows_weights=tile.read_noise_law == "conductance",
             power=tile.short_term_read_noise**2, output_variance=tile.output_noise_deviation**2,
             adc_levels=adc.levels, adc_step=adc.step, adc_steps_per_unit=1.0 / adc.step,

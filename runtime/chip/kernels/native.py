@@ -119,6 +119,16 @@ def normal_numbers(key: int, places: Tensor, width: int, *, fine: bool) -> Tenso
     return made
 
 
+def address(tensor: Tensor | None) -> int | None:
+    """Address of a tensor's numbers, for a field of a structure; None, which is NULL there, of none."""
+    return None if tensor is None else tensor.data_ptr()
+
+
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """Address of a tensor's numbers; NULL of none."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+    """Address of a tensor's numbers, as an argument; NULL of none."""
+    return ctypes.c_void_p(address(tensor))
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """True if kernels can read a tensor as numbers of float32: where the processor does."""
+    return tensor.dtype == torch.float32 and tensor.device.type == "cpu"

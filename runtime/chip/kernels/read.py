@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tilewright.runtime.chip.arithmetic.exact import GridMatrix, StepMagnitudes, square_bits
 from tilewright.runtime.chip.converters import bend_strength
-from tilewright.runtime.chip.kernels.native import loaded, pointer
+from tilewright.runtime.chip.kernels.native import address, loaded, pointer
 from tilewright.runtime.chip.kernels.products import COLUMN_STEP, ROW_STEP, padded
 from tilewright.runtime.chip.parallel import in_parallel, workers
 from tilewright.runtime.chip.tile import TileRow
@@ -92,8 +92,9 @@ class LayerRead:
         noise = SILENT
         if blocks[0].key is not None:
             noise = FOLLOWS_WEIGHTS if blocks[0].tiles.noise_follows_weights else SAME_FOR_ALL
+        divisor = None if channel_scale is None else self._copied(channel_scale)
         self._layer = _Layer(
-            ctypes.addressof(self._records), _address(channel_scale), self._wide(bias), len(blocks), self.columns,
+            ctypes.addressof(self._records), divisor, self._wide(bias), len(blocks), self.columns,
             tile.dac.levels, square_bits(tile.dac.levels), noise=noise, output_variance=blocks[0].tiles.output_variance,
         )  # fmt: skip
         if tile.adc is not None:
@@ -126,19 +127,19 @@ class LayerRead:
         assert isinstance(weights, GridMatrix)
         assert dac is not None
         record = _RowBlock(
-            weights=_address(weights.held), rows=weights.rows, packed_rows=padded(weights.rows, ROW_STEP),
+            weights=address(weights.held), rows=weights.rows, packed_rows=padded(weights.rows, ROW_STEP),
             key=block.key or 0, weight_unit=dac.step * weights.unit, dac_currents=self._wide(tiles.dac_offset_currents),
             adc_offsets=self._wide(tiles.adc_offset), factor=self._wide(block.factor), shift=self._wide(block.shift),
         )  # fmt: skip
         power = (tiles.tile.short_term_read_noise * dac.step) ** 2
         if isinstance(magnitudes, StepMagnitudes):
-            record.magnitudes = _address(magnitudes.held)
+            record.magnitudes = address(magnitudes.held)
             record.variance_unit = power * magnitudes.unit * 2.0 ** square_bits(dac.levels)
         else:
             record.variance_unit = power * tiles.significance_power
         if isinstance(tiles.drawing, StepMagnitudes) and isinstance(tiles.by_place, GridMatrix):
-            record.drawing, record.drawing_unit = _address(tiles.drawing.held), dac.step * tiles.drawing.unit
-            record.by_place, record.by_place_unit = _address(tiles.by_place.held), dac.step * tiles.by_place.unit
+            record.drawing, record.drawing_unit = address(tiles.drawing.held), dac.step * tiles.drawing.unit
+            record.by_place, record.by_place_unit = address(tiles.by_place.held), dac.step * tiles.by_place.unit
             record.wire_ratio = tiles.wire_ratio * weights.rows
         return record
 
@@ -149,8 +150,10 @@ class LayerRead:
         return self._copied(functional.pad(numbers.reshape(-1), (0, padded(self.columns, COLUMN_STEP) - self.columns)))
 
     def _copied(self, numbers: Tensor) -> int:
-        """Address of a copy of these numbers, which lives as long as the read."""
-        self._kept.append((ctypes.c_float * len(numbers)).from_buffer_copy(numbers.contiguous().numpy().tobytes()))
+        """Address of a copy of these numbers in float32, which lives as long as the read."""
+        self._kept.append(
+            (ctypes.c_float * len(numbers)).from_buffer_copy(numbers.float().contiguous().numpy().tobytes())
+        )
         return ctypes.addressof(self._kept[-1])
 
 
@@ -162,10 +165,6 @@ class Prepared(dict[int, LayerRead]):
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
         return Prepared, ()
-
-
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
 
 
 def _parts(rows: int, columns: int, inputs: int) -> list[tuple[range, range]]:

@@ -49,18 +49,15 @@ enum { LINES = 4 /* rows of the input whose sums are made at once */ };
 PANEL_SUMS(1) PANEL_SUMS(2) PANEL_SUMS(3) PANEL_SUMS(4)
 PANEL_POWER(1) PANEL_POWER(2) PANEL_POWER(3) PANEL_POWER(4)
 
-static inline void weight_sums(int lines, const int16_t *levels, int stride, int rows, const int16_t *panel, int32_t *out,
-                               int apart) {
-    if (lines == 4) panel_sums_4(levels, stride, rows, panel, out, apart);
-    else if (lines == 3) panel_sums_3(levels, stride, rows, panel, out, apart);
-    else if (lines == 2) panel_sums_2(levels, stride, rows, panel, out, apart);
-    else panel_sums_1(levels, stride, rows, panel, out, apart);
-}
+/* Sums of up to LINES rows with one panel. */
+#define BY_LINES(NAME, PANEL_OF, INPUT, MATRIX) \
+    static inline void NAME(int lines, const INPUT *input, int stride, int rows, const MATRIX *panel, int32_t *out, \
+                            int apart) { \
+        if (lines == 4) PANEL_OF##_4(input, stride, rows, panel, out, apart); \
+        else if (lines == 3) PANEL_OF##_3(input, stride, rows, panel, out, apart); \
+        else if (lines == 2) PANEL_OF##_2(input, stride, rows, panel, out, apart); \
+        else PANEL_OF##_1(input, stride, rows, panel, out, apart); \
+    }
 
-static inline void power_sums(int lines, const uint8_t *squares, int stride, int rows, const int8_t *panel, int32_t *out,
-                              int apart) {
-    if (lines == 4) panel_power_4(squares, stride, rows, panel, out, apart);
-    else if (lines == 3) panel_power_3(squares, stride, rows, panel, out, apart);
-    else if (lines == 2) panel_power_2(squares, stride, rows, panel, out, apart);
-    else panel_power_1(squares, stride, rows, panel, out, apart);
-}
+BY_LINES(weight_sums, panel_sums, int16_t, int16_t)
+BY_LINES(power_sums, panel_power, uint8_t, int8_t)

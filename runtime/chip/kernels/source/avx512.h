@@ -38,27 +38,19 @@ enum { LINES = 16 /* rows of the input whose sums are made at once */ };
 PANEL_SUMS(1) PANEL_SUMS(2) PANEL_SUMS(4) PANEL_SUMS(8) PANEL_SUMS(16)
 PANEL_POWER(1) PANEL_POWER(2) PANEL_POWER(4) PANEL_POWER(8) PANEL_POWER(16)
 
-#define BY_COUNT(NAME, TYPE, MATRIX) \
-    static inline void NAME(int lines, const TYPE *input, int stride, int rows, const MATRIX *panel, int32_t *out, int apart)
-
-BY_COUNT(weight_sums, int16_t, int16_t) {
-    if (lines == 16) panel_sums_16(input, stride, rows, panel, out, apart);
-    else {
-        int done = 0;
-        if (lines & 8) panel_sums_8(input, stride, rows, panel, out, apart), done = 8;
-        if (lines & 4) panel_sums_4(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 4;
-        if (lines & 2) panel_sums_2(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 2;
-        if (lines & 1) panel_sums_1(input + done * stride, stride, rows, panel, out + done * apart, apart);
+/* Sums of up to LINES rows with one panel, by those of 16, 8, 4, 2 and 1. */
+#define BY_LINES(NAME, PANEL_OF, INPUT, MATRIX) \
+    static inline void NAME(int lines, const INPUT *input, int stride, int rows, const MATRIX *panel, int32_t *out, \
+                            int apart) { \
+        if (lines == 16) PANEL_OF##_16(input, stride, rows, panel, out, apart); \
+        else { \
+            int done = 0; \
+            if (lines & 8) PANEL_OF##_8(input, stride, rows, panel, out, apart), done = 8; \
+            if (lines & 4) PANEL_OF##_4(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 4; \
+            if (lines & 2) PANEL_OF##_2(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 2; \
+            if (lines & 1) PANEL_OF##_1(input + done * stride, stride, rows, panel, out + done * apart, apart); \
+        } \
     }
-}
 
-BY_COUNT(power_sums, uint8_t, int8_t) {
-    if (lines == 16) panel_power_16(input, stride, rows, panel, out, apart);
-    else {
-        int done = 0;
-        if (lines & 8) panel_power_8(input, stride, rows, panel, out, apart), done = 8;
-        if (lines & 4) panel_power_4(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 4;
-        if (lines & 2) panel_power_2(input + done * stride, stride, rows, panel, out + done * apart, apart), done += 2;
-        if (lines & 1) panel_power_1(input + done * stride, stride, rows, panel, out + done * apart, apart);
-    }
-}
+BY_LINES(weight_sums, panel_sums, int16_t, int16_t)
+BY_LINES(power_sums, panel_power, uint8_t, int8_t)
