@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from tilewright.compiler.compare_with_network import checked_against
+from tilewright.compiler.frontends.source_key import source_key
 from tilewright.compiler.mapping.assign_targets import check_targets
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
+from tilewright.compiler.network import kept_networks
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
@@ -52,6 +55,7 @@ def compile(
     dynamic_shapes: Any = None,
     check: bool = False,
     config_only: bool = False,
+    cache: bool = True,
     on_pass: OnPass | None = None,
 ) -> Plan:
     """Compile a network for a target: trace it, find its layers, place them on tiles, and verify every step.
@@ -66,8 +70,10 @@ def compile(
     network beside the plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan;
     ``PassError`` if it is too large. config_only: map a HuggingFace model from its config alone (a folder, a
     config.json or a hub name), of any size: no weights are read, no range is calibrated, and the plan has tiles, cost
-    and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. on_pass: called after
-    each pass with (name, number, count, seconds).
+    and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. cache: keep the
+    traced network of a folder, hub name or .onnx file in the user's cache folder, and take what an earlier call kept of
+    the same files, samples and versions; the plan is the same. The environment variable TILEWRIGHT_CACHE names another
+    folder, or "off". on_pass: called after each pass with (name, number, count, seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
     ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
@@ -79,12 +85,18 @@ def compile(
     if config_only and (calibration is not None or check):
         what = "calibration" if calibration is not None else "check"
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
-    traced = trace(model, example_inputs, calibration, name, dynamic_shapes, config_only=config_only)
-    original = traced.original if check else None
-    network = Network.of(traced)
-    del traced  # with the model, which the network does not hold
+    given = {"example_inputs": example_inputs, "calibration": calibration, "name": name}
+    key = source_key(model, config_only, **given) if cache else None
+    network = None if check else kept_networks.find(key)
+    original = None
+    if network is None:
+        traced = trace(model, example_inputs, calibration, name, dynamic_shapes, config_only=config_only)
+        original = traced.original if check else None
+        network = Network.of(traced)
+        del traced  # with the model, which the network does not hold
+    keep = partial(kept_networks.keep, key=key)
     wishes = Wishes(chip, units, dict(assign or {}), methods)
-    plan = build_plan(network, map_network(network, wishes, on_pass), chip)
+    plan = build_plan(network, map_network(network, wishes, on_pass, keep), chip)
     try:
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
@@ -190,7 +202,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         inputs=traced.inputs,
         outputs=traced.outputs,
         dimensions=traced.dimensions,
-        size_conditions=list(dict.fromkeys([*traced.size_conditions, *traced.asked_later()])),
+        size_conditions=traced.size_conditions,
         layers=mapped.layers,
         matmuls=mapped.matmuls,
         weights_of_model=mapped.weights,

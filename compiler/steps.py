@@ -71,12 +71,25 @@ class Mapped:
     """Inputs that an affine compensation is fitted to, by layer and target."""
 
 
-def map_network(network: Network, wishes: Wishes, on_pass: OnPass | None = None) -> Mapped:
-    """Lower a network and map it onto a chip. Raises ``InputError`` for wishes that cannot be met, ``PassError``."""
+def map_network(
+    network: Network,
+    wishes: Wishes,
+    on_pass: OnPass | None = None,
+    on_lowered: Callable[[Network], None] = lambda _network: None,
+) -> Mapped:
+    """Lower a network, unless that is done, and map it onto a chip.
+
+    on_lowered: called with the network between the two. Raises ``InputError`` for wishes that cannot be met,
+    ``PassError``.
+    """
     has_weights, chip = network.traced.has_weights, wishes.chip
-    pipeline = Pipeline(network, len(STEPS) - (0 if has_weights else len(ON_NUMBERS)), on_pass)
-    for step in LOWERING:
-        pipeline.lower(step)
+    left_out = (0 if has_weights else len(ON_NUMBERS)) + (len(LOWERING) if network.is_lowered else 0)
+    pipeline = Pipeline(network, len(STEPS) - left_out, on_pass)
+    if not network.is_lowered:
+        for step in LOWERING:
+            pipeline.lower(step)
+        network.settle()
+        on_lowered(network)
     samples = pipeline.decide(locate_samples, network) if has_weights else {}
     products = pipeline.decide(route_attention, network.products, wishes.units)
     targets = pipeline.decide(assign_targets, network.layers, chip, wishes.targets)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tilewright import Plan
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["TILEWRIGHT_CACHE"] = "off"  # tests trace, but those of the cache
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: more threads than cores cost tenfold
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)

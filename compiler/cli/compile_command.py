@@ -62,6 +62,14 @@ def compile_command(
             help="Map a HuggingFace model of any size from its config alone: tiles, cost and report; it cannot be run.",
         ),
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Keep the traced network, so that the same model on another target takes seconds (see: tilewright "
+            "doctor).",
+        ),
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -76,6 +84,7 @@ def compile_command(
     from tilewright.compiler.driver import compile
     from tilewright.compiler.mapping.overrides import EVERY_LAYER
     from tilewright.compiler.report.summary import summarise
+    from tilewright.compiler.steps import LOWERING
 
     passes: list[dict[str, Any]] = []
     started = time.perf_counter()
@@ -96,18 +105,22 @@ def compile_command(
             name=name,
             check=check,
             config_only=config_only,
+            cache=cache,
             on_pass=on_pass,
         )
         made.save(folder, overwrite=force)
     seconds = time.perf_counter() - started
     report = summarise(made)
+    was_kept = LOWERING[0].__name__ not in {one["pass"] for one in passes}
     if as_json:
-        print_json({"plan": str(folder), "seconds": round(seconds, 3), "passes": passes, "report": report.to_json()})
+        done = {"seconds": round(seconds, 3), "traced_earlier": was_kept, "passes": passes}
+        print_json({"plan": str(folder), **done, "report": report.to_json()})
         return
     used = f" ({report.utilisation:.1%} used), {counted(report.chips, 'chip')}" if report.tiles else ""
     layers, tiles = counted(len(report.layers), "layer"), counted(report.tiles, "tile")
     output.print(
-        f"{report.model} on {report.target}: {layers} on {tiles}{used}; plan written to {folder} in {seconds:.1f} s",
+        f"{report.model} on {report.target}: {layers} on {tiles}{used}; plan written to {folder} in {seconds:.1f} s"
+        + (", from the network that an earlier compile traced" if was_kept else ""),
         soft_wrap=True,
     )
     if report.checked_against is not None:

@@ -8,7 +8,7 @@ from tilewright.compiler.report.plain_console import PlainTable
 
 
 def doctor_command(as_json: options.AsJson = False) -> None:
-    """Tell what this installation runs with: kernels and why not better ones, threads, versions."""
+    """Tell what this installation runs with: kernels and why not better ones, threads, cache, versions."""
     from tilewright.runtime.execution.doctor import OPTIONAL, doctor
 
     found = doctor()
@@ -20,6 +20,8 @@ def doctor_command(as_json: options.AsJson = False) -> None:
     table.add_row("processor", " ".join([found.processor, *found.kernels.features]))
     table.add_row("threads", str(found.threads))
     table.add_row("random numbers", f"version {found.draws}")
+    kept = "off" if found.cache is None else f"{found.cache}: {found.cache_bytes / 2**20:,.0f} MB"
+    table.add_row("traced networks", kept)
     for package, installed in found.versions.items():
         missing = f"not installed; pip install 'tilewright[{OPTIONAL.get(package, '')}]' brings it"
         table.add_row(package, installed or missing)

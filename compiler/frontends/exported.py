@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
+from tilewright.compiler.frontends.taking_apart import NotTakenApartError, take_apart
 from tilewright.compiler.frontends.traced_sizes import TracedSizes
 from tilewright.runtime.plan.records import InputRecord, OutputRecord
 from tilewright.runtime.plan.types import DTYPES
@@ -57,19 +58,14 @@ class ExportedGraph:
         own_names: Mapping[str, str] | None = None,
         *,
         defaults: Mapping[str, Any] | None = None,
-        as_traced: bool = False,
     ) -> None:
         """Make the graph of a program.
 
         own_names: the model's own names of the inputs, in order, by the names that they get, where the traced
-        function's parameters have others. defaults: values of inputs that need not be given, by name. as_traced: leave
-        out the second tracing where nothing is written in place and nothing is to be taken apart.
+        function's parameters have others. defaults: values of inputs that need not be given, by name.
         """
         with quiet_tracing():
-            if not as_traced or any(map(_needs_work, program.graph.nodes)):
-                program = program.run_decompositions(DECOMPOSITIONS)
-            module = program.module(check_guards=False)
-        assert isinstance(module, fx.GraphModule)
+            module = _in_plain_operators(program)
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         for node, name in zip(placeholders, own_names or {}, strict=own_names is not None):
             node.target = name
@@ -145,10 +141,14 @@ class ExportedGraph:
         return [leaves[place] for place in self._kept]
 
 
-def _needs_work(node: fx.Node) -> bool:
-    """True if a node is to be taken apart, or writes to one of its operands."""
-    function = node.target
-    return function in DECOMPOSITIONS or (isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable)
+def _in_plain_operators(program: ExportedProgram) -> fx.GraphModule:
+    """The graph of a program with nothing written in place, and with what a plan has no operator for taken apart."""
+    module: fx.GraphModule = program.module(check_guards=False)
+    try:
+        take_apart(module.graph)
+    except NotTakenApartError:
+        module = program.run_decompositions(DECOMPOSITIONS).module(check_guards=False)
+    return module
 
 
 def check_number_formats(graph: fx.Graph) -> None:

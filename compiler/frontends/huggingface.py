@@ -27,7 +27,7 @@ from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.sentence_modules import read_modules
 from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
-from tilewright.compiler.frontends.without_weights import META, beside, is_without_weights
+from tilewright.compiler.frontends.without_weights import META, beside
 from tilewright.compiler.network.traced import Inputs, Original, Traced
 from tilewright.targets.errors import InputError
 
@@ -94,7 +94,7 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
     try:
         with quiet_tracing(), naming_the_module(model) as running:
             exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
-        graph = ExportedGraph(exported.program, defaults=DEFAULTS, as_traced=is_without_weights(model))
+        graph = ExportedGraph(exported.program, defaults=DEFAULTS)
     except InputError:
         raise
     except Exception as error:  # whatever tracing meets in foreign code

@@ -127,21 +127,52 @@ def untried(traced: TracedSizes) -> SettledSizes:
 def _try_smaller(
     found: SettledSizes, trials: SizeTrials, traced: TracedSizes, known: Sequence[tuple[Sizes, bool]]
 ) -> None:
-    """Try each dimension below the least size that was traced, one after the other; then all at one together."""
+    """Find the least size of each dimension by trials, one after the other; then all that may be one together."""
     base = traced.traced
     agreed = [sizes for sizes, agreed in known if agreed]
     for name, limits in list(found.limits.items()):
-        for size in range(limits.minimum - 1, max(0, limits.minimum - 1 - MOST_TRIALS), -1):
-            found.limits[name] = limits.model_copy(update={"minimum": size})
-            sizes = {**base, name: size}
+
+        def agrees(size: int, name: str = name, limits: DimensionRecord = limits) -> bool:
+            least = min(size, limits.minimum)
+            found.limits[name] = limits.model_copy(update={"minimum": least})
             is_known = any(one[name] == size for one in agreed)
-            if not found.take(sizes, by_model=True) or not (is_known or trials.agree_at(sizes)):
-                found.limits[name] = limits.model_copy(update={"minimum": size + 1})
-                break
+            sizes = {**base, name: size}
+            return found.take(sizes, by_model=True) and (is_known or trials.agree_at(sizes))
+
+        least = _least_above(limits.minimum, _true_from(found, base, name), agrees)
+        if least == limits.minimum:
+            least = next(
+                (size + 1 for size in range(least - 1, max(0, least - 1 - MOST_TRIALS), -1) if not agrees(size)),
+                max(1, least - MOST_TRIALS),
+            )
+        found.limits[name] = limits.model_copy(update={"minimum": least})
     ones = [name for name, limits in found.limits.items() if limits.minimum == 1]
     sizes = {**base, **dict.fromkeys(ones, 1)}
     if len(ones) > 1 and found.take(sizes, by_model=True) and not trials.agree_at(sizes):
         found.kept.append(traced.not_all_one(ones))
+
+
+def _true_from(found: SettledSizes, base: Sizes, name: str) -> int:
+    """Size of a dimension from which on all holds that torch asked and that only small sizes break."""
+    start, values = found.limits[name].minimum, sorted(_values(found.limits[name].minimum, base[name]))
+    for one in (one for one in found.kept if not one.by_model):
+        broken = [place for place, size in enumerate(values) if not one.holds({**base, name: size})]
+        if broken and values[broken[-1]] < base[name]:
+            start = max(start, values[broken[-1] + 1])
+    return start
+
+
+def _least_above(refused: int, taken: int, agrees: Callable[[int], bool]) -> int:
+    """The least size that agrees, by halving: the first if it does, else one up to the second, which is not tried."""
+    if refused == taken or agrees(refused):
+        return refused
+    while taken - refused > 1:
+        middle = (refused + taken) // 2
+        if agrees(middle):
+            taken = middle
+        else:
+            refused = middle
+    return taken
 
 
 def _try_what_torch_asked(
@@ -149,28 +180,29 @@ def _try_what_torch_asked(
 ) -> None:
     """Leave out what torch asked of sizes, where graph and model agree at sizes of which it is not true."""
     by_torch = [one for one in found.kept if not one.by_model]
-    tries: list[tuple[Sizes, list[Assumption]]] = []
+    tries: list[tuple[Sizes, set[Assumption]]] = []
     for sizes in _candidates(found.limits, base) if by_torch else ():
-        broken = [one for one in by_torch if not one.holds(sizes)]
+        broken = {one for one in by_torch if not one.holds(sizes)}
         if broken and found.take(sizes, by_model=True):
             tries.append((sizes, broken))
     results = [
-        ([one for one in by_torch if not one.holds(sizes)], agreed)
+        ({one for one in by_torch if not one.holds(sizes)}, agreed)
         for sizes, agreed in known
         if found.take(sizes, by_model=True)
     ]
     results += [(broken, trials.agree_at(sizes)) for sizes, broken in _telling_tries(by_torch, tries, trials)]
-    harmless = [one for broken, agreed in results if agreed for one in broken]
-    needed = [one for _, broken in tries for one in broken if one not in harmless]
+    harmless = {one for broken, agreed in results if agreed for one in broken}
+    needed = {one for _, broken in tries for one in broken} - harmless
     for broken, agreed in results:
         if not agreed:
-            needed += [one for one in broken if one not in harmless] or broken
-    found.kept = [one for one in found.kept if one.by_model] + _shortest(needed, [broken for _, broken in tries])
+            needed |= (broken - harmless) or broken
+    in_order = [one for one in by_torch if one in needed]
+    found.kept = [one for one in found.kept if one.by_model] + _shortest(in_order, [broken for _, broken in tries])
 
 
 def _telling_tries(
-    open_: list[Assumption], tries: list[tuple[Sizes, list[Assumption]]], trials: SizeTrials
-) -> list[tuple[Sizes, list[Assumption]]]:
+    open_: list[Assumption], tries: list[tuple[Sizes, set[Assumption]]], trials: SizeTrials
+) -> list[tuple[Sizes, set[Assumption]]]:
     """Tries that tell most: where almost nothing is true, and for each assumption where little else is false."""
     runnable = [one for one in tries if trials.are_small(one[0])]
     chosen = sorted(runnable, key=lambda one: -len(one[1]))[:1]
@@ -182,22 +214,26 @@ def _telling_tries(
     return chosen
 
 
-def _shortest(needed: list[Assumption], tries: list[list[Assumption]]) -> list[Assumption]:
+def _shortest(needed: list[Assumption], tries: list[set[Assumption]]) -> list[Assumption]:
     """Shortest assumptions of torch that are broken wherever any of them is: torch asks one thing many times."""
-    kept: list[Assumption] = []
+    kept: set[Assumption] = set()
     for one in sorted(needed, key=lambda one: len(one.condition.text) if one.condition is not None else MOST_LETTERS):
-        if not all(any(other in broken for other in kept) for broken in tries if one in broken):
-            kept.append(one)
-    return kept
+        if any(one in broken and kept.isdisjoint(broken) for broken in tries):
+            kept.add(one)
+    return [one for one in needed if one in kept]
+
+
+def _values(least: int, size: int) -> set[int]:
+    """Sizes of one dimension to look at, from the least: small ones, those near the example's, and large ones."""
+    near = {*range(least, least + 24), *range(size - 8, size + 9), 2 * size - 1, 2 * size, size // 2, *LARGE_SIZES}
+    return {value for value in near if value >= least}
 
 
 def _candidates(limits: Limits, base: Sizes) -> Iterator[Sizes]:
     """Sizes to look at, the nearest to the example's first: one dimension changed, then two, then all alike."""
     values: dict[str, list[int]] = {}
     for name, size in base.items():
-        least = limits[name].minimum
-        near = {*range(least, least + 24), *range(size - 8, size + 9), 2 * size - 1, 2 * size, size // 2, *LARGE_SIZES}
-        values[name] = sorted((value for value in near if value >= least), key=lambda value: abs(value - size))
+        values[name] = sorted(_values(limits[name].minimum, size), key=lambda value: abs(value - size))
     for name in base:
         yield from ({**base, name: value} for value in values[name])
     few = {name: [*values[name][:6], *range(limits[name].minimum, limits[name].minimum + 6)] for name in base}

@@ -34,9 +34,9 @@ CALLED = ASKED_BY_MODELS / "modules" / "module.py"
 LARGEST_SIZE = 2**31
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assumption:
-    """One assumption of tracing, over symbols that are named as the plan's dimensions."""
+    """One assumption of tracing, over symbols that are named as the plan's dimensions; each is itself alone."""
 
     expression: sympy.Basic
     by_model: bool

@@ -6,6 +6,7 @@ the same for all positions, so it is programmed once and used once a position.
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -77,14 +78,18 @@ def _unfold(network: Network, node: fx.Node, weight: Tensor, patches: dict[Any, 
     if is_line:
         x = rewriter.call(aten.unsqueeze.default, x, 2)
     sizes = [window.positions(rewriter, x, axis) for axis in (0, 1)]
+    samples, positions, outputs = rewriter.size(x, 0), rewriter.arithmetic(operator.mul, *sizes), weight.shape[0]
     key = (arguments["input"], window)
     if key not in patches:
-        patches[key] = _patches(rewriter, x, window)
+        patches[key] = _patches(rewriter, x, window, positions)
     path = str(arguments["weight"].target)
-    matrix = rewriter.constant(path, weight.reshape(weight.shape[0], -1))
-    product = rewriter.call(aten.linear.default, patches[key], matrix, arguments["bias"])
-    columns = rewriter.call(aten.transpose.int, product, 1, 2)
-    rewriter.replace_with(columns if is_line else rewriter.call(aten.unflatten.int, columns, 2, sizes))
+    matrix = rewriter.constant(path, weight.reshape(outputs, -1))
+    operands = patches[key], matrix, arguments["bias"]
+    product = rewriter.call(aten.linear.default, *operands, sizes=(samples, positions, outputs))
+    columns = rewriter.call(aten.transpose.int, product, 1, 2, sizes=(samples, outputs, positions))
+    if not is_line:
+        columns = rewriter.call(aten.unflatten.int, columns, 2, sizes, sizes=(samples, outputs, *sizes))
+    rewriter.replace_with(columns)
 
 
 def _symmetric(rewriter: Rewriter, arguments: dict[str, Any], weight: Tensor) -> tuple[fx.Node, Window]:
@@ -115,14 +120,16 @@ def _each(value: Any, count: int) -> tuple[int, ...]:
     return values * count if len(values) == 1 else values
 
 
-def _patches(rewriter: Rewriter, x: fx.Node, window: Window) -> fx.Node:
+def _patches(rewriter: Rewriter, x: fx.Node, window: Window, positions: int | fx.Node) -> fx.Node:
     """Patches of an input: [samples, channels, height, width] -> [samples, positions, channels x kernel]."""
+    samples, channels = rewriter.size(x, 0), rewriter.size(x, 1)
+    values = rewriter.arithmetic(operator.mul, channels, math.prod(window.kernel))
     if window.reads_single_values:
         for axis, step in enumerate(window.stride):
             if step > 1:
                 x = rewriter.call(aten.slice.Tensor, x, axis + 2, 0, 2**63 - 1, step)
-        flat = rewriter.call(aten.flatten.using_ints, x, 2, 3)
+        flat = rewriter.call(aten.flatten.using_ints, x, 2, 3, sizes=(samples, channels, positions))
     else:
-        sizes = (list(window.kernel), list(window.dilation), list(window.padding), list(window.stride))
-        flat = rewriter.call(aten.im2col.default, x, *sizes)
-    return rewriter.call(aten.transpose.int, flat, 1, 2)
+        around = (list(window.kernel), list(window.dilation), list(window.padding), list(window.stride))
+        flat = rewriter.call(aten.im2col.default, x, *around, sizes=(samples, values, positions))
+    return rewriter.call(aten.transpose.int, flat, 1, 2, sizes=(samples, positions, values))

@@ -44,6 +44,8 @@ class Network:
     """Storage of large tensors that passes make."""
     decisions: list[Decision] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)
+    is_lowered: bool = False
+    """True once all passes over the graph that know of no chip are done."""
 
     @classmethod
     def of(cls, traced: Traced) -> Network:
@@ -52,6 +54,24 @@ class Network:
         What holds the model itself, which may be as large as all that the passes work on, is let go.
         """
         return cls(replace(traced, original=None, parameters={}), traced.graph, traced.parameters)
+
+    def settle(self) -> None:
+        """End lowering: shapes become plain, and what passes asked of sizes meanwhile a condition of the network.
+
+        Nothing of torch's tracing is held any more. Matrices that a model stores transposed are laid out as they are
+        used: so a network computes the same bits whether it was stored meanwhile or not.
+        """
+        for name in self.layers:
+            module = self.layer_module(name)
+            if not module.weight.is_contiguous():
+                module.weight = self.scratch.empty(module.weight.shape, module.weight).copy_(module.weight)
+        for node in self.graph.graph.nodes:
+            value = node.meta.get("val")
+            sizes = value.shape if isinstance(value, Tensor) else None
+            node.meta = {} if sizes is None else {"shape": tuple(s if isinstance(s, int) else str(s) for s in sizes)}
+        conditions = list(dict.fromkeys([*self.traced.size_conditions, *self.traced.asked_later()]))
+        self.traced = replace(self.traced, size_conditions=conditions, asked_later=list)
+        self.is_lowered = True
 
     def uses_of(self, path: str) -> list[fx.Node]:
         """The nodes that call the module at ``path``, in order."""

@@ -20,15 +20,21 @@ class Rewriter:
 
     def __init__(self, network: Network, node: fx.Node) -> None:
         self.network, self.node = network, node
-        self._fake_mode = node.meta["val"].fake_mode
+        self._fake_mode: Any = node.meta["val"].fake_mode if "val" in node.meta else None
 
-    def call(self, function: Any, *args: Any) -> fx.Node:
-        """A call of ``function``; its arguments may be nodes, numbers and lists of them."""
+    def call(self, function: Any, *args: Any, sizes: Sequence[int | fx.Node] | None = None) -> fx.Node:
+        """A call of ``function``; its arguments may be nodes, numbers and lists of them.
+
+        sizes: of the result, a tensor of the old node's type, where torch takes long to find them by itself.
+        """
         with self.network.graph.graph.inserting_before(self.node):
             made = self.network.graph.graph.call_function(function, args)
         made.meta = {key: value for key, value in self.node.meta.items() if key != "val"}
         with self._fake_mode, enable_python_dispatcher():  # kernels in C++ would fix the sizes that may vary
-            made.meta["val"] = function(*fx.node.map_arg(args, lambda node: node.meta["val"]))
+            if sizes is None:
+                made.meta["val"] = function(*_values(args))
+            else:
+                made.meta["val"] = self.node.meta["val"].new_empty(_values(tuple(sizes)))
         return made
 
     def call_module(self, path: str, args: tuple[fx.Node | int, ...], added: Sequence[int] = ()) -> fx.Node:
@@ -46,7 +52,10 @@ class Rewriter:
         path = self.network.add_tensor(wanted, tensor, made_of or (wanted,))
         with self.network.graph.graph.inserting_before(self.node):
             made = self.network.graph.graph.get_attr(path)
-        made.meta["val"] = self._fake_mode.from_tensor(tensor, static_shapes=True)
+        if self._fake_mode is None:  # lowering is over
+            made.meta["shape"] = tuple(tensor.shape)
+        else:
+            made.meta["val"] = self._fake_mode.from_tensor(tensor, static_shapes=True)
         return made
 
     def size(self, node: fx.Node, dimension: int) -> int | fx.Node:
@@ -66,15 +75,24 @@ class Rewriter:
         self.network.replace(self.node, new)
 
 
+def _values(arguments: Any) -> Any:
+    return fx.node.map_arg(arguments, lambda node: node.meta["val"])
+
+
 def arguments_of(node: fx.Node) -> dict[str, Any]:
     """All arguments of a node that calls an ATen operator by their names, with defaults filled in."""
     return operators.arguments_of(node.target, node.args, node.kwargs)
 
 
-def shape_of(node: object) -> Sequence[int | torch.SymInt] | None:
-    """The symbolic shape of a node's tensor; None for anything else."""
-    value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return value.shape if isinstance(value, Tensor) else None
+def shape_of(node: object) -> Sequence[int | str | torch.SymInt] | None:
+    """The symbolic shape of a node's tensor, plain once lowering is over; None for anything else."""
+    if not isinstance(node, fx.Node):
+        return None
+    value = node.meta.get("val")
+    shape: Sequence[int | str | torch.SymInt] | None = (
+        value.shape if isinstance(value, Tensor) else node.meta.get("shape")
+    )
+    return shape
 
 
 def is_float(node: object) -> bool:

@@ -1,16 +1,18 @@
-"""Diagnosis of an installation: its kernels and why not better ones, threads, versions, optional packages."""
+"""Diagnosis of an installation: kernels and why not better ones, threads, cache, versions, optional packages."""
 
 from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.chip.kernels.native import Kernels, kernels
+from tilewright.runtime.storage.cache_folder import bytes_in, cache_folder
 
 REQUIRED = ("tilewright", "torch")
 OPTIONAL = {"transformers": "huggingface", "onnx": "onnx", "onnxruntime": "onnx", "matplotlib": "plots"}
@@ -30,12 +32,15 @@ class Diagnosis:
     draws: int
     threads: int
     processor: str
+    cache: Path | None
+    cache_bytes: int
     versions: dict[str, str | None]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
         library = self.kernels.library
-        return asdict(self) | {"kernels": asdict(self.kernels) | {"library": None if library is None else str(library)}}
+        kernels = asdict(self.kernels) | {"library": None if library is None else str(library)}
+        return asdict(self) | {"kernels": kernels, "cache": None if self.cache is None else str(self.cache)}
 
 
 def doctor() -> Diagnosis:
@@ -44,7 +49,9 @@ def doctor() -> Diagnosis:
     Raises ``InputError`` if the environment variable TILEWRIGHT_KERNELS names no kernels.
     """
     versions = {"python": platform.python_version()} | {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
-    return Diagnosis(kernels(), VERSION, torch.get_num_threads(), platform.machine(), versions)
+    cache = cache_folder()
+    taken = 0 if cache is None else bytes_in(cache)
+    return Diagnosis(kernels(), VERSION, torch.get_num_threads(), platform.machine(), cache, taken, versions)
 
 
 def _version(package: str) -> str | None:

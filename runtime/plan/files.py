@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.migration import READABLE, migrated
-from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorRecord
+from tilewright.runtime.plan.records import FileRecord, PlanDocument
+from tilewright.runtime.plan.stored_tensors import check_file, read_tensors, stored_once, without_numbers
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
-from tilewright.runtime.storage.memory_place import memory_place
-from tilewright.runtime.storage.weights_file import DTYPES, WeightsFile, dtype_name, write_weights
-from tilewright.targets.errors import InputError, first_problem, nearest
-from tilewright.targets.paths import FILE, FOLDER, file_sha256, kind_of, shown_path
+from tilewright.runtime.storage.weights_file import write_weights
+from tilewright.targets.errors import InputError, first_problem
+from tilewright.targets.paths import FOLDER, kind_of, shown_path
 
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -51,7 +50,7 @@ def write(
 ) -> PlanDocument:
     """Write a plan as a folder, whole or not at all; see ``Plan.save``. Returns the document, which names the files."""
     with atomic_folder(folder, PLAN, overwrite=overwrite) as new:
-        stored, records = _stored_once(tensors)
+        stored, records = stored_once(tensors)
         weights = None
         if document.weights is not None:
             digest, size = write_weights(new / WEIGHTS_FILE, stored)
@@ -95,17 +94,17 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _read(folder: Path) -> Parts:
     document = _read_document(folder)
     if document.weights is not None:
-        _check_file(folder, document.weights)
+        check_file(folder, document.weights, "plan")
     tokenizer_files = {}
     for record in document.tokenizer:
         if record.bytes > LARGEST_TOKENIZER_FILE:
             raise InputError(f"plan {folder}: {record.file} of its tokenizer is {record.bytes:,} bytes")
-        _check_file(folder / TOKENIZER_FOLDER, record)
+        check_file(folder / TOKENIZER_FOLDER, record, "plan")
         tokenizer_files[record.file] = (folder / TOKENIZER_FOLDER / record.file).read_bytes()
     tensors = (
-        _read_tensors(folder / document.weights.file, document.tensors)
+        read_tensors(folder / document.weights.file, document.tensors)
         if document.weights is not None
-        else _without_numbers(document.tensors)
+        else without_numbers(document.tensors)
     )
     try:
         check_plan(document, tensors)
@@ -135,62 +134,6 @@ def _read_document(folder: Path) -> PlanDocument:
         raise InputError(f"plan {folder}: {first_problem(error, PlanDocument)}") from error
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be a plan") from error
-
-
-def _check_file(folder: Path, record: FileRecord) -> None:
-    if Path(record.file).name != record.file or record.file in ("", ".", ".."):
-        raise InputError(f"plan {folder}: file name {record.file!r} does not stay inside the plan")
-    path = folder / record.file
-    if kind_of(path) != FILE or path.is_symlink():  # kind_of first: a name may be longer than the system takes
-        raise InputError(f"plan {folder}: the file {record.file} is missing")
-    if path.stat().st_size != record.bytes:
-        raise InputError(f"{path} has {path.stat().st_size} bytes where the plan says {record.bytes}: it is damaged")
-    if file_sha256(path) != record.sha256:
-        raise InputError(f"{path} does not have the SHA-256 that the plan names: it or the plan was changed")
-
-
-def _read_tensors(path: Path, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
-    file = WeightsFile(path)
-    read: dict[str, Tensor] = {}
-    tensors = {}
-    for name, record in records.items():
-        if record.stored_as not in file.names:
-            raise InputError(f"{path} holds no tensor {record.stored_as!r}, which the plan needs for {name!r}")
-        if file.shape(record.stored_as) != record.shape:
-            raise InputError(
-                f"tensor {record.stored_as!r} has shape {file.shape(record.stored_as)}, the plan says {record.shape}"
-            )
-        if record.stored_as not in read:
-            read[record.stored_as] = file.read(record.stored_as)
-        tensors[name] = read[record.stored_as]
-        if dtype_name(tensors[name].dtype) != record.dtype:
-            raise InputError(f"tensor {name!r} is {tensors[name].dtype}, the plan says {record.dtype}")
-    return tensors
-
-
-def _without_numbers(records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
-    """Tensors of these types and shapes on the meta device, which takes no memory."""
-    known = {dtype_name(dtype): dtype for dtype in DTYPES}
-    tensors = {}
-    for name, record in records.items():
-        if record.dtype not in known:
-            raise InputError(f"tensor {name!r} is {record.dtype}; {nearest(record.dtype, known)}")
-        tensors[name] = torch.empty(record.shape, dtype=known[record.dtype], device="meta")
-    return tensors
-
-
-def _stored_once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, TensorRecord]]:
-    """Tensors to write and the records of all: those that share their memory (tied weights) are written once."""
-    stored: dict[str, Tensor] = {}
-    seen: dict[tuple[Any, ...], str] = {}
-    records = {}
-    for name, tensor in tensors.items():
-        identity = (memory_place(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride())
-        key = seen.setdefault(identity, name) if tensor.numel() else name
-        if key == name:
-            stored[name] = tensor
-        records[name] = TensorRecord(stored_as=key, dtype=dtype_name(tensor.dtype), shape=list(tensor.shape))
-    return stored, records
 
 
 def readable_json(value: Any, indent: str = "") -> str:

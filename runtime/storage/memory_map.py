@@ -23,6 +23,11 @@ from tilewright.targets.errors import InputError
 RESIDENT = 2**29
 """Bytes of mapped weights that may be used before their pages are handed back. Smaller models keep theirs."""
 
+ALIGNED = 64
+"""Bytes that addresses of torch's own tensors are multiples of."""
+SMALL = 2**20
+"""Bytes of a tensor that is copied out of its file where it does not lie as torch's own do."""
+
 _maps: WeakSet[mmap.mmap] = WeakSet()
 _used = 0
 
@@ -79,9 +84,9 @@ def tensor_in(buffer: mmap.mmap, dtype: torch.dtype, shape: list[int], offset: i
     count = math.prod(shape)
     if not count:
         return torch.empty(shape, dtype=dtype)
-    if offset % dtype.itemsize:
+    if offset % dtype.itemsize or (offset % ALIGNED and count * dtype.itemsize <= SMALL):
         data = bytearray(buffer[offset : offset + count * dtype.itemsize])
-        return torch.frombuffer(data, dtype=dtype).view(shape)
+        return torch.frombuffer(data, dtype=dtype).view(shape).clone()
     return torch.frombuffer(buffer, dtype=dtype, count=count, offset=offset).view(shape)
 
 

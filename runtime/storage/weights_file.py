@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tilewright.runtime.storage.memory_map import MappedFile, used
+from tilewright.runtime.storage.memory_map import ALIGNED, MappedFile, used
 from tilewright.targets.errors import InputError
 
 DTYPES = {
@@ -42,11 +42,16 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Write the tensors and return (sha256, bytes) of the file. At most one tensor is copied at a time."""
+    """Write the tensors and return (sha256, bytes) of the file. At most one tensor is copied at a time.
+
+    Those of whole multiples of ``ALIGNED`` bytes come first, so that they lie in the file as they do in memory: a
+    product of floating point numbers may round otherwise where they do not.
+    """
+    tensors = dict(sorted(tensors.items(), key=lambda item: item[1].nbytes % ALIGNED != 0))
     header: dict[str, Any] = {}
     offset = 0
     for name, tensor in tensors.items():
-        size = tensor.numel() * tensor.element_size()
+        size = tensor.nbytes
         header[name] = {
             "dtype": DTYPES[tensor.dtype],
             "shape": list(tensor.shape),
@@ -54,7 +59,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
         }
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(len(text) + 8) % ALIGNED)
     digest = hashlib.sha256()
     written = 0
     with path.open("wb") as file:
@@ -74,7 +79,10 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The raw little-endian bytes of a tensor; a view where it is contiguous."""
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    flat = tensor.detach().contiguous().reshape(-1)
+    if flat.stride() != (1,):  # of one number, which counts as contiguous whatever its stride
+        flat = flat.as_strided(flat.shape, (1,))
+    return flat.view(torch.uint8).numpy().data
 
 
 class WeightsFile:

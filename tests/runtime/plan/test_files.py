@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import tilewright
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation, kept_evaluations
 from tilewright.runtime.plan import files as plan_io
+from tilewright.runtime.plan.stored_tensors import stored_once
 from tilewright.runtime.storage.atomic_folder import atomic_folder
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
 from tilewright.targets.errors import InputError
@@ -129,7 +130,7 @@ def test_a_strangers_plan_owns_no_files_of_the_users(small_plan, folder, tokeniz
 
 def test_a_plan_that_is_replaced_while_it_is_read(small_plan, folder, monkeypatch):
     other, turns = changed(small_plan), iter([True, True])
-    for name in ("_read_document", "_read_tensors"):
+    for name in ("_read_document", "read_tensors"):
 
         def read(*arguments, real=getattr(plan_io, name)):
             found = real(*arguments)
@@ -158,7 +159,7 @@ def test_measurements_are_of_the_plan_that_they_name(small_plan, folder):
 
 def test_tied_tensors_are_stored_once(tmp_path):
     shared = torch.randn(10, 10)
-    stored, records = plan_io._stored_once({"a": shared, "b": shared, "c": shared.T})
+    stored, records = stored_once({"a": shared, "b": shared, "c": shared.T})
     assert list(stored) == ["a", "c"]
     assert records["b"].stored_as == "a"
     digest, size = write_weights(tmp_path / "w.safetensors", stored)
