@@ -119,8 +119,6 @@ def model_without_weights(architecture: Any, source: str | Path, config: Any) ->
     """The model of a config on the meta device, without weights."""
     make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
     with refusing(f"the config of {str(source)!r} does not make a model", in_one_line):
-        # attention written out: to take it apart would take a second tracing, which is longer than the first
-        config._attn_implementation = "eager"
         with META, bounded_building(source):
             model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
     return LoadedModel(_to_run(model), [], [])

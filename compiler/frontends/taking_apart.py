@@ -26,6 +26,10 @@ FRESH = {
 """Composite operators whose result never shares memory with an operand; of other composites torch does not say."""
 
 
+SILENT = {aten.dropout_.default, aten.feature_dropout_.default, aten.alpha_dropout_.default}
+"""Operators that would write while training, and give their operand as it is in eval mode."""
+
+
 class NotTakenApartError(Exception):
     """Operator that only tracing the whole program again can write otherwise."""
 
@@ -35,7 +39,10 @@ def take_apart(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if isinstance(node.target, HigherOrderOperator) or node.op == "call_module":
             raise NotTakenApartError(str(node.target))
-        if isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
+        if node.target in SILENT and node.args[2:] != (True,):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
             _write_anew(node)
     for node in list(graph.nodes):
         if _needs_parts(node.target):

@@ -29,7 +29,7 @@ PASSING = {
     aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar, aten.add.Tensor, aten.sub.Tensor,
     aten.masked_fill.Scalar, aten.masked_fill.Tensor, aten.where.self, aten.where.ScalarOther, aten.maximum.default,
     aten.clamp.default, aten.to.dtype, aten._to_copy.default, aten.reshape.default, aten.expand.default,
-    aten.tanh.default,
+    aten.tanh.default, aten.flatten.using_ints, aten.unflatten.int, aten.to.dtype_layout, aten.type_as.default,
 }  # fmt: skip
 """Operators that may stand between an attention product and its softmax: scale, mask, cap, cast, shape."""
 

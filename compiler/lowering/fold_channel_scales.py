@@ -25,6 +25,15 @@ NORMS = {aten.layer_norm.default, aten.rms_norm.default}
 PROPORTIONAL = {aten.relu.default, aten.neg.default, aten.alias.default, aten.clone.default}
 """Functions with f(x / s) = f(x) / s for s above zero, value by value."""
 
+REGROUPING = {
+    aten.reshape.default,
+    aten.flatten.using_ints,
+    aten.unflatten.int,
+    aten.squeeze.dim,
+    aten.unsqueeze.default,
+}
+"""Operators that leave numbers in their order and cut it into other dimensions."""
+
 Fold = Callable[[], None]
 """Function that divides one tensor by the scale."""
 
@@ -91,7 +100,7 @@ class Folding:
 
     def _keeps_channels(self, node: fx.Node) -> bool:
         """True if a node is a change of form that leaves the channels the last dimension."""
-        if node.target != aten.reshape.default:
+        if node.target not in REGROUPING:
             return False
         shapes = [shape_of(node), shape_of(node.args[0])]
         return all(shape is not None and shape[-1] == len(self.scale) for shape in shapes)

@@ -20,6 +20,7 @@ PASSING = {
     aten.reshape.default, aten.expand.default, aten.unsqueeze.default, aten.squeeze.dim, aten.transpose.int,
     aten.permute.default, aten.t.default, aten.slice.Tensor, aten.select.int, aten.to.dtype, aten.repeat.default,
     aten.cat.default, aten.expand_as.default, aten.flatten.using_ints, aten.to.device, aten.type_as.default,
+    aten.unflatten.int,
 }  # fmt: skip
 """Operators that change the form of a tensor alone: others that read it are found behind them."""
 ADDING = {aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar}

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import onnx
@@ -112,7 +113,7 @@ def test_the_checked_network_is_traced(small_bert_folder, traced):
 
 def test_other_samples_and_names_have_other_keys(small_bert_folder):
     samples = {"input_ids": np.arange(12).reshape(2, 6)}
-    options = [
+    options: list[dict[str, Any]] = [
         {}, {"config_only": True}, {"name": "mine"}, {"calibration": ["one", "two"]}, {"calibration": ["one two"]},
         {"calibration": samples}, {"calibration": {"input_ids": samples["input_ids"] + 1}},
         {"calibration": {"input_ids": samples["input_ids"].astype(np.int32)}}, {"example_inputs": samples},
