@@ -16,7 +16,7 @@
 
 #include "devices.h"
 
-const Kernels avx2_kernels = {read_rows, multiply, normal_numbers, program, advance};
+const Kernels avx2_kernels = {read_rows, multiply, normal_numbers, write_cells, drift_cells, program, advance};
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -39,10 +39,16 @@ EXPORT void tw_normal_numbers(int set, uint64_t key, const int64_t *places, size
     kernels_of(set)->normal_numbers(key, places, lines, width, fine, out);
 }
 
+EXPORT void tw_write(int set, const Cells *cells, float *made) { kernels_of(set)->write_cells(cells, made); }
+
+EXPORT void tw_drift(int set, const Cells *cells, const float *programmed, float *held) {
+    kernels_of(set)->drift_cells(cells, programmed, held);
+}
+
 EXPORT void tw_program(int set, const Devices *devices, int first_column, int last_column, float *conductances) {
     kernels_of(set)->program(devices, first_column, last_column, conductances);
 }
 
-EXPORT int tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
-    return kernels_of(set)->advance(devices, advance, first_column, last_column);
+EXPORT void tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
+    kernels_of(set)->advance(devices, advance, first_column, last_column);
 }

@@ -14,8 +14,10 @@ typedef struct {
     int (*multiply)(const int16_t *levels, int lines, int rows, int packed, const int16_t *weights, int columns, float unit,
                     float *output);
     void (*normal_numbers)(uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out);
+    void (*write_cells)(const Cells *, float *made);
+    void (*drift_cells)(const Cells *, const float *programmed, float *held);
     void (*program)(const Devices *, int first_column, int last_column, float *conductances);
-    int (*advance)(const Devices *, const Advance *, int first_column, int last_column);
+    void (*advance)(const Devices *, const Advance *, int first_column, int last_column);
 } Kernels;
 
 extern const Kernels plain_kernels;

@@ -12,5 +12,5 @@
 
 #include "devices.h"
 
-const Kernels plain_kernels = {read_rows, multiply, normal_numbers, program, advance};
+const Kernels plain_kernels = {read_rows, multiply, normal_numbers, write_cells, drift_cells, program, advance};
 
