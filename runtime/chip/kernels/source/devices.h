@@ -1,6 +1,7 @@
 /* Writing the devices of a row-block whose weights are held by one each, and letting them drift: what programming/ and
  * row_block.py do, a column at a time. */
 #include "laws.h"
+#include "packing.h"
 
 /* Weights that are asked for of one column, in -1 .. 1. */
 static inline void ask(const Devices *d, int column, float *restrict wanted) {
@@ -51,54 +52,28 @@ static inline double read_column(const Advance *a, int column, int rows, const f
     return sum;
 }
 
-static inline int32_t size_of(int32_t step) { return step < 0 ? -step : step; }
-
-/* Magnitudes of a packed panel of weights: sizes over 2^8, rounded so that the running sums of columns keep their value.
- * A lane holds two rows of a column before, and four after. */
-static void pack_magnitudes(const int16_t *weights, int packed, int8_t *magnitudes) {
-    int32_t sum[PANEL], before[PANEL] = {0};
-    for (int i = 0; i < PANEL; i++) sum[i] = 128;
-    for (int row = 0; row < packed; row += 4) {
-        int32_t two[PANEL], next[PANEL], four[PANEL];
-        memcpy(two, weights + row * PANEL, sizeof two);
-        memcpy(next, weights + (row + 2) * PANEL, sizeof next);
-        for (int i = 0; i < PANEL; i++) {
-            const int32_t s0 = sum[i] + size_of((int16_t)two[i]), s1 = s0 + size_of(two[i] >> 16);
-            const int32_t s2 = s1 + size_of((int16_t)next[i]), s3 = s2 + size_of(next[i] >> 16);
-            four[i] = (s0 >> 8) - before[i] + ((s1 >> 8) - (s0 >> 8)) * 0x100 + ((s2 >> 8) - (s1 >> 8)) * 0x10000 +
-                      ((s3 >> 8) - (s2 >> 8)) * 0x1000000;
-            sum[i] = s3;
-            before[i] = s3 >> 8;
-        }
-        memcpy(magnitudes + row * PANEL, four, sizeof four);
-    }
-}
-
 static void advance(const Devices *d, const Advance *a, int first_column, int last_column) {
-    enum { APART = MOST_ROWS + 40 /* places between columns: a power of two would put all into few of a cache's sets */ };
     const int rows = d->rows, packed = a->packed_rows;
     float wanted[MOST_ROWS], held[MOST_ROWS];
-    int16_t steps[PANEL * APART];
+    int16_t steps[PANEL * APART] = {0};
     Drawn drawn;
     for (int panel = first_column; panel < last_column; panel += PANEL) {
         const int columns = last_column - panel < PANEL ? last_column - panel : PANEL;
-        memset(steps, 0, sizeof steps);
+        memset(steps + columns * APART, 0, (PANEL - columns) * APART * sizeof *steps);
         for (int i = 0; i < columns; i++) {
             const int column = panel + i;
-            int16_t *here = steps + i * APART;
             ask(d, column, wanted);
             EACH_ROW held[row] = fabsf(wanted[row]);
             drift_line(&d->laws, column, 0, rows, held, a->programmed + (size_t)column * rows, held, &drawn);
-            float largest = 0.0f;
-            EACH_ROW largest = held[row] > largest ? held[row] : largest;
-            a->largest[column] = largest;
+            int32_t largest = 0; /* numbers of at least zero are in the order of their bits, whose order compilers know */
+            EACH_ROW largest = bits_of(held[row]) > largest ? bits_of(held[row]) : largest;
+            a->largest[column] = float_of(largest);
             EACH_ROW held[row] = (wanted[row] > 0.0f ? 1.0f : wanted[row] < 0.0f ? -1.0f : 0.0f) * held[row];
-            EACH_ROW here[row] = (int16_t)(int32_t)rintf(held[row] * a->steps_per_unit);
+            round_line(held, rows, a->steps_per_unit, steps + i * APART);
             if (a->reading) a->reading[column] = d->scale[column] > 0 ? read_column(a, column, rows, held, drawn.normal) : 0.0;
         }
         int16_t *weights = a->weights + (size_t)panel * packed;
-        for (int row = 0; row < packed; row += 2)
-            for (int i = 0; i < PANEL; i++) memcpy(weights + row * PANEL + 2 * i, steps + i * APART + row, 4);
+        pack_weights(steps, packed, weights);
         if (a->magnitudes) pack_magnitudes(weights, packed, a->magnitudes + (size_t)panel * packed);
     }
 }

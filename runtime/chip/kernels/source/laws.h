@@ -78,10 +78,14 @@ static inline void accumulate(const Laws *laws, const float *restrict programmed
     }
 }
 
-/* Copy of up to TOGETHER numbers: a length that is known is one of registers. */
-static inline void copy(float *to, const float *from, int count) {
-    if (count >= TOGETHER) memcpy(to, from, TOGETHER * sizeof *to);
-    else memcpy(to, from, count * sizeof *to);
+/* TOGETHER numbers of those that are left, zeros beyond them. A length that is known is copied in registers. */
+static inline void take(float *to, const float *from, int left) {
+    if (left >= TOGETHER) {
+        memcpy(to, from, TOGETHER * sizeof *to);
+        return;
+    }
+    memset(to, 0, TOGETHER * sizeof *to);
+    memcpy(to, from, left * sizeof *to);
 }
 
 /* Conductances [rows] at the time, from those that were asked for and those after programming. */
@@ -90,14 +94,16 @@ static inline void drift_line(const Laws *laws, int line, int first, int rows, c
     if (laws->drift == VARIES) normal_line(laws->exponent_key, line, first, rows, drawn->normal);
     if (laws->accumulates) normal_line(laws->accumulated_key, line, first, rows, drawn->other_normal);
     for (int row = 0; row < rows; row += TOGETHER) {
-        float asked[TOGETHER] = {0}, written[TOGETHER] = {0}, made[TOGETHER];
-        copy(asked, wanted + row, rows - row);
-        copy(written, programmed + row, rows - row);
+        const int left = rows - row;
+        float asked[TOGETHER], written[TOGETHER], made[TOGETHER];
+        take(asked, wanted + row, left);
+        take(written, programmed + row, left);
         memcpy(made, written, sizeof made);
         if (laws->drift != STAYS) drift(laws, asked, drawn->normal + row, made);
         if (laws->accumulates) accumulate(laws, written, drawn->other_normal + row, made);
         EACH_NUMBER made[i] = made[i] < 0.0f ? 0.0f : made[i];
-        copy(held + row, made, rows - row);
+        if (left >= TOGETHER) memcpy(held + row, made, sizeof made);
+        else memcpy(held + row, made, left * sizeof *made);
     }
 }
 

@@ -214,3 +214,23 @@ static int multiply(const int16_t *levels, int lines, int rows, int packed, cons
     free(padded);
     return 0;
 }
+
+/* Products of sizes or squares [lines, rows], at most 127, with packed magnitudes: whole numbers [lines, columns]. */
+static int multiply_sizes(const uint8_t *sizes, int lines, int rows, int packed, const int8_t *magnitudes, int columns,
+                          int32_t *output) {
+    uint8_t *padded = calloc((size_t)LINES * packed, sizeof *padded);
+    if (!padded) return 1;
+    for (int line = 0; line < lines; line += LINES) {
+        const int together = lines - line < LINES ? lines - line : LINES;
+        for (int i = 0; i < together; i++) memcpy(padded + i * packed, sizes + (size_t)(line + i) * rows, rows);
+        for (int column = 0; column < columns; column += PANEL) {
+            int32_t sums[LINES * PANEL];
+            power_sums(together, padded, packed, packed, magnitudes + (size_t)column * packed, sums, PANEL);
+            const int width = columns - column < PANEL ? columns - column : PANEL;
+            for (int i = 0; i < together; i++)
+                memcpy(output + (size_t)(line + i) * columns + column, sums + i * PANEL, width * sizeof *sums);
+        }
+    }
+    free(padded);
+    return 0;
+}
