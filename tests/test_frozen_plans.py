@@ -16,7 +16,9 @@ import torch
 from safetensors import safe_open
 
 import tilewright
+from tests.kernel_sets import forced
 from tilewright.runtime.chip.draws import VERSION
+from tilewright.runtime.chip.kernels import native
 
 TESTS = Path(__file__).parent
 PLANS = sorted(path.parent for path in TESTS.glob("frozen/v*/*/plan.json"))
@@ -115,13 +117,18 @@ def test_chips_of_older_random_numbers_have_the_same_statistics(folder):
     )
 
 
-@pytest.mark.parametrize(
-    "settings", [{"ATEN_CPU_CAPABILITY": "default"}, {"TILEWRIGHT_KERNELS": "off"}, {"TILEWRIGHT_KERNELS": "plain"}]
-)
-def test_other_instructions_make_the_same_bits(settings):
-    """A process that has, or takes, other instructions runs these very tests."""
+@of([folder for folder in PLANS if folder.parent.name == f"v{TODAY}"])
+@pytest.mark.parametrize("kernels", [native.TORCH, *native.SETS])
+def test_other_kernels_make_the_same_bits(folder, kernels):
+    with forced(kernels):
+        test_it_runs_to_the_outputs_of_its_release(folder)
+
+
+def test_other_instructions_of_torch_make_the_same_bits():
+    """A process whose torch takes other instructions runs these very tests."""
     node = f"{__file__}::test_it_runs_to_the_outputs_of_its_release"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", node, "-k", f"v{TODAY}-"]
+    settings = {"ATEN_CPU_CAPABILITY": "default"}
     done = subprocess.run(
         command, check=False, env={**os.environ, **settings}, capture_output=True, text=True, cwd=TESTS.parent
     )

@@ -56,8 +56,8 @@ def simulated_error(case: Case, draws: Draws, clip_deviations: float | None = No
         LayerTensors(weight, channel_scale=case.channel_scale, calibration=calibration),
         TileLayout(split_rows(weight.shape[1], tile), split_columns(weight.shape[0], tile), one_write, clip_deviations),
         [Use(input_range, None) for input_range in ranges],
+        SIMULATED_TIME,
     )
-    tiles.advance_to(SIMULATED_TIME)
     outputs = torch.cat([tiles(observed.kept, use) for use, observed in enumerate(case.inputs)])
     return output_error(outputs, torch.cat([observed.kept @ weight.T for observed in case.inputs]))
 

@@ -18,7 +18,7 @@ from tilewright.runtime.chip.kernels.read import LayerRead, Prepared, takes
 from tilewright.runtime.chip.noise import ReadNoise, silent
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.parallel import in_parallel, workers
-from tilewright.runtime.chip.row_block import RowBlock, TileSettings
+from tilewright.runtime.chip.row_block import COMPARING, RowBlock, TileSettings
 from tilewright.runtime.chip.samples import samples_read
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import Use
@@ -74,9 +74,15 @@ class AnalogLinear(FixedPrecision):
     row_blocks: nn.ModuleList
 
     def __init__(
-        self, name: str, chip: SimulatedChip, tensors: LayerTensors, layout: TileLayout, uses: Sequence[Use]
+        self,
+        name: str,
+        chip: SimulatedChip,
+        tensors: LayerTensors,
+        layout: TileLayout,
+        uses: Sequence[Use],
+        seconds: float = 0.0,
     ) -> None:
-        """Program the layer. name: names the draws, with the chip's seed and repeat."""
+        """Program the layer, and let it drift to ``seconds`` after. name: it names the draws, with seed and repeat."""
         super().__init__()
         self.name, self.chip, self.layout, self.uses = name, chip, layout, uses
         self.hold("weight", tensors.weight)
@@ -99,7 +105,9 @@ class AnalogLinear(FixedPrecision):
             RowBlock(partial(self._part, index), settings, chip.draws, (name, index))
             for index in range(len(layout.row_splits))
         )
-        self.advance_to(0.0)
+        if compensation in COMPARING and seconds:
+            self.advance_to(0.0)
+        self.advance_to(seconds)
 
     def _part(self, index: int) -> Tensor:
         """The weights on one row-block [out, rows], with the channel scale in them."""

@@ -50,15 +50,17 @@ def fitted(read: Tensor, exact: Tensor, column_splits: list[int]) -> Correction:
     count = torch.where(size > 0, 1 / size.clamp(min=TINY), torch.zeros_like(size))
     count = count / count.sum().clamp(min=TINY)
     read_mean, exact_mean = (count * read).sum(dim=0), (count * exact).sum(dim=0)
-    varies = exact - exact_mean
-    power = (count * varies.square()).sum(dim=0)
+    wrong, varies = read - read_mean, exact - exact_mean
+    squares = varies.square()
+    power = (count * squares).sum(dim=0)
     known = power > TINY
     if not bool(known.any()):
         return Correction(torch.ones_like(power).float(), torch.zeros_like(power).float())
     power = power.clamp(min=TINY)
-    gain = (count * varies * (read - read_mean)).sum(dim=0) / power
-    left = (count.square() * (read - read_mean - gain * varies).square()).sum(dim=0)
-    uncertainty = (count.square() * varies.square() * (read - read_mean - gain * varies).square()).sum(dim=0) / power**2
+    gain = (count * varies).mul_(wrong).sum(dim=0) / power
+    wrong = wrong.sub_(varies.mul_(gain)).square_()
+    left = (count.square() * wrong).sum(dim=0)
+    uncertainty = squares.mul_(count.square()).mul_(wrong).sum(dim=0) / power**2
     gain = _drawn_to_tile(gain, uncertainty, known, column_splits)
     shift = read_mean - gain * exact_mean
     shift = shift * _known_share(shift.square(), left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.kernels import laws as kernel
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.writing import with_stuck
 from tilewright.targets.devices import DeviceStatistics
@@ -22,12 +23,25 @@ def conductances_at(
     """
     if not statistics.drifts and not statistics.accumulates_noise:
         return programmed
+    made = kernel.drifted if kernel.takes(statistics, cells.wanted, programmed) else _drifted
+    return with_stuck(cells, made(cells.wanted, programmed, statistics, seconds, draws, name))
+
+
+def _drifted(
+    wanted: Tensor,
+    programmed: Tensor,
+    statistics: DeviceStatistics,
+    seconds: float,
+    draws: Draws,
+    name: tuple[object, ...],
+) -> Tensor:
+    """Conductances at a time [P, columns, rows], of healthy devices: the law."""
     shape, logarithm, drifted = programmed.shape, statistics.drift_logarithm(seconds), programmed
     if logarithm:
         normal = draws.normal(shape, *name, "drift exponent") if statistics.exponent_varies else None
-        drifted = exponential(statistics.drift_exponent(cells.wanted, normal).mul_(-logarithm)).mul_(programmed)
+        drifted = exponential(statistics.drift_exponent(wanted, normal).mul_(-logarithm)).mul_(programmed)
     if statistics.accumulates_noise:
         noise = statistics.accumulated_deviation(programmed, seconds)
         noise.mul_(draws.normal(shape, *name, "accumulated noise", seconds))
         drifted = drifted + drifted * noise  # not addcmul: whether it rounds once or twice depends on the processor
-    return with_stuck(cells, drifted.clamp(min=0.0))
+    return drifted.clamp(min=0.0)

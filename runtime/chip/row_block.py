@@ -24,6 +24,9 @@ from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programm
 Weights = Callable[[], Tensor]
 """Function that gives the matrix of a row-block [columns, rows], in the model's units."""
 
+COMPARING = ("global", "per_column")
+"""Kinds of drift compensation that compare a reading with one right after programming."""
+
 
 @dataclass(frozen=True)
 class TileSettings:
@@ -53,7 +56,8 @@ class RowBlock(FixedPrecision):
     tiles: TileRow
 
     def __init__(self, weight: Weights, settings: TileSettings, draws: Draws, name: tuple[object, ...]) -> None:
-        """Write all devices. The first ``advance_to``, to time 0, takes the reference reading of the compensation.
+        """Write all devices. The first ``advance_to`` takes the reference reading of the compensation, if it has one:
+        then it must be to time 0.
 
         name: of the layer and the row-block; it names the draws.
         """
@@ -108,7 +112,7 @@ class RowBlock(FixedPrecision):
         calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit. Nothing
         that was held before is written into: a twin may still read it.
         """
-        target, compares = self.settings.target, self.settings.compensation in ("global", "per_column")
+        target, compares = self.settings.target, self.settings.compensation in COMPARING
         if (devices := self._compiled_devices(weight())) is not None:
             made = kernel.advance(
                 devices, self._programmed_in_float32(), target.tile, seconds, self.draws, self.name, reads=compares

@@ -55,9 +55,9 @@ class LayerBuilder:
 
     def on_tiles(self, layer: LayerRecord) -> AnalogLinear | OnDemandLinear:
         """The layer programmed on tiles, or a layer that is when it is called."""
-        return OnDemandLinear(partial(self._programmed, layer)) if self.layer_by_layer else self._programmed(layer)
+        return OnDemandLinear(partial(self._programmed, layer)) if self.layer_by_layer else self._programmed(layer, 0.0)
 
-    def _programmed(self, layer: LayerRecord) -> AnalogLinear:
+    def _programmed(self, layer: LayerRecord, seconds: float) -> AnalogLinear:
         (weight, bias), option = self._matrix(layer), layer.option
         scale = self.tensors[channel_scale_key(layer.name)] if option.has_channel_scale else None
         calibration = self.tensors[calibration_key(layer.name, layer.target)] if option.has_calibration else None
@@ -72,6 +72,7 @@ class LayerBuilder:
                 option.clip_deviations,
             ),
             [Use(full_scale, _axis(use)) for full_scale, use in zip(_full_scales(layer), layer.uses, strict=True)],
+            seconds,
         )
 
     def on_unit(self, layer: LayerRecord) -> DigitalUnitLinear:

@@ -21,8 +21,8 @@ class OnDemandLinear(FixedPrecision):
     place: Tensor
     """Tensor without numbers, which says where the module was moved."""
 
-    def __init__(self, build: Callable[[], AnalogLinear]) -> None:
-        """Take the function that programs the layer."""
+    def __init__(self, build: Callable[[float], AnalogLinear]) -> None:
+        """Take the function that programs the layer and lets it drift to so many seconds after."""
         super().__init__()
         self._build, self.seconds = build, 0.0
         self.hold("place", torch.empty(0))
@@ -39,8 +39,5 @@ class OnDemandLinear(FixedPrecision):
 
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
         """Outputs [..., out] of inputs x [..., in]."""
-        layer = self._build()
-        if self.seconds:
-            layer.advance_to(self.seconds)
-        outputs: Tensor = layer.to(self.place.device)(x, use)
+        outputs: Tensor = self._build(self.seconds).to(self.place.device)(x, use)
         return outputs

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from torch import Tensor
 
 from tilewright.targets.devices.gaussian import GaussianStatistics
+from tilewright.targets.devices.statistics import Laws
 from tilewright.targets.spec.device import FtjDevice
 
 
@@ -19,7 +19,8 @@ class FtjStatistics(GaussianStatistics):
     def __init__(self, device: FtjDevice) -> None:
         super().__init__(device)
         self.drift = drift = device.drift
-        self.laws = replace(self.laws, exponent_mean=(drift.cubic, drift.quadratic, drift.linear, drift.constant))
+        coefficients = (drift.cubic, drift.quadratic, drift.linear, drift.constant)
+        self.laws = Laws(write=(0.0, 0.0, self.deviation), exponent_mean=coefficients)
 
     def drift_exponent(self, conductance: Tensor, normal: Tensor | None) -> Tensor:
         """Drift exponent ν(g) = .0122 g³ - .0241 g² + .0112 g + .001 (FTJ thesis, drift fit): .001 at 0, .0003 at 1."""

@@ -46,8 +46,8 @@ class DeviceStatistics:
     accumulates_noise: bool = False
     """True if there is 1/f noise since programming."""
 
-    laws: Laws = Laws()
-    """The laws of the functions below as numbers."""
+    laws: Laws | None = None
+    """The laws of the functions below as numbers; None if they cannot be written so."""
 
     def programming_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation of one write of the target conductance, in parts of the maximum."""
@@ -74,3 +74,4 @@ class IdealStatistics(DeviceStatistics):
     """Statistics of an ``IdealDevice``: no programming noise, no drift, no 1/f noise."""
 
     deterministic = True
+    laws = Laws()

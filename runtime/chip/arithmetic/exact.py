@@ -17,6 +17,7 @@ from tilewright.runtime.chip.arithmetic.integer_product import integer_product, 
 from tilewright.runtime.chip.converters import FINE, bent_levels, to_levels
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.kernels import products
+from tilewright.runtime.chip.kernels.native import is_readable
 from tilewright.targets.spec import Converter
 
 GRID = 2**13
@@ -29,13 +30,20 @@ MAGNITUDE_BITS = 8
 """Bits of the grid that a magnitude is without: steps of 1/32, at most 64."""
 
 
-def on_grid(values: Tensor) -> tuple[Tensor, float]:
-    """Values as whole steps of the grid, int16, and the factor by which it is coarser than 2^-13.
+def on_grid(values: Tensor, coarser: float) -> Tensor:
+    """Values as whole steps, int16, of the grid that is coarser than 2^-13 by a factor.
 
     The rounding is at most 2^-14, 170 times below the smallest programming noise of PCM (0.0105).
     """
-    coarser = coarser_for(float(values.abs().max())) if values.numel() else 1.0
-    return (values * (GRID / coarser)).round_().to(torch.int16), coarser
+    return (values * (GRID / coarser)).round_().to(torch.int16)
+
+
+def coarser_of(values: Tensor) -> float:
+    """Factor by which the grid of these numbers is coarser than 2^-13."""
+    if not values.numel():
+        return 1.0
+    least, largest = values.aminmax()
+    return coarser_for(max(-float(least), float(largest)))
 
 
 def coarser_for(largest: float) -> float:
@@ -79,6 +87,11 @@ class WholeNumbers(FixedPrecision):
         """The whole numbers [columns, rows]."""
         return products.unpack(self.held, self.columns, self.rows) if self.packed else self.held
 
+    def _multiplied_by_kernels(self, numbers: Tensor) -> bool:
+        """True if the kernels multiply these numbers [M, rows] with the matrix."""
+        on_processor = numbers.device.type == self.held.device.type == "cpu"
+        return self.packed and on_processor and numbers.dtype == torch.int8
+
 
 class GridMatrix(WholeNumbers, Matrix):
     """A real matrix on the grid of 2^-13, in int16: its products with integers are exact."""
@@ -86,18 +99,22 @@ class GridMatrix(WholeNumbers, Matrix):
     @classmethod
     def of(cls, values: Tensor) -> GridMatrix:
         """Values [columns, rows] on the grid."""
-        steps, coarser = on_grid(values)
-        packed = products.fits(steps.shape[1])
-        held = products.pack(steps, products.PAIR) if packed else steps
-        return cls(held, (steps.shape[0], steps.shape[1]), coarser / GRID, packed=packed)
+        columns, rows = values.shape
+        coarser, packed = coarser_of(values), products.fits(rows)
+        if packed and is_readable(values):
+            held = products.packed_grid(values, GRID / coarser, products.PAIR)
+        else:
+            steps = on_grid(values, coarser)
+            held = products.pack(steps, products.PAIR) if packed else steps
+        return cls(held, (columns, rows), coarser / GRID, packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Product Σ_j m_ij x_j [M, columns] as float32, rounded once."""
         unit = drive.unit * self.unit
+        if self._multiplied_by_kernels(drive.numbers):
+            return products.multiply(drive.numbers, self.held, self.columns, unit)
         if drive.numbers.dtype != torch.int8:
             return integer_product(drive.numbers, self.steps).to(torch.float32).mul_(unit)
-        if self.packed and drive.numbers.device.type == self.held.device.type == "cpu":
-            return products.multiply(drive.numbers, self.held, self.columns, unit)
         high = (self.steps + 64) >> 7
         low = self.steps - (high << 7)
         digits = (drive.numbers, high.to(torch.int8)), (drive.numbers, low.to(torch.int8))
@@ -110,15 +127,24 @@ class StepMagnitudes(WholeNumbers, Magnitudes):
     @classmethod
     def of(cls, values: Tensor) -> StepMagnitudes:
         """Values [columns, rows], at least zero, in such steps."""
-        grid, coarser = on_grid(values)
-        steps, packed = without_bits(grid, MAGNITUDE_BITS), products.fits(grid.shape[1])
-        held = products.pack(steps, products.FOUR) if packed else steps
-        return cls(held, (grid.shape[0], grid.shape[1]), magnitude_unit(coarser), packed=packed)
+        columns, rows = values.shape
+        coarser, packed = coarser_of(values), products.fits(rows)
+        if packed and is_readable(values):
+            held = products.packed_grid(values, GRID / coarser, products.FOUR)
+        else:
+            steps = without_bits(on_grid(values, coarser), MAGNITUDE_BITS)
+            held = products.pack(steps, products.FOUR) if packed else steps
+        return cls(held, (columns, rows), magnitude_unit(coarser), packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""
-        drawn = integer_product(drive.numbers.abs(), self.steps).to(torch.float32)
-        return drawn.mul_(drive.unit * self.unit)
+        return self._sums(drive.numbers.abs()).mul_(drive.unit * self.unit)
+
+    def _sums(self, sizes: Tensor) -> Tensor:
+        """Sums Σ_j m_ij s_j [M, columns] of sizes at least zero [M, rows], rounded to float32 once."""
+        if self._multiplied_by_kernels(sizes):
+            return products.multiply_sizes(sizes, self.held, self.columns).to(torch.float32)
+        return integer_product(sizes, self.steps).to(torch.float32)
 
     def power(self, drive: Drive, deviation: float) -> Tensor:
         """Variance of the noise, deviation² Σ_j m_ij x_j² [M, columns]."""
@@ -126,7 +152,7 @@ class StepMagnitudes(WholeNumbers, Magnitudes):
         if drive.numbers.dtype == torch.int8:
             bits = square_bits(drive.largest)
             squares, unit = without_bits(squares, bits), unit * 2.0**bits
-        return integer_product(squares, self.steps).to(torch.float32).mul_(unit)
+        return self._sums(squares).mul_(unit)
 
 
 class Exact(Arithmetic):

@@ -10,31 +10,20 @@ from torch import Tensor
 
 from tilewright.runtime.chip.arithmetic.exact import GRID, GridMatrix, StepMagnitudes, coarser_for, magnitude_unit
 from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.kernels.laws import LawsRecord, laws_at, laws_of_write
 from tilewright.runtime.chip.kernels.native import address, loaded, pointer
 from tilewright.runtime.chip.kernels.products import COLUMN_STEP, FOUR, MOST_ROWS, PAIR, PANEL, ROW_STEP, padded
 from tilewright.targets.devices import DeviceStatistics
 from tilewright.targets.spec import AnalogTarget, Pairs, Programming, Tile
 from tilewright.targets.spec.programming import Direct
 
-STAYS, VARIES, CUBIC = range(3)
-"""Laws of drift, as interface.h has them."""
-
 
 class _Devices(ctypes.Structure):
     _fields_ = [
+        ("laws", LawsRecord),
         *((name, ctypes.c_void_p) for name in ("weights", "scale")),
         ("stride", ctypes.c_uint64),
-        *((name, ctypes.c_int32) for name in ("columns", "rows", "states", "is_written")),
-        ("write", ctypes.c_float * 3),
-        ("write_unit", ctypes.c_float),
-        ("drift", ctypes.c_int32),
-        ("absolute_exponent", ctypes.c_int32),
-        ("exponent_mean", ctypes.c_float * 4),
-        ("exponent_spread", ctypes.c_float * 4),
-        ("drift_logarithm", ctypes.c_float),
-        ("accumulates", ctypes.c_int32),
-        ("accumulated", ctypes.c_float * 4),
-        *((name, ctypes.c_uint64) for name in ("write_key", "exponent_key", "accumulated_key")),
+        *((name, ctypes.c_int32) for name in ("columns", "rows", "states")),
     ]
 
 
@@ -65,16 +54,12 @@ class RowBlockDevices:
     """Conductances of a device; None if any can be asked for."""
     statistics: DeviceStatistics
 
-    def record(self, **keys: int) -> _Devices:
-        """The devices as the library reads them; keys: those of its draws."""
+    def record(self, laws: LawsRecord) -> _Devices:
+        """The devices as the library reads them."""
         columns, rows = self.weights.shape
-        laws = self.statistics.laws
         return _Devices(
-            weights=address(self.weights), scale=address(self.scale), stride=self.weights.stride(0),
-            columns=columns, rows=rows, states=self.states or 0, is_written=not self.statistics.deterministic,
-            write=laws.write, write_unit=laws.write_unit, absolute_exponent=laws.absolute_exponent,
-            exponent_mean=laws.exponent_mean, exponent_spread=laws.exponent_spread, **keys,
-        )  # fmt: skip
+            laws, address(self.weights), address(self.scale), self.weights.stride(0), columns, rows, self.states or 0
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,8 @@ def takes(target: AnalogTarget, method: Programming, statistics: DeviceStatistic
     straight = straight and tile.dac is not None and not tile.dac.offset
     no_drop = tile.ir_drop is None or not tile.ir_drop.enabled
     written_once = isinstance(method.writing, Direct) and target.stuck_devices is None
-    return one_device and straight and no_drop and written_once and rows <= MOST_ROWS and loaded() is not None
+    is_known = rows <= MOST_ROWS and statistics.laws is not None and loaded() is not None
+    return one_device and straight and no_drop and written_once and is_known
 
 
 def program(devices: RowBlockDevices, draws: Draws, name: tuple[object, ...]) -> Tensor:
@@ -103,7 +89,7 @@ def program(devices: RowBlockDevices, draws: Draws, name: tuple[object, ...]) ->
     native, (columns, rows) = loaded(), devices.weights.shape
     assert native is not None
     made = torch.empty(1, columns, rows)
-    record = devices.record(write_key=draws.key(*name, "programming"))
+    record = devices.record(laws_of_write(devices.statistics, draws, name))
     native.library.tw_program(native.set, ctypes.byref(record), 0, columns, pointer(made))
     return made
 
@@ -124,16 +110,7 @@ def advance(
     """
     native, (columns, rows), adc = loaded(), devices.weights.shape, tile.adc
     assert native is not None and adc is not None
-    keys = {"exponent_key": ("drift exponent",), "accumulated_key": ("accumulated noise", seconds)}
-    record = devices.record(**{key: draws.key(*name, *words) for key, words in keys.items()})
-    statistics = devices.statistics
-    record.drift_logarithm = statistics.drift_logarithm(seconds)
-    if record.drift_logarithm:
-        record.drift = VARIES if statistics.exponent_varies else CUBIC
-    if statistics.accumulates_noise:
-        exponent, coefficient, maximum, scale = statistics.laws.accumulated
-        record.accumulates, growth = 1, statistics.accumulated_growth(seconds)
-        record.accumulated = (exponent, coefficient, maximum, scale * growth)
+    record = devices.record(laws_at(devices.statistics, seconds, draws, name))
     follows = tile.short_term_read_noise > 0 and tile.read_noise_law == "conductance"
     shape = (padded(columns, COLUMN_STEP) // PANEL, padded(rows, ROW_STEP))
     programmed, largest = programmed.contiguous(), torch.empty(columns)
@@ -150,8 +127,7 @@ def advance(
             adc_levels=adc.levels, adc_step=adc.step, adc_steps_per_unit=1.0 / adc.step,
             reading_key=draws.key(*name, "compensation reading", seconds),
         )  # fmt: skip
-        if native.library.tw_advance(native.set, ctypes.byref(record), ctypes.byref(call), 0, columns):
-            raise MemoryError("no memory to advance a layer")
+        native.library.tw_advance(native.set, ctypes.byref(record), ctypes.byref(call), 0, columns)
         needed = coarser_for(float(largest.max()))
         if needed == coarser:
             break

@@ -36,6 +36,22 @@ def pack(matrix: Tensor, together: int) -> Tensor:
     return panels.transpose(1, 2).contiguous()
 
 
+def packed_grid(values: Tensor, steps_per_unit: float, together: int) -> Tensor:
+    """Values [columns, rows], float32, packed by the library as whole steps: weights, PAIR together, or magnitudes."""
+    native, (columns, rows) = loaded(), values.shape
+    assert native is not None
+    panels, length = padded(columns, COLUMN_STEP) // PANEL, padded(rows, ROW_STEP)
+    dtype = torch.int16 if together == PAIR else torch.int8
+    made = torch.zeros(panels, length // together, PANEL, together, dtype=dtype)
+    weights, magnitudes = (made, None) if together == PAIR else (None, made)
+    values = values.contiguous()
+    native.library.tw_pack(
+        native.set, pointer(values), columns, rows, length, ctypes.c_float(steps_per_unit), pointer(weights),
+        pointer(magnitudes),
+    )  # fmt: skip
+    return made
+
+
 def unpack(packed: Tensor, columns: int, rows: int) -> Tensor:
     """The matrix [columns, rows] of ``pack``."""
     whole = packed.transpose(1, 2).reshape(-1, packed.shape[1] * packed.shape[3])
@@ -51,6 +67,21 @@ def multiply(levels: Tensor, packed: Tensor, columns: int, unit: float) -> Tenso
     failed = native.library.tw_multiply(
         native.set, pointer(numbers), len(levels), levels.shape[1], packed.shape[1] * packed.shape[3], pointer(packed),
         columns, ctypes.c_float(unit), pointer(made),
+    )  # fmt: skip
+    if failed:
+        raise MemoryError("no memory for a product")
+    return made
+
+
+def multiply_sizes(sizes: Tensor, packed: Tensor, columns: int) -> Tensor:
+    """Product of sizes [M, rows], int8 of at least zero, and packed magnitudes, exact: int32 [M, columns]."""
+    native = loaded()
+    assert native is not None
+    sizes = sizes.contiguous()
+    made = torch.empty(len(sizes), columns, dtype=torch.int32)
+    failed = native.library.tw_multiply_sizes(
+        native.set, pointer(sizes), len(sizes), sizes.shape[1], packed.shape[1] * packed.shape[3], pointer(packed),
+        columns, pointer(made),
     )  # fmt: skip
     if failed:
         raise MemoryError("no memory for a product")

@@ -1,11 +1,9 @@
 """Compiled kernels make the bits of the law in torch, over ragged shapes, every target, threads and splits."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import torch
 
+from tests.kernel_sets import forced, sets
 from tests.variants import method_variant, variant
 from tilewright.runtime.chip.analog_linear import AnalogLinear, LayerTensors, TileLayout
 from tilewright.runtime.chip.draws import Draws
@@ -21,24 +19,6 @@ from tilewright.targets.spec import AnalogTarget, DigitalTarget, GaussianDevice
 pytestmark = pytest.mark.skipif(native.kernels().name == native.TORCH, reason=native.kernels().why)
 SAMPLES = [5, -1, 2**33]
 DAY = 86400.0
-
-
-@contextmanager
-def forced(name: str) -> Iterator[None]:
-    """Kernels of that name in this process, if its processor has them."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv(native.FORCED, name)
-    native.loaded.cache_clear()
-    try:
-        yield
-    finally:
-        patch.undo()
-        native.loaded.cache_clear()
-
-
-def sets() -> list[str]:
-    """Names of the kernels that this processor has."""
-    return list(native.SETS[: native.SETS.index(native.kernels().name) + 1])
 
 
 def has_dac(target: AnalogTarget | DigitalTarget) -> bool:

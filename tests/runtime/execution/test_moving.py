@@ -152,8 +152,8 @@ def test_layers_that_are_made_on_demand_are_made_where_the_module_is(plan, monke
     made: list[AnalogLinear] = []
     build = instance(on_demand, OnDemandLinear)._build
 
-    def noted():
-        made.append(build())
+    def noted(seconds):
+        made.append(build(seconds))
         return made[-1]
 
     monkeypatch.setattr(on_demand, "_build", noted)

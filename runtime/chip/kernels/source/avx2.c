@@ -16,7 +16,8 @@
 
 #include "devices.h"
 
-const Kernels avx2_kernels = {read_rows, multiply, normal_numbers, program, advance};
+const Kernels avx2_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
+                              pack_matrix, write_cells, drift_cells, program, advance};
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,24 +3,41 @@
 
 #include "philox.h"
 
-/* Words of the four blocks from ``block``: [first and second words | third and fourth], in the blocks' order. */
-static inline void words_of_4(uint32_t block, const uint32_t place[3], uint64_t key, __m256i *low, __m256i *high) {
-    __m256i x0 = _mm256_setr_epi64x(block, block + 1, block + 2, block + 3), x1 = _mm256_set1_epi64x(place[0]);
-    __m256i x2 = _mm256_set1_epi64x(place[1]), x3 = _mm256_set1_epi64x(place[2]);
-    const __m256i m0 = _mm256_set1_epi64x(MULTIPLIER_0), m1 = _mm256_set1_epi64x(MULTIPLIER_1);
-    uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < ROUNDS; round++) { /* upper halves of lanes hold what no product reads */
-        __m256i p0 = _mm256_mul_epu32(x0, m0), p1 = _mm256_mul_epu32(x2, m1);
-        x0 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), x1), _mm256_set1_epi64x(key_0));
-        x2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), x3), _mm256_set1_epi64x(key_1));
-        x1 = p1;
-        x3 = p0;
-        key_0 += WEYL_0;
-        key_1 += WEYL_1;
+enum { FINE_STEP = 64 /* fine numbers that are made at once */ };
+
+/* Words of ``count`` times four blocks from ``block``: of each four [first and second words | third and fourth], of the
+ * blocks 0, 2, 1 and 3. A round waits for the one before it, so each is made for all blocks before the next begins. */
+#define WORDS_OF(COUNT) \
+    static inline void words_of_##COUNT(uint32_t block, const uint32_t place[3], uint64_t key, __m256i *low, __m256i *high) { \
+        const __m256i m0 = _mm256_set1_epi64x(MULTIPLIER_0), m1 = _mm256_set1_epi64x(MULTIPLIER_1); \
+        const __m256i order = _mm256_setr_epi64x(0, 2, 1, 3); \
+        __m256i x0[COUNT / 4], x1[COUNT / 4], x2[COUNT / 4], x3[COUNT / 4]; \
+        uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32); \
+        for (int i = 0; i < COUNT / 4; i++) { \
+            x0[i] = _mm256_add_epi32(_mm256_set1_epi64x(block + 4 * i), order); \
+            x1[i] = _mm256_set1_epi64x(place[0]); \
+            x2[i] = _mm256_set1_epi64x(place[1]); \
+            x3[i] = _mm256_set1_epi64x(place[2]); \
+        } \
+        _Pragma("GCC unroll 7") for (int round = 0; round < ROUNDS; round++) { /* upper halves hold what no product reads */ \
+            const __m256i k0 = _mm256_set1_epi64x(key_0), k1 = _mm256_set1_epi64x(key_1); \
+            _Pragma("GCC unroll 4") for (int i = 0; i < COUNT / 4; i++) { \
+                const __m256i p0 = _mm256_mul_epu32(x0[i], m0), p1 = _mm256_mul_epu32(x2[i], m1); \
+                x0[i] = _mm256_xor_si256(_mm256_srli_epi64(p1, 32), _mm256_xor_si256(x1[i], k0)); \
+                x2[i] = _mm256_xor_si256(_mm256_srli_epi64(p0, 32), _mm256_xor_si256(x3[i], k1)); \
+                x1[i] = p1; \
+                x3[i] = p0; \
+            } \
+            key_0 += WEYL_0; \
+            key_1 += WEYL_1; \
+        } \
+        for (int i = 0; i < COUNT / 4; i++) { \
+            low[i] = _mm256_blend_epi32(x0[i], _mm256_slli_epi64(x1[i], 32), 0xAA); \
+            high[i] = _mm256_blend_epi32(x2[i], _mm256_slli_epi64(x3[i], 32), 0xAA); \
+        } \
     }
-    *low = _mm256_blend_epi32(x0, _mm256_slli_epi64(x1, 32), 0xAA);
-    *high = _mm256_blend_epi32(x2, _mm256_slli_epi64(x3, 32), 0xAA);
-}
+
+WORDS_OF(4) WORDS_OF(16)
 
 /* Coarse numbers of 16 halves of words, before their unit. */
 static inline __m256i coarse_of(__m256i bits) {
@@ -37,26 +54,28 @@ static inline void coarse_32(uint32_t block, const uint32_t place[3], uint64_t k
     words_of_4(block, place, key, &low, &high);
     low = coarse_of(low);
     high = coarse_of(high);
-    __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high); /* blocks 0, 2 and 1, 3 */
-    __m128i blocks[4] = {_mm256_castsi256_si128(even), _mm256_castsi256_si128(odd),
-                         _mm256_extracti128_si256(even, 1), _mm256_extracti128_si256(odd, 1)};
+    __m256i first = _mm256_unpacklo_epi64(low, high), last = _mm256_unpackhi_epi64(low, high); /* two blocks each */
+    __m128i blocks[4] = {_mm256_castsi256_si128(first), _mm256_extracti128_si256(first, 1),
+                         _mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1)};
     for (int i = 0; i < 4; i++) {
         __m256 number = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(blocks[i]));
         _mm256_storeu_ps(out + 8 * i, _mm256_mul_ps(number, _mm256_set1_ps(COARSE_UNIT)));
     }
 }
 
-static inline void fine_32(uint32_t block, const uint32_t place[3], uint64_t key, float *out) {
+static inline void fine_line(uint64_t key, const uint32_t place[3], uint32_t block, int count, float *out) {
     const __m256i factors = _mm256_set1_epi32(FIRST_HALF | SECOND_HALF << 16);
-    for (int i = 0; i < 2; i++) {
-        __m256i low, high;
-        words_of_4(block + 4 * i, place, key, &low, &high);
-        low = _mm256_madd_epi16(coarse_of(low), factors);
-        high = _mm256_madd_epi16(coarse_of(high), factors);
-        __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
-        __m256 first = _mm256_cvtepi32_ps(_mm256_permute2x128_si256(even, odd, 0x20));
-        __m256 second = _mm256_cvtepi32_ps(_mm256_permute2x128_si256(even, odd, 0x31));
-        _mm256_storeu_ps(out + 16 * i, _mm256_mul_ps(first, _mm256_set1_ps(FINE_UNIT)));
-        _mm256_storeu_ps(out + 16 * i + 8, _mm256_mul_ps(second, _mm256_set1_ps(FINE_UNIT)));
+    const __m256 unit = _mm256_set1_ps(FINE_UNIT);
+    for (int done = 0; done < count; done += FINE_STEP, block += FINE_STEP / 4, out += FINE_STEP) {
+        __m256i lows[4], highs[4];
+        words_of_16(block, place, key, lows, highs);
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+            const __m256i low = _mm256_madd_epi16(coarse_of(lows[i]), factors);
+            const __m256i high = _mm256_madd_epi16(coarse_of(highs[i]), factors);
+            const __m256 first = _mm256_cvtepi32_ps(_mm256_unpacklo_epi64(low, high));
+            const __m256 last = _mm256_cvtepi32_ps(_mm256_unpackhi_epi64(low, high));
+            _mm256_storeu_ps(out + 16 * i, _mm256_mul_ps(first, unit));
+            _mm256_storeu_ps(out + 16 * i + 8, _mm256_mul_ps(last, unit));
+        }
     }
 }

@@ -35,14 +35,30 @@ EXPORT int tw_multiply(int set, const int16_t *levels, int lines, int rows, int 
     return kernels_of(set)->multiply(levels, lines, rows, packed, weights, columns, unit, output);
 }
 
+EXPORT int tw_multiply_sizes(int set, const uint8_t *squares, int lines, int rows, int packed, const int8_t *magnitudes,
+                             int columns, int32_t *output) {
+    return kernels_of(set)->multiply_sizes(squares, lines, rows, packed, magnitudes, columns, output);
+}
+
 EXPORT void tw_normal_numbers(int set, uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out) {
     kernels_of(set)->normal_numbers(key, places, lines, width, fine, out);
+}
+
+EXPORT void tw_pack(int set, const float *numbers, int columns, int rows, int packed, float steps_per_unit,
+                    int16_t *weights, int8_t *magnitudes) {
+    kernels_of(set)->pack_matrix(numbers, columns, rows, packed, steps_per_unit, weights, magnitudes);
+}
+
+EXPORT void tw_write(int set, const Cells *cells, float *made) { kernels_of(set)->write_cells(cells, made); }
+
+EXPORT void tw_drift(int set, const Cells *cells, const float *programmed, float *held) {
+    kernels_of(set)->drift_cells(cells, programmed, held);
 }
 
 EXPORT void tw_program(int set, const Devices *devices, int first_column, int last_column, float *conductances) {
     kernels_of(set)->program(devices, first_column, last_column, conductances);
 }
 
-EXPORT int tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
-    return kernels_of(set)->advance(devices, advance, first_column, last_column);
+EXPORT void tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
+    kernels_of(set)->advance(devices, advance, first_column, last_column);
 }

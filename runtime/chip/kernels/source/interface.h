@@ -1,4 +1,4 @@
-/* What Python calls: structures and functions of the compiled kernels. read.py and devices.py mirror the structures.
+/* What Python calls: structures and functions of the compiled kernels. read.py, laws.py and devices.py mirror the structures.
  *
  * The law of a tile is runtime/chip/tile.py, that of its devices runtime/chip/drift.py and programming/: kernels make
  * the same bits. So nothing here may be fused or put in another order (the build says -ffp-contract=off), and products
@@ -56,16 +56,13 @@ typedef struct {
     int32_t noise;               /* SILENT, FOLLOWS_WEIGHTS or SAME_FOR_ALL */
 } Layer;
 
-/* The devices of one row-block whose weights are held by one device each, and their laws: targets/devices has them. */
+enum { STAYS = 0, VARIES = 1, CUBIC = 2 }; /* laws of drift */
+
+/* The laws of one kind of device at one time, as targets/devices has them, and the keys of what they draw. */
 typedef struct {
-    const float *weights;        /* [columns, rows] of the model, ``stride`` apart */
-    const float *scale;          /* weights are divided by it [columns]; 0 where all are 0 */
-    uint64_t stride;
-    int32_t columns, rows;
-    int32_t states;              /* conductances of a device, 0 if any can be asked for */
-    int32_t is_written;          /* 0 if a device has exactly what is asked for */
     float write[3];              /* deviation of a write: ((w[0] g + w[1]) g + w[2]) write_unit, at least 0 */
     float write_unit;
+    int32_t is_written;          /* 0 if a device has exactly what is asked for */
     int32_t drift;               /* STAYS, VARIES or CUBIC */
     int32_t absolute_exponent;   /* 1 if an exponent below 0 is taken as its absolute value, else it is 0 */
     float exponent_mean[4];      /* slope and intercept over ln g, minimum, maximum; of a cubic its coefficients */
@@ -74,9 +71,25 @@ typedef struct {
     int32_t accumulates;         /* 1 with 1/f noise */
     float accumulated[4];        /* exponent (below 0), coefficient, maximum, scale times growth */
     uint64_t write_key, exponent_key, accumulated_key;
-} Devices;
+} Laws;
 
-enum { STAYS = 0, VARIES = 1, CUBIC = 2 };
+/* Devices of any coding, in lines that lie one after another: line n draws the numbers of place n. */
+typedef struct {
+    Laws laws;
+    const float *wanted;         /* conductances that are asked for [lines, rows] */
+    int32_t lines, rows;
+    int32_t zero_is_silent;      /* 1 if a device that is asked for 0 is not written */
+} Cells;
+
+/* The devices of one row-block whose weights are held by one device each. */
+typedef struct {
+    Laws laws;
+    const float *weights;        /* [columns, rows] of the model, ``stride`` apart */
+    const float *scale;          /* weights are divided by it [columns]; 0 where all are 0 */
+    uint64_t stride;
+    int32_t columns, rows;
+    int32_t states;              /* conductances of a device, 0 if any can be asked for */
+} Devices;
 
 /* What an advance makes: matrices to read with, and the reading of the drift compensation. */
 typedef struct {

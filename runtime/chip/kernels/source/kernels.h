@@ -13,9 +13,15 @@ typedef struct {
                      const int64_t *places, int first_row, int last_row, int first_column, int last_column, float *output);
     int (*multiply)(const int16_t *levels, int lines, int rows, int packed, const int16_t *weights, int columns, float unit,
                     float *output);
+    int (*multiply_sizes)(const uint8_t *squares, int lines, int rows, int packed, const int8_t *magnitudes, int columns,
+                          int32_t *output);
     void (*normal_numbers)(uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out);
+    void (*pack_matrix)(const float *numbers, int columns, int rows, int packed, float steps_per_unit, int16_t *weights,
+                        int8_t *magnitudes);
+    void (*write_cells)(const Cells *, float *made);
+    void (*drift_cells)(const Cells *, const float *programmed, float *held);
     void (*program)(const Devices *, int first_column, int last_column, float *conductances);
-    int (*advance)(const Devices *, const Advance *, int first_column, int last_column);
+    void (*advance)(const Devices *, const Advance *, int first_column, int last_column);
 } Kernels;
 
 extern const Kernels plain_kernels;

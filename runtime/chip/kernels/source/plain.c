@@ -12,5 +12,6 @@
 
 #include "devices.h"
 
-const Kernels plain_kernels = {read_rows, multiply, normal_numbers, program, advance};
+const Kernels plain_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
+                               pack_matrix, write_cells, drift_cells, program, advance};
 

@@ -21,14 +21,16 @@ static inline void coarse_32(uint32_t block, const uint32_t place[3], uint64_t k
     }
 }
 
-/* 32 fine numbers, those of the eight blocks from ``block``. */
-static inline void fine_32(uint32_t block, const uint32_t place[3], uint64_t key, float *out) {
-    for (uint32_t i = 0; i < 8; i++) {
-        uint32_t words[4] = {block + i, place[0], place[1], place[2]};
+enum { FINE_STEP = 4 /* fine numbers that are made at once */ };
+
+/* ``count`` fine numbers, those of the blocks from ``block``; up to FINE_STEP - 1 more are written. */
+static inline void fine_line(uint64_t key, const uint32_t place[3], uint32_t block, int count, float *out) {
+    for (int done = 0; done < count; done += FINE_STEP) {
+        uint32_t words[4] = {block++, place[0], place[1], place[2]};
         philox(words, (uint32_t)key, (uint32_t)(key >> 32));
         for (int word = 0; word < 4; word++) {
             int number = FIRST_HALF * coarse_of(words[word] & 0xFFFF) + SECOND_HALF * coarse_of(words[word] >> 16);
-            out[4 * i + word] = (float)number * FINE_UNIT;
+            out[done + word] = (float)number * FINE_UNIT;
         }
     }
 }

@@ -175,16 +175,21 @@ static int read_rows(const Layer *layer, const float *input, size_t input_stride
 
 /* Normal numbers [lines, width] of these places [lines, 3]. */
 static void normal_numbers(uint64_t key, const int64_t *places, size_t lines, size_t width, int fine, float *out) {
-    for (size_t line = 0; line < lines; line++) {
+    enum { STEP = FINE_STEP > 32 ? FINE_STEP : 32 };
+    const size_t whole = width / STEP * STEP;
+    for (size_t line = 0; line < lines; line++, out += width) {
         const int64_t *at = places + 3 * line;
         const uint32_t place[3] = {(uint32_t)at[0], (uint32_t)at[1], (uint32_t)at[2]};
-        for (size_t column = 0; column < width; column += 32) {
-            float made[32], *here = out + line * width + column;
-            float *to = width - column < 32 ? made : here;
-            if (fine) fine_32((uint32_t)column / 4, place, key, to);
-            else coarse_32((uint32_t)column / 8, place, key, to);
-            if (to == made) memcpy(here, made, (width - column) * sizeof *made);
+        float rest[STEP];
+        if (fine) {
+            fine_line(key, place, 0, (int)whole, out);
+            fine_line(key, place, (uint32_t)whole / 4, (int)(width - whole), rest);
+        } else {
+            for (size_t column = 0; column < whole; column += 32) coarse_32((uint32_t)column / 8, place, key, out + column);
+            for (size_t column = whole; column < width; column += 32)
+                coarse_32((uint32_t)column / 8, place, key, rest + column - whole);
         }
+        memcpy(out + whole, rest, (width - whole) * sizeof *rest);
     }
 }
 
@@ -204,6 +209,26 @@ static int multiply(const int16_t *levels, int lines, int rows, int packed, cons
             for (int i = 0; i < together; i++)
                 for (int j = 0; j < width; j++)
                     output[(size_t)(line + i) * columns + column + j] = (float)sums[i * PANEL + j] * unit;
+        }
+    }
+    free(padded);
+    return 0;
+}
+
+/* Products of sizes or squares [lines, rows], at most 127, with packed magnitudes: whole numbers [lines, columns]. */
+static int multiply_sizes(const uint8_t *sizes, int lines, int rows, int packed, const int8_t *magnitudes, int columns,
+                          int32_t *output) {
+    uint8_t *padded = calloc((size_t)LINES * packed, sizeof *padded);
+    if (!padded) return 1;
+    for (int line = 0; line < lines; line += LINES) {
+        const int together = lines - line < LINES ? lines - line : LINES;
+        for (int i = 0; i < together; i++) memcpy(padded + i * packed, sizes + (size_t)(line + i) * rows, rows);
+        for (int column = 0; column < columns; column += PANEL) {
+            int32_t sums[LINES * PANEL];
+            power_sums(together, padded, packed, packed, magnitudes + (size_t)column * packed, sums, PANEL);
+            const int width = columns - column < PANEL ? columns - column : PANEL;
+            for (int i = 0; i < together; i++)
+                memcpy(output + (size_t)(line + i) * columns + column, sums + i * PANEL, width * sizeof *sums);
         }
     }
     free(padded);
