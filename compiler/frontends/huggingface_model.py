@@ -118,9 +118,9 @@ class LoadedModel:
 def model_without_weights(architecture: Any, source: str | Path, config: Any) -> LoadedModel:
     """The model of a config on the meta device, without weights."""
     make = getattr(architecture, "from_config", architecture)  # AutoModel is made by a function of its own
-    with refusing(f"the config of {str(source)!r} does not make a model", in_one_line):
-        with META, bounded_building(source):
-            model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
+    refused = refusing(f"the config of {str(source)!r} does not make a model", in_one_line)
+    with refused, META, bounded_building(source):
+        model = make(config).to(META)  # some parameters are made on the CPU whatever the default is
     return LoadedModel(_to_run(model), [], [])
 
 
