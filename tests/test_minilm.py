@@ -9,8 +9,10 @@ from scipy.stats import ttest_rel
 
 import tilewright
 from tests.narrowing import present
-from tilewright.runtime.tasks.stsb import read_pairs
-from tilewright.runtime.tasks.text import TextEncoder, batches
+from tilewright.runtime.tasks.rows import read_rows
+from tilewright.runtime.tasks.stsb import COLUMNS
+from tilewright.runtime.tasks.task import batches
+from tilewright.runtime.tasks.text import TextEncoder
 
 PAIRS = Path(str(files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")))
 
@@ -66,7 +68,7 @@ def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
     assert fresh.points[0].mean > fresh.digital - 15
     assert ttest_rel(fresh.points[0].values, bare.points[0].values, alternative="greater").pvalue < 1e-3
 
-    pairs, _ = read_pairs(PAIRS, None)
+    pairs = [(row["sentence1"], row["sentence2"]) for row in read_rows(PAIRS, COLUMNS, None)]
     encoded = TextEncoder(plan).encode([sentence for pair in pairs for sentence in pair])
     digital = embeddings(tilewright.Session(plan, ideal=True), encoded)
     nearness: dict[bool, list[float]] = {True: [], False: []}

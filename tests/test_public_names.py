@@ -179,7 +179,7 @@ def results():
         plan,
         tilewright.Session(plan).advance_to("1d"),
         tilewright.run(plan, {"input": x}, repeats=2),
-        tilewright.Evaluation("stsb", "Spearman", 10, 0, 2, True, 90.0, [point]),
+        tilewright.Evaluation("stsb", "Spearman", 0.0, True, "", 10, 0, 2, True, 90.0, [point]),
         tilewright.characterize("pcm-512", rows=32, columns=32, vectors=32, times=["1s", "1d"]),
         tilewright.count_operations(plan),
         tilewright.estimate_cost(plan),

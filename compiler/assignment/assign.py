@@ -20,10 +20,10 @@ from tilewright.compiler.sensitivity.measure import Sensitivity, measure_sensiti
 from tilewright.compiler.sensitivity.samples import samples_of, takes_text
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed
 from tilewright.targets.spec import Cost
@@ -49,7 +49,7 @@ def assign(
     inputs: Sequence[str] | Mapping[str, Any] | None = None,
     samples: int = 32,
     outputs: Sequence[str] | None = None,
-    task: str | None = None,
+    task: AnyTask | None = None,
     data: str | Path | None = None,
     limit: int | None = None,
     time: str | float = "1mo",
@@ -82,7 +82,7 @@ def assign(
     """
     check_is_plan(plan)
     wanted = None if accuracy is None else parse_share(accuracy, "accuracy")
-    if wanted is not None and (task is None or data is None):
+    if wanted is not None and task is None:
         raise InputError(f"accuracy {accuracy} is measured on labelled data: name a task and its data")
     if wanted is not None and budgets:
         raise InputError(f"accuracy {accuracy} searches for the least cost by itself, and takes no budgets")
@@ -111,10 +111,9 @@ def assign(
     if wanted is None:
         made = choose(plan, sensitivity, problem, request)
     else:
-        assert task is not None and data is not None
+        assert task is not None
         prepared = make_task(plan, task, data, limit)
-        labels = prepared.fingerprint(Path(data), limit)
-        measure = Measure(plan, prepared, labels, wanted, confidence, parse_time(time), repeats)
+        measure = Measure(plan, prepared, wanted, confidence, parse_time(time), repeats)
         made = search(plan, sensitivity, problem, request, measure, seed, on_trial)
     if validate and plan.has_weights and (inputs is not None or takes_text(plan)):
         divergence = Divergence(plan, samples_of(plan, inputs, samples), list(outputs) if outputs else None)

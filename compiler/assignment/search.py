@@ -136,13 +136,11 @@ def _halve(
 class Measure:
     """Measures of assignments on labelled data, each made once. wanted: A* that is to be kept with ``confidence``."""
 
-    def __init__(
-        self, plan: Plan, task: Task, data: str, wanted: float, confidence: float, seconds: float, repeats: int
-    ) -> None:
-        """Measure the digital reference. data: what the examples are known by; seconds: after programming."""
+    def __init__(self, plan: Plan, task: Task, wanted: float, confidence: float, seconds: float, repeats: int) -> None:
+        """Measure the digital reference. seconds: after programming."""
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
-        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": data, "seconds": seconds})
+        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": task.fingerprint(), "seconds": seconds})
         key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 
@@ -150,7 +148,7 @@ class Measure:
         """Measure a plan on its chips. Without tiles all chips are alike, and one is enough."""
         alike = not plan.document.placement.tiles
         values = [self._chip(plan, seed, 0 if alike else repeat) for repeat in range(self.repeats)]
-        normalised = [self.task.normalised(value, self.digital) for value in values]
+        normalised = [self.task.metric.normalised(value, self.digital) for value in values]
         error = standard_error(normalised) or 0.0
         lower = mean(normalised) - float(student.ppf(self.confidence, self.repeats - 1)) * error
         return Trial(
@@ -167,7 +165,7 @@ class Measure:
     def record(self, trial: Trial) -> AccuracyRecord:
         """Record for the plan, of the trial that confirmed it."""
         return AccuracyRecord(
-            metric=self.task.metric,
+            metric=self.task.metric.name,
             examples=self.task.size,
             digital=self.digital,
             mean=trial.value,

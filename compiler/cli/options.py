@@ -39,8 +39,15 @@ CountedOutputs = Annotated[
     list[str] | None,
     typer.Option("--counted-output", help="An output that counts. May be repeated; all if none is named."),
 ]
-TaskName = Annotated[str | None, typer.Option(help="A task with labelled data: stsb.")]
-Data = Annotated[Path | None, typer.Option(help="The task's data: for stsb a TSV file, or a folder with dev.tsv.")]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
+        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        autocompletion=completion.tasks,
+    ),
+]
+Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
 Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]

@@ -56,7 +56,9 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
     known: dict[str, Any] = {
-        "model": identity_of(model, "huggingface", _name(Path(source)), pooling=behind.pooling),
+        "model": identity_of(
+            model, "huggingface", _name(Path(source)), classes=_classes(model.config), pooling=behind.pooling
+        ),
         "parameters": dict(model.named_parameters()),
         "tokenizer_files": tokenizer_files(tokenizer),
         "unused_tensors": loaded.unused_tensors,
@@ -107,6 +109,16 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
             "tilewright.compile(model, example_inputs=...) with inputs of the size that you want"
         )
     return graph
+
+
+def _classes(config: Any) -> list[str] | None:
+    """Names of a classifier's classes; None where the config has none but the numbered ones that it makes up."""
+    names = getattr(config, "id2label", None) or {}
+    found = [str(names[number]) for number in sorted(names)] if sorted(names) == list(range(len(names))) else []
+    is_classifier = any("Classification" in name for name in getattr(config, "architectures", None) or ())
+    if not found or not is_classifier or all(name == f"LABEL_{number}" for number, name in enumerate(found)):
+        return None
+    return found
 
 
 def _name(path: Path) -> str:

@@ -18,13 +18,15 @@ def identity_of(
     name: str,
     architecture: str | None = None,
     *,
+    classes: list[str] | None = None,
     pooling: Literal["mean", "cls"] | None = None,
     in_copies: int = 0,
 ) -> ModelIdentity:
     """Identity of a model by a SHA-256 over names, types, shapes and bytes of all parameters and buffers.
 
     They are taken in the order of their names; those on the meta device have no bytes. architecture: the class's name
-    if None. in_copies: numbers in parameters that the module does not hold again.
+    if None. classes: names of a classifier's classes. in_copies: numbers in parameters that the module does not hold
+    again.
     """
     digest = hashlib.sha256()
     for own, tensor in sorted(module.state_dict().items()):
@@ -38,5 +40,6 @@ def identity_of(
         sha256=digest.hexdigest(),
         parameters=in_copies
         + sum(parameter.numel() for parameter in module.parameters()),  # torch lists tied ones once
+        classes=classes,
         pooling=pooling,
     )

@@ -113,7 +113,7 @@ class MeasuredTask(Criterion):
         """Share that is lost; noise may help by luck, so it can be below zero."""
         setting = self.setting
         assert setting.task is not None
-        return 1 - setting.task.normalised(super().figure(layer, target), setting.digital)
+        return 1 - setting.task.metric.normalised(super().figure(layer, target), setting.digital)
 
     def on_chip(self, layer: LayerRecord, repeat: int) -> float:
         """The task's metric on that chip."""

@@ -24,11 +24,11 @@ from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.measuring.evaluate import make_task
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import LayerRecord
+from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
@@ -134,7 +134,7 @@ def measure_sensitivity(
     inputs: Sequence[str] | Mapping[str, Any] | None = None,
     samples: int = 32,
     outputs: Sequence[str] | None = None,
-    task: str | None = None,
+    task: AnyTask | None = None,
     data: str | Path | None = None,
     limit: int | None = None,
     time: str | float = "1mo",
@@ -165,7 +165,7 @@ def measure_sensitivity(
     check_whole("samples", samples)
     check_seed(seed)
     prepared = make_task(plan, task, data, limit) if task is not None else None
-    labels = prepared.fingerprint(Path(data), limit) if prepared is not None and data is not None else ""
+    labels = prepared.fingerprint() if prepared is not None else ""
     take = cache(lambda: samples_of(plan, inputs, samples))
     counted = list(outputs) if outputs else None
     setting = Setting(plan, take, parse_time(time), repeats, seed, counted, prepared, labels)

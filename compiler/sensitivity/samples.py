@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.text import TextEncoder, batches
+from tilewright.runtime.tasks.task import batches
+from tilewright.runtime.tasks.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 BATCH = 16

@@ -16,8 +16,10 @@ from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.plan import Plan, check_is_plan
-from tilewright.runtime.tasks import TASKS, Task
-from tilewright.targets.errors import InputError, nearest
+from tilewright.runtime.tasks import Metric, Task
+from tilewright.runtime.tasks.finding import AnyTask, make_task
+from tilewright.runtime.tasks.given import GivenTask, Readout
+from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
@@ -53,11 +55,16 @@ class Evaluation:
     metric: the task's figure, in its own unit. examples: of the data. digital: the figure of the digital reference.
     points: the same on ``repeats`` chips of ``seed``, a point a time.
 
-    task: its name. seed, repeats: chips. drift_compensation: True if drift was compensated.
+    task: its name. seed, repeats: chips. drift_compensation: True if drift was compensated. chance: figure of
+    predictions that know nothing of the inputs; None if nobody knows. larger_is_better: False for an error. data: hash
+    of the examples and the metric.
     """
 
     task: str
     metric: str
+    chance: float | None
+    larger_is_better: bool
+    data: str
     examples: int
     seed: int
     repeats: int
@@ -81,9 +88,13 @@ class Evaluation:
 
 def evaluate(
     plan: Plan,
-    task: str = "stsb",
+    task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
+    metric: Metric | Callable[[Any, Any], float] | None = None,
+    inputs: Any = None,
+    labels: Any = None,
+    readout: Readout | None = None,
     times: Sequence[str | float] = DEFAULT_TIMES,
     repeats: int = 5,
     seed: int = 0,
@@ -96,7 +107,11 @@ def evaluate(
 ) -> Evaluation:
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
-    task: "stsb". data: its labelled data, a file or a folder. times: since programming, in seconds or as text ("1h").
+    task: a task's name such as "glue/sst2" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task`` of one's own; data:
+    its labelled data, a file or a folder. Without a task: metric, a ``Metric`` or a function of predictions and labels;
+    inputs, arrays by input name with samples along the first dimension, or a ``DataLoader`` or ``datasets.Dataset``
+    that gives inputs and labels; labels, one an example; readout, a function from a batch's outputs by name to its
+    predictions, the first output if None. times: since programming, in seconds or as text ("1h").
     seed: names the chips. limit: only the first so many examples. batch_size: samples at once, which change no result.
     drift_compensation: False leaves the drift as it is. results: a file of measurements, one JSON object a line, that
     is added to as they are made; those already in it, of the same plan, data and settings, are not made again. What is
@@ -113,11 +128,12 @@ def evaluate(
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
-    prepared = make_task(plan, task, data, limit)
-    assert data is not None  # the task would not have been made
+    prepared = _prepared(plan, task, data, limit, metric, inputs, labels, readout)
+    name = task if isinstance(task, str) else type(prepared).__name__
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
-    settings = {"plan": plan.sha256, "task": task, "data": prepared.fingerprint(Path(data), limit)}
+    fingerprint = prepared.fingerprint()
+    settings = {"plan": plan.sha256, "task": name, "data": fingerprint}
     log = MeasurementLog(Path(results) if results is not None else None, settings)
     chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
     done = count(1)
@@ -138,17 +154,30 @@ def evaluate(
                 measure(f"chip {repeat} at {time}", {**chips, "repeat": repeat, "seconds": at}, chip, at)
             )
     points = [TimePoint(time, seconds[time], values[time]) for time in seconds]
-    found = Evaluation(task, prepared.metric, prepared.size, seed, repeats, compensates, digital, points)
+    how = prepared.metric
+    found = Evaluation(
+        name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,
+        digital, points,
+    )  # fmt: skip
     keep_evaluation(plan, found.to_json())
     return found
 
 
-def make_task(plan: Plan, task: str, data: str | Path | None, limit: int | None) -> Task:
-    """The task of that name on these data, prepared for the plan. Raises ``InputError`` if there is none."""
-    if task not in TASKS:
-        raise InputError(f"there is no task {task!r}; {nearest(task, TASKS)}")
-    if data is None:
-        raise InputError(f"task {task!r} needs its data: a file or folder")
-    if limit is not None:
-        check_whole("limit", limit)
-    return TASKS[task](plan, Path(data), limit)
+def _prepared(
+    plan: Plan,
+    task: AnyTask | None,
+    data: str | Path | None,
+    limit: int | None,
+    metric: Metric | Callable[[Any, Any], float] | None,
+    inputs: Any,
+    labels: Any,
+    readout: Readout | None,
+) -> Task:
+    if (task is None) == (metric is None):
+        raise InputError("give a task, or a metric with inputs and labels")
+    if task is not None:
+        return make_task(plan, task, data, limit)
+    assert metric is not None
+    if inputs is None:
+        raise InputError("a metric needs inputs, and their labels")
+    return GivenTask(plan, metric, inputs, labels, readout)

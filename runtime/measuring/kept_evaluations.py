@@ -46,6 +46,9 @@ class _Evaluation(BaseModel):
     draws: int = 1
     metric: str
     task: str
+    chance: Measured | None = None
+    larger_is_better: StrictBool = True
+    data: str = ""
     examples: Measured
     seed: Measured
     repeats: Measured
@@ -74,7 +77,7 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
     latest: dict[str, dict[str, Any]] = {}
     for one in kept:
         if one.plan == sha256 and one.draws == VERSION:
-            settings = one.task, one.examples, one.seed, one.repeats, one.drift_compensation
+            settings = one.task, one.metric, one.data, one.examples, one.seed, one.repeats, one.drift_compensation
             identity = json.dumps([[point.time for point in one.points], *settings])
             latest.pop(identity, None)
             latest[identity] = one.model_dump(exclude={"plan", "draws"})

@@ -38,6 +38,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
         5: dict,
         6: as_version_7,
         7: dict,
+        8: _from_version_8,
     }
     while (version := content["schema_version"]) in steps:
         content = {**steps[version](content), **ADDED.get(version, {}), "schema_version": version + 1}
@@ -93,6 +94,11 @@ def _from_version_3(content: dict[str, Any]) -> dict[str, Any]:
 def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
     """A version 4 plan as version 5: every block had its ranges and its place on the mesh written out."""
     return {**content, "layers": each(content, "layers", _runs, chip_in(content))}
+
+
+def _from_version_8(content: dict[str, Any]) -> dict[str, Any]:
+    """A version 8 plan as version 9: models had no names of classes."""
+    return {**content, "model": content["model"] | {"classes": None}}
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from tilewright.runtime.plan.types import (
 )
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 class ModelIdentity(Record):
@@ -38,6 +38,9 @@ class ModelIdentity(Record):
     source: str = Field(description="kind of source: huggingface, onnx or torch")
     sha256: Sha256 = Field(description="hash of the weights: names, types, shapes, and bytes where there are weights")
     parameters: Natural = Field(description="numbers in all parameters, tied ones counted once")
+    classes: list[str] | None = Field(
+        description="names of the classes that a classifier tells apart, in the order of its logits; null without names"
+    )
     pooling: Literal["mean", "cls"] | None = Field(
         description="pooling by which a sentence encoder makes one vector of its tokens"
     )
@@ -299,7 +302,7 @@ class PlanDocument(Record):
     running order. tensors: in the weights file, by name. tokenizer: files of it, none if there is none.
     """
 
-    schema_version: Literal[8]
+    schema_version: Literal[9]
     tilewright_version: str
     draws: int = Field(
         ge=1,

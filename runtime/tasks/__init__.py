@@ -1,11 +1,8 @@
-"""Tasks to evaluate a plan on: they make inputs of data, and a figure of outputs."""
+"""Tasks to evaluate a plan on: data, a readout of the outputs, and a metric."""
 
 from __future__ import annotations
 
-from tilewright.runtime.tasks.stsb import SemanticSimilarity
+from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Task
 
-TASKS: dict[str, type[Task]] = {"stsb": SemanticSimilarity}
-"""Tasks by the names that the command line takes."""
-
-__all__ = ["TASKS", "Task"]
+__all__ = ["Metric", "Task"]

@@ -1,50 +1,93 @@
-"""Interface of the tasks that plans are evaluated on."""
+"""Interface of the tasks that plans are evaluated on: data, a readout, a metric."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
-from tilewright.targets.paths import file_sha256
+from tilewright.runtime.storage.weights_file import tensor_bytes
+from tilewright.runtime.tasks.metric import Metric
+from tilewright.targets.errors import InputError
+
+Sample = Mapping[str, Tensor]
+"""Inputs of one sample by name, without the dimension that counts samples."""
 
 
 class Task(ABC):
-    """A data set, prepared for one plan."""
+    """A task: examples with labels, prepared for one plan; a readout of the outputs; and a metric.
 
-    metric: str
-    """Name of the figure; more is better."""
-    chance: float
-    """Figure of outputs that know nothing of the inputs."""
+    To write one, set ``metric``, and in ``__init__`` set ``samples`` (what the network is run on) and ``labels`` (one
+    an example); ``read`` makes of a batch's outputs what is kept of each sample. Where an example is not one sample,
+    ``predictions`` makes the examples' predictions of what was kept.
+    """
+
+    metric: Metric
+    samples: Sequence[Sample]
+    labels: Any
 
     @abstractmethod
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
-        """Read the data and encode it. ``limit``: only the first so many examples.
+        """Read the data and make the network's inputs of it. ``limit``: only the first so many examples.
 
         Raises ``InputError`` if the data or the plan do not fit the task.
         """
 
-    @property
     @abstractmethod
+    def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """What is kept of each sample of a batch [samples, ...], of the network's inputs and outputs by name."""
+
+    def predictions(self, kept: Sequence[Tensor]) -> Any:
+        """Predictions, one an example, of what was kept of each sample; all of it as one tensor if not overridden."""
+        return torch.stack(list(kept))
+
+    @property
     def size(self) -> int:
         """Number of examples."""
+        return len(self.labels)
 
-    @classmethod
-    def file_of(cls, data: Path) -> Path:
-        """File that is read of ``data``: itself, or for a task that takes folders the one inside."""
-        return data
+    def predict(self, session: Executable, batch_size: int) -> Any:
+        """Predictions of this session for all examples, the same whatever the batch size."""
+        kept: dict[int, Tensor] = {}
+        for numbers in batches(self.samples, batch_size):
+            inputs = {name: torch.stack([self.samples[n][name] for n in numbers]) for name in self.samples[numbers[0]]}
+            read = self.read(inputs, session.run(inputs, samples=numbers))
+            if len(read) != len(numbers):
+                raise InputError(
+                    f"{type(self).__name__}.read gives {len(read)} results for a batch of {len(numbers)} samples"
+                )
+            kept |= zip(numbers, read, strict=True)
+        return self.predictions([kept[number] for number in range(len(self.samples))])
 
-    @classmethod
-    def fingerprint(cls, data: Path, limit: int | None) -> str:
-        """Name of what is read of the data: measurements on the same examples have the same."""
-        return f"{file_sha256(cls.file_of(data))}:{limit or 'all'}"
-
-    @abstractmethod
     def measure(self, session: Executable, batch_size: int) -> float:
-        """The metric of this session, the same whatever the batch size."""
+        """The metric of this session, the same whatever the batch size. Raises ``InputError`` if it is no number."""
+        return self.metric(self.predict(session, batch_size), self.labels)
 
-    def normalised(self, value: float, digital: float) -> float:
-        """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023)."""
-        lead = digital - self.chance
-        return (value - self.chance) / lead if lead else 1.0
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of what is measured: the inputs of all samples, the labels, the metric's version."""
+        digest = hashlib.sha256(f"{type(self).__name__}\0{self.metric.name}\0{self.metric.version}".encode())
+        for sample in self.samples:
+            for name, value in sorted(sample.items()):
+                digest.update(f"{name}\0{value.dtype}\0{list(value.shape)}\0".encode())
+                digest.update(tensor_bytes(value))
+        labels = self.labels.tolist() if isinstance(self.labels, Tensor) else list(self.labels)
+        plain = [label.item() if isinstance(label, Tensor) and not label.dim() else label for label in labels]
+        digest.update(json.dumps(plain, default=str).encode())
+        return digest.hexdigest()
+
+
+def batches(samples: Sequence[Sample], size: int) -> list[list[int]]:
+    """Numbers of samples whose inputs have the same shapes, in groups of at most ``size``."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for number, sample in enumerate(samples):
+        alike.setdefault(tuple((name, *value.shape) for name, value in sorted(sample.items())), []).append(number)
+    groups = [numbers for _, numbers in sorted(alike.items())]
+    return [numbers[start : start + size] for numbers in groups for start in range(0, len(numbers), size)]

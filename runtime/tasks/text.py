@@ -66,12 +66,3 @@ class TextEncoder:
             }
             encoded.append({name: torch.tensor(made[name]) for name in self.names if name in made})
         return encoded
-
-
-def batches(encoded: Sequence[dict[str, Tensor]], size: int) -> list[list[int]]:
-    """Numbers of texts of one length, in groups of at most ``size``."""
-    by_length: dict[int, list[int]] = {}
-    for number, text in enumerate(encoded):
-        by_length.setdefault(text["input_ids"].shape[0], []).append(number)
-    groups = [numbers for _, numbers in sorted(by_length.items())]
-    return [numbers[start : start + size] for numbers in groups for start in range(0, len(numbers), size)]

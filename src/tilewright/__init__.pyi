@@ -59,6 +59,7 @@ from .runtime.plan.records import MatmulRecord as MatmulRecord
 from .runtime.plan.records import PlanDocument as PlanDocument
 from .runtime.plan.records import UnusedTensor as UnusedTensor
 from .runtime.plan.records import WeightRecord as WeightRecord
+from .runtime.tasks.metric import Metric as Metric
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError
 from .targets.loading import load_attention_unit as load_attention_unit

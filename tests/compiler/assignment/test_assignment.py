@@ -25,7 +25,8 @@ from tilewright.compiler.sensitivity import measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.plan.decisions import UNITS
-from tilewright.runtime.tasks import TASKS, Task
+from tilewright.runtime.tasks import Task
+from tilewright.runtime.tasks.finding import TASKS
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_chip, load_cost
 
@@ -267,10 +268,17 @@ def test_amounts_are_read_and_written(name, text, value):
 class Agreement(Task):
     """A task of which one knows the answer: 100 for the network's own outputs, less as they diverge."""
 
-    metric, chance, size = "agreement", 0.0, len(X)
+    metric, samples, labels = (
+        tilewright.Metric("agreement", lambda *_: 0.0, 0.0),
+        [{"input": x} for x in X],
+        [0.0] * len(X),
+    )
 
     def __init__(self, plan, data, limit):
         self.divergence = Divergence(plan, samples_of(plan, {"input": X}, len(X)))
+
+    def read(self, inputs, outputs):
+        raise NotImplementedError
 
     def measure(self, session, batch_size):
         return 100 * (1 - self.divergence.of(session))

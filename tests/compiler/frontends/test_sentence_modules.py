@@ -133,7 +133,7 @@ def test_stsb_takes_the_models_own_embedding():
     task = object.__new__(SemanticSimilarity)
     task.reads_pairs, task.embeds_itself = False, True
     embedding = torch.randn(2, 3)
-    found = task._result({}, {"sentence_embedding": embedding, "last_hidden_state": torch.zeros(2, 4, 3)})
+    found = task.read({}, {"sentence_embedding": embedding, "last_hidden_state": torch.zeros(2, 4, 3)})
     assert torch.equal(found, functional.normalize(embedding, dim=1))
 
 

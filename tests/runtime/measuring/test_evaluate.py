@@ -8,8 +8,10 @@ import torch
 from scipy.stats import spearmanr
 
 import tilewright
-from tilewright.runtime.tasks.stsb import read_pairs
-from tilewright.runtime.tasks.text import LENGTH_STEP, TextEncoder, batches
+from tilewright.runtime.tasks.rows import read_rows
+from tilewright.runtime.tasks.stsb import COLUMNS
+from tilewright.runtime.tasks.task import batches
+from tilewright.runtime.tasks.text import LENGTH_STEP, TextEncoder
 from tilewright.targets.errors import InputError
 
 
@@ -30,6 +32,11 @@ def pairs_file(tmp_path_factory):
     return path
 
 
+def pairs_of(file):
+    rows = read_rows(file, COLUMNS, None)
+    return [(row["sentence1"], row["sentence2"]) for row in rows], [float(row["score"]) for row in rows]
+
+
 @pytest.fixture(scope="module")
 def plan(minilm_plan_folder):
     return tilewright.load(minilm_plan_folder)
@@ -40,7 +47,7 @@ def test_digital_is_the_models_own_figure(plan, pairs_file, minilm_folder):
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(minilm_folder), AutoModel.from_pretrained(minilm_folder).eval()
-    pairs, scores = read_pairs(pairs_file, None)
+    pairs, scores = pairs_of(pairs_file)
 
     def embed(text):
         inputs = tokenizer(text, return_tensors="pt", padding=False)
@@ -64,7 +71,7 @@ def test_models_that_read_both_sentences_at_once(minilm_folder, pairs_file, tmp_
     model = BertForSequenceClassification(small_bert_config(vocab_size=len(tokenizer), num_labels=1)).eval()
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    pairs, scores = read_pairs(pairs_file, None)
+    pairs, scores = pairs_of(pairs_file)
     with torch.inference_mode():
         logits = [model(**tokenizer(one, two, return_tensors="pt", padding=False)).logits.item() for one, two in pairs]
     plan = tilewright.compile(tmp_path / "model")
@@ -135,10 +142,10 @@ def test_half_a_surrogate_pair_is_no_text(plan):
     ("content", "words"),
     [
         ("sentence1\tsentence2\nx\ty\n", "no column 'score'"),
-        ("sentence1\tsentence2\tscore\nx\ty\tgood\n", "line 2: score 'good'"),
-        ("sentence1\tsentence2\tscore\nx\ty\tnan\n", "line 2"),
+        ("sentence1\tsentence2\tscore\nx\ty\tgood\n", "row 1: score 'good'"),
+        ("sentence1\tsentence2\tscore\nx\ty\tnan\n", "row 1"),
         ("sentence1\tsentence2\tscore\nx\ty\t1\n", "at least 2"),
-        ("", "no column"),
+        ("", "no rows"),
     ],
 )
 def test_data_that_do_not_fit(plan, tmp_path, content, words):

@@ -1,0 +1,87 @@
+"""Tasks by name: built in, of installed packages, or of a file of one's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.glue import GLUE
+from tilewright.runtime.tasks.task import Task
+from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_whole
+from tilewright.targets.paths import FILE, kind_of, shown_path
+from tilewright.targets.shown import shown
+
+TASKS: dict[str, type[Task]] = {
+    **GLUE,
+    "stsb": GLUE["glue/stsb"],
+    "text-classification": TextClassification,
+    "text-regression": TextRegression,
+}
+"""Built-in tasks by name."""
+GROUP = "tilewright.tasks"
+"""Group of entry points by which an installed package adds tasks."""
+AnyTask = str | Task | type[Task]
+
+
+def task_names() -> list[str]:
+    """Names of all tasks that there are: built in, and of installed packages."""
+    return sorted({*TASKS, *entry_points(group=GROUP).names})
+
+
+def make_task(plan: Plan, task: AnyTask, data: str | Path | None, limit: int | None) -> Task:
+    """The task on these data, prepared for the plan.
+
+    task: its name, its class, FILE.py:CLASS, or a task that is prepared already. Raises ``InputError`` if there is
+    none, or its data do not fit.
+    """
+    if isinstance(task, Task):
+        if data is not None or limit is not None:
+            raise InputError(f"{type(task).__name__} is prepared already, so it takes no data and no limit")
+        return task
+    found = find_task(task) if isinstance(task, str) else task
+    if not (inspect.isclass(found) and issubclass(found, Task)):
+        raise InputError(f"task is {shown(repr(task))}; it must be a task's name, FILE.py:CLASS, or a tilewright.Task")
+    if data is None:
+        raise InputError(f"task {task if isinstance(task, str) else found.__name__!r} needs its data: a file or folder")
+    if limit is not None:
+        check_whole("limit", limit)
+    made = found(plan, Path(data), limit)
+    if not len(made.samples) or not made.size:
+        raise InputError(f"{shown_path(Path(data))} has no examples")
+    return made
+
+
+def find_task(name: str) -> type[Task]:
+    """The task of that name. Raises ``InputError`` with the nearest name."""
+    if ":" in name:
+        return _of_file(*name.rsplit(":", 1))
+    if name in TASKS:
+        return TASKS[name]
+    for point in entry_points(group=GROUP, name=name):
+        found = point.load()
+        if not (inspect.isclass(found) and issubclass(found, Task)):
+            raise InputError(f"task {name!r} of the package {point.value!r} is no tilewright.Task")
+        return found
+    raise InputError(f"there is no task {name!r}; {nearest(name, task_names())}")
+
+
+def _of_file(file: str, name: str) -> type[Task]:
+    """A class in a Python file of the user's own, which is run."""
+    path = Path(file)
+    if kind_of(path) != FILE or path.suffix != ".py":
+        raise InputError(f"there is no Python file {shown_path(path)} to take task {name!r} from")
+    spec = importlib.util.spec_from_file_location(f"tilewright_task_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tasks = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Task)]
+    found = getattr(module, name, None)
+    if not (inspect.isclass(found) and issubclass(found, Task)):
+        raise InputError(f"{shown_path(path)} has no task {name!r}; {nearest(name, tasks)}")
+    return found

@@ -1,0 +1,138 @@
+"""Tasks of the GLUE benchmark, as its official files and metrics have them (Wang et al. 2019)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.class_names import class_numbers
+from tilewright.runtime.tasks.metric import Metric
+from tilewright.runtime.tasks.metrics import accuracy, f1, matthews
+from tilewright.runtime.tasks.stsb import SemanticSimilarity
+from tilewright.runtime.tasks.task import Task
+from tilewright.runtime.tasks.text_classification import Columns, TextClassification
+from tilewright.targets.paths import FOLDER, kind_of
+
+NUMBERED = ("0", "1")
+ENTAILED = ("entailment", "not_entailment")
+PAIR = Columns("sentence1", "sentence2", "label")
+
+
+class GlueTask(TextClassification):
+    """A task of GLUE: dev.tsv of its folder, or a file of the same columns."""
+
+    classes: tuple[str, ...] = NUMBERED
+    """Labels of the official files, in the order of the official numbers."""
+    file = "dev.tsv"
+
+    def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
+        """Read dev.tsv of a folder, as GLUE has it; else the file itself."""
+        super().__init__(plan, data / self.file if kind_of(data) == FOLDER else data, limit)
+
+    def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
+        """Numbers of the classes: by the model's own names where these are the task's, else in GLUE's order."""
+        names = plan.document.model.classes or ()
+        has_names = {name.lower() for name in names} == set(self.classes)
+        self.metric = self.metric_of(len(self.classes))
+        return class_numbers(labels, names if has_names else self.classes)
+
+
+class Cola(GlueTask):
+    """CoLA: is a sentence grammatical? Matthews correlation. Its file has no line of names."""
+
+    columns = Columns("sentence", None, "label", ("source", "label", "judgement", "sentence"))
+
+    def metric_of(self, classes: int) -> Metric:
+        """Matthews correlation."""
+        return matthews()
+
+
+class Sst2(GlueTask):
+    """SST-2: is a review positive? Accuracy."""
+
+    columns = Columns("sentence", None, "label")
+
+
+class Mrpc(GlueTask):
+    """MRPC: do two sentences say the same? F1, and accuracy as ``glue/mrpc-accuracy``."""
+
+    columns = Columns("#1 String", "#2 String", "Quality")
+
+    def metric_of(self, classes: int) -> Metric:
+        """F1 of the class 1."""
+        return f1()
+
+
+class MrpcAccuracy(Mrpc):
+    """MRPC by accuracy."""
+
+    def metric_of(self, classes: int) -> Metric:
+        """Accuracy."""
+        return accuracy(classes)
+
+
+class Qqp(GlueTask):
+    """QQP: do two questions ask the same? F1, and accuracy as ``glue/qqp-accuracy``."""
+
+    columns = Columns("question1", "question2", "is_duplicate")
+
+    def metric_of(self, classes: int) -> Metric:
+        """F1 of the class 1."""
+        return f1()
+
+
+class QqpAccuracy(Qqp):
+    """QQP by accuracy."""
+
+    def metric_of(self, classes: int) -> Metric:
+        """Accuracy."""
+        return accuracy(classes)
+
+
+class Rte(GlueTask):
+    """RTE: does one text follow from another? Accuracy."""
+
+    columns, classes = PAIR, ENTAILED
+
+
+class Qnli(GlueTask):
+    """QNLI: does a sentence answer a question? Accuracy."""
+
+    columns, classes = Columns("question", "sentence", "label"), ENTAILED
+
+
+class Wnli(GlueTask):
+    """WNLI: does a sentence with its pronoun replaced follow? Accuracy."""
+
+    columns = PAIR
+
+
+class Mnli(GlueTask):
+    """MNLI: entailment, neutral or contradiction, on genres that were trained on. Accuracy."""
+
+    columns, file = Columns("sentence1", "sentence2", "gold_label"), "dev_matched.tsv"
+    classes = ("entailment", "neutral", "contradiction")
+
+
+class MnliMismatched(Mnli):
+    """MNLI on genres that were not trained on. Accuracy."""
+
+    file = "dev_mismatched.tsv"
+
+
+GLUE: dict[str, type[Task]] = {
+    "glue/cola": Cola,
+    "glue/mnli": Mnli,
+    "glue/mnli-mismatched": MnliMismatched,
+    "glue/mrpc": Mrpc,
+    "glue/mrpc-accuracy": MrpcAccuracy,
+    "glue/qnli": Qnli,
+    "glue/qqp": Qqp,
+    "glue/qqp-accuracy": QqpAccuracy,
+    "glue/rte": Rte,
+    "glue/sst2": Sst2,
+    "glue/stsb": SemanticSimilarity,
+    "glue/wnli": Wnli,
+}
+"""Tasks of GLUE by name."""

@@ -1,0 +1,54 @@
+"""Metrics: figures of what was predicted for labelled examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tilewright.targets.errors import InputError
+
+Of = Callable[[Any, Any], Any]
+"""Function of predictions and labels, one an example each."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: a figure of predictions and labels, and how it is to be read.
+
+    name: with its unit, such as "accuracy, %". of: function from predictions and labels, one an example, to the figure.
+    chance: figure of predictions that know nothing of the inputs; None if nobody knows, and then there is no A*.
+    larger_is_better: False for an error or a perplexity. each: function from predictions and labels to a number an
+    example whose mean is the figure, where it has such a form. version: to be raised when ``of`` changes: figures of
+    another version are other measurements.
+    """
+
+    name: str
+    of: Of
+    chance: float | None = None
+    larger_is_better: bool = True
+    each: Callable[[Any, Any], Sequence[float]] | None = None
+    version: int = 1
+
+    def __call__(self, predictions: Any, labels: Any) -> float:
+        """The figure. Raises ``InputError`` if ``of`` fails, or gives what is no number."""
+        try:
+            value = float(self.of(predictions, labels))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"metric {self.name!r} fails on the predictions: {error}") from error
+        if math.isnan(value):
+            raise InputError(f"metric {self.name!r} gives NaN for the predictions")
+        return value
+
+    def normalised(self, value: float, digital: float) -> float:
+        """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023).
+
+        Raises ``InputError`` where chance is not known.
+        """
+        if self.chance is None:
+            raise InputError(f"A* of metric {self.name!r} needs to know chance: give Metric(..., chance=...)")
+        lead = digital - self.chance
+        return (value - self.chance) / lead if lead else 1.0

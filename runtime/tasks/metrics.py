@@ -1,0 +1,74 @@
+"""Metrics of built-in tasks, from scikit-learn and scipy; those of classes take labels as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+
+from tilewright.runtime.tasks.metric import Metric
+from tilewright.targets.errors import InputError
+
+
+def accuracy(classes: int) -> Metric:
+    """Share of examples whose class is predicted, in %; chance is the share of one class of equally many."""
+
+    def right(predictions: Any, labels: Any) -> Any:
+        return 100.0 * (np.asarray(predictions) == np.asarray(labels))
+
+    def of(predictions: Any, labels: Any) -> float:
+        return 100 * float(_sklearn().accuracy_score(labels, predictions))
+
+    return Metric("accuracy, %", of, 100 / classes, each=right)
+
+
+def f1() -> Metric:
+    """F1 of the class 1, x 100: harmonic mean of precision and recall; chance is that of a coin (GLUE: MRPC, QQP)."""
+
+    def of(predictions: Any, labels: Any) -> float:
+        return 100 * float(_sklearn().f1_score(labels, predictions, zero_division=0.0))
+
+    return Metric("F1 x 100", of, 50.0)
+
+
+def matthews() -> Metric:
+    """Matthews correlation x 100; 0 where all predictions are one class (GLUE: CoLA)."""
+
+    def of(predictions: Any, labels: Any) -> float:
+        return 100 * float(_sklearn().matthews_corrcoef(labels, predictions))
+
+    return Metric("Matthews correlation x 100", of, 0.0)
+
+
+def spearman() -> Metric:
+    """Spearman's rank correlation x 100; 0 where all predictions are equal, which rank nothing."""
+    return Metric("Spearman correlation x 100", _correlation(spearmanr), 0.0)
+
+
+def pearson() -> Metric:
+    """Pearson's correlation x 100; 0 where all predictions are equal."""
+    return Metric("Pearson correlation x 100", _correlation(pearsonr), 0.0)
+
+
+def _correlation(measure: Callable[..., Any]) -> Callable[[Any, Any], float]:
+    def of(predictions: Any, labels: Any) -> float:
+        values = np.asarray(predictions, dtype=np.float64)
+        if len(values) < 2:
+            raise InputError(f"a correlation needs at least 2 examples; there are {len(values)}")
+        if np.ptp(values) == 0:
+            return 0.0
+        return 100 * float(measure(values, np.asarray(labels, dtype=np.float64)).statistic)
+
+    return of
+
+
+def _sklearn() -> Any:
+    try:
+        import sklearn.metrics
+    except ImportError as error:
+        raise InputError(
+            f"metrics of classes need the package scikit-learn ({error}); install it: pip install 'tilewright[tasks]'"
+        ) from error
+    return sklearn.metrics
