@@ -75,7 +75,10 @@ def takes(statistics: DeviceStatistics, *conductances: Tensor) -> bool:
 def written(
     wanted: Tensor, zero_is_silent: bool, statistics: DeviceStatistics, draws: Draws, name: tuple[object, ...]
 ) -> Tensor:
-    """Conductances after one write [P, columns, rows] of those that are asked for."""
+    """Conductances after one write [P, columns, rows], of those that are asked for.
+
+    zero_is_silent: a device that is asked for zero is not written.
+    """
     native, made = loaded(), torch.empty(wanted.shape)
     assert native is not None
     wanted = wanted.contiguous()
