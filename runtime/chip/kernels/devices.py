@@ -78,8 +78,8 @@ def readable(source: SourceMatrix) -> SourceMatrix | None:
     tensors = (weight,) if scale is None else (weight, scale)
     if loaded() is None or weight.shape[1] > MOST_ROWS or not all(map(is_readable, tensors)):
         return None
-    # a model may hold it transposed
-    return source if weight.stride(1) == 1 else SourceMatrix(weight.contiguous(), scale)
+    weight = weight if weight.stride(1) == 1 else weight.contiguous()  # a model may hold it transposed
+    return SourceMatrix(weight, None if scale is None else scale.contiguous())
 
 
 def largest_sizes(source: SourceMatrix) -> Tensor:
