@@ -47,7 +47,7 @@ class _Advance(ctypes.Structure):
 class RowBlockDevices:
     """Devices of one row-block: the weights that they are to hold, how they are written, and their laws."""
 
-    source: SourceMatrix
+    matrix: SourceMatrix
     """Matrix in the model's units [columns, rows], float32; a part of a larger one may be given as it lies."""
     scale: Tensor
     """Scale by which they are divided [columns]."""
@@ -57,7 +57,7 @@ class RowBlockDevices:
 
     def record(self, laws: LawsRecord) -> _Devices:
         """The devices as the library reads them."""
-        made = _matrix(self.source)
+        made = _matrix(self.matrix)
         made.laws, made.scale, made.states = laws, address(self.scale), self.states or 0
         return made
 
@@ -78,9 +78,8 @@ def readable(source: SourceMatrix) -> SourceMatrix | None:
     tensors = (weight,) if scale is None else (weight, scale)
     if loaded() is None or weight.shape[1] > MOST_ROWS or not all(map(is_readable, tensors)):
         return None
-    return (
-        source if weight.stride(1) == 1 else SourceMatrix(weight.contiguous(), scale)
-    )  # a model may hold it transposed
+    weight = weight if weight.stride(1) == 1 else weight.contiguous()  # a model may hold it transposed
+    return SourceMatrix(weight, None if scale is None else scale.contiguous())
 
 
 def largest_sizes(source: SourceMatrix) -> Tensor:
@@ -113,7 +112,7 @@ def takes(target: AnalogTarget, method: Programming, statistics: DeviceStatistic
 
 def program(devices: RowBlockDevices, draws: Draws, name: tuple[object, ...]) -> Tensor:
     """Conductances after one write [1, columns, rows], float32."""
-    native, (columns, rows) = loaded(), devices.source.weight.shape
+    native, (columns, rows) = loaded(), devices.matrix.weight.shape
     assert native is not None
     made = torch.empty(1, columns, rows)
     record = devices.record(laws_of_write(devices.statistics, draws, name))
@@ -135,7 +134,7 @@ def advance(
 
     programmed: conductances after the write [1, columns, rows], float32.
     """
-    native, (columns, rows), adc = loaded(), devices.source.weight.shape, tile.adc
+    native, (columns, rows), adc = loaded(), devices.matrix.weight.shape, tile.adc
     assert native is not None and adc is not None
     record = devices.record(laws_at(devices.statistics, seconds, draws, name))
     follows = tile.short_term_read_noise > 0 and tile.read_noise_law == "conductance"
