@@ -21,6 +21,7 @@ from tilewright.runtime.chip.parallel import in_parallel, workers
 from tilewright.runtime.chip.row_block import COMPARING, RowBlock, TileSettings
 from tilewright.runtime.chip.samples import samples_read
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
+from tilewright.runtime.chip.source_matrix import SourceMatrix
 from tilewright.runtime.chip.uses import Use
 from tilewright.runtime.storage.memory_map import used
 from tilewright.targets.spec import Programming
@@ -102,27 +103,24 @@ class AnalogLinear(FixedPrecision):
             chip.kept_as,
         )
         self.row_blocks = nn.ModuleList(
-            RowBlock(partial(self._part, index), settings, chip.draws, (name, index))
-            for index in range(len(layout.row_splits))
+            RowBlock(self._part(index), settings, chip.draws, (name, index)) for index in range(len(layout.row_splits))
         )
         if compensation in COMPARING and seconds:
             self.advance_to(0.0)
         self.advance_to(seconds)
 
-    def _part(self, index: int) -> Tensor:
-        """The weights on one row-block [out, rows], with the channel scale in them."""
-        part: Tensor = used(self.weight.split(self.layout.row_splits, dim=1)[index])
-        if self.channel_scale is None:
-            return part
-        scaled: Tensor = part * self.channel_scale.split(self.layout.row_splits)[index]
-        return scaled
+    def _part(self, index: int) -> SourceMatrix:
+        """The matrix of one row-block [out, rows]."""
+        splits, scale = self.layout.row_splits, self.channel_scale
+        part: Tensor = used(self.weight.split(splits, dim=1)[index])
+        return SourceMatrix(part, None if scale is None else scale.split(splits)[index])
 
     def advance_to(self, seconds: float) -> None:
         """Let the devices drift to ``seconds`` after programming, and compensate."""
         self.seconds, self._reads = seconds, Prepared()
         parts = self.calibration.split(self.layout.row_splits, dim=1) if self.calibration is not None else None
         for index, block in enumerate(self._blocks):
-            block.advance_to(seconds, partial(self._part, index), None if parts is None else parts[index])
+            block.advance_to(seconds, self._part(index), None if parts is None else parts[index])
         self._is_compiled = self.chip.target.tile.doublings is None and all(
             takes(block.tiles) for block in self._blocks
         )
@@ -163,7 +161,7 @@ class AnalogLinear(FixedPrecision):
     def held_weights(self) -> Tensor:
         """Weights that the tiles hold now [out, in], in the model's units, drift compensated."""
         blocks = enumerate(self._blocks)
-        parts = [block.held_weights(self.seconds, partial(self._part, index)) for index, block in blocks]
+        parts = [block.held_weights(self.seconds, self._part(index)) for index, block in blocks]
         held: Tensor = torch.cat(parts, dim=1)
         return held if self.channel_scale is None else held.div_(self.channel_scale)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +16,10 @@ from tilewright.runtime.chip.kernels.devices import RowBlockDevices
 from tilewright.runtime.chip.kernels.native import is_readable
 from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
 from tilewright.runtime.chip.noise import Noise, ReadNoise, read_name, silent
-from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, weight_scale
+from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, scale_of, weight_scale
+from tilewright.runtime.chip.source_matrix import SourceMatrix
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
 from tilewright.targets.spec import AnalogTarget, Converter, MostLeast, Programming
-
-Weights = Callable[[], Tensor]
-"""Function that gives the matrix of a row-block [columns, rows], in the model's units."""
 
 COMPARING = ("global", "per_column")
 """Kinds of drift compensation that compare a reading with one right after programming."""
@@ -55,7 +52,7 @@ class RowBlock(FixedPrecision):
     """Reading of the compensation right after programming [columns]."""
     tiles: TileRow
 
-    def __init__(self, weight: Weights, settings: TileSettings, draws: Draws, name: tuple[object, ...]) -> None:
+    def __init__(self, source: SourceMatrix, settings: TileSettings, draws: Draws, name: tuple[object, ...]) -> None:
         """Write all devices. The first ``advance_to`` takes the reference reading of the compensation, if it has one:
         then it must be to time 0.
 
@@ -63,14 +60,13 @@ class RowBlock(FixedPrecision):
         """
         super().__init__()
         self.settings, self.draws, self.name = settings, draws, name
-        rule = settings.target.tile.weight_scale
-        self.hold("scale", weight_scale(weight(), settings.column_splits, rule, settings.clip_deviations))
+        self.hold("scale", self._weight_scale(source))
         self._programmer = Programmer(settings.target, settings.method, settings.column_splits, draws, name)
         self._kept_cells = None
-        if (devices := self._compiled_devices(weight())) is not None:
+        if (devices := self._compiled_devices(source)) is not None:
             programmed = kernel.program(devices, draws, name)
         else:
-            tiles = program(normalise(weight(), self.scale), self._programmer)
+            tiles = program(normalise(source.product(), self.scale), self._programmer)
             programmed = tiles.conductances
             if settings.target.stuck_devices is not None or isinstance(settings.method.coding, MostLeast):
                 self._kept_cells = Held(tiles.cells)
@@ -78,6 +74,14 @@ class RowBlock(FixedPrecision):
         self.hold("reference", None)
         self._offsets = Held(self._draw_offsets())
         self._correction = Held(Correction(torch.ones_like(self.scale)))
+
+    def _weight_scale(self, source: SourceMatrix) -> Tensor:
+        """Scale of each column [columns]."""
+        settings = self.settings
+        splits, rule, clip = settings.column_splits, settings.target.tile.weight_scale, settings.clip_deviations
+        if clip is None and (matrix := kernel.readable(source)) is not None:
+            return scale_of(kernel.largest_sizes(matrix), None, splits, rule, clip)
+        return weight_scale(source.product(), splits, rule, clip)
 
     @property
     def correction(self) -> Correction:
@@ -89,11 +93,11 @@ class RowBlock(FixedPrecision):
         """Constants that this chip's converters add."""
         return self._offsets.record
 
-    def cells(self, weight: Weights) -> Cells:
+    def cells(self, source: SourceMatrix) -> Cells:
         """Devices and what was asked of them: derived from the weights where it can be, not stored."""
         if self._kept_cells is not None:
             return self._kept_cells.record
-        return self._programmer.cells(normalise(weight(), self.scale))
+        return self._programmer.cells(normalise(source.product(), self.scale))
 
     def _draw_offsets(self) -> ConverterOffsets:
         rows, columns = self.programmed.shape[2], self.programmed.shape[1]
@@ -106,20 +110,20 @@ class RowBlock(FixedPrecision):
         tile = self.settings.target.tile
         return ConverterOffsets(draw(tile.dac, rows, "dac"), draw(tile.adc, columns, "adc"))
 
-    def advance_to(self, seconds: float, weight: Weights, calibration: Tensor | None) -> None:
+    def advance_to(self, seconds: float, source: SourceMatrix, calibration: Tensor | None) -> None:
         """Let the devices drift to ``seconds`` after programming, and correct what is read.
 
         calibration: inputs of this row-block [vectors, rows], in parts of the input range, for an affine fit. Nothing
         that was held before is written into: a twin may still read it.
         """
         target, compares = self.settings.target, self.settings.compensation in COMPARING
-        if (devices := self._compiled_devices(weight())) is not None:
+        if (devices := self._compiled_devices(source)) is not None:
             made = kernel.advance(
                 devices, self._programmed_in_float32(), target.tile, seconds, self.draws, self.name, reads=compares
             )
             self.tiles, reading = TileRow(made.weights, target, made.magnitudes), made.reading
         else:
-            cells = self.cells(weight)
+            cells = self.cells(source)
             held = self._conductances_at(seconds, cells)
             weights, magnitudes = cells.weights(held), cells.read_magnitudes(held)
             self.tiles = TileRow(weights, target, magnitudes, cells.significance_power, self.offsets)
@@ -127,17 +131,17 @@ class RowBlock(FixedPrecision):
         if reading is not None:
             self._correction = Held(self._compare(reading))
         elif self.settings.compensation == "affine" and calibration is not None:
-            self._correction = Held(self._fit(weight, calibration, seconds))
+            self._correction = Held(self._fit(source, calibration, seconds))
 
-    def _compiled_devices(self, weight: Tensor) -> RowBlockDevices | None:
+    def _compiled_devices(self, source: SourceMatrix) -> RowBlockDevices | None:
         """The devices as the compiled library writes and advances them; None if it does not take them."""
         settings, statistics = self.settings, self._programmer.statistics
-        is_taken = kernel.takes(settings.target, settings.method, statistics, weight.shape[1])
-        if not is_taken or not is_readable(weight):
+        if not kernel.takes(settings.target, settings.method, statistics):
             return None
-        states = settings.method.states_per_device
-        weight = weight if weight.stride(1) == 1 else weight.contiguous()  # a model may hold it transposed
-        return RowBlockDevices(weight, self.scale, None if states is None else int(states), statistics)
+        matrix, states = kernel.readable(source), settings.method.states_per_device
+        if matrix is None:
+            return None
+        return RowBlockDevices(matrix, self.scale, None if states is None else int(states), statistics)
 
     def _programmed_in_float32(self) -> Tensor:
         return self.programmed.to(torch.promote_types(self.programmed.dtype, torch.float32))
@@ -146,9 +150,9 @@ class RowBlock(FixedPrecision):
         statistics = self._programmer.statistics
         return conductances_at(seconds, self._programmed_in_float32(), cells, statistics, self.draws, *self.name)
 
-    def held_weights(self, seconds: float, weight: Weights) -> Tensor:
+    def held_weights(self, seconds: float, source: SourceMatrix) -> Tensor:
         """The weights that devices hold at a time [columns, rows], in the model's units, corrected by the factor."""
-        cells = self.cells(weight)
+        cells = self.cells(source)
         held = cells.weights(self._conductances_at(seconds, cells))
         return held * (self.scale * self.correction.factor).unsqueeze(1)
 
@@ -167,7 +171,7 @@ class RowBlock(FixedPrecision):
             self.reference = reading
         return from_readings(self.reference, reading)
 
-    def _fit(self, weight: Weights, calibration: Tensor, seconds: float) -> Correction:
+    def _fit(self, source: SourceMatrix, calibration: Tensor, seconds: float) -> Correction:
         """Correction that fits one reading of each calibration input to what should have been read."""
         normal = self.draws.normal((len(calibration), len(self.scale)), *self.name, "calibration reading", seconds)
 
@@ -179,7 +183,7 @@ class RowBlock(FixedPrecision):
         driven = calibration  # a clipped input is no error of the tile: the fit must not make up for it
         if tile.dac is not None and tile.doublings is None:
             driven = calibration.clamp(-tile.dac.bound, tile.dac.bound)
-        exact = driven @ (weight() / divisor(self.scale).unsqueeze(1)).T
+        exact = driven @ (source.product() / divisor(self.scale).unsqueeze(1)).T
         return fitted(read, exact, self.settings.column_splits)
 
     def read_raw(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:

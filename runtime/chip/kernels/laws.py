@@ -53,18 +53,17 @@ def laws_at(statistics: DeviceStatistics, seconds: float, draws: Draws, name: tu
     """Record of the laws at a time after programming."""
     laws = statistics.laws
     assert laws is not None
-    record = LawsRecord(
-        absolute_exponent=laws.absolute_exponent, exponent_mean=laws.exponent_mean,
-        exponent_spread=laws.exponent_spread, drift_logarithm=statistics.drift_logarithm(seconds),
-        exponent_key=draws.key(*name, "drift exponent"),
-        accumulated_key=draws.key(*name, "accumulated noise", seconds),
-    )  # fmt: skip
-    if record.drift_logarithm:
-        record.drift = VARIES if statistics.exponent_varies else CUBIC
+    record = LawsRecord(drift_logarithm=statistics.drift_logarithm(seconds), exponent_mean=laws.exponent_mean)
+    if record.drift_logarithm and statistics.exponent_varies:
+        record.drift, record.exponent_spread = VARIES, laws.exponent_spread
+        record.absolute_exponent, record.exponent_key = laws.absolute_exponent, draws.key(*name, "drift exponent")
+    elif record.drift_logarithm:
+        record.drift = CUBIC
     if statistics.accumulates_noise:
         exponent, coefficient, maximum, scale = laws.accumulated
         record.accumulates, growth = 1, statistics.accumulated_growth(seconds)
         record.accumulated = (exponent, coefficient, maximum, scale * growth)
+        record.accumulated_key = draws.key(*name, "accumulated noise", seconds)
     return record
 
 
@@ -76,7 +75,10 @@ def takes(statistics: DeviceStatistics, *conductances: Tensor) -> bool:
 def written(
     wanted: Tensor, zero_is_silent: bool, statistics: DeviceStatistics, draws: Draws, name: tuple[object, ...]
 ) -> Tensor:
-    """Conductances after one write [P, columns, rows] of those that are asked for."""
+    """Conductances after one write [P, columns, rows], of those that are asked for.
+
+    zero_is_silent: a device that is asked for zero is not written.
+    """
     native, made = loaded(), torch.empty(wanted.shape)
     assert native is not None
     wanted = wanted.contiguous()

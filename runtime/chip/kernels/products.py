@@ -36,18 +36,25 @@ def pack(matrix: Tensor, together: int) -> Tensor:
     return panels.transpose(1, 2).contiguous()
 
 
+def empty_packed(columns: int, rows: int, together: int) -> Tensor:
+    """Memory of a packed matrix, weights or magnitudes: zeros in the last panel, which may have no column."""
+    panels, length = padded(columns, COLUMN_STEP) // PANEL, padded(rows, ROW_STEP)
+    dtype = torch.int16 if together == PAIR else torch.int8
+    made = torch.empty(panels, length // together, PANEL, together, dtype=dtype)
+    made[-1:].zero_()
+    return made
+
+
 def packed_grid(values: Tensor, steps_per_unit: float, together: int) -> Tensor:
     """Values [columns, rows], float32, packed by the library as whole steps: weights, PAIR together, or magnitudes."""
     native, (columns, rows) = loaded(), values.shape
     assert native is not None
-    panels, length = padded(columns, COLUMN_STEP) // PANEL, padded(rows, ROW_STEP)
-    dtype = torch.int16 if together == PAIR else torch.int8
-    made = torch.zeros(panels, length // together, PANEL, together, dtype=dtype)
+    made = empty_packed(columns, rows, together)
     weights, magnitudes = (made, None) if together == PAIR else (None, made)
     values = values.contiguous()
     native.library.tw_pack(
-        native.set, pointer(values), columns, rows, length, ctypes.c_float(steps_per_unit), pointer(weights),
-        pointer(magnitudes),
+        native.set, pointer(values), columns, rows, padded(rows, ROW_STEP), ctypes.c_float(steps_per_unit),
+        pointer(weights), pointer(magnitudes),
     )  # fmt: skip
     return made
 

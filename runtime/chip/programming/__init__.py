@@ -3,6 +3,16 @@
 from tilewright.runtime.chip.programming.cells import Cells
 from tilewright.runtime.chip.programming.coding import cells_of
 from tilewright.runtime.chip.programming.method import ProgrammedTiles, Programmer, program
-from tilewright.runtime.chip.programming.scaling import divisor, normalise, weight_scale
+from tilewright.runtime.chip.programming.scaling import divisor, normalise, scale_of, weight_scale
 
-__all__ = ["Cells", "ProgrammedTiles", "Programmer", "cells_of", "divisor", "normalise", "program", "weight_scale"]
+__all__ = [
+    "Cells",
+    "ProgrammedTiles",
+    "Programmer",
+    "cells_of",
+    "divisor",
+    "normalise",
+    "program",
+    "scale_of",
+    "weight_scale",
+]

@@ -22,9 +22,19 @@ def weight_scale(
     times the root mean square of what shares it. It is 0 where there are only zeros: nothing of what is read there
     counts, so the noise of silent devices is not taken for whole units of the model.
     """
-    scale = weight.abs().amax(dim=1)
     # in float64, where the order of a sum, which is the processor's, does not reach the float32 result
     power = weight.double().square().mean(dim=1).float() if clip_deviations is not None else None
+    return scale_of(weight.abs().amax(dim=1), power, column_splits, rule, clip_deviations)
+
+
+def scale_of(
+    scale: Tensor,
+    power: Tensor | None,
+    column_splits: list[int],
+    rule: Literal["per_column", "per_tile"],
+    clip_deviations: float | None,
+) -> Tensor:
+    """``weight_scale`` of columns with these largest sizes and, for a clip, mean squares: both [columns]."""
     if rule == "per_tile":
         scale = _over_tiles(scale, column_splits, "max")
         power = _over_tiles(power, column_splits, "mean") if power is not None else None

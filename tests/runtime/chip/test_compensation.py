@@ -47,9 +47,20 @@ def test_zeros_are_left_alone():
     assert torch.equal(present(found.offset), torch.zeros(4))
 
 
-def make(target, weight, calibration, repeat=0):
+def make(target, weight, calibration, repeat=0, seconds=0.0):
     splits = ([weight.shape[1]], [weight.shape[0] // 2] * 2)
-    return layer_on_tiles(weight, target, splits=splits, repeat=repeat, calibration=calibration)
+    return layer_on_tiles(weight, target, splits=splits, repeat=repeat, calibration=calibration, seconds=seconds)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("compensation", ["none", "global", "per_column", "affine"])
+def test_a_layer_that_begins_at_a_time_is_one_that_was_advanced_to_it(compensation, calibrated):
+    weight = (torch.randn(64, 128) * 0.246).clamp(-1, 1)
+    x = torch.rand(256, 128) * 2 - 1
+    target, calibration = variant(drift_compensation=compensation), x[:128] if calibrated else None
+    begun, advanced = make(target, weight, calibration, seconds=MONTH), make(target, weight, calibration)
+    advanced.advance_to(MONTH)
+    assert torch.equal(begun(x), advanced(x))
 
 
 def test_offsets_of_converters_are_fitted_away():

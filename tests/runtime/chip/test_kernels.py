@@ -119,6 +119,11 @@ def test_every_way_to_program(name):
 
 def test_channel_scales_and_no_bias():
     assert_same(analog("pcm-512"), 37, 70, 5, channel_scale=True, bias=False)
+    assert_same(analog("pcm-512"), 20, 30, 3, channel_scale=True, programming=method_variant("pairs-2"))
+
+
+def test_row_blocks_longer_than_kernels_take():
+    assert_same(variant(tile__rows=2048), 5, 1500, 2)
 
 
 def test_writes_far_beyond_the_largest_conductance_make_the_grid_coarser():

@@ -105,9 +105,9 @@ def test_no_exponent_is_drawn_at_time_zero_and_not_a_bit_changes(target):
     statistics, asked = statistics_of(analog(target).device), []
 
     class Watched(Draws):
-        def normal(self, shape, *name):
+        def key(self, *name):
             asked.append(name)
-            return super().normal(shape, *name)
+            return super().key(*name)
 
     pairs = to_pairs(torch.rand(30, 40) * 2 - 1, statistics)
     written = write(pairs, statistics, Draws(0, 0), "x")

@@ -18,7 +18,7 @@
 #include "devices.h"
 
 const Kernels avx512_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
-                                pack_matrix, write_cells, drift_cells, program, advance};
+                                pack_matrix, write_cells, drift_cells, largest_sizes, program, advance};
 
 #if defined(__clang__)
 #pragma clang attribute pop

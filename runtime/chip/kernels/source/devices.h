@@ -3,12 +3,39 @@
 #include "laws.h"
 #include "packing.h"
 
+/* Numbers of one column of the matrix. */
+static inline void numbers_of(const Devices *d, int column, float *restrict numbers) {
+    const int rows = d->rows;
+    const float *restrict weights = d->weights + column * d->stride, *restrict channel_scale = d->channel_scale;
+    if (channel_scale) EACH_ROW numbers[row] = weights[row] * channel_scale[row];
+    else memcpy(numbers, weights, rows * sizeof *numbers);
+}
+
+/* Largest size of numbers [rows]: sizes are in the order of their bits, which compilers can put in any order. */
+static inline float largest_of(const float *numbers, int rows) {
+    int32_t largest = 0;
+    EACH_ROW {
+        const int32_t size = bits_of(numbers[row]) & 0x7FFFFFFF;
+        largest = size > largest ? size : largest;
+    }
+    return float_of(largest);
+}
+
+static void largest_sizes(const Devices *d, float *largest) {
+    float numbers[MOST_ROWS];
+    for (int column = 0; column < d->columns; column++) {
+        numbers_of(d, column, numbers);
+        largest[column] = largest_of(numbers, d->rows);
+    }
+}
+
 /* Weights that are asked for of one column, in -1 .. 1. */
 static inline void ask(const Devices *d, int column, float *restrict wanted) {
     const int rows = d->rows;
-    const float *weights = d->weights + column * d->stride, scale = d->scale[column] > 0 ? d->scale[column] : 1.0f;
+    const float scale = d->scale[column] > 0 ? d->scale[column] : 1.0f;
+    numbers_of(d, column, wanted);
     EACH_ROW {
-        float part = weights[row] / scale;
+        float part = wanted[row] / scale;
         part = part < -1.0f ? -1.0f : part;
         wanted[row] = part > 1.0f ? 1.0f : part;
     }
@@ -54,7 +81,7 @@ static inline double read_column(const Advance *a, int column, int rows, const f
 
 static void advance(const Devices *d, const Advance *a, int first_column, int last_column) {
     const int rows = d->rows, packed = a->packed_rows;
-    float wanted[MOST_ROWS], held[MOST_ROWS];
+    float wanted[MOST_ROWS], sizes[MOST_ROWS], held[MOST_ROWS];
     int16_t steps[PANEL * APART] = {0};
     Drawn drawn;
     for (int panel = first_column; panel < last_column; panel += PANEL) {
@@ -63,11 +90,9 @@ static void advance(const Devices *d, const Advance *a, int first_column, int la
         for (int i = 0; i < columns; i++) {
             const int column = panel + i;
             ask(d, column, wanted);
-            EACH_ROW held[row] = fabsf(wanted[row]);
-            drift_line(&d->laws, column, 0, rows, held, a->programmed + (size_t)column * rows, held, &drawn);
-            int32_t largest = 0; /* numbers of at least zero are in the order of their bits, whose order compilers know */
-            EACH_ROW largest = bits_of(held[row]) > largest ? bits_of(held[row]) : largest;
-            a->largest[column] = float_of(largest);
+            EACH_ROW sizes[row] = fabsf(wanted[row]);
+            drift_line(&d->laws, column, 0, rows, sizes, a->programmed + (size_t)column * rows, held, &drawn);
+            a->largest[column] = largest_of(held, rows);
             EACH_ROW held[row] = (wanted[row] > 0.0f ? 1.0f : wanted[row] < 0.0f ? -1.0f : 0.0f) * held[row];
             round_line(held, rows, a->steps_per_unit, steps + i * APART);
             if (a->reading) a->reading[column] = d->scale[column] > 0 ? read_column(a, column, rows, held, drawn.normal) : 0.0;

@@ -55,6 +55,10 @@ EXPORT void tw_drift(int set, const Cells *cells, const float *programmed, float
     kernels_of(set)->drift_cells(cells, programmed, held);
 }
 
+EXPORT void tw_largest_sizes(int set, const Devices *devices, float *largest) {
+    kernels_of(set)->largest_sizes(devices, largest);
+}
+
 EXPORT void tw_program(int set, const Devices *devices, int first_column, int last_column, float *conductances) {
     kernels_of(set)->program(devices, first_column, last_column, conductances);
 }

@@ -85,6 +85,7 @@ typedef struct {
 typedef struct {
     Laws laws;
     const float *weights;        /* [columns, rows] of the model, ``stride`` apart */
+    const float *channel_scale;  /* weights are multiplied by it [rows], or NULL */
     const float *scale;          /* weights are divided by it [columns]; 0 where all are 0 */
     uint64_t stride;
     int32_t columns, rows;
@@ -94,8 +95,8 @@ typedef struct {
 /* What an advance makes: matrices to read with, and the reading of the drift compensation. */
 typedef struct {
     const float *programmed;     /* conductances [columns, rows] */
-    int16_t *weights;            /* packed, zeros before */
-    int8_t *magnitudes;          /* packed, zeros before; or NULL */
+    int16_t *weights;            /* packed */
+    int8_t *magnitudes;          /* packed, or NULL */
     double *reading;             /* sum of what is read of each weight [columns], or NULL */
     float *largest;              /* largest weight of each column */
     int32_t packed_rows;

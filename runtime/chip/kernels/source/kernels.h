@@ -20,6 +20,7 @@ typedef struct {
                         int8_t *magnitudes);
     void (*write_cells)(const Cells *, float *made);
     void (*drift_cells)(const Cells *, const float *programmed, float *held);
+    void (*largest_sizes)(const Devices *, float *largest);
     void (*program)(const Devices *, int first_column, int last_column, float *conductances);
     void (*advance)(const Devices *, const Advance *, int first_column, int last_column);
 } Kernels;

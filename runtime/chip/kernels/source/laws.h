@@ -38,11 +38,15 @@ static inline float clipped(const float curve[4], float log_g) {
 }
 
 /* Drift of TOGETHER conductances, by exponents that depend on what was asked for. */
-static inline void drift(const Laws *laws, const float *restrict wanted, const float *restrict normal,
-                         float *restrict held) {
+static inline void drift(const Laws *laws, const float *restrict wanted, const float *restrict programmed,
+                         const float *restrict normal, float *restrict held) {
     const float time = -laws->drift_logarithm, *c = laws->exponent_mean;
     const int absolute = laws->absolute_exponent;
     float x[TOGETHER];
+    if (laws->drift == STAYS) {
+        EACH_NUMBER held[i] = programmed[i];
+        return;
+    }
     if (laws->drift == CUBIC) {
         EACH_NUMBER {
             const float g = wanted[i];
@@ -59,7 +63,7 @@ static inline void drift(const Laws *laws, const float *restrict wanted, const f
         }
     }
     exponentials(x);
-    EACH_NUMBER held[i] = x[i] * held[i];
+    EACH_NUMBER held[i] = x[i] * programmed[i];
 }
 
 /* 1/f noise of TOGETHER conductances, by a deviation that depends on what was written. */
@@ -78,16 +82,6 @@ static inline void accumulate(const Laws *laws, const float *restrict programmed
     }
 }
 
-/* TOGETHER numbers of those that are left, zeros beyond them. A length that is known is copied in registers. */
-static inline void take(float *to, const float *from, int left) {
-    if (left >= TOGETHER) {
-        memcpy(to, from, TOGETHER * sizeof *to);
-        return;
-    }
-    memset(to, 0, TOGETHER * sizeof *to);
-    memcpy(to, from, left * sizeof *to);
-}
-
 /* Conductances [rows] at the time, from those that were asked for and those after programming. */
 static inline void drift_line(const Laws *laws, int line, int first, int rows, const float *wanted,
                               const float *programmed, float *held, Drawn *drawn) {
@@ -95,15 +89,18 @@ static inline void drift_line(const Laws *laws, int line, int first, int rows, c
     if (laws->accumulates) normal_line(laws->accumulated_key, line, first, rows, drawn->other_normal);
     for (int row = 0; row < rows; row += TOGETHER) {
         const int left = rows - row;
-        float asked[TOGETHER], written[TOGETHER], made[TOGETHER];
-        take(asked, wanted + row, left);
-        take(written, programmed + row, left);
-        memcpy(made, written, sizeof made);
-        if (laws->drift != STAYS) drift(laws, asked, drawn->normal + row, made);
+        float last_wanted[TOGETHER], last_programmed[TOGETHER], last_held[TOGETHER];
+        const float *asked = wanted + row, *written = programmed + row;
+        float *made = held + row;
+        if (left < TOGETHER) {
+            EACH_NUMBER last_wanted[i] = i < left ? asked[i] : 0.0f;
+            EACH_NUMBER last_programmed[i] = i < left ? written[i] : 0.0f;
+            asked = last_wanted, written = last_programmed, made = last_held;
+        }
+        drift(laws, asked, written, drawn->normal + row, made);
         if (laws->accumulates) accumulate(laws, written, drawn->other_normal + row, made);
         EACH_NUMBER made[i] = made[i] < 0.0f ? 0.0f : made[i];
-        if (left >= TOGETHER) memcpy(held + row, made, sizeof made);
-        else memcpy(held + row, made, left * sizeof *made);
+        if (left < TOGETHER) memcpy(held + row, last_held, left * sizeof *held);
     }
 }
 

@@ -21,18 +21,18 @@ static void pack_magnitudes(const int16_t *weights, int packed, int8_t *magnitud
     int32_t sum[PANEL], before[PANEL] = {0};
     for (int i = 0; i < PANEL; i++) sum[i] = 128;
     for (int row = 0; row < packed; row += 4) {
-        int32_t two[PANEL], next[PANEL], four[PANEL];
-        memcpy(two, weights + row * PANEL, sizeof two);
-        memcpy(next, weights + (row + 2) * PANEL, sizeof next);
         for (int i = 0; i < PANEL; i++) {
-            const int32_t s0 = sum[i] + size_of((int16_t)two[i]), s1 = s0 + size_of(two[i] >> 16);
-            const int32_t s2 = s1 + size_of((int16_t)next[i]), s3 = s2 + size_of(next[i] >> 16);
-            four[i] = (s0 >> 8) - before[i] + ((s1 >> 8) - (s0 >> 8)) * 0x100 + ((s2 >> 8) - (s1 >> 8)) * 0x10000 +
+            int32_t two, next;
+            memcpy(&two, weights + row * PANEL + 2 * i, sizeof two);
+            memcpy(&next, weights + (row + 2) * PANEL + 2 * i, sizeof next);
+            const int32_t s0 = sum[i] + size_of((int16_t)two), s1 = s0 + size_of(two >> 16);
+            const int32_t s2 = s1 + size_of((int16_t)next), s3 = s2 + size_of(next >> 16);
+            const int32_t four = (s0 >> 8) - before[i] + ((s1 >> 8) - (s0 >> 8)) * 0x100 + ((s2 >> 8) - (s1 >> 8)) * 0x10000 +
                       ((s3 >> 8) - (s2 >> 8)) * 0x1000000;
             sum[i] = s3;
             before[i] = s3 >> 8;
+            memcpy(magnitudes + row * PANEL + 4 * i, &four, sizeof four);
         }
-        memcpy(magnitudes + row * PANEL, four, sizeof four);
     }
 }
 

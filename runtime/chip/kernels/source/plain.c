@@ -13,5 +13,5 @@
 #include "devices.h"
 
 const Kernels plain_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
-                               pack_matrix, write_cells, drift_cells, program, advance};
+                               pack_matrix, write_cells, drift_cells, largest_sizes, program, advance};
 
