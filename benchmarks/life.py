@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tilewright
-from tilewright.runtime.tasks import TASKS
+from tilewright.runtime.tasks.finding import make_task
 
 TIMES = ("1s", "1h", "1d", "1w", "1mo")
 BATCH = 64
@@ -32,7 +32,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
 
 def measure(plan: tilewright.Plan, data: Path) -> dict[str, Any]:
     """Seconds of both, and their ratio."""
-    task = TASKS["stsb"](plan, data, None)
+    task = make_task(plan, "stsb", data, None)
     digital = tilewright.Session(plan, ideal=True)
     task.measure(digital, BATCH)
     sums = {"digital": [0.0, 0.0], "programming": [0.0, 0.0], "advances": [0.0, 0.0], "noisy": [0.0, 0.0]}

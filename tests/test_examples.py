@@ -1,12 +1,17 @@
 """Every example runs."""
 
+import json
 import runpy
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+import tilewright
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,7 +41,7 @@ def run(monkeypatch, capsys):
 def test_none_is_forgotten():
     tested = {
         "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
-        "own_target.py", "size_of_a_llama.py", "which_effect_hurts.py",
+        "own_target.py", "own_task.py", "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -122,3 +127,18 @@ def test_which_effect_hurts(run, minilm_plan_folder):
     pairs = files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")
     output = run("which_effect_hurts.py", minilm_plan_folder, pairs, "--limit", 6, "--repeats", 1, "--times", "1s")
     assert len(output.splitlines()) == 8
+
+
+def test_a_task_of_ones_own(tmp_path):
+    torch.manual_seed(0)
+    model, x = torch.nn.Linear(8, 3), torch.randn(30, 8)
+    classes = model(x).argmax(dim=1)
+    tilewright.compile(model, example_inputs=x[:2]).save(tmp_path / "plan")
+    np.savez(tmp_path / "data.npz", x=x.numpy(), y=classes.numpy())
+    command = [sys.executable, "-m", "tilewright", "evaluate", tmp_path / "plan", "--data", tmp_path / "data.npz"]
+    done = subprocess.run(
+        [*command, "--task", f"{EXAMPLES / 'own_task.py'}:Largest", "--times", "1s", "--json"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert (found["digital"], found["examples"], found["metric"]) == (100.0, 30, "accuracy, %")
