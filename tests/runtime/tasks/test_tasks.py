@@ -271,3 +271,14 @@ def test_a_task_of_ones_own_in_a_file(given, tmp_path):
         plan, ["task"], inputs={"input": x}, task=name, data=tmp_path / "data.npz", repeats=2
     )
     assert len(sensitivity.figures) == len(plan.document.layers)
+
+
+def test_parquet(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "label": [0, 1]}), tmp_path / "a.parquet")
+    assert read_rows(tmp_path / "a.parquet", ["text", "label"], 1) == [{"text": "a", "label": 0}]
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 and nothing else PAR1")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(tmp_path / "b.parquet", ["text"], None)
