@@ -228,7 +228,6 @@ def no_metric(*_):
         ({"task": 3, "data": "x"}, "task is '3'"),
         ({"task": "nothing.py:Mine", "data": "x"}, "there is no Python file 'nothing.py'"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_does_not_fit(given, how, words):
     with pytest.raises(InputError, match=words):
