@@ -132,7 +132,7 @@ def _twin(node: fx.Node) -> OpOverload | None:
 
 
 def _value(node: fx.Node) -> Any:
-    """What tracing knows of the value of a node."""
+    """Value of a node, as far as tracing knows it."""
     if "val" not in node.meta:
         raise NotTakenApartError(str(node.target))
     return node.meta["val"]

@@ -24,8 +24,9 @@ class Diagnosis:
     """Diagnosis of an installation, as ``doctor`` makes it.
 
     kernels: those of the hot loops. draws: version of the random numbers; seeds name the same chips everywhere that it
-    is the same. threads: that torch and the kernels use. processor: its architecture. versions: of Python and packages;
-    None of an optional package that is not installed.
+    is the same. threads: that torch and the kernels use. processor: its architecture. cache: folder of traced networks
+    that are kept; None if it is switched off. cache_bytes: what they take. versions: of Python and packages; None of an
+    optional package that is not installed.
     """
 
     kernels: Kernels
