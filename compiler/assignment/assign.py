@@ -23,6 +23,7 @@ from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.tasks import Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed
@@ -82,7 +83,7 @@ def assign(
     """
     check_is_plan(plan)
     wanted = None if accuracy is None else parse_share(accuracy, "accuracy")
-    if wanted is not None and task is None:
+    if wanted is not None and (task is None or (data is None and not isinstance(task, Task))):
         raise InputError(f"accuracy {accuracy} is measured on labelled data: name a task and its data")
     if wanted is not None and budgets:
         raise InputError(f"accuracy {accuracy} searches for the least cost by itself, and takes no budgets")

@@ -88,7 +88,7 @@ class Evaluation:
 
 def evaluate(
     plan: Plan,
-    task: AnyTask | None = None,
+    task: AnyTask = "stsb",
     data: str | Path | None = None,
     *,
     metric: Metric | Callable[[Any, Any], float] | None = None,
@@ -108,7 +108,7 @@ def evaluate(
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
     task: a task's name such as "glue/sst2" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task`` of one's own; data:
-    its labelled data, a file or a folder. Without a task: metric, a ``Metric`` or a function of predictions and labels;
+    its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or a function of predictions and labels;
     inputs, arrays by input name with samples along the first dimension, or a ``DataLoader`` or ``datasets.Dataset``
     that gives inputs and labels; labels, one an example; readout, a function from a batch's outputs by name to its
     predictions, the first output if None. times: since programming, in seconds or as text ("1h").
@@ -165,7 +165,7 @@ def evaluate(
 
 def _prepared(
     plan: Plan,
-    task: AnyTask | None,
+    task: AnyTask,
     data: str | Path | None,
     limit: int | None,
     metric: Metric | Callable[[Any, Any], float] | None,
@@ -173,11 +173,12 @@ def _prepared(
     labels: Any,
     readout: Readout | None,
 ) -> Task:
-    if (task is None) == (metric is None):
-        raise InputError("give a task, or a metric with inputs and labels")
-    if task is not None:
+    if metric is None:
+        if inputs is not None or labels is not None:
+            raise InputError("inputs and labels need a metric")
         return make_task(plan, task, data, limit)
-    assert metric is not None
+    if data is not None or limit is not None:
+        raise InputError("a metric is measured on inputs and labels; data and limit are of a task")
     if inputs is None:
         raise InputError("a metric needs inputs, and their labels")
     return GivenTask(plan, metric, inputs, labels, readout)

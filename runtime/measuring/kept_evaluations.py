@@ -80,5 +80,5 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
             settings = one.task, one.metric, one.data, one.examples, one.seed, one.repeats, one.drift_compensation
             identity = json.dumps([[point.time for point in one.points], *settings])
             latest.pop(identity, None)
-            latest[identity] = one.model_dump(exclude={"plan", "draws"})
+            latest[identity] = one.model_dump(exclude={"plan", "draws"}, exclude_unset=True)
     return list(latest.values())

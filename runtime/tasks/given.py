@@ -53,7 +53,7 @@ class GivenTask(Task):
             raise InputError(f"there are {len(self.samples)} samples and {len(self.labels)} labels")
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
-        """What the readout makes of a batch; without one the plan's first output."""
+        """Predictions of a batch by the readout; without one the plan's first output."""
         return outputs[self.output] if self.readout is None else self.readout(outputs)
 
     def _samples(self, inputs: Any) -> list[Sample]:

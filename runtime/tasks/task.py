@@ -25,9 +25,12 @@ Sample = Mapping[str, Tensor]
 class Task(ABC):
     """A task: examples with labels, prepared for one plan; a readout of the outputs; and a metric.
 
-    To write one, set ``metric``, and in ``__init__`` set ``samples`` (what the network is run on) and ``labels`` (one
-    an example); ``read`` makes of a batch's outputs what is kept of each sample. Where an example is not one sample,
-    ``predictions`` makes the examples' predictions of what was kept.
+    metric: how predictions and labels are compared. samples: inputs of each sample by name, without the dimension that
+    counts samples. labels: one an example.
+
+    To write one, set ``metric`` in the class, and ``samples`` and ``labels`` in ``__init__``; ``read`` makes of a
+    batch's outputs what is kept of each sample. Where an example is not one sample, ``predictions`` makes the examples'
+    predictions of what was kept.
     """
 
     metric: Metric
@@ -43,7 +46,7 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
-        """What is kept of each sample of a batch [samples, ...], of the network's inputs and outputs by name."""
+        """Readout of a batch: what is kept of each sample [samples, ...], of the network's inputs and outputs by name."""
 
     def predictions(self, kept: Sequence[Tensor]) -> Any:
         """Predictions, one an example, of what was kept of each sample; all of it as one tensor if not overridden."""

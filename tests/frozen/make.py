@@ -1,6 +1,6 @@
 """Frozen plans, made by the code of the releases that wrote them.
 
-Each schema version of plan.json has a folder, v1 to v8, with plans as the last commit that wrote this version saved
+Each schema version of plan.json has a folder, v1 to v9, with plans as the last commit that wrote this version saved
 them. Beside each, NAME.safetensors holds inputs, and the outputs that the sessions of that commit gave. To see how they
 came about, check a commit out and give its folder to this script, which runs that code and nothing of today's:
 
@@ -15,7 +15,8 @@ came about, check a commit out and give its folder to this script, which runs th
     5         4ea9a66
     6         9f2b0ac
     7         7961e31
-    8         the newest when this was written
+    8         7cc3a80
+    9         the newest when this was written
 
 It was run with torch 2.13, for versions 1 to 6 on a processor with AVX-512, then on one with AVX2.
 Plans are not made again when a test of them fails: plans of
@@ -118,9 +119,9 @@ def shapes(release: Any, version: int, _scratch: Path) -> Made:
 
 
 PLANS: dict[Callable[[Any, int, Path], Made], tuple[int, ...]] = {
-    attention: (1, 2, 3, 4, 5, 6, 7, 8),
-    convolution: (2, 3, 4, 6, 8),
-    sentences: (1, 6, 8),
+    attention: (1, 2, 3, 4, 5, 6, 7, 8, 9),
+    convolution: (2, 3, 4, 6, 8, 9),
+    sentences: (1, 6, 8, 9),
     shapes: (5,),
 }
 """Which versions there are of each."""

@@ -321,12 +321,12 @@ def test_plots_need_matplotlib(run, monkeypatch):
     assert "tilewright[plots]" in sentence(*run("characterize", "pcm-512", "-o", "found"))
 
 
-def test_json_has_no_nan(run, minilm_plan_folder, tmp_path):
-    """Pairs of equal scores have no rank correlation: null, not NaN."""
+def test_a_metric_that_gives_no_number(run, minilm_plan_folder, tmp_path):
+    """Pairs of equal scores have no rank correlation."""
     (tmp_path / "dev.tsv").write_text("sentence1\tsentence2\tscore\nA\tB\t1\nC\tD\t1\n")
-    code, out, _ = run("evaluate", minilm_plan_folder, "--data", tmp_path, "--times", "1s", "--repeats", 1, "--json")
-    assert code == 0
-    assert json.loads(out)["digital"] is None
+    code, _, words = run("evaluate", minilm_plan_folder, "--data", tmp_path, "--times", "1s", "--repeats", 1, "--json")
+    assert code == 2
+    assert "metric 'Spearman correlation x 100' gives NaN" in words
 
 
 def test_help_and_version(run):

@@ -217,7 +217,7 @@ def no_metric(*_):
     ("how", "words"),
     [
         ({"metric": right}, "a metric needs inputs"),
-        ({}, "give a task, or a metric"),
+        ({"inputs": torch.randn(4, 8)}, "inputs and labels need a metric"),
         ({"metric": right, "inputs": torch.randn(4, 8), "labels": [1]}, "4 samples and 1 labels"),
         ({"metric": right, "inputs": {"y": torch.randn(4, 8)}, "labels": [1] * 4}, "input 'y' was given"),
         ({"metric": right, "inputs": [torch.randn(8)]}, "give no labels"),
