@@ -46,7 +46,7 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
-        """Readout of a batch: what is kept of each sample [samples, ...], of the network's inputs and outputs by name."""
+        """Readout of a batch, of its inputs and outputs by name: what is kept of each sample [samples, ...]."""
 
     def predictions(self, kept: Sequence[Tensor]) -> Any:
         """Predictions, one an example, of what was kept of each sample; all of it as one tensor if not overridden."""
