@@ -39,14 +39,12 @@ CountedOutputs = Annotated[
     list[str] | None,
     typer.Option("--counted-output", help="An output that counts. May be repeated; all if none is named."),
 ]
-TaskName = Annotated[
-    str | None,
-    typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
-        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
-        autocompletion=completion.tasks,
-    ),
-]
+TASK = typer.Option(
+    help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
+    "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+    autocompletion=completion.tasks,
+)
+TaskName = Annotated[str | None, TASK]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
