@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
 
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.targets.errors import InputError
@@ -44,16 +43,19 @@ def matthews() -> Metric:
 
 def spearman() -> Metric:
     """Spearman's rank correlation x 100; 0 where all predictions are equal, which rank nothing."""
-    return Metric("Spearman correlation x 100", _correlation(spearmanr), 0.0)
+    return Metric("Spearman correlation x 100", _correlation("spearmanr"), 0.0)
 
 
 def pearson() -> Metric:
     """Pearson's correlation x 100; 0 where all predictions are equal."""
-    return Metric("Pearson correlation x 100", _correlation(pearsonr), 0.0)
+    return Metric("Pearson correlation x 100", _correlation("pearsonr"), 0.0)
 
 
-def _correlation(measure: Callable[..., Any]) -> Callable[[Any, Any], float]:
+def _correlation(function: str) -> Callable[[Any, Any], float]:
     def of(predictions: Any, labels: Any) -> float:
+        from scipy import stats  # takes a second to load
+
+        measure = getattr(stats, function)
         values = np.asarray(predictions, dtype=np.float64)
         if len(values) < 2:
             raise InputError(f"a correlation needs at least 2 examples; there are {len(values)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from tilewright.runtime.chip.draws import Draws
@@ -65,6 +64,8 @@ def least_harmful_columns(
         left = wanted[device ^ 1].double() if compensated else 1 - target
         cost += left.square() @ at_maximum[device].double().T
         harm += cost * float(power[device])
+    from scipy.optimize import linear_sum_assignment  # takes a second to load
+
     _, places = linear_sum_assignment(harm.numpy())
     return torch.from_numpy(places)
 
