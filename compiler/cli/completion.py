@@ -1,4 +1,4 @@
-"""Completion of words in a shell: names of the library, of tasks, of the layers of a plan. Only tasks load torch."""
+"""Completion of words in a shell: names of the library, and of the layers of a plan. Loads no torch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ def names_of(*kinds: str) -> Callable[[str], Iterator[str]]:
 def words(*known: str) -> Callable[[str], Iterator[str]]:
     """Completion by these words."""
     return lambda incomplete: _beginning(known, incomplete)
-
-
-def tasks(incomplete: str) -> Iterator[str]:
-    """Completion by the names of tasks."""
-    from tilewright.runtime.tasks.finding import task_names
-
-    return _beginning(task_names(), incomplete)
 
 
 def layers(ctx: typer.Context, incomplete: str) -> Iterator[str]:

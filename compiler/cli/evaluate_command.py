@@ -16,7 +16,7 @@ from tilewright.compiler.report.plain_console import PlainTable
 def evaluate_command(
     plan: options.PlanFolder,
     data: options.Data = None,
-    task: Annotated[str, options.TASK] = "stsb",
+    task: options.TaskName = None,
     times: options.Times = "1s,1h,1d,1w,1mo",
     repeats: options.Repeats = 5,
     seed: options.Seed = 0,

@@ -11,6 +11,12 @@ from tilewright.compiler.cli import completion
 
 CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error")
 """Criteria of sensitivity; the table of them loads torch."""
+TASKS = (
+    "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli", "glue/qqp",
+    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "stsb", "text-classification",
+    "text-regression",
+)  # fmt: skip
+"""Built-in tasks; the table of them loads torch."""
 PlanFolder = Annotated[Path, typer.Argument(help="A plan's folder.")]
 MeasuredPlan = Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")]
 Changes = Annotated[
@@ -39,12 +45,14 @@ CountedOutputs = Annotated[
     list[str] | None,
     typer.Option("--counted-output", help="An output that counts. May be repeated; all if none is named."),
 ]
-TASK = typer.Option(
-    help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
-    "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
-    autocompletion=completion.tasks,
-)
-TaskName = Annotated[str | None, TASK]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
+        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        autocompletion=completion.words(*TASKS),
+    ),
+]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]

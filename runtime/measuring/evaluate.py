@@ -23,6 +23,8 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
+DEFAULT_TASK = "stsb"
+"""Task of data for which none is named."""
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
 
 
@@ -88,7 +90,7 @@ class Evaluation:
 
 def evaluate(
     plan: Plan,
-    task: AnyTask = "stsb",
+    task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
     metric: Metric | Callable[[Any, Any], float] | None = None,
@@ -108,15 +110,16 @@ def evaluate(
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
     task: a task's name such as "glue/sst2" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task`` of one's own;
-    data: its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or a function of predictions
-    and labels; inputs, arrays by input name with samples along the first dimension, or a ``DataLoader`` or
-    ``datasets.Dataset`` that gives inputs and labels; labels, one an example; readout, a function from a batch's
-    outputs by name to its predictions, the first output if None. times: since programming, in seconds or as text
-    ("1h"). seed: names the chips. limit: only the first so many examples. batch_size: samples at once, which change
-    no result. drift_compensation: False leaves the drift as it is. results: a file of measurements, one JSON object
-    a line, that is added to as they are made; those already in it, of the same plan, data and settings, are not
-    made again. What is found is kept in the plan's folder, if it has one that can be written, for reports to show.
-    layer_by_layer: see ``Session``. on_measurement: called after each measurement with (done, of how many, what).
+    stsb if None. data: its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or a function
+    of predictions and labels; inputs, arrays by input name with samples along the first dimension, or a
+    ``DataLoader`` or ``datasets.Dataset`` that gives inputs and labels; labels, one an example; readout, a function
+    from a batch's outputs by name to its predictions, the first output if None. times: since programming, in
+    seconds or as text ("1h"). seed: names the chips. limit: only the first so many examples. batch_size: samples at
+    once, which change no result. drift_compensation: False leaves the drift as it is. results: a file of
+    measurements, one JSON object a line, that is added to as they are made; those already in it, of the same plan,
+    data and settings, are not made again. What is found is kept in the plan's folder, if it has one that can be
+    written, for reports to show. layer_by_layer: see ``Session``. on_measurement: called after each measurement
+    with (done, of how many, what).
 
     Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
     """
@@ -128,6 +131,8 @@ def evaluate(
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
+    if task is None and metric is None:
+        task = DEFAULT_TASK
     prepared = _prepared(plan, task, data, limit, metric, inputs, labels, readout)
     name = task if isinstance(task, str) else type(prepared).__name__
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
@@ -165,7 +170,7 @@ def evaluate(
 
 def _prepared(
     plan: Plan,
-    task: AnyTask,
+    task: AnyTask | None,
     data: str | Path | None,
     limit: int | None,
     metric: Metric | Callable[[Any, Any], float] | None,
@@ -176,9 +181,12 @@ def _prepared(
     if metric is None:
         if inputs is not None or labels is not None:
             raise InputError("inputs and labels need a metric")
+        if readout is not None:
+            raise InputError("readout is of inputs and labels that are given; a task has its own")
+        assert task is not None
         return make_task(plan, task, data, limit)
-    if data is not None or limit is not None:
-        raise InputError("a metric is measured on inputs and labels; data and limit are of a task")
+    if task is not None or data is not None or limit is not None:
+        raise InputError("a metric is measured on inputs and labels; task, data and limit are something else")
     if inputs is None:
         raise InputError("a metric needs inputs, and their labels")
     return GivenTask(plan, metric, inputs, labels, readout)

@@ -23,7 +23,7 @@ def accuracy(classes: int) -> Metric:
     return Metric("accuracy, %", of, 100 / classes, each=right)
 
 
-def f1() -> Metric:
+def f1(_classes: int) -> Metric:
     """F1 of the class 1, x 100: harmonic mean of precision and recall; chance is that of a coin (GLUE: MRPC, QQP)."""
 
     def of(predictions: Any, labels: Any) -> float:
@@ -32,7 +32,7 @@ def f1() -> Metric:
     return Metric("F1 x 100", of, 50.0)
 
 
-def matthews() -> Metric:
+def matthews(_classes: int) -> Metric:
     """Matthews correlation x 100; 0 where all predictions are one class (GLUE: CoLA)."""
 
     def of(predictions: Any, labels: Any) -> float:

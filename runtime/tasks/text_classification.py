@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,15 @@ class TextTask(Task):
 class TextClassification(TextTask):
     """Classes of texts: the largest logit is the class. Labels are the model's class names, or their numbers."""
 
+    metric_of: Callable[[int], Metric] = staticmethod(accuracy)
+    """Function from the number of classes to the metric."""
+
     def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
         """Numbers of the classes, as the model counts them."""
         names = plan.document.model.classes
         numbers = class_numbers(labels, names)
         self.metric = self.metric_of(len(names) if names else max(numbers) + 1)
         return numbers
-
-    def metric_of(self, classes: int) -> Metric:
-        """The metric for so many classes."""
-        return accuracy(classes)
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The class of each text [samples]."""

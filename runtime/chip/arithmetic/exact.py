@@ -8,6 +8,7 @@ running sums keep their value, and neither the noise of many small weights nor t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -93,20 +94,26 @@ class WholeNumbers(FixedPrecision):
         return self.packed and on_processor and numbers.dtype == torch.int8
 
 
+def _held(values: Tensor, together: int, made_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, float, bool]:
+    """Values [columns, rows] as they are held, how much coarser than the grid they are, and whether they are packed.
+
+    together: rows that lie side by side once packed. made_of: what is held, of whole steps of the grid.
+    """
+    coarser, packed = coarser_of(values), products.fits(values.shape[1])
+    if packed and is_readable(values):
+        return products.packed_grid(values, GRID / coarser, together), coarser, packed
+    steps = made_of(on_grid(values, coarser))
+    return products.pack(steps, together) if packed else steps, coarser, packed
+
+
 class GridMatrix(WholeNumbers, Matrix):
     """A real matrix on the grid of 2^-13, in int16: its products with integers are exact."""
 
     @classmethod
     def of(cls, values: Tensor) -> GridMatrix:
         """Values [columns, rows] on the grid."""
-        columns, rows = values.shape
-        coarser, packed = coarser_of(values), products.fits(rows)
-        if packed and is_readable(values):
-            held = products.packed_grid(values, GRID / coarser, products.PAIR)
-        else:
-            steps = on_grid(values, coarser)
-            held = products.pack(steps, products.PAIR) if packed else steps
-        return cls(held, (columns, rows), coarser / GRID, packed=packed)
+        held, coarser, packed = _held(values, products.PAIR, lambda steps: steps)
+        return cls(held, (values.shape[0], values.shape[1]), coarser / GRID, packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Product Σ_j m_ij x_j [M, columns] as float32, rounded once."""
@@ -127,14 +134,8 @@ class StepMagnitudes(WholeNumbers, Magnitudes):
     @classmethod
     def of(cls, values: Tensor) -> StepMagnitudes:
         """Values [columns, rows], at least zero, in such steps."""
-        columns, rows = values.shape
-        coarser, packed = coarser_of(values), products.fits(rows)
-        if packed and is_readable(values):
-            held = products.packed_grid(values, GRID / coarser, products.FOUR)
-        else:
-            steps = without_bits(on_grid(values, coarser), MAGNITUDE_BITS)
-            held = products.pack(steps, products.FOUR) if packed else steps
-        return cls(held, (columns, rows), magnitude_unit(coarser), packed=packed)
+        held, coarser, packed = _held(values, products.FOUR, lambda steps: without_bits(steps, MAGNITUDE_BITS))
+        return cls(held, (values.shape[0], values.shape[1]), magnitude_unit(coarser), packed=packed)
 
     def product(self, drive: Drive) -> Tensor:
         """Current that is drawn, Σ_j m_ij |x_j| [M, columns]."""

@@ -11,6 +11,7 @@ from tilewright.compiler.cli import options, report_command
 from tilewright.compiler.cli.app import app
 from tilewright.compiler.report.formats import WRITERS
 from tilewright.compiler.sensitivity import CRITERIA
+from tilewright.runtime.tasks.finding import TASKS
 from tilewright.targets.times import parse_times
 
 CALLS: dict[str, list[Callable[..., Any]]] = {
@@ -43,6 +44,7 @@ LEFT_OUT = {("compile", "attention_bits"): "target"}
 
 def test_words_that_a_shell_completes_are_those_that_are_taken():
     assert set(options.CRITERIA) == set(CRITERIA)
+    assert set(options.TASKS) == set(TASKS)
     assert set(report_command.FORMATS) == {"terminal", *WRITERS}
 
 

@@ -36,7 +36,7 @@ def cells(columns: int, rows: int, method: str = "direct", *, both: bool = False
 
 
 def assert_same(statistics: DeviceStatistics, devices: Cells) -> None:
-    """The same bits in every set of kernels, where memory that is not written before it is read holds NaN."""
+    """Assert that all sets of kernels make the same bits, with NaN in memory that is not written before it is read."""
 
     def made() -> list[torch.Tensor]:
         torch.use_deterministic_algorithms(True)

@@ -188,6 +188,7 @@ def test_inputs_and_labels_in_python(given):
     assert {tuple(one.points[0].values) for one in found} == {tuple(found[0].points[0].values)}
     assert len({one.data for one in found}) == 1
     assert found[0].metric == "right"
+    assert found[0].task == "GivenTask"
     assert found[0].chance is None
 
 
@@ -225,6 +226,8 @@ def no_metric(*_):
         ({"metric": lambda *_: np.nan, "inputs": torch.randn(4, 8), "labels": [1] * 4}, "gives NaN"),
         ({"task": "glue/sst3", "data": "x"}, "no task 'glue/sst3'; did you mean 'glue/sst2'"),
         ({"task": "glue/sst2"}, "needs its data"),
+        ({"task": "glue/sst2", "metric": right, "inputs": torch.randn(4, 8)}, "task, data and limit are"),
+        ({"task": "glue/sst2", "data": "x", "readout": right}, "a task has its own"),
         ({"task": 3, "data": "x"}, "task is '3'"),
         ({"task": "nothing.py:Mine", "data": "x"}, "there is no Python file 'nothing.py'"),
     ],
