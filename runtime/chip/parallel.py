@@ -24,12 +24,15 @@ def workers() -> int:
     return 1 if getattr(_here, "works", False) else torch.get_num_threads()
 
 
-def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], *, caller_helps: bool = False
+) -> Iterator[Result]:
     """The results in order, ``workers()`` calls at once, each on one thread.
 
     Several threads in one operator wait for each other at its end; here they meet when all is done. Results must
     not depend on what runs beside them. Calls see the caller's context variables and its inference and gradient
-    modes, which threads do not inherit.
+    modes, which threads do not inherit. caller_helps: the first call is made on the caller's own thread while the
+    others begin; for a function that runs no operator of torch, which would take several threads there.
     """
     count = min(workers(), len(items))
     if count <= 1:
@@ -41,8 +44,10 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return function(item)
 
-    futures = [_pool(workers()).submit(copy_context().run, call, item) for item in items]
+    pool, here = _pool(workers()), 1 if caller_helps else 0
+    futures = [pool.submit(copy_context().run, call, item) for item in items[here:]]
     try:
+        yield from map(function, items[:here])
         for future in futures:
             yield future.result()
     finally:

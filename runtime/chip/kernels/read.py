@@ -106,7 +106,7 @@ class LayerRead:
         values, places = values.contiguous(), places.contiguous()
         outputs = torch.empty(len(values), self.columns)
         parts = _parts(len(values), self.columns, values.shape[1])
-        for _ in in_parallel(partial(self._read, values, places, outputs), parts):
+        for _ in in_parallel(partial(self._read, values, places, outputs), parts, caller_helps=True):
             pass
         return outputs
 

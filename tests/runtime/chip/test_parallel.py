@@ -23,6 +23,13 @@ def threads(request):
 def test_results_are_in_order():
     assert list(in_parallel(lambda number: number**2, list(range(20)))) == [number**2 for number in range(20)]
     assert list(in_parallel(str, [])) == []
+    assert list(in_parallel(lambda number: number**2, list(range(20)), caller_helps=True)) == [n**2 for n in range(20)]
+
+
+def test_a_caller_that_helps_makes_the_first_call_and_no_other(threads):
+    made_by = list(in_parallel(lambda _: threading.get_ident(), list(range(threads)), caller_helps=True))
+    assert made_by[0] == threading.get_ident()
+    assert threading.get_ident() not in made_by[1:]
 
 
 @pytest.mark.usefixtures("threads")
