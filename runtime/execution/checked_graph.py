@@ -48,14 +48,21 @@ class CheckedGraph:
         """
         self.plan, self.modules = plan, dict(modules)
         own = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
-        graph = self._decoded()
-        guard_values(graph)
-        self.module = build_module(graph, self.modules, {**own, **(tensors or {})}, GraphOfFixedPrecision)
+        self.module = plan.graph_code.over(
+            plan.document.graph, self.modules, {**own, **(tensors or {})}, self._template
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Tensors that the graph itself uses, where they are now: they move with the module."""
         buffers = self.module.named_buffers(remove_duplicate=False)
         return {key: tensor for key, tensor in buffers if key in self.plan.tensors and not key.startswith(LAYER_PREFIX)}
+
+    def _template(self) -> fx.GraphModule:
+        """The module of the plan's graph over modules that do nothing, and the plan's own tensors."""
+        graph = self._decoded()
+        guard_values(graph)
+        nothing = {path: nn.Module() for path in self.modules}
+        return build_module(graph, nothing, dict(self.plan.tensors), GraphOfFixedPrecision)
 
     def _decoded(self) -> fx.Graph:
         return decode_graph(self.plan.document.graph, set(self.modules), set(self.plan.tensors))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tilewright.runtime.plan import files
 from tilewright.runtime.plan.check import PlanError, check_plan
+from tilewright.runtime.plan.graph_code import GraphCode
 from tilewright.runtime.plan.records import LayerRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
@@ -36,6 +37,8 @@ class Plan:
     """Folder that the plan was loaded from or saved to."""
     sizes_run: dict[tuple[torch.Size, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Sizes of inputs that the graph was run on as shapes, with True where these say how much memory a run takes."""
+    graph_code: GraphCode = field(default_factory=GraphCode, init=False, repr=False, compare=False)
+    """The graph as code, made once for all sessions."""
 
     @property
     def has_weights(self) -> bool:

@@ -1,0 +1,52 @@
+"""A plan's graph as code that is made once and runs over the modules of any number of sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+
+import torch
+from torch import fx, nn
+
+from tilewright.runtime.plan.graph import set_tensor
+from tilewright.runtime.plan.records import NodeRecord
+
+
+class GraphCode:
+    """The module of a plan's graph, decoded and compiled once, for others of the same code over modules of their own.
+
+    A copy or pickle of it is empty: the plan makes it again.
+    """
+
+    def __init__(self) -> None:
+        self._made: tuple[list[NodeRecord], fx.GraphModule] | None = None
+
+    def over(
+        self,
+        nodes: list[NodeRecord],
+        modules: Mapping[str, nn.Module],
+        tensors: Mapping[str, torch.Tensor],
+        build: Callable[[], fx.GraphModule],
+    ) -> fx.GraphModule:
+        """The graph of these nodes over modules and tensors by their paths.
+
+        build: makes its module over any modules of these paths, if that was not done for these very nodes.
+        """
+        if self._made is None or self._made[0] is not nodes:
+            self._made = nodes, build()
+        first = self._made[1]
+        made: fx.GraphModule = object.__new__(type(first))  # fx makes and compiles a class for each call of its own
+        made.__dict__ = {name: copy(value) if isinstance(value, dict) else value for name, value in vars(first).items()}
+        made._modules, made._buffers = {}, {}
+        for node in first.graph.nodes:
+            if node.op == "call_module":
+                made.add_submodule(node.target, modules[node.target])
+            elif node.op == "get_attr":
+                set_tensor(made, node.target, tensors[node.target])
+        return made
+
+    def __deepcopy__(self, _memo: object) -> GraphCode:
+        return GraphCode()
+
+    def __reduce__(self) -> tuple[type[GraphCode], tuple[()]]:
+        return GraphCode, ()
