@@ -13,7 +13,8 @@ from tests.narrowing import present
 from tilewright.compiler.engineering import engineering, figure_text
 from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.html import report_page
-from tilewright.compiler.report.html.charts import LETTER, Bar, accuracy_chart, bar_chart
+from tilewright.compiler.report.html.accuracy_chart import accuracy_chart
+from tilewright.compiler.report.html.charts import LETTER, Bar, bar_chart
 from tilewright.compiler.report.layer_table import LAYERS
 
 TIMES = [("1s", 1.0), ("2s", 2.0), ("3s", 3.0), ("1h", 3600.0), ("1d", 86400.0), ("1mo", 2592000.0), ("1y", 3.2e7)]
