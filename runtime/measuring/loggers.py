@@ -73,21 +73,15 @@ class TensorBoardLogger:
 
 
 class MlflowLogger:
-    """Run of MLflow: the one that is active, or a new one of the experiment that MLflow's settings name."""
+    """Run of MLflow, in the experiment that MLflow's settings name; below the active run if there is one."""
 
     def log_evaluation(self, evaluation: Evaluation, configuration: dict[str, Any]) -> None:
         """Log an evaluation. Steps are whole seconds."""
         mlflow = _module("mlflow")
-        opened = mlflow.active_run()
-        if opened is None:
-            mlflow.start_run(run_name=_run_name(configuration))
-        try:
+        with mlflow.start_run(run_name=_run_name(configuration), nested=mlflow.active_run() is not None):
             mlflow.log_params(configuration)
             for seconds, scalars in _steps(evaluation):
                 mlflow.log_metrics(scalars, step=round(seconds))
-        finally:
-            if opened is None:
-                mlflow.end_run()
 
 
 LOGGERS: dict[str, Callable[[], EvaluationLogger]] = {
@@ -103,7 +97,7 @@ def make_loggers(given: AnyLogger | Sequence[AnyLogger]) -> list[EvaluationLogge
 
     Raises ``InputError`` for an unknown name, a package that is not installed, or what is no logger.
     """
-    several = [given] if isinstance(given, str | EvaluationLogger) else given
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     return [_logger(one) for one in several]
 
 
