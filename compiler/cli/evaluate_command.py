@@ -9,8 +9,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
-from tilewright.compiler.report.accuracy_table import accuracy_headings, accuracy_rows
-from tilewright.compiler.report.plain_console import PlainTable
+from tilewright.compiler.report.accuracy_table import accuracy_table
 from tilewright.compiler.report.totals import measured_on
 
 
@@ -35,7 +34,7 @@ def evaluate_command(
         list[str] | None,
         typer.Option(
             help="Log to wandb, tensorboard or mlflow, if installed. May be repeated.",
-            autocompletion=completion.words("wandb", "tensorboard", "mlflow"),
+            autocompletion=completion.words(*options.LOGGERS),
         ),
     ] = None,
     layer_by_layer: options.LayerByLayer = False,
@@ -64,7 +63,7 @@ def evaluate_command(
             results=results,
             resamples=resamples,
             iso=iso,
-            log=log or (),
+            log=log,
             layer_by_layer=layer_by_layer,
             on_measurement=advance,
         )
@@ -74,11 +73,6 @@ def evaluate_command(
         return
     compensation = "" if found.drift_compensation else ", no drift compensation"
     over = measured_on(found.examples, found.repeats)
-    table = PlainTable(title=f"{found.metric}: {found.task}, {over}, seed {found.seed}{compensation}")
-    for heading in accuracy_headings(content):
-        table.add_column(heading, justify="right" if table.columns else "left", no_wrap=True)
-    for row in accuracy_rows(content):
-        table.add_row(*row)
-    output.print(table)
+    output.print(accuracy_table(content, f"{found.metric}: {found.task}, {over}, seed {found.seed}{compensation}"))
     for note in found.notes:
         output.print(f"note: {note}")

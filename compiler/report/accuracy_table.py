@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tilewright.compiler.engineering import spread
+from tilewright.compiler.report.plain_console import PlainTable
 
 Cells = list[str]
 HEADINGS = ("time", "mean ± s.e.", "95 % over examples", "and over chips", "A* (95 %)")
@@ -22,6 +23,17 @@ def accuracy_rows(evaluation: dict[str, Any]) -> list[Cells]:
     """Rows of an evaluation's plain values, as of ``Evaluation.to_json``; what it does not know is empty."""
     digital = ["digital", f"{evaluation['digital']:.2f}", interval_text(evaluation.get("digital_over_examples"))]
     return [[*digital, "", "", ""], *map(_row, evaluation["points"])]
+
+
+def accuracy_table(evaluation: dict[str, Any], title: str) -> PlainTable:
+    """Table for a terminal. In a narrow one intervals take two lines; nothing is cut."""
+    time, mean, *others = accuracy_headings(evaluation)
+    table = PlainTable([time], [mean], title=title)
+    for heading in others:
+        table.add_column(heading, justify="right", overflow="fold")
+    for row in accuracy_rows(evaluation):
+        table.add_row(*row)
+    return table
 
 
 def _row(point: dict[str, Any]) -> Cells:

@@ -48,8 +48,8 @@ def evaluate(
     drift_compensation: bool = True,
     results: str | Path | None = None,
     resamples: int = RESAMPLES,
-    iso: float | str = 0.99,
-    log: AnyLogger | Sequence[AnyLogger] = (),
+    iso: float | str = "99%",
+    log: AnyLogger | Sequence[AnyLogger] | None = None,
     layer_by_layer: bool = False,
     on_measurement: OnProgress | None = None,
 ) -> Evaluation:
@@ -64,7 +64,7 @@ def evaluate(
     once, which change no result. drift_compensation: False leaves the drift as it is. results: a file of
     measurements, one JSON object a line, that is added to as they are made; those already in it, of the same plan,
     data and settings, are not made again. resamples: of the examples, on which the metric is computed once more to
-    tell what other examples would give; 0 leaves that unknown. iso: A* that iso-accuracy asks for, 0.99 or "99%".
+    tell what other examples would give; 0 leaves that unknown. iso: A* that iso-accuracy asks for, "99%" or 0.99.
     log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's own; or several. What is found is kept in
     the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see ``Session``.
     on_measurement: called after each measurement with (done, of how many, what).

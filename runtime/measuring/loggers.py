@@ -92,11 +92,13 @@ LOGGERS: dict[str, Callable[[], EvaluationLogger]] = {
 """Loggers by name, which is their package's."""
 
 
-def make_loggers(given: AnyLogger | Sequence[AnyLogger]) -> list[EvaluationLogger]:
+def make_loggers(given: AnyLogger | Sequence[AnyLogger] | None) -> list[EvaluationLogger]:
     """Loggers of these names, and those that are loggers already.
 
     Raises ``InputError`` for an unknown name, a package that is not installed, or what is no logger.
     """
+    if given is None:
+        return []
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     return [_logger(one) for one in several]
 

@@ -51,13 +51,17 @@ def test_the_figure_of_the_longest_bar_is_inside(text):
     digital=st.one_of(st.floats(-100, 100), st.just(float("nan"))),
     means=st.lists(st.one_of(st.floats(-100, 100), st.just(float("nan"))), min_size=0, max_size=7),
     error=st.one_of(st.none(), st.floats(0, 50), st.just(float("nan"))),
+    arms=st.one_of(st.none(), st.tuples(st.floats(0, 90), st.floats(0, 90)), st.just((0.0, float("inf")))),
+    iso=st.one_of(st.none(), st.floats(-100, 100)),
 )
-def test_accuracy_stays_inside_its_chart(digital, means, error):
+def test_accuracy_stays_inside_its_chart(digital, means, error, arms, iso):
     points = [
         {"time": time, "seconds": seconds, "mean": mean, "standard_error": error}
+        | ({} if arms is None else {"over_both": {"low": mean - arms[0], "high": mean + arms[1]}})
         for (time, seconds), mean in zip(TIMES, means, strict=False)
     ]
-    root, width, height = parsed(accuracy_chart({"metric": "m", "repeats": 5, "digital": digital, "points": points}))
+    evaluation = {"metric": "m", "repeats": 5, "digital": digital, "points": points, "iso": 0.995, "iso_figure": iso}
+    root, width, height = parsed(accuracy_chart(evaluation))
     lines = root.findall("line")
     for line in lines:
         assert 0 <= number(line, "y1") <= height
