@@ -89,7 +89,9 @@ def evaluate(
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
     fingerprint = prepared.fingerprint()
-    settings = {"plan": plan.sha256, "task": name, "data": fingerprint}
+    how = prepared.metric
+    settings: dict[str, Any] = {"plan": plan.sha256, "task": name, "data": fingerprint}
+    settings |= {"metric": how.name, "metric_version": how.version}
     kept = MeasurementLog(Path(results) if results is not None else None, settings)
     chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
     done = count(1)
@@ -109,7 +111,6 @@ def evaluate(
             by_time[time].append(
                 measure(f"chip {repeat} at {time}", {**chips, "repeat": repeat, "seconds": at}, chip, at)
             )
-    how = prepared.metric
     compared = Comparison(how, prepared.size, digital, by_time, resamples)
     found = Evaluation(
         name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,

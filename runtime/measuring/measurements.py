@@ -16,8 +16,8 @@ from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
 
 RESAMPLED = "resampled"
 """Key of the figures on resamples of the examples, beside ``value``."""
-RESULTS = ("value", RESAMPLED)
-"""Keys of what was measured; the others name the measurement."""
+NAMELESS = ("value", RESAMPLED, "metric", "metric_version")
+"""Keys that do not name a measurement: what was measured, and what the hash ``data`` holds and people like to read."""
 MOST_RESAMPLES = 10_000
 
 
@@ -40,8 +40,9 @@ class MeasurementLog:
     """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """Open a log. settings: those of the run, in each measurement, beside the
-        version of the random numbers. Raises ``InputError`` for another file.
+        """Open a log. settings: those of the run, in each measurement, beside the version of the random numbers.
+
+        Raises ``InputError`` for another file.
         """
         self.path, self.settings = path, {"draws": VERSION, **settings}
         self._known: dict[str, Measured] = {}
@@ -76,7 +77,7 @@ class MeasurementLog:
 
     @staticmethod
     def _name(entry: dict[str, Any]) -> str:
-        return json.dumps({key: entry[key] for key in sorted(entry) if key not in RESULTS})
+        return json.dumps({key: entry[key] for key in sorted(entry) if key not in NAMELESS})
 
     def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
         """The value of that measurement, made now if it is not known."""

@@ -90,7 +90,7 @@ def test_logs_of_before_count_and_say_what_they_do_not_know(given, tmp_path):
     new = tilewright.evaluate(plan, **inputs, **HOW, results=log)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(len(line["resampled"]) == 200 for line in lines)
-    del lines[0]["resampled"]
+    del lines[0]["resampled"], lines[0]["metric"], lines[0]["metric_version"]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = tilewright.evaluate(plan, **inputs, **HOW, results=log)
     assert len(log.read_text().splitlines()) == len(lines), "nothing is measured again"
@@ -184,8 +184,11 @@ def test_a_changed_metric_under_the_same_name_is_another_measurement(given, tmp_
         lines.append(len(log.read_text().splitlines()))
         assert found.digital == metric(torch.tensor(predicted(plan, inputs)), inputs["labels"])
     assert lines == [2, 2, 4, 6, 8, 10]
-    names = {"draws", "plan", "task", "data", "digital", "value", "resampled"}
-    assert set(json.loads(log.read_text().splitlines()[0])) == names
+    first, *_, last = map(json.loads, log.read_text().splitlines())
+    assert set(first) == {"draws", "plan", "task", "data", "metric", "metric_version", "digital", "value", "resampled"}
+    assert [(line["task"], line["metric"], line["metric_version"]) for line in (first, last)] == [
+        ("GivenTask", "mine", 1), ("GivenTask", "mine", 3)
+    ]  # fmt: skip
 
 
 def right(found, wanted):
