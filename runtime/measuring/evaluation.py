@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 from tilewright.runtime.measuring.iso_accuracy import Verdict
+from tilewright.runtime.measuring.resampling import FEWEST
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.measuring.uncertainty import Estimate, Interval, student
 
@@ -82,7 +83,8 @@ class Evaluation:
         if not self.resamples:
             yield "what other examples would give is unknown: not every measurement has figures on resamples"
         if self.left_out:
-            yield f"the metric has no figure on {self.left_out} of {self.resamples} resamples, which are left out"
+            few = "; too few are left for intervals" if self.resamples - self.left_out < FEWEST else ""
+            yield f"the metric has no figure on {self.left_out} of {self.resamples} resamples, which are left out{few}"
         if self.repeats == 1:
             yield "one chip: how much chips differ is unknown"
             return

@@ -125,6 +125,9 @@ def test_resamples_without_a_figure_are_left_out_of_all(given):
     assert found.notes[0] == f"the metric has no figure on {without} of 200 resamples, which are left out"
     assert found.points[0].over_both is not None
     assert found.points[0].normalised is None, "nobody said what chance is"
+    few = tilewright.evaluate(plan, **inputs | {"metric": needs_the_first, "labels": labels}, **HOW, resamples=39)
+    assert few.notes[0].endswith("left out; too few are left for intervals")
+    assert few.points[0].over_both is None
 
 
 def test_iso_accuracy_and_what_decides(given, tmp_path):
