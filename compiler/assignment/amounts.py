@@ -1,4 +1,4 @@
-"""Budgets and shares as people write them: "60uJ", "250 us", "40", "1.5e9", "99%"; figures as they read them."""
+"""Budgets as people write them: "60uJ", "250 us", "40", "1.5e9"; figures as they read them."""
 
 from __future__ import annotations
 
@@ -47,21 +47,6 @@ def _amount(name: str, value: float | str) -> float:
             f"the budget of {name} is {value!r}; allowed is a number from 0, such as {EXAMPLES[UNITS[name]]}"
         )
     return amount
-
-
-def parse_share(given: float | str, what: str) -> float:
-    """Share such as ``"99%"`` or ``0.99``, as a number from 0 to 1. what: its name.
-
-    Raises ``InputError`` for anything else.
-    """
-    text = str(given).strip()
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = math.nan
-    if not 0 < share <= 1:
-        raise InputError(f"{what} {given!r} is not a share such as 99% or 0.99")
-    return share
 
 
 def readable(name: str, value: float) -> str:

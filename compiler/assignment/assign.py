@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tilewright.compiler.assignment.amounts import parse_budgets, parse_share
+from tilewright.compiler.assignment.amounts import parse_budgets
 from tilewright.compiler.assignment.assigned import Assigned, recorded
 from tilewright.compiler.assignment.choosing import METHODS, choose
 from tilewright.compiler.assignment.problem import ENERGY, LOSS, check_measures, problem_of
@@ -27,6 +27,7 @@ from tilewright.runtime.tasks import Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed
+from tilewright.targets.shares import parse_share
 from tilewright.targets.spec import Cost
 from tilewright.targets.times import parse_time
 

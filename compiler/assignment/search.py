@@ -134,13 +134,19 @@ def _halve(
 
 
 class Measure:
-    """Measures of assignments on labelled data, each made once. wanted: A* that is to be kept with ``confidence``."""
+    """Measures of assignments on labelled data, each made once.
+
+    wanted: A* that is to be kept with ``confidence`` over chips. The examples are taken as they are: what others would
+    give is not counted (``evaluate`` tells).
+    """
 
     def __init__(self, plan: Plan, task: Task, wanted: float, confidence: float, seconds: float, repeats: int) -> None:
         """Measure the digital reference. seconds: after programming."""
         self.task, self.wanted, self.confidence = task, wanted, confidence
         self.seconds, self.repeats = seconds, repeats
-        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), {"data": task.fingerprint(), "seconds": seconds})
+        settings = {"data": task.fingerprint(), "seconds": seconds}
+        settings |= {"metric": task.metric.name, "metric_version": task.metric.version}
+        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), settings)
         key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 

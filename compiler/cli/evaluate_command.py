@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tilewright.compiler.cli import options
+from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
-from tilewright.compiler.engineering import counted, spread
-from tilewright.compiler.report.plain_console import PlainTable
+from tilewright.compiler.report.accuracy_table import accuracy_table
+from tilewright.compiler.report.totals import measured_on
 
 
 def evaluate_command(
@@ -26,10 +26,24 @@ def evaluate_command(
     results: Annotated[
         Path | None, typer.Option(help="A file of measurements to add to; those in it are not made again.")
     ] = None,
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the examples, for what other examples would give; 0 for none.")
+    ] = 200,
+    iso: Annotated[str, typer.Option(help="A* that iso-accuracy asks for, such as 99% or 0.99.")] = "99%",
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Log to wandb, tensorboard or mlflow, if installed. May be repeated.",
+            autocompletion=completion.words(*options.LOGGERS),
+        ),
+    ] = None,
     layer_by_layer: options.LayerByLayer = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time."""
+    """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time.
+
+    Beside them 95 % intervals over examples, and over examples and chips; A*; and whether iso-accuracy holds.
+    """
     from tilewright.runtime.measuring.evaluate import evaluate
     from tilewright.runtime.plan.plan import load
     from tilewright.targets.times import parse_times
@@ -47,16 +61,18 @@ def evaluate_command(
             batch_size=batch_size,
             drift_compensation=drift_compensation,
             results=results,
+            resamples=resamples,
+            iso=iso,
+            log=log,
             layer_by_layer=layer_by_layer,
             on_measurement=advance,
         )
+    content = found.to_json()
     if as_json:
-        print_json(found.to_json())
+        print_json(content)
         return
     compensation = "" if found.drift_compensation else ", no drift compensation"
-    title = f"{found.metric}, {counted(found.examples, 'example')}, seed {found.seed}{compensation}"
-    table = PlainTable(["time"], ["mean ± standard error", "chips"], title=title)
-    table.add_row("digital", f"{found.digital:.2f}", "")
-    for point in found.points:
-        table.add_row(point.time, f"{point.mean:.2f}{spread(point.standard_error)}", str(len(point.values)))
-    output.print(table)
+    over = measured_on(found.examples, found.repeats)
+    output.print(accuracy_table(content, f"{found.metric}: {found.task}, {over}, seed {found.seed}{compensation}"))
+    for note in found.notes:
+        output.print(f"note: {note}")

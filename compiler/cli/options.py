@@ -17,6 +17,8 @@ TASKS = (
     "text-regression",
 )  # fmt: skip
 """Built-in tasks; the table of them loads torch."""
+LOGGERS = ("wandb", "tensorboard", "mlflow")
+"""Loggers of evaluations; the table of them loads torch."""
 PlanFolder = Annotated[Path, typer.Argument(help="A plan's folder.")]
 MeasuredPlan = Annotated[Path, typer.Argument(help="A plan's folder; figures are kept in it.")]
 Changes = Annotated[

@@ -92,6 +92,10 @@ PLANS: Columns[Report] = (
         Column(f"accuracy_{key}", CSV, partial(_last, key))
         for key in ("metric", "time", "digital", "mean", "standard_error")
     ),
+    Column("accuracy_low", CSV, lambda report: (_last("over_both", report) or {}).get("low")),
+    Column("accuracy_high", CSV, lambda report: (_last("over_both", report) or {}).get("high")),
+    Column("accuracy_normalised", CSV, lambda report: (_last("normalised", report) or {}).get("mean")),
+    Column("accuracy_iso", CSV, partial(_last, "iso_accuracy")),
     *plain(CSV, "largest_relative_error"),
     Column("warnings", CSV, lambda report: len(report.warnings)),
     *plain(DIFFERENCE, "calibration", "calibration_samples"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from tilewright.compiler.engineering import counted, engineering, figure_text, sizes_text, spread
+from tilewright.compiler.report.accuracy_table import uncertainty_text
 from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.plain_console import FIGURES, PlainTable, plain
@@ -112,6 +113,8 @@ def _accuracy_lines(report: Report) -> Iterator[str]:
         points = [f"{p['mean']:.2f}{spread(p['standard_error'])} after {p['time']}" for p in found["points"]]
         compensation = "" if found["drift_compensation"] else ", no drift compensation"
         line = f"{found['metric']} {', '.join(points)}; digital {found['digital']:.2f}"
+        for last in found["points"][-1:]:
+            line += "".join(f"; {text}" for text in [uncertainty_text(found, last)] if text)
         yield f"  accuracy     {line} ({found['task']}, {over}, seed {found['seed']}{compensation})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilewright.compiler.engineering import counted, engineering, share, sizes_text
+from tilewright.compiler.report.accuracy_table import uncertainty_text
 
 if TYPE_CHECKING:
     from tilewright.compiler.report.report import Report
@@ -56,6 +57,7 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         for last in evaluation["points"][-1:]:
             over = measured_on(evaluation["examples"], evaluation["repeats"])
             note = f"{evaluation['metric']} after {last['time']}, {over}; digital {evaluation['digital']:.2f}"
+            note += "".join(f"; {text}" for text in [uncertainty_text(evaluation, last)] if text)
             rows.append(("accuracy", f"{last['mean']:.2f}", note))
     if report.has_weights:
         rows.append(("verified", f"{report.largest_relative_error:.1e}", "largest relative error on the ideal target"))

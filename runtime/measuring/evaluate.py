@@ -3,89 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.comparison import Comparison
+from tilewright.runtime.measuring.evaluation import Evaluation
+from tilewright.runtime.measuring.iso_accuracy import iso_figure
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
-from tilewright.runtime.measuring.measurements import MeasurementLog
-from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.measuring.loggers import AnyLogger, log_evaluation, make_loggers
+from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
+from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples, figures_on_resamples
 from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.runtime.tasks.given import GivenTask, Readout
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.shares import parse_share
 from tilewright.targets.times import parse_time
 
 DEFAULT_TASK = "stsb"
 """Task of data for which none is named."""
 DEFAULT_TIMES = ("1s", "1h", "1d", "1w", "1mo")
-
-
-@dataclass(frozen=True)
-class TimePoint:
-    """The metric at one time: values, one a chip, ``seconds`` after programming.
-
-    time, values: as asked for, and the figure of each chip. seconds: after programming.
-    """
-
-    time: str
-    seconds: float
-    values: list[float]
-
-    @property
-    def mean(self) -> float:
-        """Mean over chips."""
-        return mean(self.values)
-
-    @property
-    def standard_error(self) -> float | None:
-        """Standard error of the mean; None from one chip."""
-        return standard_error(self.values)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Accuracy over time, as ``evaluate`` measures it.
-
-    metric: the task's figure, in its own unit. examples: of the data. digital: the figure of the digital reference.
-    points: the same on ``repeats`` chips of ``seed``, a point a time.
-
-    task: its name. seed, repeats: chips. drift_compensation: True if drift was compensated. chance: figure of
-    predictions that know nothing of the inputs; None if nobody knows. larger_is_better: False for an error. data: hash
-    of the examples and the metric.
-    """
-
-    task: str
-    metric: str
-    chance: float | None
-    larger_is_better: bool
-    data: str
-    examples: int
-    seed: int
-    repeats: int
-    drift_compensation: bool
-    digital: float
-    points: list[TimePoint]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``, with means and standard errors."""
-        content = asdict(self)
-        content["points"] = [
-            {**asdict(point), "mean": point.mean, "standard_error": point.standard_error} for point in self.points
-        ]
-        return content
-
-    def __repr__(self) -> str:
-        """A line for a terminal."""
-        points = ", ".join(f"{point.time} {point.mean:.2f}" for point in self.points)
-        return f"Evaluation({self.metric}: digital {self.digital:.2f}; {points}; {self.repeats} chip(s))"
 
 
 def evaluate(
@@ -104,6 +47,9 @@ def evaluate(
     batch_size: int = 64,
     drift_compensation: bool = True,
     results: str | Path | None = None,
+    resamples: int = RESAMPLES,
+    iso: float | str = "99%",
+    log: AnyLogger | Sequence[AnyLogger] | None = None,
     layer_by_layer: bool = False,
     on_measurement: OnProgress | None = None,
 ) -> Evaluation:
@@ -117,17 +63,22 @@ def evaluate(
     seconds or as text ("1h"). seed: names the chips. limit: only the first so many examples. batch_size: samples at
     once, which change no result. drift_compensation: False leaves the drift as it is. results: a file of
     measurements, one JSON object a line, that is added to as they are made; those already in it, of the same plan,
-    data and settings, are not made again. What is found is kept in the plan's folder, if it has one that can be
-    written, for reports to show. layer_by_layer: see ``Session``. on_measurement: called after each measurement
-    with (done, of how many, what).
+    data and settings, are not made again. resamples: of the examples, on which the metric is computed once more to
+    tell what other examples would give; 0 leaves that unknown. iso: A* that iso-accuracy asks for, "99%" or 0.99.
+    log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's own; or several. What is found is kept in
+    the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see ``Session``.
+    on_measurement: called after each measurement with (done, of how many, what).
 
-    Raises ``InputError`` for an unknown task, data that do not fit, or numbers out of range.
+    Raises ``InputError`` for an unknown task, data that do not fit, numbers out of range, or a logger that is not
+    installed.
     """
     check_is_plan(plan)
     plan.require_weights()
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
+    check_resamples(resamples)
+    wanted, loggers = parse_share(iso, "iso"), make_loggers(log)
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
@@ -138,34 +89,47 @@ def evaluate(
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
     fingerprint = prepared.fingerprint()
-    settings = {"plan": plan.sha256, "task": name, "data": fingerprint}
-    log = MeasurementLog(Path(results) if results is not None else None, settings)
+    how = prepared.metric
+    settings: dict[str, Any] = {"plan": plan.sha256, "task": name, "data": fingerprint}
+    settings |= {"metric": how.name, "metric_version": how.version}
+    kept = MeasurementLog(Path(results) if results is not None else None, settings)
     chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
     done = count(1)
 
-    def measure(what: str, measurement: dict[str, Any], chip: Callable[[], Session], at: float) -> float:
-        value = log.measure(measurement, lambda: prepared.measure(chip().advance_to(at), batch_size))
+    def measure(what: str, measurement: dict[str, Any], chip: Callable[[], Session], at: float) -> Measured:
+        found = kept.measured(measurement, lambda: _measured(prepared, chip().advance_to(at), batch_size, resamples))
         if on_measurement:
             on_measurement(next(done), 1 + repeats * len(seconds), what)
-        return value
+        return found
 
     digital = measure("digital", {"digital": True}, partial(Session, plan, ideal=True), 0.0)
-    values: dict[str, list[float]] = {time: [] for time in seconds}
+    by_time: dict[str, list[Measured]] = {time: [] for time in seconds}
     program = partial(Session, plan, seed, drift_compensation=compensates, layer_by_layer=layer_by_layer)
     for repeat in range(repeats):
         chip = cache(partial(program, repeat=repeat))  # programmed only if something is left to measure
         for time, at in seconds.items():
-            values[time].append(
+            by_time[time].append(
                 measure(f"chip {repeat} at {time}", {**chips, "repeat": repeat, "seconds": at}, chip, at)
             )
-    points = [TimePoint(time, seconds[time], values[time]) for time in seconds]
-    how = prepared.metric
+    compared = Comparison(how, prepared.size, digital, by_time, resamples)
     found = Evaluation(
         name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,
-        digital, points,
+        digital.value, [compared.point(time, at, wanted) for time, at in seconds.items()],
+        compared.digital_over_examples, compared.resamples, compared.left_out, wanted,
+        iso_figure(how, digital.value, wanted),
     )  # fmt: skip
     keep_evaluation(plan, found.to_json())
+    log_evaluation(loggers, found, plan)
     return found
+
+
+def _measured(task: Task, session: Session, batch_size: int, resamples: int) -> Measured:
+    """The task's figure of a session, and those on resamples of its examples."""
+    if type(task).measure is not Task.measure:  # a measure of its own, which may have no predictions
+        return Measured(task.measure(session, batch_size))
+    predictions = task.predict(session, batch_size)
+    value = task.metric(predictions, task.labels)
+    return Measured(value, figures_on_resamples(task.metric, predictions, task.labels, value, resamples))
 
 
 def _prepared(

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, StrictBool, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, ValidationError
 
 from tilewright.runtime.chip.draws import VERSION
+from tilewright.runtime.measuring.iso_accuracy import Verdict
 from tilewright.runtime.measuring.measurements import is_measured, place_beside
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.line_file import add_line, entries
@@ -31,12 +32,32 @@ def _where(allowed: Callable[[Any], bool]) -> AfterValidator:
 Measured = Annotated[Any, _where(is_measured)]
 
 
+Share = Annotated[Any, _where(lambda value: is_finite(value) and 0 < value <= 1)]
+
+
+class _Interval(BaseModel):
+    low: Measured
+    high: Measured
+
+
+class _Estimate(BaseModel):
+    mean: Measured
+    standard_error: Measured | None = None
+    over_examples: _Interval | None = None
+    over_both: _Interval | None = None
+
+
 class _Point(BaseModel):
     time: str
     seconds: Annotated[Any, _where(is_finite)]
     values: list[Measured]
     mean: Measured
     standard_error: Measured | None
+    over_examples: _Interval | None = None
+    over_both: _Interval | None = None
+    difference: _Estimate | None = None
+    normalised: _Estimate | None = None
+    iso_accuracy: Verdict | None = None
 
 
 class _Evaluation(BaseModel):
@@ -55,6 +76,12 @@ class _Evaluation(BaseModel):
     drift_compensation: StrictBool
     digital: Measured
     points: list[_Point]
+    digital_over_examples: _Interval | None = None
+    resamples: Measured = 0
+    left_out: Measured = 0
+    iso: Share = 0.99
+    iso_figure: Measured | None = None
+    notes: list[str] = Field(default_factory=list)
 
 
 def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:

@@ -6,13 +6,30 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
+
+RESAMPLED = "resampled"
+"""Key of the figures on resamples of the examples, beside ``value``."""
+NAMELESS = ("value", RESAMPLED, "metric", "metric_version")
+"""Keys that do not name a measurement: what was measured, and what the hash ``data`` holds and people like to read."""
+MOST_RESAMPLES = 10_000
+
+
+class Measured(NamedTuple):
+    """Result of a measurement.
+
+    value: the figure. resampled: the figure on each resample of the examples, None where it has none there; None in
+    place of all where there are none, as of measurements that were made before there were resamples.
+    """
+
+    value: float
+    resampled: list[float | None] | None = None
 
 
 class MeasurementLog:
@@ -23,11 +40,12 @@ class MeasurementLog:
     """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
-        """Open a log. settings: those of the run, in each measurement, beside the
-        version of the random numbers. Raises ``InputError`` for another file.
+        """Open a log. settings: those of the run, in each measurement, beside the version of the random numbers.
+
+        Raises ``InputError`` for another file.
         """
         self.path, self.settings = path, {"draws": VERSION, **settings}
-        self._known: dict[str, float] = {}
+        self._known: dict[str, Measured] = {}
         if path is None:
             return
         kind = kind_of(path)
@@ -45,9 +63,7 @@ class MeasurementLog:
         for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
             try:
                 entry = parsed(line)
-                if not is_measured(entry["value"]):
-                    raise ValueError(entry["value"])
-                self._known[self._name(entry)] = float(entry["value"])
+                self._known[self._name(entry)] = _measured(entry)
             except TornLineError as torn:
                 doubtful = doubtful or (0 if self._begins_like_ours(str(torn)) else number)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -61,17 +77,35 @@ class MeasurementLog:
 
     @staticmethod
     def _name(entry: dict[str, Any]) -> str:
-        return json.dumps({key: entry[key] for key in sorted(entry) if key != "value"})
+        return json.dumps({key: entry[key] for key in sorted(entry) if key not in NAMELESS})
 
     def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
         """The value of that measurement, made now if it is not known."""
+        return self.measured(measurement, lambda: Measured(make())).value
+
+    def measured(self, measurement: dict[str, Any], make: Callable[[], Measured]) -> Measured:
+        """Result of that measurement, with its figures on resamples, made now if its value is not known."""
         entry = {**self.settings, **measurement}
         name = self._name(entry)
         if name not in self._known:
-            self._known[name] = make()
+            found = self._known[name] = make()
             if self.path is not None:
-                add_line(self.path, {**entry, "value": self._known[name]})
+                add_line(self.path, {**entry, **{key: x for key, x in found._asdict().items() if x is not None}})
         return self._known[name]
+
+
+def _measured(entry: dict[str, Any]) -> Measured:
+    """Result in a line of a log. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none."""
+    value, resampled = entry["value"], entry.get(RESAMPLED)
+    if not is_measured(value):
+        raise ValueError(value)
+    if resampled is None:
+        return Measured(float(value))
+    if not isinstance(resampled, list) or len(resampled) > MOST_RESAMPLES:
+        raise ValueError(resampled)
+    if not all(figure is None or is_measured(figure) for figure in resampled):
+        raise ValueError(resampled)
+    return Measured(float(value), [None if figure is None else float(figure) for figure in resampled])
 
 
 def place_beside(plan: Plan, file: str) -> Path | None:
@@ -90,10 +124,10 @@ def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:
 
 
 def add_measurements(source: Path | None, destination: Path) -> None:
-    """Add the measurements of one file to another, which may have some of them."""
+    """Add the values of measurements of one file to another, which may have some of them."""
     log = MeasurementLog(destination, {})
     for entry in read_measurements(source):
-        value = entry.pop("value")
+        value, _ = entry.pop("value"), entry.pop(RESAMPLED, None)
         log.measure(entry, lambda value=value: value)  # type: ignore[misc]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.weights_file import tensor_bytes
+from tilewright.runtime.tasks.code_of_function import code_of
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.targets.errors import InputError
 
@@ -75,8 +76,9 @@ class Task(ABC):
         return self.metric(self.predict(session, batch_size), self.labels)
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of what is measured: the inputs of all samples, the labels, the metric's version."""
+        """SHA-256, in hexadecimal, of what is measured: inputs of samples, labels, the metric's version and code."""
         digest = hashlib.sha256(f"{type(self).__name__}\0{self.metric.name}\0{self.metric.version}".encode())
+        digest.update(code_of(self.metric.of))
         for sample in self.samples:
             for name, value in sorted(sample.items()):
                 digest.update(f"{name}\0{value.dtype}\0{list(value.shape)}\0".encode())

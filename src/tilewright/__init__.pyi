@@ -40,12 +40,15 @@ from .runtime.measuring.characterize import Characterization as Characterization
 from .runtime.measuring.characterize import CharacterizedTime as CharacterizedTime
 from .runtime.measuring.characterize import Curve as Curve
 from .runtime.measuring.characterize import characterize as characterize
-from .runtime.measuring.evaluate import Evaluation as Evaluation
-from .runtime.measuring.evaluate import TimePoint as TimePoint
 from .runtime.measuring.evaluate import evaluate as evaluate
+from .runtime.measuring.evaluation import Evaluation as Evaluation
+from .runtime.measuring.evaluation import TimePoint as TimePoint
+from .runtime.measuring.loggers import EvaluationLogger as EvaluationLogger
 from .runtime.measuring.operations import Call as Call
 from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
+from .runtime.measuring.uncertainty import Estimate as Estimate
+from .runtime.measuring.uncertainty import Interval as Interval
 from .runtime.plan.blocks import TilePosition as TilePosition
 from .runtime.plan.check import PlanError as PlanError
 from .runtime.plan.decisions import AssignmentRecord as AssignmentRecord

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -47,7 +45,7 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
                 x, y + 3, width, kind))  # fmt: skip
             x += width
         rows.append(Markup('<text x="{:.1f}" y="{}" class="figure">{}</text>').format(x + 6, y + 15, bar.text))
-    return _svg(title, len(bars) * ROW + 4, Markup("").join(rows))
+    return svg(title, len(bars) * ROW + 4, Markup("").join(rows))
 
 
 def component_chart(cost: CostEstimate) -> Markup:
@@ -72,81 +70,6 @@ def amdahl_chart(cost: CostEstimate) -> Markup:
         parts = [(row["energy_nj"] - attention, "tile"), (attention, "attention")]
         bars.append(Bar(f"tiles cheaper by {row['tiles_cheaper_by']:g}", parts, text))
     return bar_chart("Energy of a run if tiles got cheaper; the part in the second colour is attention", bars)
-
-
-PLOT = (70, WIDTH - 130, 20, 210)
-"""Left, right, top and bottom of the accuracy over time; figures stand beside and below it, where no line runs."""
-
-
-def accuracy_chart(evaluation: dict[str, Any]) -> Markup:
-    """Chart of the metric over time with standard errors, and the digital reference as a line."""
-    left, right, top, bottom = PLOT
-    points = [point for point in evaluation["points"] if math.isfinite(float(point["mean"]))]
-    digital = float(evaluation["digital"])
-    values = [float(point["mean"]) for point in points]
-    errors = [_finite(point["standard_error"]) for point in points]
-    ends = [value + side for value, error in zip(values, errors, strict=True) for side in (-error, error)]
-    shown = [value for value in [digital, *ends] if math.isfinite(value)]
-    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    margin = 0.08 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-    logs = [math.log10(max(float(point["seconds"]), 1e-3)) for point in points]
-    first, last = (min(logs), max(logs)) if logs else (0.0, 1.0)
-
-    def x(log: float) -> float:
-        return left + (right - left) * ((log - first) / (last - first) if last > first else 0.5)
-
-    def y(value: float) -> float:
-        return top + (bottom - top) * (high - value) / (high - low)
-
-    marks = []
-    if math.isfinite(digital):
-        marks.append(Markup(
-            '<line x1="{}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" class="reference"/>'
-            '<text x="{beside}" y="{middle:.1f}" class="figure">digital {value:.2f}</text>'
-        ).format(left - 20, right=right + 4, y=y(digital), beside=right + 10, middle=y(digital) + 4,
-                 value=digital))  # fmt: skip
-    places = [x(log) for log in logs]
-    path = " ".join(
-        f"{'L' if place else 'M'}{px:.1f},{y(value):.1f}"
-        for place, (px, value) in enumerate(zip(places, values, strict=True))
-    )
-    marks.append(Markup('<path d="{}" class="curve"/>').format(path))
-    for px, value, error in zip(places, values, errors, strict=True):
-        marks.append(Markup(
-            '<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class="error"/>'
-            '<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="fill-tile"/>'
-        ).format(x=px, y=y(value), top=y(value + error), bottom=y(value - error)))  # fmt: skip
-    rows = _rows_without_overlap(places, 6 * LETTER)
-    for px, row, value, point in zip(places, rows, values, points, strict=True):
-        marks.append(Markup(
-            '<text x="{x:.1f}" y="{y}" text-anchor="middle" class="label">{time}</text>'
-            '<text x="{x:.1f}" y="{below}" text-anchor="middle" class="figure">{value:.2f}</text>'
-        ).format(x=px, y=bottom + 22 + 36 * row, below=bottom + 38 + 36 * row, time=point["time"][:8],
-                 value=value))  # fmt: skip
-    title = (
-        f"{evaluation['metric']} over time since programming, mean and standard error of {evaluation['repeats']} chips"
-    )
-    return _svg(title, bottom + 48 + 36 * max(rows, default=0), Markup("").join(marks))
-
-
-def _finite(error: float | None) -> float:
-    """A standard error; zero where one chip gave none."""
-    return float(error) if error is not None and math.isfinite(error) else 0.0
-
-
-def _rows_without_overlap(places: Sequence[float], width: float) -> list[int]:
-    """Row for each label of that width, centred at these places, so that none lies on another."""
-    ends: list[float] = []
-    """Right end of what is taken of each row."""
-    rows = []
-    for place in places:
-        row = next((row for row, end in enumerate(ends) if place - width / 2 >= end), len(ends))
-        if row == len(ends):
-            ends.append(0.0)
-        ends[row] = place + width / 2
-        rows.append(row)
-    return rows
 
 
 def network_chart(calls: Sequence[CallLine], kinds: dict[str, str], targets: dict[str, str]) -> Markup:
@@ -179,7 +102,7 @@ def network_chart(calls: Sequence[CallLine], kinds: dict[str, str], targets: dic
                  kind=kinds.get(call.name, "tile"), tx=x + box / 2, ty=y + 18,
                  name=_shortened(call.name + use, box // 8)))  # fmt: skip
     width = max(WIDTH, widest * (box + 20))
-    return _svg("The network: layers and products of activations", len(rows) * 44 + 8, Markup("").join(marks), width)
+    return svg("The network: layers and products of activations", len(rows) * 44 + 8, Markup("").join(marks), width)
 
 
 def _shortened(text: str, longest: int = 42) -> str:
@@ -187,7 +110,8 @@ def _shortened(text: str, longest: int = 42) -> str:
     return text if len(text) <= longest else "…" + text[-(longest - 1) :]
 
 
-def _svg(title: str, height: int, content: Markup, width: int = WIDTH) -> Markup:
+def svg(title: str, height: int, content: Markup, width: int = WIDTH) -> Markup:
+    """Picture of that height, named by its title."""
     return Markup(
         '<svg viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}" preserveAspectRatio="xMinYMin meet">{}</svg>'
     ).format(width, height, width, escape(title), content)

@@ -12,12 +12,13 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from tilewright.compiler.engineering import counted, figure_text, share, sizes_text
+from tilewright.compiler.report.accuracy_table import accuracy_headings, accuracy_rows
 from tilewright.compiler.report.column import Cell, Format, shown_in
 from tilewright.compiler.report.difference import Difference, added_and_removed, shown_change
 from tilewright.compiler.report.finite_json import finite
+from tilewright.compiler.report.html.accuracy_chart import accuracy_chart
 from tilewright.compiler.report.html.charts import (
     Bar,
-    accuracy_chart,
     amdahl_chart,
     bar_chart,
     component_chart,
@@ -77,7 +78,10 @@ def report_page(report: Report) -> str:
         sensitivities=sensitivities,
         assignment_keys=keys,
         assignment_rows=ways_to_choose(made, keys) if made else [],
-        accuracy=[(evaluation, accuracy_chart(evaluation)) for evaluation in report.evaluations],
+        accuracy=[
+            (evaluation, accuracy_chart(evaluation), accuracy_headings(evaluation), accuracy_rows(evaluation))
+            for evaluation in report.evaluations
+        ],
         ranges=_ranges(report),
         subjects=[(subject, ", ".join(dict.fromkeys(d["made_by"] for d in decided)))
                   for subject, decided in subjects.items()],

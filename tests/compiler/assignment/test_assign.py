@@ -8,8 +8,8 @@ from torch import nn
 
 import tilewright
 from tests.narrowing import present
-from tilewright.compiler.assignment.amounts import parse_share
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
+from tilewright.targets.shares import parse_share
 
 X = torch.randn(16, 20, generator=torch.Generator().manual_seed(0))
 GIVEN: dict[str, Any] = {"inputs": {"input": X}, "repeats": 2, "time": "1d"}

@@ -11,6 +11,7 @@ from tilewright.compiler.cli import options, report_command
 from tilewright.compiler.cli.app import app
 from tilewright.compiler.report.formats import WRITERS
 from tilewright.compiler.sensitivity import CRITERIA
+from tilewright.runtime.measuring.loggers import LOGGERS
 from tilewright.runtime.tasks.finding import TASKS
 from tilewright.targets.times import parse_times
 
@@ -45,6 +46,7 @@ LEFT_OUT = {("compile", "attention_bits"): "target"}
 def test_words_that_a_shell_completes_are_those_that_are_taken():
     assert set(options.CRITERIA) == set(CRITERIA)
     assert set(options.TASKS) == set(TASKS)
+    assert set(options.LOGGERS) == set(LOGGERS)
     assert set(report_command.FORMATS) == {"terminal", *WRITERS}
 
 

@@ -13,7 +13,8 @@ from tests.narrowing import present
 from tilewright.compiler.engineering import engineering, figure_text
 from tilewright.compiler.report.column import Format, shown_in
 from tilewright.compiler.report.html import report_page
-from tilewright.compiler.report.html.charts import LETTER, Bar, accuracy_chart, bar_chart
+from tilewright.compiler.report.html.accuracy_chart import accuracy_chart
+from tilewright.compiler.report.html.charts import LETTER, Bar, bar_chart
 from tilewright.compiler.report.layer_table import LAYERS
 
 TIMES = [("1s", 1.0), ("2s", 2.0), ("3s", 3.0), ("1h", 3600.0), ("1d", 86400.0), ("1mo", 2592000.0), ("1y", 3.2e7)]
@@ -50,13 +51,17 @@ def test_the_figure_of_the_longest_bar_is_inside(text):
     digital=st.one_of(st.floats(-100, 100), st.just(float("nan"))),
     means=st.lists(st.one_of(st.floats(-100, 100), st.just(float("nan"))), min_size=0, max_size=7),
     error=st.one_of(st.none(), st.floats(0, 50), st.just(float("nan"))),
+    arms=st.one_of(st.none(), st.tuples(st.floats(0, 90), st.floats(0, 90)), st.just((0.0, float("inf")))),
+    iso=st.one_of(st.none(), st.floats(-100, 100)),
 )
-def test_accuracy_stays_inside_its_chart(digital, means, error):
+def test_accuracy_stays_inside_its_chart(digital, means, error, arms, iso):
     points = [
         {"time": time, "seconds": seconds, "mean": mean, "standard_error": error}
+        | ({} if arms is None else {"over_both": {"low": mean - arms[0], "high": mean + arms[1]}})
         for (time, seconds), mean in zip(TIMES, means, strict=False)
     ]
-    root, width, height = parsed(accuracy_chart({"metric": "m", "repeats": 5, "digital": digital, "points": points}))
+    evaluation = {"metric": "m", "repeats": 5, "digital": digital, "points": points, "iso": 0.995, "iso_figure": iso}
+    root, width, height = parsed(accuracy_chart(evaluation))
     lines = root.findall("line")
     for line in lines:
         assert 0 <= number(line, "y1") <= height
