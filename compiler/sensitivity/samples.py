@@ -88,8 +88,7 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
         raise InputError("there are no texts to measure sensitivities on")
     encoded = TextEncoder(plan).encode(texts)
     made = []
-    for numbers in batches(encoded, BATCH):
-        inputs = {name: torch.stack([encoded[n][name] for n in numbers]) for name in encoded[numbers[0]]}
+    for numbers, inputs in batches(encoded, BATCH):
         made.append(Batch(prepare_inputs(plan.document, inputs), numbers))
     return Samples(made, source)
 
