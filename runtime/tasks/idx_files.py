@@ -44,6 +44,8 @@ def read_idx_images(path: Path) -> LabelledImages:
     images, labels = read_idx(images_file, 3), read_idx(_labels_beside(images_file), 1)
     if len(images) != len(labels):
         raise InputError(f"{shown_path(images_file)} has {len(images)} images and {len(labels)} labels")
+    if 0 in images.shape:
+        raise InputError(f"{shown_path(images_file)} has shape {list(images.shape)}, and so no images")
     return LabelledImages(images[..., None].__getitem__, labels.tolist())
 
 

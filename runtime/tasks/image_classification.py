@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import TOP, accuracy, accuracy_of_top
 from tilewright.runtime.tasks.task import Sample, Task
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 LOGITS = "logits"
 
@@ -51,6 +53,8 @@ class ImageClassification(Task):
         model's in the same order, whatever their names. With a limit, classes of data that lie class by class take
         turns. Raises ``InputError`` for data that do not fit.
         """
+        if not isinstance(by_name, bool):
+            raise InputError(f"by_name is {shown(by_name)}; allowed are true and false")
         given = preparation(size, crop, resample, scale, mean, std)
         prepare = given or own_preparation(plan) or Preparation()
         takes = ImageInput(plan)
@@ -117,21 +121,15 @@ def _class_numbers(images: LabelledImages, names: Sequence[str] | None) -> list[
         raise InputError(f"label {max(images.labels)} is none of the data's {len(images.classes)} names of classes")
     if names is None:
         return [int(label) for label in images.labels]
-    numbers = dict(
-        zip(set(images.labels), class_numbers([images.classes[n] for n in set(images.labels)], names), strict=True)
-    )
+    by_label = sorted(set(images.labels))
+    numbers = dict(zip(by_label, class_numbers([images.classes[label] for label in by_label], names), strict=True))
     return [numbers[label] for label in images.labels]
 
 
 def _first(labels: list[int], limit: int | None) -> list[int]:
-    """Numbers of the first examples; of labels that are sorted, the first of each class, then the second, and so on."""
-    if limit is None or limit >= len(labels):
-        return list(range(len(labels)))
-    if labels != sorted(labels):
-        return list(range(limit))
-    seen: dict[int, int] = {}
-    turns = []
-    for number, label in enumerate(labels):
-        seen[label] = seen.get(label, -1) + 1
-        turns.append((seen[label], number))
-    return [number for _, number in sorted(turns)[:limit]]
+    """Numbers of the first examples; of those that lie class by class, the first of each, then the second ones."""
+    numbers = list(range(len(labels)))
+    if limit is None or len(list(groupby(labels))) > len(set(labels)):
+        return numbers[:limit]
+    turns = [turn for _, of_class in groupby(labels) for turn, _ in enumerate(of_class)]
+    return sorted(numbers, key=turns.__getitem__)[:limit]

@@ -23,12 +23,12 @@ WARPED = 384
 """Smallest size that ConvNext's processor resizes to without keeping the aspect ratio and cropping."""
 
 
-class _Config(BaseModel, extra="ignore"):
+class _Config(BaseModel, extra="ignore", allow_inf_nan=False):
     image_processor_type: str | None = None
     feature_extractor_type: str | None = None
     do_resize: bool | None = True
     size: int | list[int] | dict[str, int | None] | None = None
-    resample: int = FILTERS.index("bilinear")
+    resample: int | None = None
     crop_pct: float | None = None
     do_center_crop: bool | None = None
     crop_size: int | list[int] | dict[str, int | None] | None = None
@@ -55,7 +55,10 @@ def own_preparation(plan: Plan) -> Preparation | None:
         raise InputError(f"the plan's {FILE}: {first_problem(error, _Config)}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"the plan's {FILE} cannot be read: {error}") from error
-    return _of(config, _kind(config), "do_center_crop" in values)
+    try:
+        return _of(config, _kind(config), "do_center_crop" in values)
+    except InputError as error:
+        raise InputError(f"the plan's {FILE}: {error}") from error
 
 
 def _kind(config: _Config) -> str:
@@ -65,7 +68,7 @@ def _kind(config: _Config) -> str:
         what = "pads images" if kind in KINDS else "is not known"
         known = nearest(name, [f"{known}ImageProcessor" for known in KINDS])
         raise InputError(
-            f"the model's image processor {shown(name)} {what}; give the task's options size, mean and std instead, or "
+            f"image processor {shown(name)} {what}; give the task's options size, mean and std instead, or "
             f"another processor; {known}"
         )
     return kind
@@ -80,21 +83,20 @@ def _of(config: _Config, kind: str, says_crop: bool) -> Preparation:
             size, crop = int(size / (config.crop_pct or 224 / 256)), (size, size)
         else:
             size = size, size
-    if not 0 <= config.resample < len(FILTERS):
-        raise InputError(f"the plan's {FILE}: resample is {config.resample}; allowed are 0 to {len(FILTERS) - 1}")
+    if size is not None and config.resample not in range(len(FILTERS)):
+        raise InputError(f"resample is {config.resample}; allowed are 0 to {len(FILTERS) - 1}")
     normalises = bool(config.do_normalize)
     if normalises and (config.image_mean is None or config.image_std is None):
-        raise InputError(f"the plan's {FILE} normalises, and has no image_mean or no image_std")
+        raise InputError("it normalises, and has no image_mean or no image_std")
     found = preparation(
         size,
         crop,
-        FILTERS[config.resample],
+        None if size is None else FILTERS[config.resample or 0],
         config.rescale_factor if config.do_rescale else 1.0,
         config.image_mean if normalises else None,
         config.image_std if normalises else None,
     )
-    assert found is not None
-    return found
+    return found or Preparation()
 
 
 def _sides(value: Any, square: bool, name: str) -> Sides | int:
@@ -108,4 +110,4 @@ def _sides(value: Any, square: bool, name: str) -> Sides | int:
         return value[0], value[1]
     elif isinstance(value, int):
         return (value, value) if square else value
-    raise InputError(f"the plan's {FILE}: {name} is {shown(value)}; allowed are height and width, or the shortest_edge")
+    raise InputError(f"{name} is {shown(value)}; allowed are height and width, or the shortest_edge")

@@ -233,6 +233,33 @@ def test_a_limit_takes_classes_in_turn(plans, tmp_path):
     (name,) = task.samples[0]
     assert torch.equal(task.samples[4][name], torch.tensor(COLOUR[second_dog]).permute(2, 0, 1) / 255)
     assert ImageClassification(plans["colour"], tmp_path / "mixed.npz", 5).labels == LABELS[:5].tolist()
+    folder = class_folders(tmp_path / "data")
+    assert ImageClassification(plans["named"], folder, 4).labels == [2, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "cannot be read"),
+        (b"[]", "preprocessor_config.json: "),
+        (b"{}", "image processor 'none' is not known"),
+        ({"do_pad": True}, "'ViTImageProcessor' pads images"),
+        ({"size": {"longest_edge": 9}}, "size is {'longest_edge': 9}; allowed are height and width"),
+        ({"size": -8, "do_normalize": False}, r"config.json: size is \(-8, -8\); it must be"),
+        ({"size": 8, "resample": 9}, "resample is 9; allowed are 0 to 5"),
+        ({"size": 8, "image_mean": [float("nan")], "image_std": 1}, "image_mean"),
+        ({"size": 8, "image_mean": 0.5}, "has no image_mean or no image_std"),
+        ({"size": 8, "image_mean": 0.5, "image_std": 0}, "deviations are more than 0"),
+        ({"size": 8, "do_center_crop": True}, "crop_size is None"),
+        ({"size": "large"}, "preprocessor_config.json: size"),
+    ],
+)
+def test_processors_that_are_none(plans, content, words, tmp_path):
+    if isinstance(content, dict):
+        content = json.dumps({"image_processor_type": "ViTImageProcessor", "resample": 2, **content}).encode()
+    plan = replace(plans["colour"], tokenizer_files={"preprocessor_config.json": content})
+    with pytest.raises(InputError, match=words):
+        ImageClassification(plan, npz(tmp_path), None)
 
 
 def test_images_are_read_once_a_pass_and_named(plans, tmp_path, monkeypatch):
@@ -420,6 +447,7 @@ BROKEN = {
     "wrong magic": (lambda f: write_idx(f, GREY[0]), "begins with 00000802, and an IDX file of bytes in 3"),
     "empty IDX": (lambda f: file(f, IDX_NAME, b""), "begins with nothing"),
     "huge IDX": (lambda f: file(f, IDX_NAME, HUGE), "bytes by its header, allowed are"),
+    "IDX of no pixels": (lambda f: write_idx(f, GREY[:, :0]), r"has shape \[12, 0, 8\], and so no images"),
     "IDX without labels": (without_labels, "there is no IDX file .*t10k-labels-idx1-ubyte"),
     "empty folder": (lambda f: f, "has no folders"),
     "empty class": (lambda f: (f / "cat").mkdir() or f, "cat' of a class has no PNG or JPEG files"),
@@ -464,6 +492,7 @@ def test_arrays_are_bounded(plans, tmp_path, monkeypatch):
         ({"std": [0.1, 0, 0.2]}, "deviations are more than 0"),
         ({"scale": float("nan")}, "scale is nan"),
         ({"scale": [1, 2]}, "scale is .* one number"),
+        ({"by_name": "no"}, "by_name is 'no'; allowed are true and false"),
         ({"resample": "cubic", "size": 8}, "resample is 'cubic'; did you mean 'bicubic'"),
         ({"size": 8, "crop": 9}, "image 0 is 9 x 9 pixels, and input 'images' takes 8 x 8"),
     ],
