@@ -41,14 +41,14 @@ class ImageInput:
         """
         channels, height, width = image.shape
         if self._flat:
-            self._check([image.size], f"{what} has {channels} x {height} x {width} numbers", "size")
+            self._check([image.size], f"{what} has {channels} x {height} x {width} numbers", "option size")
             return torch.from_numpy(image.reshape(-1))
         self._check([channels], f"{what} has {channels} channel(s)", None)
-        self._check([channels, height, width], f"{what} is {height} x {width} pixels", "size, crop")
+        self._check([channels, height, width], f"{what} is {height} x {width} pixels", "options size or crop")
         return torch.from_numpy(np.ascontiguousarray(image.transpose(1, 2, 0)) if self._channels_last else image)
 
     def _check(self, sizes: list[int], what: str, options: str | None) -> None:
         if any(isinstance(wanted, int) and wanted != size for wanted, size in zip(self._shape, sizes, strict=False)):
             takes = " x ".join(map(str, self._shape[1:] if len(sizes) == 3 else self._shape[:1]))
-            hint = f"; the task's options {options} change it" if options else ""
+            hint = f"; give the task's {options}" if options else ""
             raise InputError(f"{what}, and input {self.name!r} takes {takes}{hint}")
