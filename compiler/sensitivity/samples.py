@@ -88,9 +88,14 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
         raise InputError("there are no texts to measure sensitivities on")
     encoded = TextEncoder(plan).encode(texts)
     made = []
-    for numbers, inputs in batches(encoded, BATCH):
+    for numbers, inputs in sorted(batches(encoded, BATCH), key=_by_shape):  # kept measurements are of this order
         made.append(Batch(prepare_inputs(plan.document, inputs), numbers))
     return Samples(made, source)
+
+
+def _by_shape(batch: tuple[list[int], dict[str, Tensor]]) -> tuple[list[tuple[str | int, ...]], list[int]]:
+    numbers, inputs = batch
+    return sorted((name, *value.shape[1:]) for name, value in inputs.items()), numbers
 
 
 def _from_arrays(plan: Plan, given: Mapping[str, Any], count: int) -> Samples:
