@@ -1,5 +1,6 @@
 """Every example runs."""
 
+import io
 import json
 import runpy
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
 import tilewright
 
@@ -41,7 +44,7 @@ def run(monkeypatch, capsys):
 def test_none_is_forgotten():
     tested = {
         "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
-        "own_target.py", "own_task.py", "size_of_a_llama.py", "which_effect_hurts.py",
+        "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -142,3 +145,28 @@ def test_a_task_of_ones_own(tmp_path):
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert (found["digital"], found["examples"], found["metric"]) == (100.0, 30, "accuracy, %")
+
+
+def test_resnet_cifar10(run, tmp_path):
+    """Weights of the smallest such network, and images of one colour each: the plan says what the network says."""
+    network = runpy.run_path(str(EXAMPLES / "resnet_cifar10.py"))["ResNet"]
+    torch.manual_seed(0)
+    model = network(depth=1).eval()
+    save_file(model.state_dict(), tmp_path / "resnet8.safetensors")
+    files = []
+    for colour in np.random.default_rng(0).integers(0, 256, (8, 1, 1, 3), dtype=np.uint8):
+        file = io.BytesIO()
+        Image.fromarray(np.tile(colour, (32, 32, 1))).save(file, "JPEG")
+        files.append(file.getvalue())
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
+    with torch.inference_mode():
+        classes = model(torch.tensor(pixels).permute(0, 3, 1, 2) / 255).argmax(dim=1)
+    labels = classes.numpy().copy()
+    labels[0] = (labels[0] + 1) % 10
+    offsets = np.cumsum([0, *map(len, files)])
+    np.savez(tmp_path / "images.npz", jpeg=np.frombuffer(b"".join(files), np.uint8), offsets=offsets, labels=labels)
+    given = tmp_path / "resnet8.safetensors", tmp_path / "images.npz", "-o", tmp_path / "plan", "--samples", 4
+    assert "'resnet8' on pcm-512: 8 layers" in run("resnet_cifar10.py", *given)
+    plan = tilewright.load(tmp_path / "plan")
+    found = tilewright.evaluate(plan, "image-classification", tmp_path / "images.npz", times=["1s"], repeats=1)
+    assert found.digital == 87.5

@@ -46,8 +46,7 @@ def test_a_dropped_calibration_sentence_changes_nothing_but_ranges(plan, minilm_
 def embeddings(session, encoded):
     """Unit vectors [texts, width]: the mean over tokens, as the model's own folder says."""
     vectors: dict[int, torch.Tensor] = {}
-    for numbers in batches(encoded, 64):
-        inputs = {name: torch.stack([encoded[number][name] for number in numbers]) for name in encoded[0]}
+    for numbers, inputs in batches(encoded, 64):
         hidden = session.run(inputs, samples=numbers)["last_hidden_state"]
         mask = inputs["attention_mask"].unsqueeze(-1)
         for number, vector in zip(numbers, (hidden * mask).sum(dim=1) / mask.sum(dim=1), strict=True):

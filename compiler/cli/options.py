@@ -13,8 +13,8 @@ CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "
 """Criteria of sensitivity; the table of them loads torch."""
 TASKS = (
     "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli", "glue/qqp",
-    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "stsb", "text-classification",
-    "text-regression",
+    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "image-classification",
+    "image-classification-top5", "stsb", "text-classification", "text-regression",
 )  # fmt: skip
 """Built-in tasks; the table of them loads torch."""
 LOGGERS = ("wandb", "tensorboard", "mlflow")
@@ -50,12 +50,15 @@ CountedOutputs = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
-        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, "
+        "image-classification, one of an installed package, or FILE.py:CLASS (a file of yours, which is run). "
+        "docs/tasks.md has all.",
         autocompletion=completion.words(*TASKS),
     ),
 ]
-Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
+Data = Annotated[
+    Path | None, typer.Option(help="The task's data: a file, or a folder: GLUE's with dev.tsv, or of images.")
+]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
 Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]

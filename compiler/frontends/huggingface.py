@@ -15,6 +15,7 @@ from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.huggingface_model import (
     architecture_of,
+    image_processor_files,
     import_transformers,
     load_config,
     load_model,
@@ -55,12 +56,13 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
     tokenizer = None if config_only else load_tokenizer(transformers, source)
     wanted = model_inputs(model, tokenizer)
     exported = _export(model, wanted)
+    takes_images = "pixel_values" in wanted.names and not config_only
     known: dict[str, Any] = {
         "model": identity_of(
             model, "huggingface", _name(Path(source)), classes=_classes(model.config), pooling=behind.pooling
         ),
         "parameters": dict(model.named_parameters()),
-        "tokenizer_files": tokenizer_files(tokenizer),
+        "tokenizer_files": {**tokenizer_files(tokenizer), **(image_processor_files(source) if takes_images else {})},
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,
     }

@@ -21,10 +21,13 @@ from tilewright.compiler.frontends.without_weights import META
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.runtime.storage.memory_map import used
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.paths import kind_of, read_bytes
 from tilewright.targets.shown import shown
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
+IMAGE_PROCESSOR = "preprocessor_config.json"
+LARGEST_PROCESSOR = 2**20  # bytes
 MOST_TIED = 8
 """Largest number of times that a stored table may be in a model before tied parameters are made one."""
 ALWAYS_ALLOWED = 2**24
@@ -248,3 +251,16 @@ def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = [path for path in Path(folder).iterdir() if path.is_file()]
         return {path.name: path.read_bytes() for path in files if path.stat().st_size <= LARGEST_TOKENIZER_FILE}
+
+
+def image_processor_files(source: str | Path) -> dict[str, bytes]:
+    """The file that says how images become a model's inputs; none if there is none, or it cannot be had."""
+    path = Path(source) / IMAGE_PROCESSOR
+    if not Path(source).exists():
+        from huggingface_hub import hf_hub_download
+
+        try:
+            path = Path(hf_hub_download(str(source), IMAGE_PROCESSOR))
+        except Exception:  # noqa: BLE001 (of the hub's client, or of the library that it speaks HTTP with)
+            return {}
+    return {IMAGE_PROCESSOR: read_bytes(path, "file", LARGEST_PROCESSOR)} if kind_of(path) is not None else {}

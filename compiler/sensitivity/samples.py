@@ -88,10 +88,14 @@ def samples_of(plan: Plan, given: Sequence[str] | Mapping[str, Any] | None, coun
         raise InputError("there are no texts to measure sensitivities on")
     encoded = TextEncoder(plan).encode(texts)
     made = []
-    for numbers in batches(encoded, BATCH):
-        inputs = {name: torch.stack([encoded[n][name] for n in numbers]) for name in encoded[numbers[0]]}
+    for numbers, inputs in sorted(batches(encoded, BATCH), key=_by_shape):  # kept measurements are of this order
         made.append(Batch(prepare_inputs(plan.document, inputs), numbers))
     return Samples(made, source)
+
+
+def _by_shape(batch: tuple[list[int], dict[str, Tensor]]) -> tuple[list[tuple[str | int, ...]], list[int]]:
+    numbers, inputs = batch
+    return sorted((name, *value.shape[1:]) for name, value in inputs.items()), numbers
 
 
 def _from_arrays(plan: Plan, given: Mapping[str, Any], count: int) -> Samples:

@@ -28,8 +28,8 @@ _DAMAGED = (
 """Exceptions that numpy and zipfile raise for files that are not what they say."""
 
 
-def read_arrays(path: Path, what: str = FILE) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of an .npz file. what: which file it is, for sentences.
+def read_arrays(path: Path, what: str = FILE, largest: int | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of an .npz file. what: which file it is, for sentences. largest: number of bytes that they may take.
 
     Raises ``InputError`` if it is missing, damaged, holds objects, or would take more memory than there is.
     """
@@ -41,7 +41,7 @@ def read_arrays(path: Path, what: str = FILE) -> dict[str, np.ndarray[Any, Any]]
                     f"{shown_path(path)} holds one array without a name; save inputs by name with numpy.savez"
                 )
             with zipfile.ZipFile(_Bounded(file)) as archive:
-                return _read(archive, path)
+                return _read(archive, path, largest)
     except InputError:
         raise
     except _DAMAGED as error:
@@ -49,7 +49,7 @@ def read_arrays(path: Path, what: str = FILE) -> dict[str, np.ndarray[Any, Any]]
         raise InputError(f"{shown_path(path)} is not a readable .npz file of numbers: {reason}") from error
 
 
-def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _read(archive: zipfile.ZipFile, path: Path, largest: int | None) -> dict[str, np.ndarray[Any, Any]]:
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -64,6 +64,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray[Any, Any
     for name, member in members.items():
         with archive.open(member) as file:
             total += _size(file, member, name)
+    if largest is not None and total > largest:
+        raise InputError(f"{shown_path(path)} holds {total:,} bytes of arrays, allowed are {largest:,}")
     check_memory(total, f"{shown_path(path)}, which holds {len(members)} array(s) of {total:,} bytes together,")
     arrays = {}
     for name, member in members.items():

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.glue import GLUE
+from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
 from tilewright.targets.errors import InputError, nearest
@@ -19,6 +20,8 @@ from tilewright.targets.shown import shown
 
 TASKS: dict[str, type[Task]] = {
     **GLUE,
+    "image-classification": ImageClassification,
+    "image-classification-top5": ImageClassificationTop5,
     "stsb": GLUE["glue/stsb"],
     "text-classification": TextClassification,
     "text-regression": TextRegression,

@@ -10,6 +10,9 @@ import numpy as np
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.targets.errors import InputError
 
+TOP = 5
+"""Number of likeliest classes among which the label must be for ``accuracy_of_top``."""
+
 
 def accuracy(classes: int) -> Metric:
     """Share of examples whose class is predicted, in %; chance is the share of one class of equally many."""
@@ -21,6 +24,23 @@ def accuracy(classes: int) -> Metric:
         return 100 * float(_sklearn().accuracy_score(labels, predictions))
 
     return Metric("accuracy, %", of, 100 / classes, each=right)
+
+
+def accuracy_of_top(classes: int) -> Metric:
+    """Share of examples whose class is among the five likeliest, in %; chance is five of equally many classes.
+
+    Raises ``InputError`` for five classes or fewer, which leave nothing to be wrong about.
+    """
+    if classes <= TOP:
+        raise InputError(f"the model has {classes} classes, and the {TOP} likeliest of them are no question")
+
+    def right(predictions: Any, labels: Any) -> Any:
+        return 100.0 * (np.asarray(predictions) == np.asarray(labels)[:, None]).any(axis=1)
+
+    def of(predictions: Any, labels: Any) -> float:
+        return float(right(predictions, labels).mean())
+
+    return Metric(f"top-{TOP} accuracy, %", of, 100 * TOP / classes, each=right)
 
 
 def f1(_classes: int) -> Metric:

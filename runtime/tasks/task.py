@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Task(ABC):
     """A task: examples with labels, prepared for one plan; a readout of the outputs; and a metric.
 
     metric: how predictions and labels are compared. samples: inputs of each sample by name, without the dimension that
-    counts samples. labels: one an example.
+    counts samples; a sequence may make each when it is asked for. labels: one an example.
 
     To write one, set ``metric`` in the class, and ``samples`` and ``labels`` in ``__init__``; ``read`` makes of a
     batch's outputs what is kept of each sample. Where an example is not one sample, ``predictions`` makes the examples'
@@ -61,8 +61,7 @@ class Task(ABC):
     def predict(self, session: Executable, batch_size: int) -> Any:
         """Predictions of this session for all examples, the same whatever the batch size."""
         kept: dict[int, Tensor] = {}
-        for numbers in batches(self.samples, batch_size):
-            inputs = {name: torch.stack([self.samples[n][name] for n in numbers]) for name in self.samples[numbers[0]]}
+        for numbers, inputs in batches(self.samples, batch_size):
             read = self.read(inputs, session.run(inputs, samples=numbers))
             if len(read) != len(numbers):
                 raise InputError(
@@ -89,10 +88,22 @@ class Task(ABC):
         return digest.hexdigest()
 
 
-def batches(samples: Sequence[Sample], size: int) -> list[list[int]]:
-    """Numbers of samples whose inputs have the same shapes, in groups of at most ``size``."""
-    alike: dict[tuple[Any, ...], list[int]] = {}
+def batches(samples: Sequence[Sample], size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Batches of at most ``size`` samples whose inputs have the same shapes: their numbers, and their inputs by name.
+
+    Samples are read one after another, once, so that a sequence may make each when it is asked for.
+    """
+    alike: dict[tuple[Any, ...], dict[int, Sample]] = {}
     for number, sample in enumerate(samples):
-        alike.setdefault(tuple((name, *value.shape) for name, value in sorted(sample.items())), []).append(number)
-    groups = [numbers for _, numbers in sorted(alike.items())]
-    return [numbers[start : start + size] for numbers in groups for start in range(0, len(numbers), size)]
+        shapes = tuple((name, *value.shape) for name, value in sorted(sample.items()))
+        group = alike.setdefault(shapes, {})
+        group[number] = sample
+        if len(group) == size:
+            yield _stacked(alike.pop(shapes))
+    for group in alike.values():
+        yield _stacked(group)
+
+
+def _stacked(group: Mapping[int, Sample]) -> tuple[list[int], dict[str, Tensor]]:
+    first = next(iter(group.values()))
+    return list(group), {name: torch.stack([sample[name] for sample in group.values()]) for name in first}
