@@ -37,8 +37,10 @@ class Plan:
     """Folder that the plan was loaded from or saved to."""
     sizes_run: dict[tuple[torch.Size, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Sizes of inputs that the graph was run on as shapes, with True where these say how much memory a run takes."""
-    graph_code: GraphCode = field(default_factory=GraphCode, init=False, repr=False, compare=False)
-    """The graph as code, made once for all sessions."""
+
+    def __post_init__(self) -> None:
+        """Begin without the graph as code, which is made once for all sessions."""
+        self.graph_code = GraphCode()
 
     @property
     def has_weights(self) -> bool:
