@@ -1,23 +1,17 @@
 """GLUE: each task's digital figure is the official metric of what transformers itself predicts."""
 
+import json
 from typing import Any
 
 import pytest
-import torch
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 import tilewright
+from tests.runtime.tasks.pairs import LABELS, OF_THREE, PAIRS, SCORES, logits_of
+from tilewright.runtime.tasks.glue import Rte
 from tilewright.targets.errors import InputError
 
-PAIRS = [
-    ("A man plays.", "Someone plays."), ("It rains.", "The sun shines."), ("Dogs run.", "A dog is running."),
-    ("He left.", "He stayed."), ("Two cats sleep.", "Cats are asleep."), ("The film is dull .", 'She said "no" .'),
-    ("Nobody came to the meeting on Monday.", "The meeting was well attended."), ("Why?", "Who asked, and when?"),
-]  # fmt: skip
-LABELS = [1, 0, 1, 0, 0, 1, 1, 0]
-OF_THREE = [2, 0, 1, 0, 2, 1, 1, 2]
-SCORES = [4.6, 0.2, 3.8, 1.0, 5.0, 0.0, 1.4, 2.5]
 ONE_TIME: dict[str, Any] = {"times": ["1s"], "repeats": 1}
 
 ENTAILED = ("entailment", "not_entailment")
@@ -61,15 +55,6 @@ OFFICIAL: dict[str, tuple[Any, ...]] = {
 FILES = {"glue/mnli": "dev_matched.tsv", "glue/mnli-mismatched": "dev_mismatched.tsv"}
 
 
-def logits_of(folder, texts):
-    """Logits [texts, classes] by transformers itself."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
-    with torch.inference_mode():
-        return torch.cat([model(**tokenizer(*text, return_tensors="pt")).logits for text in texts])
-
-
 def write_official(folder, task, labels):
     """The task's file in GLUE's folder, and the texts of its rows."""
     names, used, words, _ = OFFICIAL[task]
@@ -110,15 +95,11 @@ def test_names_of_the_model_decide(classifier, tmp_path):
     predictions = (1 - logits_of(folder, texts).argmax(dim=1)).tolist()
     wanted = pytest.approx(100 * accuracy_score(LABELS, predictions))
     assert tilewright.evaluate(plan, "glue/rte", tmp_path, **ONE_TIME).digital == wanted
-    rows = [
-        f"{first},{second},{label}" for (first, second), label in zip(texts, LABELS, strict=True) if '"' not in second
-    ]
-    (tmp_path / "numbers.csv").write_text("\n".join(["sentence1,sentence2,label", *rows]) + "\n")
-    kept = [number for number, (_, second) in enumerate(texts) if '"' not in second]
-    found = tilewright.evaluate(plan, "glue/rte", tmp_path / "numbers.csv", **ONE_TIME)
-    assert found.digital == pytest.approx(
-        100 * accuracy_score([LABELS[number] for number in kept], [predictions[number] for number in kept])
-    )
+    pairs = zip(texts, LABELS, strict=True)
+    rows = [{"premise": first, "hypothesis": second, "label": label} for (first, second), label in pairs]
+    (tmp_path / "numbers.json").write_text(json.dumps(rows))
+    task = Rte(plan, tmp_path / "numbers.json", None, text="premise", pair="hypothesis")
+    assert tilewright.evaluate(plan, task, **ONE_TIME).digital == wanted
 
 
 @pytest.mark.parametrize(
