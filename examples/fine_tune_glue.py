@@ -4,16 +4,15 @@
     tilewright compile minilm-sst2 -o plan
     tilewright evaluate plan --task glue/sst2 --data SST-2
 
-DATA is GLUE's folder of the task, with the official train.tsv and dev.tsv. The model gets a head of two classes, all of its
-weights are trained, and the result is a HuggingFace folder with its classes' names. The same seed gives the same model on the
-same machine.
+DATA is GLUE's folder of the task, with the official train.tsv and dev.tsv. The model gets a head of two classes, and
+all of its weights are trained. The result is a HuggingFace folder that knows its classes' names. The same seed gives
+the same model on the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,7 +35,11 @@ WARM_UP = 0.1
 
 @dataclass(frozen=True)
 class Task:
-    """A task of GLUE: columns of its texts and labels, names of its classes, metric, and how long to train."""
+    """A task of GLUE: columns of its texts and labels, names of its classes, metrics, and how it is trained.
+
+    epochs: times that each example is seen. length: tokens that training cuts examples to. header: names of the file's
+    columns, where it has no line of them.
+    """
 
     texts: tuple[str, ...]
     label: str
@@ -68,12 +71,12 @@ class Example:
     label: int
 
 
-def read(task: Task, file: Path, tokenizer: Any, limit: int | None) -> list[Example]:
-    """Examples of an official file, the first ``limit`` of them."""
+def read(task: Task, file: Path, tokenizer: Any, length: int, limit: int | None = None) -> list[Example]:
+    """Examples of an official file, the first ``limit`` of them, cut to so many tokens."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.DictReader(lines, task.header, delimiter="\t", quoting=csv.QUOTE_NONE))[:limit]
     texts = [[row[column] for row in rows] for column in task.texts]
-    encoded = tokenizer(*texts, truncation=True, max_length=task.length)
+    encoded = tokenizer(*texts, truncation=True, max_length=length)
     labels = [row[task.label] for row in rows]
     numbers = [task.classes.index(label) if label in task.classes else int(label) for label in labels]
     return [
@@ -81,16 +84,25 @@ def read(task: Task, file: Path, tokenizer: Any, limit: int | None) -> list[Exam
     ]  # fmt: skip
 
 
-def batches(examples: list[Example], tokenizer: Any, order: random.Random | None = None) -> Iterator[dict[str, Any]]:
-    """Padded batches; those of texts of like lengths, in random order, where there is an ``order``."""
+def shuffled(things: list[Any], order: torch.Generator) -> list[Any]:
+    """The things in random order."""
+    return [things[number] for number in torch.randperm(len(things), generator=order).tolist()]
+
+
+def parts(things: list[Any], size: int) -> list[list[Any]]:
+    """Runs of so many things, the last one shorter."""
+    return [things[start : start + size] for start in range(0, len(things), size)]
+
+
+def batches(
+    examples: list[Example], tokenizer: Any, order: torch.Generator | None = None
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Padded batches; in random order where there is one, and then of texts of like lengths, which pad less."""
+    groups = parts(examples, BATCH)
     if order is not None:
-        examples = order.sample(examples, len(examples))
-        stretch = 20 * BATCH
-        parts = [examples[start : start + stretch] for start in range(0, len(examples), stretch)]
-        examples = [one for part in parts for one in sorted(part, key=lambda example: len(example.inputs["input_ids"]))]
-    groups = [examples[start : start + BATCH] for start in range(0, len(examples), BATCH)]
-    if order is not None:
-        order.shuffle(groups)
+        mixed = parts(shuffled(examples, order), 20 * BATCH)
+        alike = [sorted(part, key=lambda example: len(example.inputs["input_ids"])) for part in mixed]
+        groups = shuffled([group for part in alike for group in parts(part, BATCH)], order)
     for group in groups:
         padded = tokenizer.pad([example.inputs for example in group], return_tensors="pt")
         yield {**padded, "labels": torch.tensor([example.label for example in group])}
@@ -98,7 +110,7 @@ def batches(examples: list[Example], tokenizer: Any, order: random.Random | None
 
 def train(model: Any, tokenizer: Any, examples: list[Example], epochs: int, rate: float, seed: int) -> None:
     """Train all weights by AdamW; the rate rises, then falls to zero."""
-    order = random.Random(seed)
+    order = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     steps = epochs * -(-len(examples) // BATCH)
     warm = max(1, round(WARM_UP * steps))
@@ -144,17 +156,18 @@ def main() -> None:
     given = parser.parse_args()
     task = TASKS[given.task]
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     torch.manual_seed(given.seed)
     names = dict(enumerate(task.classes))
     tokenizer = AutoTokenizer.from_pretrained(given.model)
     model = AutoModelForSequenceClassification.from_pretrained(
         given.model, id2label=names, label2id={name: number for number, name in names.items()}
     )
-    examples = read(task, given.data / "train.tsv", tokenizer, given.limit)
+    examples = read(task, given.data / "train.tsv", tokenizer, task.length, given.limit)
     started = time.perf_counter()
     train(model, tokenizer, examples, given.epochs or task.epochs, given.rate, given.seed)
     seconds = time.perf_counter() - started
-    dev = read(task, given.data / "dev.tsv", tokenizer, None)
+    dev = read(task, given.data / "dev.tsv", tokenizer, model.config.max_position_embeddings)
     labels, predictions = [example.label for example in dev], predict(model, tokenizer, dev)
     figures = [f"{name} {100 * of(labels, predictions):.2f}" for name, of in task.metrics]
     model.save_pretrained(given.output)

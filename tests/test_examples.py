@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import tilewright
+from tests.conftest import small_bert_config
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -40,8 +41,8 @@ def run(monkeypatch, capsys):
 
 def test_none_is_forgotten():
     tested = {
-        "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
-        "own_target.py", "own_task.py", "size_of_a_llama.py", "which_effect_hurts.py",
+        "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py", "mixed_precision.py",
+        "onnx_model.py", "own_target.py", "own_task.py", "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -142,3 +143,27 @@ def test_a_task_of_ones_own(tmp_path):
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert (found["digital"], found["examples"], found["metric"]) == (100.0, 30, "accuracy, %")
+
+
+def test_fine_tuning_on_glue(run, minilm_folder, tmp_path):
+    """Entailed is what is said again. The printed figure is tilewright's own, and a seed names a model."""
+    from transformers import AutoTokenizer, BertModel
+
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+    torch.manual_seed(0)
+    BertModel(small_bert_config(vocab_size=len(tokenizer))).save_pretrained(tmp_path / "small")
+    tokenizer.save_pretrained(tmp_path / "small")
+    words = ["cat", "dog", "sea", "hill", "boat"]
+    pairs = [(f"The {one} is old.", f"The {two} is old.") for one in words for two in words]
+    rows = [f"0\t{one}\t{two}\t{'entailment' if one == two else 'not_entailment'}" for one, two in pairs]
+    for name, share in (("train.tsv", rows * 2), ("dev.tsv", rows[::2])):
+        (tmp_path / name).write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *share]) + "\n")
+    options = ["--data", tmp_path, "--epochs", 2, "--limit", 48, "--rate", 1e-3]
+    lines = [run("fine_tune_glue.py", "rte", tmp_path / "small", *options, "-o", tmp_path / made) for made in "ab"]
+    assert lines[0].splitlines()[-2].startswith("step 4 of 4, loss")
+    weights = [(tmp_path / made / "model.safetensors").read_bytes() for made in "ab"]
+    assert weights[0] == weights[1]
+    plan = tilewright.compile(tmp_path / "a")
+    assert plan.document.model.classes == ["entailment", "not_entailment"]
+    found = tilewright.evaluate(plan, "glue/rte", tmp_path, times=["1s"], repeats=1)
+    assert f"rte: accuracy {found.digital:.2f} on 13 examples" in lines[0]
