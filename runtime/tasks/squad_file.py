@@ -19,7 +19,7 @@ class _Answer(BaseModel):
 
 
 class _Question(BaseModel):
-    id: str
+    id: str | int = ""
     question: str
     answers: list[_Answer] = []
     is_impossible: bool | None = None

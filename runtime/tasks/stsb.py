@@ -33,7 +33,7 @@ class SemanticSimilarity(Task):
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
         """Read dev.tsv of a folder, as GLUE has it, or a file, with columns sentence1, sentence2 and score."""
         rows = read_rows(data / "dev.tsv" if kind_of(data) == FOLDER else data, COLUMNS, limit)
-        self.labels = torch.tensor(numbers([row["score"] for row in rows], "score"))
+        self.labels = torch.tensor(numbers([row["score"] for row in rows], "score"), dtype=torch.float64)
         if len(rows) < 2:
             raise InputError(f"{shown_path(data)} has {len(rows)} pairs; a correlation needs at least 2")
         outputs = {record.name: record.shape for record in plan.document.outputs}

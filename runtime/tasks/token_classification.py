@@ -47,7 +47,7 @@ class TokenClassification(Task):
         self.metric = self.metric_of(plan.document.model.classes, logits)
         cut_off = sum(sentence.cut_off for sentence in encoded)
         if cut_off:
-            self.metric = replace(self.metric, name=f"{self.metric.name}, {cut_off} words cut off")
+            self.metric = replace(self.metric, name=f"{self.metric.name}, words cut off: {cut_off}")
 
     def metric_of(self, names: Sequence[str] | None, logits: int) -> Metric:
         """The metric of a model with these names of classes, or None, and so many logits a token."""

@@ -95,7 +95,7 @@ def test_words_beyond_the_longest_text_are_not_counted_and_said(tagger, tmp_path
     file = write_conll(tmp_path / "dev.txt", sentences)
     found = tilewright.evaluate(plan, "token-classification-accuracy", file, **ONE_TIME)
     assert found.digital == pytest.approx(tag_accuracy(5)(numbered(predicted), numbered(given)))
-    assert found.metric == "accuracy of tags, %, 8 words cut off"
+    assert found.metric == "accuracy of tags, %, words cut off: 8"
 
 
 def test_the_same_sentences_in_every_format(tagger, tmp_path):
