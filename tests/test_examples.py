@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import tilewright
+from tests.conftest import small_bert_config
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -43,8 +44,8 @@ def run(monkeypatch, capsys):
 
 def test_none_is_forgotten():
     tested = {
-        "cost_of_bert.py", "demo.py", "drift_study.py", "first_plan.py", "mixed_precision.py", "onnx_model.py",
-        "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py", "which_effect_hurts.py",
+        "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py", "mixed_precision.py",
+        "onnx_model.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -170,3 +171,27 @@ def test_resnet_cifar10(run, tmp_path):
     plan = tilewright.load(tmp_path / "plan")
     found = tilewright.evaluate(plan, "image-classification", tmp_path / "images.npz", times=["1s"], repeats=1)
     assert found.digital == 87.5
+
+
+def test_fine_tuning_on_glue(run, minilm_folder, tmp_path):
+    """Entailed is what is said again. The printed figure is tilewright's own, and a seed names a model."""
+    from transformers import AutoTokenizer, BertModel
+
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+    torch.manual_seed(0)
+    BertModel(small_bert_config(vocab_size=len(tokenizer))).save_pretrained(tmp_path / "small")
+    tokenizer.save_pretrained(tmp_path / "small")
+    words = ["cat", "dog", "sea", "hill", "boat"]
+    pairs = [(f"The {one} is old.", f"The {two} is old.") for one in words for two in words]
+    rows = [f"0\t{one}\t{two}\t{'entailment' if one == two else 'not_entailment'}" for one, two in pairs]
+    for name, share in (("train.tsv", rows * 2), ("dev.tsv", rows[::2])):
+        (tmp_path / name).write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *share]) + "\n")
+    options = ["--data", tmp_path, "--epochs", 2, "--limit", 48, "--rate", 1e-3]
+    lines = [run("fine_tune_glue.py", "rte", tmp_path / "small", *options, "-o", tmp_path / made) for made in "ab"]
+    assert lines[0].splitlines()[-2].startswith("step 4 of 4, loss")
+    weights = [(tmp_path / made / "model.safetensors").read_bytes() for made in "ab"]
+    assert weights[0] == weights[1]
+    plan = tilewright.compile(tmp_path / "a")
+    assert plan.document.model.classes == ["entailment", "not_entailment"]
+    found = tilewright.evaluate(plan, "glue/rte", tmp_path, times=["1s"], repeats=1)
+    assert f"rte: accuracy {found.digital:.2f} on 13 examples" in lines[0]

@@ -13,8 +13,9 @@ CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "
 """Criteria of sensitivity; the table of them loads torch."""
 TASKS = (
     "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli", "glue/qqp",
-    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "image-classification",
-    "image-classification-top5", "stsb", "text-classification", "text-regression",
+    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/stsb-pearson", "glue/wnli", "image-classification",
+    "image-classification-top5", "question-answering", "question-answering-exact", "stsb", "text-classification",
+    "text-regression", "token-classification", "token-classification-accuracy",
 )  # fmt: skip
 """Built-in tasks; the table of them loads torch."""
 LOGGERS = ("wandb", "tensorboard", "mlflow")
@@ -50,8 +51,8 @@ CountedOutputs = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, "
-        "image-classification, one of an installed package, or FILE.py:CLASS (a file of yours, which is run). "
+        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, question-answering, "
+        "image-classification and others, one of an installed package, or FILE.py:CLASS (a file of yours, which is run). "
         "docs/tasks.md has all.",
         autocompletion=completion.words(*TASKS),
     ),

@@ -11,8 +11,10 @@ from types import ModuleType
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.glue import GLUE
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
+from tilewright.runtime.tasks.question_answering import ExactAnswers, QuestionAnswering
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
+from tilewright.runtime.tasks.token_classification import TagAccuracy, TokenClassification
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_whole
 from tilewright.targets.paths import FILE, kind_of, shown_path
@@ -22,9 +24,13 @@ TASKS: dict[str, type[Task]] = {
     **GLUE,
     "image-classification": ImageClassification,
     "image-classification-top5": ImageClassificationTop5,
+    "question-answering": QuestionAnswering,
+    "question-answering-exact": ExactAnswers,
     "stsb": GLUE["glue/stsb"],
     "text-classification": TextClassification,
     "text-regression": TextRegression,
+    "token-classification": TokenClassification,
+    "token-classification-accuracy": TagAccuracy,
 }
 """Built-in tasks by name."""
 GROUP = "tilewright.tasks"

@@ -10,9 +10,10 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, f1, matthews
-from tilewright.runtime.tasks.stsb import SemanticSimilarity
+from tilewright.runtime.tasks.stsb import SemanticSimilarity, SemanticSimilarityPearson
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text_classification import Columns, TextClassification
+from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of
 
 NUMBERED = ("0", "1")
@@ -27,16 +28,33 @@ class GlueTask(TextClassification):
     """Labels of the official files, in the order of the official numbers."""
     file = "dev.tsv"
 
-    def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
-        """Read dev.tsv of a folder, as GLUE has it; else the file itself."""
-        super().__init__(plan, data / self.file if kind_of(data) == FOLDER else data, limit)
+    def __init__(
+        self,
+        plan: Plan,
+        data: Path,
+        limit: int | None,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Read dev.tsv of a folder, as GLUE has it; else the file itself.
 
-    def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
+        text, pair, label: columns of the texts, of the second texts, and of the labels; those of GLUE's files if None.
+        """
+        file = data / self.file if kind_of(data) == FOLDER else data
+        super().__init__(plan, file, limit, text=text, pair=pair, label=label)
+
+    def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
         """Numbers of the classes: by the model's own names where these are the task's, else in GLUE's order."""
-        names = plan.document.model.classes or ()
-        has_names = {name.lower() for name in names} == set(self.classes)
-        self.metric = self.metric_of(len(self.classes))
-        return class_numbers(labels, names if has_names else self.classes)
+        if logits != len(self.classes):
+            raise InputError(f"the task has {len(self.classes)} classes, and the plan {logits} logits a text")
+        self.metric = self.metric_of(logits)
+        found = class_numbers(labels, self.classes)
+        names = [name.lower() for name in plan.document.model.classes or ()]
+        if set(names) != set(self.classes):
+            return found
+        return [names.index(self.classes[number]) for number in found]
 
 
 class Cola(GlueTask):
@@ -124,6 +142,7 @@ GLUE: dict[str, type[Task]] = {
     "glue/rte": Rte,
     "glue/sst2": Sst2,
     "glue/stsb": SemanticSimilarity,
+    "glue/stsb-pearson": SemanticSimilarityPearson,
     "glue/wnli": Wnli,
 }
 """Tasks of GLUE by name."""

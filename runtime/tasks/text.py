@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
@@ -55,14 +55,15 @@ class TextEncoder:
             tokenized = self._tokenizer.encode_batch(list(texts))
         except Exception as error:  # tokenizers raises bare Exception, and TypeError for what is no text
             raise InputError(f"the plan's tokenizer cannot encode the texts: {error}") from error
-        encoded = []
-        for text in tokenized:
-            length = min(-(-max(len(text.ids), 1) // LENGTH_STEP) * LENGTH_STEP, self.longest)
-            fill = length - len(text.ids)
-            made = {
-                "input_ids": text.ids + [self._padding] * fill,
-                "attention_mask": text.attention_mask + [0] * fill,
-                "token_type_ids": text.type_ids + [0] * fill,
-            }
-            encoded.append({name: torch.tensor(made[name]) for name in self.names if name in made})
-        return encoded
+        return [self.inputs_of(text) for text in tokenized]
+
+    def inputs_of(self, text: Encoding) -> dict[str, Tensor]:
+        """Inputs of one encoded text: 1-D tensors by input name, padded to the next multiple of ``LENGTH_STEP``."""
+        length = min(-(-max(len(text.ids), 1) // LENGTH_STEP) * LENGTH_STEP, self.longest)
+        fill = length - len(text.ids)
+        made = {
+            "input_ids": text.ids + [self._padding] * fill,
+            "attention_mask": text.attention_mask + [0] * fill,
+            "token_type_ids": text.type_ids + [0] * fill,
+        }
+        return {name: torch.tensor(made[name]) for name in self.names if name in made}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
+from tilewright.runtime.tasks.logits import LOGITS, number_of_logits
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, pearson
-from tilewright.runtime.tasks.rows import read_rows
+from tilewright.runtime.tasks.rows import numbers, read_rows
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text import TextEncoder
 from tilewright.targets.errors import InputError
-
-LOGITS = "logits"
 
 
 @dataclass(frozen=True)
@@ -39,23 +38,33 @@ class TextTask(Task):
 
     columns = Columns()
 
-    def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
-        """Read a file with the columns ``text`` (and another, if it has pairs) and ``label``."""
-        columns = self.columns
+    def __init__(
+        self,
+        plan: Plan,
+        data: Path,
+        limit: int | None,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Read a file of labelled texts.
+
+        text, pair, label: its columns of the texts, of the second texts, and of the labels; the task's own if None.
+        """
+        own = self.columns
+        self.columns = columns = replace(own, text=text or own.text, pair=pair or own.pair, label=label or own.label)
+        logits = number_of_logits(plan)
         texts = [columns.text] if columns.pair is None else [columns.text, columns.pair]
         rows = read_rows(data, [*texts, columns.label], limit, header=columns.header)
-        if LOGITS not in (record.name for record in plan.document.outputs):
-            names = ", ".join(record.name for record in plan.document.outputs)
-            raise InputError(f"the task needs a model that gives {LOGITS}; the plan has {names}")
-        encoder = TextEncoder(plan)
-        given: Sequence[Any] = [str(row[texts[0]]) for row in rows]
+        encoded: Sequence[Any] = [str(row[columns.text]) for row in rows]
         if columns.pair is not None:
-            given = [(str(row[columns.text]), str(row[columns.pair])) for row in rows]
-        self.samples = encoder.encode(given)
-        self.labels = self.read_labels(plan, [row[columns.label] for row in rows])
+            encoded = [(str(row[columns.text]), str(row[columns.pair])) for row in rows]
+        self.samples = TextEncoder(plan).encode(encoded)
+        self.labels = self.read_labels(plan, [row[columns.label] for row in rows], logits)
 
-    def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
-        """Labels as the metric takes them. Raises ``InputError`` for one that is none."""
+    def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
+        """Labels as the metric takes them. Raises ``InputError`` for one that is none, or that has no logit."""
         raise NotImplementedError
 
 
@@ -65,12 +74,12 @@ class TextClassification(TextTask):
     metric_of: Callable[[int], Metric] = staticmethod(accuracy)
     """Function from the number of classes to the metric."""
 
-    def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
+    def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
         """Numbers of the classes, as the model counts them."""
-        names = plan.document.model.classes
-        numbers = class_numbers(labels, names)
-        self.metric = self.metric_of(len(names) if names else max(numbers) + 1)
-        return numbers
+        if logits < 2:
+            raise InputError("the plan has one logit a text, so it tells no classes apart; its task is text-regression")
+        self.metric = self.metric_of(logits)
+        return class_numbers(labels, plan.document.model.classes, logits)
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The class of each text [samples]."""
@@ -82,16 +91,12 @@ class TextRegression(TextTask):
 
     metric = pearson()
 
-    def read_labels(self, plan: Plan, labels: list[Any]) -> Any:
+    def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
         """The labels as numbers."""
-        try:
-            return torch.tensor([float(label) for label in labels], dtype=torch.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"a label is no number: {error}") from error
+        if logits != 1:
+            raise InputError(f"regression needs one logit a text; the plan has {logits}")
+        return torch.tensor(numbers(labels, self.columns.label), dtype=torch.float64)
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The logit of each text [samples]."""
-        logits = outputs[LOGITS]
-        if logits.dim() != 2 or logits.shape[1] != 1:
-            raise InputError(f"regression needs one logit a text; the plan's logits have shape {list(logits.shape)}")
-        return logits[:, 0]
+        return outputs[LOGITS][:, 0]

@@ -13,10 +13,10 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import OutputRecord
 from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.images.files import read_images
+from tilewright.runtime.tasks.images.labelled import LabelledImages
 from tilewright.runtime.tasks.images.network_input import ImageInput
 from tilewright.runtime.tasks.images.preparation import Preparation, preparation
 from tilewright.runtime.tasks.images.processor import own_preparation
-from tilewright.runtime.tasks.images.labelled import LabelledImages
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import TOP, accuracy, accuracy_of_top
 from tilewright.runtime.tasks.task import Sample, Task

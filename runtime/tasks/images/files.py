@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.runtime.tasks.images.cifar_files import PICKLED, is_cifar, read_cifar, refuse_pickle
-from tilewright.runtime.tasks.images.idx_files import idx_images, read_idx_images
 from tilewright.runtime.tasks.images.arrays import read_image_arrays
+from tilewright.runtime.tasks.images.cifar_files import PICKLED, is_cifar, read_cifar, refuse_pickle
 from tilewright.runtime.tasks.images.folder import read_image_folder
+from tilewright.runtime.tasks.images.idx_files import idx_images, read_idx_images
 from tilewright.runtime.tasks.images.labelled import LARGEST_ARRAYS, LabelledImages
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, check_file, kind_of, shown_path

@@ -19,8 +19,8 @@ import tilewright
 from tilewright.runtime.tasks.finding import make_task
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
 from tilewright.runtime.tasks.images.files import read_images
-from tilewright.runtime.tasks.images.preparation import Preparation
 from tilewright.runtime.tasks.images.labelled import decoded
+from tilewright.runtime.tasks.images.preparation import Preparation
 from tilewright.targets.errors import InputError
 
 CLASSES = ["cat", "dog", "frog"]

@@ -6,103 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch.utils.data import DataLoader, TensorDataset
 
 import tilewright
-from tests.conftest import small_bert_config
 from tests.networks import stack
 from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.finding import make_task
 from tilewright.runtime.tasks.rows import read_rows
 from tilewright.targets.errors import InputError
 
-PAIRS = [("A man plays.", "Someone plays."), ("It rains.", "The sun shines."), ("Dogs run.", "A dog is running."),
-         ("He left.", "He stayed."), ("Two cats sleep.", "Cats are asleep.")]  # fmt: skip
 ONE_TIME: dict[str, Any] = {"times": ["1s"], "repeats": 1}
-
-
-@pytest.fixture(scope="module")
-def classifiers(minilm_folder, tmp_path_factory):
-    """Folders of classifiers with random weights and a real tokenizer, by their classes."""
-    from transformers import AutoTokenizer, BertForSequenceClassification
-
-    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
-    made = {}
-    for classes in [("LABEL_0", "LABEL_1"), ("not_entailment", "entailment")]:
-        torch.manual_seed(3)
-        config = small_bert_config(vocab_size=len(tokenizer), initializer_range=0.3)
-        config.id2label = dict(enumerate(classes))
-        config.label2id = {name: number for number, name in enumerate(classes)}
-        folder = tmp_path_factory.mktemp("classifiers") / classes[1]
-        BertForSequenceClassification(config).eval().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        made[classes[1]] = folder
-    return made
-
-
-@pytest.fixture(scope="module")
-def plans(classifiers):
-    return {name: tilewright.compile(folder) for name, folder in classifiers.items()}
-
-
-def predicted(folder, texts):
-    """Classes by transformers itself."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
-    with torch.inference_mode():
-        return [
-            int(model(**tokenizer(*([text] if isinstance(text, str) else text), return_tensors="pt")).logits.argmax())
-            for text in texts
-        ]
-
-
-def table(path, header, rows):
-    lines = ["\t".join(map(str, row)) for row in [*([header] if header else []), *rows]]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-LABELS = [1, 0, 1, 0, 0]
-
-
-def test_classes_by_number(plans, classifiers, tmp_path):
-    """The official metrics of what transformers predicts with the official columns."""
-    plan, folder = plans["LABEL_1"], classifiers["LABEL_1"]
-    ones = [first for first, _ in PAIRS]
-    of_ones, of_pairs = predicted(folder, ones), predicted(folder, PAIRS)
-    cases = {
-        "glue/cola": (None, [("x", y, "", t) for t, y in zip(ones, LABELS, strict=True)], matthews_corrcoef, of_ones),
-        "glue/sst2": (("sentence", "label"), zip(ones, LABELS, strict=True), accuracy_score, of_ones),
-        "glue/mrpc": (
-            ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"),
-            [(y, 1, 2, *pair) for pair, y in zip(PAIRS, LABELS, strict=True)], f1_score, of_pairs,
-        ),
-        "glue/wnli": (
-            ("index", "sentence1", "sentence2", "label"),
-            [(0, *pair, y) for pair, y in zip(PAIRS, LABELS, strict=True)], accuracy_score, of_pairs,
-        ),
-    }  # fmt: skip
-    for name, (header, rows, metric, predictions) in cases.items():
-        table(tmp_path / "dev.tsv", header, rows)
-        found = tilewright.evaluate(plan, name, tmp_path, **ONE_TIME)
-        assert found.digital == pytest.approx(100 * metric(LABELS, predictions)), name
-        assert found.examples == 5
-
-
-def test_classes_by_the_models_own_names(plans, classifiers, tmp_path):
-    """RTE counts entailment first, this model last: its names decide."""
-    plan = plans["entailment"]
-    assert plan.document.model.classes == ["not_entailment", "entailment"]
-    assert plans["LABEL_1"].document.model.classes is None
-    names = ["entailment" if label else "not_entailment" for label in LABELS]
-    table(tmp_path / "dev.tsv", ("index", "sentence1", "sentence2", "label"),
-          [(0, *pair, name) for pair, name in zip(PAIRS, names, strict=True)])  # fmt: skip
-    predictions = predicted(classifiers["entailment"], PAIRS)
-    found = tilewright.evaluate(plan, "glue/rte", tmp_path, **ONE_TIME)
-    assert found.digital == pytest.approx(100 * accuracy_score(LABELS, predictions))
-    assert (found.chance, found.larger_is_better) == (50.0, True)
 
 
 def test_labels_are_names_or_numbers():
@@ -114,7 +27,11 @@ def test_labels_are_names_or_numbers():
     with pytest.raises(InputError, match="label '3' is no class of the model"):
         class_numbers([3], names)
     with pytest.raises(InputError, match="label 'good' is no number of a class"):
-        class_numbers(["good"], None)
+        class_numbers(["good"], None, 2)
+    with pytest.raises(InputError, match="label '2' is no class of the model; allowed are 0 to 1"):
+        class_numbers([1, 2], None, 2)
+    with pytest.raises(InputError, match=r"label '9+.*' is no number of a class"):
+        class_numbers(["9" * 5000], None)
 
 
 def test_rows_of_every_format(tmp_path):
@@ -146,11 +63,11 @@ def test_rows_of_every_format(tmp_path):
         ("b.tsv", None, "no data file"),
     ],
 )
-def test_data_that_are_none(plans, tmp_path, name, content, words):
+def test_data_that_are_none(classifier, tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=words):
-        tilewright.evaluate(plans["LABEL_1"], "text-classification", tmp_path / name)
+        tilewright.evaluate(classifier(2)[1], "text-classification", tmp_path / name)
 
 
 @pytest.fixture(scope="module")
