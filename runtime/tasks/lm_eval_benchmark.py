@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +76,30 @@ def find_benchmarks(names: str, folder: Path | None) -> list[Benchmark]:
     folder: of tasks of one's own, YAML files, whose Python functions are run. Raises ``InputError`` for a name that
     lm-eval does not know, a metric that the task does not have, and data that are not at hand.
     """
+    wanted = [given.strip().partition(":") for given in names.split(",")]
+    manager = _manager([name for name, _, _ in wanted], folder)
+    found = [one for name, _, metric in wanted for one in _of_name(manager, name, metric)]
+    twice = next((name for name, count in Counter(one.name for one in found).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"task {twice!r} is named twice")
+    return found
+
+
+def _manager(names: Sequence[str], folder: Path | None) -> Any:
+    """lm-eval's manager of tasks that knows these. Its own fourteen thousand take seconds, so only where needed."""
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(folder) if folder else None)
-    found: list[Benchmark] = []
-    for given in names.split(","):
-        name, _, metric = given.strip().partition(":")
+    if folder is not None:
+        manager = TaskManager(include_path=str(folder), include_defaults=False)
+        if set(names) <= set(manager.all_subtasks):
+            return manager
+    manager = TaskManager(include_path=str(folder) if folder is not None else None)
+    for name in names:
         if name not in manager.all_tasks:
-            raise InputError(f"lm-eval has no task {name!r}; {nearest(name, manager.all_tasks)}")
-        found += _of_name(manager, name, metric)
-    return found
+            close = get_close_matches(name, manager.all_tasks, n=1)
+            guess = f"did you mean {close[0]!r}?" if close else "`lm_eval ls tasks` lists all"
+            raise InputError(f"lm-eval has no task {name!r}; {guess}")
+    return manager
 
 
 def _of_name(manager: Any, name: str, metric: str) -> list[Benchmark]:

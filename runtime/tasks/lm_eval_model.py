@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simple_parse_args_string
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import load
@@ -88,7 +88,7 @@ class TilewrightLM(PlanLM):
         repeat: int = 0,
         ideal: bool = False,
         drift_compensation: bool = True,
-        batch_size: int = 1,
+        batch_size: int | str = 1,
         max_length: int | None = None,
         **others: Any,
     ) -> None:
@@ -102,6 +102,7 @@ class TilewrightLM(PlanLM):
         for name in others:
             if name not in NOT_USED:
                 raise InputError(f"there is no model argument {name!r}; {nearest(name, ARGUMENTS)}")
+        batch_size = int(batch_size) if isinstance(batch_size, str) and batch_size.isdecimal() else batch_size
         check_whole("batch_size", batch_size)
         check_seed(seed)
         check_whole("repeat", repeat, least=0)
@@ -110,10 +111,21 @@ class TilewrightLM(PlanLM):
                 raise InputError(f"{name} is {given!r}; allowed: true, false")
         loaded = load(str(plan))
         super().__init__(CausalTextEncoder(loaded, max_length), self._scored)
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         session = Session(loaded, seed, repeat=repeat, ideal=ideal, drift_compensation=drift_compensation)
         self.session = session.advance_to(time)
         self._info = {"plan_sha256": loaded.sha256, "seconds": session.seconds}
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> Any:
+        """The model of ``--model_args``, which go before options of lm-eval's command line of the same name."""
+        options = {name: value for name, value in (additional_config or {}).items() if value is not None}
+        return cls(**{**options, **arg_dict})
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> Any:
+        """The model of ``--model_args`` as text."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     def _scored(self, pairs: list[Pair]) -> list[Answer]:
         """Answers of pairs; their samples are counted from 0, so that results do not depend on what ran before."""
