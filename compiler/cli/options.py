@@ -48,12 +48,18 @@ CountedOutputs = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
-        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, "
+        "lm-eval:NAME (a task of lm-evaluation-harness), one of an installed package, or FILE.py:CLASS (a file of "
+        "yours, which is run). docs/tasks.md has all.",
         autocompletion=completion.words(*TASKS),
     ),
 ]
-Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="The task's data: a file, for GLUE a folder with dev.tsv, for lm-eval a folder of tasks of your own."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
 Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +53,25 @@ class Benchmark:
 
         (task,) = [*self.tasks.values()][:1]
         return self.group is None and task.aggregation().get(self.metric) is get_aggregation("mean")
+
+    def documents(self, limit: int | None) -> Iterator[tuple[str, list[Any]]]:
+        """Name of the task, and lm-eval's requests, of each document. limit: the first so many of each task."""
+        for name, task in self.tasks.items():
+            task.set_fewshot_seed(SEEDS[2])
+            with lm_eval_seeds():
+                task.build_all_requests(limit=limit)
+            by_document: dict[Any, list[Any]] = defaultdict(list)
+            for request in task.instances:
+                by_document[request.doc_id].append(request)
+            for requests in by_document.values():
+                yield name, sorted(requests, key=lambda request: request.idx)
+
+    def choices(self, task: str, doc: Any) -> int | None:
+        """Number of choices of a document, one of them right; None if the metric is no share of right choices."""
+        kind, several = self.tasks[task].OUTPUT_TYPE, getattr(self.tasks[task], "multiple_target", 0)
+        if self.metric not in IN_PERCENT or kind != "multiple_choice" or several:
+            return None
+        return len(self.tasks[task].doc_to_choice(doc))
 
     def value(self, task: str, doc: Any, answers: Sequence[Any]) -> Any:
         """lm-eval's value of the metric for one document, of the answers to its requests; None if it gives none."""

@@ -138,5 +138,5 @@ class TilewrightLM(PlanLM):
         return str(self.session.plan.document.model.name).replace("/", "__")
 
     def get_model_info(self) -> dict[str, Any]:
-        """What lm-eval writes into its results: the plan's SHA-256, and the seconds after programming."""
+        """Facts for lm-eval's results: the plan's SHA-256, and the seconds after programming."""
         return self._info

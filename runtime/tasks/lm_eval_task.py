@@ -38,7 +38,7 @@ class LmEvalTask(Continuations):
         Raises ``InputError`` if lm-eval is not installed, or for a task that it cannot load or that a plan cannot run.
         """
         try:
-            from tilewright.runtime.tasks.lm_eval_benchmark import SEEDS, find_benchmarks, lm_eval_seeds
+            from tilewright.runtime.tasks.lm_eval_benchmark import find_benchmarks
             from tilewright.runtime.tasks.lm_eval_model import PlanLM
         except ImportError as error:
             raise InputError(
@@ -47,32 +47,23 @@ class LmEvalTask(Continuations):
         if data is not None and kind_of(data) != FOLDER:
             raise InputError(f"there is no folder {shown_path(data)} to take tasks of lm-eval from")
         self.benchmarks = find_benchmarks(names, data)
-        encoder = CausalTextEncoder(plan)
-        pairs: list[Pair] = []
+        encoder, pairs = CausalTextEncoder(plan), list[Pair]()
 
-        def collect(asked: list[Pair]) -> list[Answer]:
+        def collected(asked: list[Pair]) -> list[Answer]:
             pairs.extend(asked)
             return [(0.0, False)] * len(asked)
 
-        model = PlanLM(encoder, collect)
+        model = PlanLM(encoder, collected)
         labels: list[dict[str, Any]] = []
         self._asked: list[list[tuple[str, int, int]]] = []
         for benchmark in self.benchmarks:
-            for name, task in benchmark.tasks.items():
-                task.set_fewshot_seed(SEEDS[2])
-                with lm_eval_seeds():
-                    task.build_all_requests(limit=limit)
-                by_document: dict[Any, list[Any]] = defaultdict(list)
-                for request in task.instances:
-                    by_document[request.doc_id].append(request)
-                for requests in by_document.values():
-                    places = []
-                    for request in sorted(requests, key=lambda request: request.idx):
-                        before = len(pairs)
-                        getattr(model, request.request_type)([request], disable_tqdm=True)
-                        places.append((request.request_type, before, len(pairs)))
-                    self._asked.append(places)
-                    labels.append(_label(benchmark.name, name, task, requests))
+            for task, requests in benchmark.documents(limit):
+                self._asked.append([])
+                for request in requests:
+                    before = len(pairs)
+                    getattr(model, request.request_type)([request], disable_tqdm=True)
+                    self._asked[-1].append((request.request_type, before, len(pairs)))
+                labels.append(_label(benchmark, task, requests))
         super().__init__(encoder, pairs)
         self.labels = labels
         self.metric = self._metric()
@@ -95,7 +86,7 @@ class LmEvalTask(Continuations):
         if len(self.benchmarks) > MOST_NAMED:
             what = f"{len(self.benchmarks)} tasks"
         name = f"mean of {what}" if others else first.metric
-        chances = [_chance(one, self.labels) for one in self.benchmarks]
+        chances = [self._chance(one) for one in self.benchmarks]
         known = [chance for chance in chances if chance is not None]
         return Metric(
             f"{name}, %" if first.scale != 1 else name,
@@ -104,6 +95,12 @@ class LmEvalTask(Continuations):
             first.larger_is_better,
             each=self._each if not others and first.averages else None,
         )
+
+    def _chance(self, benchmark: Benchmark) -> float | None:
+        """Figure of guesses among the choices."""
+        own = [label for label in self.labels if label["benchmark"] == benchmark.name]
+        counts = [benchmark.choices(label["task"], label["document"]) for label in own]
+        return mean(100 / count for count in counts if count) if all(counts) else None
 
     def _figure(self, predictions: Sequence[Any], labels: Sequence[dict[str, Any]]) -> float:
         values: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
@@ -123,29 +120,12 @@ class LmEvalTask(Continuations):
         return [self.benchmarks[0].scale * float(value) for value in self._values(predictions, labels)]
 
 
-def _label(benchmark: str, name: str, task: Any, requests: Sequence[Any]) -> dict[str, Any]:
-    """A document with its requests: what a fingerprint is made of, beside the tokens."""
+def _label(benchmark: Benchmark, task: str, requests: Sequence[Any]) -> dict[str, Any]:
+    """A document with its requests: with the tokens, what the fingerprint is made of."""
     return {
-        "benchmark": benchmark,
-        "task": name,
-        "version": str(task.VERSION),
+        "benchmark": benchmark.name,
+        "task": task,
+        "version": str(benchmark.tasks[task].VERSION),
         "document": requests[0].doc,
         "requests": [list(request.args) for request in requests],
     }
-
-
-def _chance(benchmark: Benchmark, labels: Sequence[dict[str, Any]]) -> float | None:
-    """Figure of guesses among the choices; None where answers are not choices with one right one."""
-    from tilewright.runtime.tasks.lm_eval_benchmark import IN_PERCENT
-
-    tasks = benchmark.tasks.values()
-    if benchmark.metric not in IN_PERCENT or any(
-        task.OUTPUT_TYPE != "multiple_choice" or getattr(task, "multiple_target", 0) for task in tasks
-    ):
-        return None
-    counts = [
-        len(benchmark.tasks[label["task"]].doc_to_choice(label["document"]))
-        for label in labels
-        if label["benchmark"] == benchmark.name
-    ]
-    return mean(100 / count for count in counts)

@@ -32,7 +32,7 @@ def test_tokens_are_those_of_transformers(plan, tmp_path, begins):
     tokenizer = AutoTokenizer.from_pretrained(save_small_llama(tmp_path, begins=begins))
     files = {file.name: file.read_bytes() for file in tmp_path.glob("tokenizer*")}
     encoder = CausalTextEncoder(replace(plan, tokenizer_files=files))
-    assert (encoder.first_token, encoder.end_token, encoder.longest) == (0, 1, LONGEST)
+    assert (encoder.first_token, encoder.end_token) == (0, 1)
     for text in TEXTS:
         assert encoder.tokens(text, special=True) == tokenizer.encode(text)
         assert encoder.tokens(text, special=False) == tokenizer.encode(text, add_special_tokens=False)
@@ -45,10 +45,10 @@ def test_continuations_are_those_of_transformers(plan, folder):
 
     model, encoder = LlamaForCausalLM.from_pretrained(folder).eval(), CausalTextEncoder(plan)
     generator = torch.Generator().manual_seed(1)
-    pairs = []
-    for context, count in [(1, 1), (3, 5), (15, 2), (16, 1), (60, 10), (90, 4), (2, LONGEST)]:
-        tokens = torch.randint(2, 320, (context + count,), generator=generator).tolist()
-        pairs.append((tokens[:context], tokens[context:]))
+    pairs: list[tuple[list[int], list[int]]] = []
+    for length, count in [(1, 1), (3, 5), (15, 2), (16, 1), (60, 10), (90, 4), (2, LONGEST)]:
+        tokens = torch.randint(2, 320, (length + count,), generator=generator).tolist()
+        pairs.append((tokens[:length], tokens[length:]))
     with torch.inference_mode():
         likeliest = int(model(torch.tensor([pairs[1][0]])).logits[0, -1].argmax())
         pairs += [(pairs[1][0], [likeliest]), (pairs[1][0], [likeliest + 1])]  # two choices: one pass
@@ -93,6 +93,7 @@ def settings(plan, **changes):
 
 
 def test_limits_of_length(plan):
+    assert CausalTextEncoder(plan).longest == LONGEST  # the config's: the tokenizer tells none
     assert CausalTextEncoder(plan, 8).longest == 8
     assert CausalTextEncoder(settings(plan, model_max_length=10**30)).longest == 2048
     with pytest.raises(InputError, match="max_length is 0, allowed is 1 or more"):
