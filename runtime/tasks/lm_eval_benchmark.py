@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.paths import shown_path
 
 IN_PERCENT = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "em")
 """Metrics of lm-eval that are shares of the examples; shown in %."""
@@ -58,7 +59,7 @@ class Benchmark:
         """Name of the task, and lm-eval's requests, of each document. limit: the first so many of each task."""
         for name, task in self.tasks.items():
             task.set_fewshot_seed(SEEDS[2])
-            with lm_eval_seeds():
+            with _running(f"make requests of task {name!r}"):
                 task.build_all_requests(limit=limit)
             by_document: dict[Any, list[Any]] = defaultdict(list)
             for request in task.instances:
@@ -108,11 +109,13 @@ def _manager(names: Sequence[str], folder: Path | None) -> Any:
     """lm-eval's manager of tasks that knows these. Its own fourteen thousand take seconds, so only where needed."""
     from lm_eval.tasks import TaskManager
 
-    if folder is not None:
-        manager = TaskManager(include_path=str(folder), include_defaults=False)
-        if set(names) <= set(manager.all_subtasks):
-            return manager
-    manager = TaskManager(include_path=str(folder) if folder is not None else None)
+    path = str(folder) if folder is not None else None
+    with _running(f"read the tasks in {shown_path(folder)}" if folder else "read its own tasks"):
+        if folder is not None:
+            manager = TaskManager(include_path=path, include_defaults=False)
+            if set(names) <= set(manager.all_subtasks):
+                return manager
+        manager = TaskManager(include_path=path)
     for name in names:
         if name not in manager.all_tasks:
             close = get_close_matches(name, manager.all_tasks, n=1)
@@ -122,12 +125,8 @@ def _manager(names: Sequence[str], folder: Path | None) -> Any:
 
 
 def _of_name(manager: Any, name: str, metric: str) -> list[Benchmark]:
-    try:
-        with lm_eval_seeds():
-            loaded = manager.load([name])
-    except Exception as error:  # whatever reading a stranger's data raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"lm-eval cannot load task {name!r} with its data: {reason}") from error
+    with _running(f"load task {name!r} with its data"):
+        loaded = manager.load([name])
     tasks, group = loaded["tasks"], loaded.get("groups", {}).get(name)
     for key, task in tasks.items():
         _check(key, task)
@@ -159,13 +158,19 @@ def _check(name: str, task: Any) -> None:
 
 
 @contextmanager
-def lm_eval_seeds() -> Iterator[None]:
-    """Random numbers of Python and numpy as lm-eval's command line has them; afterwards as before."""
+def _running(what: str) -> Iterator[None]:
+    """lm-eval's own code: with the random numbers of its command line, and afterwards as before; errors are a sentence.
+
+    what: is done, for the sentence.
+    """
     python, legacy = random.getstate(), np.random.get_state()  # tasks draw from both, such as the order of choices
+    random.seed(SEEDS[0])
+    np.random.seed(SEEDS[1])
     try:
-        random.seed(SEEDS[0])
-        np.random.seed(SEEDS[1])
         yield
+    except Exception as error:  # whatever reading a stranger's data raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"lm-eval cannot {what}: {reason}") from error
     finally:
         random.setstate(python)
         np.random.set_state(legacy)

@@ -1,6 +1,7 @@
 """lm-evaluation-harness: figures through the digital reference are those of its own model of transformers."""
 
 import json
+import random
 import sys
 
 import numpy as np
@@ -227,6 +228,14 @@ def test_several_tasks_are_their_mean_and_a_group_is_lm_evals(plan, reference, t
     assert group.size == 12
 
 
+def test_random_numbers_stay_as_they_are(plan, tasks):
+    random.seed(5)
+    np.random.seed(5)
+    make_task(plan, "lm-eval:shots", tasks, None)
+    assert random.random() == random.Random(5).random()
+    assert np.random.random() == np.random.RandomState(5).random()
+
+
 def test_what_is_measured_has_a_name(plan, tasks, tmp_path):
     def name(task="choices", folder=tasks, limit=None):
         return make_task(plan, f"lm-eval:{task}", folder, limit).fingerprint()
@@ -247,17 +256,21 @@ def test_what_is_measured_has_a_name(plan, tasks, tmp_path):
         ("written", "task 'written' asks for generated text, which a plan cannot give yet"),
         ("choices,texts", r"a mean of choices \(acc\), texts \(word_perplexity\) says nothing"),
         ("gone", "lm-eval cannot load task 'gone' with its data: "),
+        ("odd", "lm-eval cannot make requests of task 'odd': "),
         ("", "lm-eval has no task ''"),
         ("choices,choices:acc_norm", "task 'choices' is named twice"),
     ],
-    ids=["name", "metric", "generated", "mean", "gone", "empty", "twice"],
+    ids=["name", "metric", "generated", "mean", "gone", "odd", "empty", "twice"],
 )
 def test_what_does_not_fit(plan, tasks, tmp_path, task, words):
     if task == "gone":
         write(tmp_path, "gone", TASKS["choices"], [{}])
         (tmp_path / "gone.jsonl").unlink()
+    if task == "odd":  # a second document without choices
+        rows = [{"question": "a", "choices": ["b", "c"], "label": 0}, {"question": "d", "choices": None, "label": 0}]
+        write(tmp_path, "odd", TASKS["choices"], rows)
     with pytest.raises(InputError, match=words):
-        make_task(plan, f"lm-eval:{task}", tmp_path if task == "gone" else tasks, None)
+        make_task(plan, f"lm-eval:{task}", tmp_path if task in ("gone", "odd") else tasks, None)
 
 
 def test_a_folder_that_is_none_and_a_harness_that_is_not_there(plan, tmp_path, monkeypatch):
