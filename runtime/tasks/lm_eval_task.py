@@ -79,7 +79,7 @@ class LmEvalTask(Continuations):
 
     def _metric(self) -> Metric:
         first, *others = self.benchmarks
-        if any((other.scale, other.larger_is_better) != (first.scale, first.larger_is_better) for other in others):
+        if len({one.metric for one in self.benchmarks}) > 1 and any(one.scale == 1 for one in self.benchmarks):
             names = ", ".join(f"{one.name} ({one.metric})" for one in self.benchmarks[:MOST_NAMED])
             raise InputError(f"a mean of {names} says nothing: measure each on its own")
         what = " and ".join(f"{one.name} {one.metric}" for one in self.benchmarks)
@@ -124,6 +124,7 @@ def _label(benchmark: Benchmark, task: str, requests: Sequence[Any]) -> dict[str
     """A document with its requests: with the tokens, what the fingerprint is made of."""
     return {
         "benchmark": benchmark.name,
+        "metric": benchmark.metric,
         "task": task,
         "version": str(benchmark.tasks[task].VERSION),
         "document": requests[0].doc,

@@ -255,12 +255,13 @@ def test_what_is_measured_has_a_name(plan, tasks, tmp_path):
         ("choices:accuracy", "task 'choices' has no metric 'accuracy'; did you mean 'acc'"),
         ("written", "task 'written' asks for generated text, which a plan cannot give yet"),
         ("choices,texts", r"a mean of choices \(acc\), texts \(word_perplexity\) says nothing"),
+        ("texts,next:perplexity", r"a mean of texts \(word_perplexity\), next \(perplexity\) says nothing"),
         ("gone", "lm-eval cannot load task 'gone' with its data: "),
         ("odd", "lm-eval cannot make requests of task 'odd': "),
         ("", "lm-eval has no task ''"),
         ("choices,choices:acc_norm", "task 'choices' is named twice"),
     ],
-    ids=["name", "metric", "generated", "mean", "gone", "odd", "empty", "twice"],
+    ids=["name", "metric", "generated", "mean", "perplexities", "gone", "odd", "empty", "twice"],
 )
 def test_what_does_not_fit(plan, tasks, tmp_path, task, words):
     if task == "gone":
