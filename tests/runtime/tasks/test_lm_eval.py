@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tilewright.targets.errors import InputError
 
 lm_eval = pytest.importorskip("lm_eval", reason="needs lm-evaluation-harness: pip install 'tilewright[lm-eval]'")
 
+ROOT = Path(__file__).parents[3]
 LONG = "No model of this size can read a text that goes on and on and on, page after page, and that is its point. "
 QUESTIONS = [
     ("The chip drifts over", ["time", "money", "a hill", "seven"], 0),
@@ -226,6 +228,14 @@ def test_several_tasks_are_their_mean_and_a_group_is_lm_evals(plan, reference, t
     group = make_task(plan, "lm-eval:both", tasks, None)
     assert group.measure(session, 8) == pytest.approx(100 * reference["groups"]["both"]["acc,none"])
     assert group.size == 12
+
+
+def test_the_questions_of_the_examples(plan, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.chdir(ROOT)
+    task = make_task(plan, "lm-eval:general", "examples/lm_eval", None)
+    assert (task.size, task.metric.chance, task.metric.name) == (20, 25.0, "acc, %")
 
 
 def test_random_numbers_stay_as_they_are(plan, tasks):
