@@ -45,7 +45,8 @@ def run(monkeypatch, capsys):
 def test_none_is_forgotten():
     tested = {
         "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py", "mixed_precision.py",
-        "onnx_model.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py", "which_effect_hurts.py",
+        "onnx_model.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py",
+        "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 

@@ -131,6 +131,7 @@ def test_the_wheel_works_on_its_own(built, tmp_path):
         "tilewright/__init__.py",
         "tilewright/__init__.pyi",
         "tilewright/__main__.py",
+        "tilewright/lm_eval.py",
         "tilewright/py.typed",
     }
     place = tmp_path / "installed"

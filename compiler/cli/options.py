@@ -52,13 +52,16 @@ TaskName = Annotated[
     str | None,
     typer.Option(
         help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, question-answering, "
-        "image-classification and others, one of an installed package, or FILE.py:CLASS (a file of yours, which is run). "
-        "docs/tasks.md has all.",
+        "image-classification and others, lm-eval:NAME (a task of lm-evaluation-harness), one of an installed package, "
+        "or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
         autocompletion=completion.words(*TASKS),
     ),
 ]
 Data = Annotated[
-    Path | None, typer.Option(help="The task's data: a file, or a folder: GLUE's with dev.tsv, or of images.")
+    Path | None,
+    typer.Option(
+        help="The task's data: a file, or a folder: GLUE's with dev.tsv, of images, for lm-eval of tasks of your own."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]

@@ -12,7 +12,7 @@ from torch import Tensor
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.finite_weights import check_finite
-from tilewright.compiler.frontends.huggingface_inputs import model_inputs
+from tilewright.compiler.frontends.huggingface_inputs import longest_text, model_inputs
 from tilewright.compiler.frontends.huggingface_model import (
     architecture_of,
     image_processor_files,
@@ -62,7 +62,10 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
             model, "huggingface", _name(Path(source)), classes=_classes(model.config), pooling=behind.pooling
         ),
         "parameters": dict(model.named_parameters()),
-        "tokenizer_files": {**tokenizer_files(tokenizer), **(image_processor_files(source) if takes_images else {})},
+        "tokenizer_files": {
+            **tokenizer_files(tokenizer, longest_text(model.config)),
+            **(image_processor_files(source) if takes_images else {}),
+        },
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,
     }

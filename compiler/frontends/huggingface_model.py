@@ -28,6 +28,8 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 IMAGE_PROCESSOR = "preprocessor_config.json"
 LARGEST_PROCESSOR = 2**20  # bytes
+NO_LENGTH = 10**9
+"""Larger lengths of texts in a tokenizer mean that it has none."""
 MOST_TIED = 8
 """Largest number of times that a stored table may be in a model before tied parameters are made one."""
 ALWAYS_ALLOWED = 2**24
@@ -243,10 +245,15 @@ def load_tokenizer(transformers: Any, source: str | Path) -> Any:
         return None  # many hub models have none
 
 
-def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
-    """The tokenizer in transformers' own current form, which has tokenizer.json whatever the source had."""
+def tokenizer_files(tokenizer: Any, longest: int | None) -> dict[str, bytes]:
+    """The tokenizer in transformers' own current form, which has tokenizer.json whatever the source had.
+
+    longest: tokens that the model reads at once, which it then tells where it told none itself; None if not known.
+    """
     if tokenizer is None:
         return {}
+    if longest is not None and tokenizer.model_max_length > NO_LENGTH:
+        tokenizer.model_max_length = longest
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = [path for path in Path(folder).iterdir() if path.is_file()]

@@ -55,9 +55,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
-    task: a task's name such as "glue/sst2" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task`` of one's own;
-    stsb if None. data: its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or a function
-    of predictions and labels; inputs, arrays by input name with samples along the first dimension, or a
+    task: a task's name such as "glue/sst2" or "lm-eval:piqa" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task``
+    of one's own; stsb if None. data: its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or
+    a function of predictions and labels; inputs, arrays by input name with samples along the first dimension, or a
     ``DataLoader`` or ``datasets.Dataset`` that gives inputs and labels; labels, one an example; readout, a function
     from a batch's outputs by name to its predictions, the first output if None. times: since programming, in
     seconds or as text ("1h"). seed: names the chips. limit: only the first so many examples. batch_size: samples at

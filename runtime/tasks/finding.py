@@ -11,6 +11,7 @@ from types import ModuleType
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.glue import GLUE
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
+from tilewright.runtime.tasks.lm_eval_task import PREFIX, LmEvalTask
 from tilewright.runtime.tasks.question_answering import ExactAnswers, QuestionAnswering
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
@@ -46,9 +47,13 @@ def task_names() -> list[str]:
 def make_task(plan: Plan, task: AnyTask, data: str | Path | None, limit: int | None) -> Task:
     """The task on these data, prepared for the plan.
 
-    task: its name, its class, FILE.py:CLASS, or a task that is prepared already. Raises ``InputError`` if there is
-    none, or its data do not fit.
+    task: its name, its class, FILE.py:CLASS, lm-eval:NAME, or a task that is prepared already. Raises ``InputError`` if
+    there is none, or its data do not fit.
     """
+    if limit is not None:
+        check_whole("limit", limit)
+    if isinstance(task, str) and task.startswith(PREFIX):
+        return LmEvalTask(plan, task.removeprefix(PREFIX), Path(data) if data is not None else None, limit)
     if isinstance(task, Task):
         if data is not None or limit is not None:
             raise InputError(f"{type(task).__name__} is prepared already, so it takes no data and no limit")
@@ -58,8 +63,6 @@ def make_task(plan: Plan, task: AnyTask, data: str | Path | None, limit: int | N
         raise InputError(f"task is {shown(repr(task))}; it must be a task's name, FILE.py:CLASS, or a tilewright.Task")
     if data is None:
         raise InputError(f"task {task if isinstance(task, str) else found.__name__!r} needs its data: a file or folder")
-    if limit is not None:
-        check_whole("limit", limit)
     made = found(plan, Path(data), limit)
     if not len(made.samples) or not made.size:
         raise InputError(f"{shown_path(Path(data))} has no examples")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
@@ -35,16 +36,14 @@ class TextEncoder:
         self.longest = (sequence.maximum if sequence else None) or 512
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.longest)
-        self._padding = self._padding_id(plan)
+        self._settings = _settings(plan)
+        self._padding = self.special_token("pad_token") or 0
 
-    def _padding_id(self, plan: Plan) -> int:
-        try:
-            settings = json.loads(plan.tokenizer_files.get("tokenizer_config.json", b"{}"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"the plan's tokenizer_config.json cannot be read: {error}") from error
-        token = settings.get("pad_token") if isinstance(settings, dict) else None
+    def special_token(self, name: str) -> int | None:
+        """Id of the tokenizer's special token of that name, such as "bos_token"; None if it has none."""
+        token = self._settings.get(name)
         token = token.get("content") if isinstance(token, dict) else token
-        return (self._tokenizer.token_to_id(token) or 0) if isinstance(token, str) else 0
+        return self._tokenizer.token_to_id(token) if isinstance(token, str) else None
 
     def encode(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[dict[str, Tensor]]:
         """Inputs of each text: 1-D tensors by input name, padded to the text's own next multiple of ``LENGTH_STEP``.
@@ -55,15 +54,23 @@ class TextEncoder:
             tokenized = self._tokenizer.encode_batch(list(texts))
         except Exception as error:  # tokenizers raises bare Exception, and TypeError for what is no text
             raise InputError(f"the plan's tokenizer cannot encode the texts: {error}") from error
-        return [self.inputs_of(text) for text in tokenized]
+        return [self.padded(text.ids, text.type_ids) for text in tokenized]
 
-    def inputs_of(self, text: Encoding) -> dict[str, Tensor]:
-        """Inputs of one encoded text: 1-D tensors by input name, padded to the next multiple of ``LENGTH_STEP``."""
-        length = min(-(-max(len(text.ids), 1) // LENGTH_STEP) * LENGTH_STEP, self.longest)
-        fill = length - len(text.ids)
+    def padded(self, ids: list[int], type_ids: list[int] | None = None) -> dict[str, Tensor]:
+        """Inputs of one text of these tokens, padded on the right."""
+        length = min(-(-max(len(ids), 1) // LENGTH_STEP) * LENGTH_STEP, self.longest)
+        fill = length - len(ids)
         made = {
-            "input_ids": text.ids + [self._padding] * fill,
-            "attention_mask": text.attention_mask + [0] * fill,
-            "token_type_ids": text.type_ids + [0] * fill,
+            "input_ids": ids + [self._padding] * fill,
+            "attention_mask": [1] * len(ids) + [0] * fill,
+            "token_type_ids": (type_ids or [0] * len(ids)) + [0] * fill,
         }
         return {name: torch.tensor(made[name]) for name in self.names if name in made}
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    try:
+        settings = json.loads(plan.tokenizer_files.get("tokenizer_config.json", b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the plan's tokenizer_config.json cannot be read: {error}") from error
+    return settings if isinstance(settings, dict) else {}

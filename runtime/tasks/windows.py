@@ -68,7 +68,7 @@ class WindowEncoder(TextEncoder):
             raise InputError(f"the plan's tokenizer cannot encode question {shown(question)}: {error}") from error
 
     def _window(self, part: Encoding) -> Window:
-        inputs = self.inputs_of(part)
+        inputs = self.padded(part.ids, part.type_ids)
         letters = np.full((len(inputs["input_ids"]), 2), -1, dtype=np.int32)
         letters[: len(part)] = part.offsets
         letters[: len(part)][[number != CONTEXT for number in part.sequence_ids]] = -1

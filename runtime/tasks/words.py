@@ -51,5 +51,7 @@ class WordEncoder(TextEncoder):
                 if word is not None:
                     first.setdefault(word, token)
             cut_off = len(sentence) - 1 - max(first, default=-1) if text.overflowing else 0
-            encoded.append(EncodedWords(self.inputs_of(text), list(first), list(first.values()), cut_off))
+            encoded.append(
+                EncodedWords(self.padded(text.ids, text.type_ids), list(first), list(first.values()), cut_off)
+            )
         return encoded
