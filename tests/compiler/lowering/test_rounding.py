@@ -7,7 +7,7 @@ from torch import nn
 import tilewright
 from tests.narrowing import present
 from tests.networks import lower, plain_wishes, stack, traced_network
-from tilewright.compiler import verify_tiles
+from tilewright.compiler import pipeline, verify_tiles
 from tilewright.compiler.compare_with_network import checked_against
 from tilewright.compiler.driver import trace
 from tilewright.compiler.lowering.canonicalize import canonicalize
@@ -62,6 +62,35 @@ def test_a_bug_is_caught_where_sums_round_by_more(wrong, inside):
     passes = [canonicalize, unfold_wrongly] if inside else [canonicalize, unfold_convolutions, sabotage]
     with pytest.raises(PassError, match=rf"pass {passes[-1].__name__} changed what the model computes"):
         lower(traced_network(*long_sums(40.0)), passes)
+
+
+@pytest.mark.parametrize(("wrong", "is_rounding"), [(1e-6, True), (1e-3, False)])
+def test_products_of_weights_are_rounded(wrong, is_rounding, monkeypatch):
+    """A pass that multiplies weights may round them, but no more; those after it are held to what it left."""
+
+    def multiply(state):
+        for node in state.graph.graph.nodes:
+            if state.tensor(node) is not None:
+                tensor = state.tensor(node)
+                state.graph.register_buffer("product", tensor * (1 + wrong))
+                node.target = "product"
+        state.tidy()
+
+    def leave(state):
+        output = next(node for node in state.graph.graph.nodes if node.op == "output")
+        with state.graph.graph.inserting_before(output):
+            output.args = ([state.graph.graph.call_function(torch.ops.aten.alias.default, (output.args[0][0],))],)
+        state.tidy()
+
+    passes = [canonicalize, unfold_convolutions, multiply, leave]
+    with pytest.raises(PassError, match="multiply changed"):
+        lower(traced_network(*long_sums(40.0)), passes)
+    monkeypatch.setattr(pipeline, "ROUND_WEIGHTS", ("multiply",))
+    if is_rounding:
+        lower(traced_network(*long_sums(40.0)), passes)
+    else:
+        with pytest.raises(PassError, match="multiply changed"):
+            lower(traced_network(*long_sums(40.0)), passes)
 
 
 def test_a_pass_that_only_rounds_badly_is_a_bug_too():
