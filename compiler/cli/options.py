@@ -55,6 +55,10 @@ TaskName = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a file, or for GLUE a folder with dev.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
+TaskOptions = Annotated[
+    list[str] | None,
+    typer.Option("--task-option", help="KEY=VALUE: an option of the task's own, such as stride=512. May be repeated."),
+]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
 Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]
 Repeats = Annotated[int, typer.Option(help="Freshly programmed chips.")]
