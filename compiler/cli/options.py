@@ -12,9 +12,9 @@ from tilewright.compiler.cli import completion
 CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error")
 """Criteria of sensitivity; the table of them loads torch."""
 TASKS = (
-    "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli", "glue/qqp",
-    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "stsb", "text-classification",
-    "text-regression",
+    "bits-per-byte", "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli",
+    "glue/qqp", "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/wnli", "perplexity",
+    "perplexity-per-word", "stsb", "text-classification", "text-regression",
 )  # fmt: skip
 """Built-in tasks; the table of them loads torch."""
 PlanFolder = Annotated[Path, typer.Argument(help="A plan's folder.")]
@@ -48,8 +48,9 @@ CountedOutputs = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, text-regression, one "
-        "of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        help="A task with its data: glue/sst2 and the others of GLUE, text-classification, text-regression, "
+        "perplexity, one of an installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has "
+        "all.",
         autocompletion=completion.words(*TASKS),
     ),
 ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.glue import GLUE
+from tilewright.runtime.tasks.language_modelling import BitsPerByte, Perplexity, PerplexityPerWord
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
 from tilewright.targets.errors import InputError, nearest
@@ -21,6 +22,9 @@ from tilewright.targets.shown import shown
 
 TASKS: dict[str, type[Task]] = {
     **GLUE,
+    "bits-per-byte": BitsPerByte,
+    "perplexity": Perplexity,
+    "perplexity-per-word": PerplexityPerWord,
     "stsb": GLUE["glue/stsb"],
     "text-classification": TextClassification,
     "text-regression": TextRegression,
