@@ -94,8 +94,9 @@ class TextEncoder:
         """
         self._tokenizer.no_truncation()
         (found,) = self._encoded([text])
+        ids = torch.tensor(found.ids, dtype=torch.int64)
         ends = torch.tensor([end for _, end in found.offsets], dtype=torch.int64)
-        return LongText(torch.tensor(found.ids), ends, torch.tensor(found.special_tokens_mask, dtype=torch.bool))
+        return LongText(ids, ends, torch.tensor(found.special_tokens_mask, dtype=torch.bool))
 
     def inputs(self, ids: Tensor) -> dict[str, Tensor]:
         """Inputs of tokens that are one sample, none of them padding [tokens]: 1-D tensors by input name."""

@@ -1,6 +1,8 @@
 """Perplexity of a text: as transformers computes it, whatever the batch; what does not fit is one sentence."""
 
+import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import tilewright
 from tests.conftest import small_bert_config
 from tests.families import FAMILIES
 from tests.narrowing import present
+from tilewright.compiler.cli import main
 from tilewright.runtime.plan.records import DimensionRecord
 from tilewright.runtime.tasks import language_modelling
 from tilewright.runtime.tasks.finding import make_task
@@ -176,6 +179,27 @@ def test_what_is_measured_by_default(plans, file):
     names = {make_task(plans["Llama"], "perplexity", file, 1, {"length": 48, "stride": stride}).fingerprint()
              for stride in (24, 48)}  # fmt: skip
     assert len(names) == 2  # of the same window
+
+
+def test_the_command_takes_the_options(plans, file, tmp_path, monkeypatch, capsys):
+    plans["Llama"].save(tmp_path / "plan")
+    given = (
+        "--task bits-per-byte --task-option length=32 --task-option stride=8 --limit 3 --times 1s --repeats 1 --json"
+    )
+    arguments = ["evaluate", tmp_path / "plan", "--data", file, *given.split()]
+    monkeypatch.setattr(sys, "argv", ["tilewright", *map(str, arguments)])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    out, said = capsys.readouterr()
+    assert not leaving.value.code, said
+    options = {"length": 32, "stride": 8}
+    found = tilewright.evaluate(
+        plans["Llama"], "bits-per-byte", file, task_options=options, limit=3, times=["1s"], repeats=1
+    )
+    assert json.loads(out) == json.loads(json.dumps(found.to_json()))
+    assert found.metric == "bits per byte (windows of 32, stride 8)"
+    assert found.examples == 3
+    assert found.points[0].mean > found.digital
 
 
 def test_sensitivity_and_assign_take_perplexity(plans, file):
