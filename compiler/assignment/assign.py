@@ -54,6 +54,7 @@ def assign(
     task: AnyTask | None = None,
     data: str | Path | None = None,
     limit: int | None = None,
+    task_options: Mapping[str, Any] | None = None,
     time: str | float = "1mo",
     repeats: int = 5,
     seed: int = 0,
@@ -71,9 +72,9 @@ def assign(
 
     How: the predicted loss is the sum over layers of ``sensitivity`` figures of one ``criterion`` (its first if None).
     They are measured here if not given, by "gradient" if no criterion is named, with ``inputs``, ``samples``,
-    ``outputs``, ``task``, ``data``, ``limit``, ``time``, ``repeats`` and ``seed`` as ``measure_sensitivity`` takes
-    them. method: "exact", or "macs" or "rank", which are greedy. sizes, preset: what energy and latency are of, see
-    ``estimate_cost``.
+    ``outputs``, ``task``, ``data``, ``limit``, ``task_options``, ``time``, ``repeats`` and ``seed`` as
+    ``measure_sensitivity`` takes them. method: "exact", or "macs" or "rank", which are greedy. sizes, preset: what
+    energy and latency are of, see ``estimate_cost``.
 
     validate: run the new plan at ``time`` on ``repeats`` chips of ``seed`` + 1, which had no part in the choice, where
     inputs are given or the plan takes text; the divergence stands in ``Assigned.record``. on_step: called after each
@@ -103,7 +104,7 @@ def assign(
     if sensitivity is None:
         sensitivity = measure_sensitivity(
             plan, [criterion or CRITERION], inputs=inputs, samples=samples, outputs=outputs, task=task, data=data,
-            limit=limit, time=time, repeats=repeats, seed=seed, on_figure=on_step,
+            limit=limit, task_options=task_options, time=time, repeats=repeats, seed=seed, on_figure=on_step,
         )  # fmt: skip
     criterion = criterion or next(iter(sensitivity.criteria))
     if criterion not in sensitivity.criteria:
@@ -114,7 +115,7 @@ def assign(
         made = choose(plan, sensitivity, problem, request)
     else:
         assert task is not None
-        prepared = make_task(plan, task, data, limit)
+        prepared = make_task(plan, task, data, limit, task_options)
         measure = Measure(plan, prepared, wanted, confidence, parse_time(time), repeats)
         made = search(plan, sensitivity, problem, request, measure, seed, on_trial)
     if validate and plan.has_weights and (inputs is not None or takes_text(plan)):

@@ -10,7 +10,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_assignments, parse_sizes
+from tilewright.compiler.cli.settings import parse_assignments, parse_sizes, parse_task_options
 from tilewright.compiler.engineering import counted, spread
 from tilewright.compiler.report.plain_console import PlainTable
 
@@ -65,6 +65,7 @@ def assign_command(
     task: options.TaskName = None,
     data: options.Data = None,
     limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
     time: options.Time = "1mo",
     repeats: Annotated[int, typer.Option(help="Freshly programmed chips, for each measurement.")] = 5,
     seed: Annotated[int, typer.Option(help="Names the chips of the choice; it is validated on others.")] = 0,
@@ -84,13 +85,13 @@ def assign_command(
     check_destination(folder, PLAN, overwrite=force)
     limits = parse_assignments(budgets, "at-most", example="energy=60uJ")
     stay, at = parse_assignments(fixed, "assign"), parse_sizes(sizes or "")
-    given = read_samples(inputs, "inputs")
+    given, own = read_samples(inputs, "inputs"), parse_task_options(task_options)
     with progress_bar("assign") as advance:
         assigned = assign(
             load(plan), minimise=minimise, budgets=limits, accuracy=accuracy, confidence=confidence, fixed=stay,
             criterion=criterion, method=method, sizes=at, preset=preset, inputs=given, samples=samples,
-            outputs=outputs, task=task, data=data, limit=limit, time=time, repeats=repeats, seed=seed,
-            validate=validate, on_step=advance, on_trial=_say_trial,
+            outputs=outputs, task=task, data=data, limit=limit, task_options=own, time=time, repeats=repeats,
+            seed=seed, validate=validate, on_step=advance, on_trial=_say_trial,
         )  # fmt: skip
     assigned.save(folder, overwrite=force)
     if as_json:

@@ -9,6 +9,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.settings import parse_task_options
 from tilewright.compiler.report.accuracy_table import accuracy_table
 from tilewright.compiler.report.totals import measured_on
 
@@ -21,6 +22,7 @@ def evaluate_command(
     repeats: options.Repeats = 5,
     seed: options.Seed = 0,
     limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
     results: Annotated[
@@ -48,7 +50,8 @@ def evaluate_command(
     from tilewright.runtime.plan.plan import load
     from tilewright.targets.times import parse_times
 
-    labels, loaded = list(parse_times(times)), load(plan)
+    labels, own = list(parse_times(times)), parse_task_options(task_options)
+    loaded = load(plan)
     with progress_bar("evaluate") as advance:
         found = evaluate(
             loaded,
@@ -58,6 +61,7 @@ def evaluate_command(
             repeats=repeats,
             seed=seed,
             limit=limit,
+            task_options=own,
             batch_size=batch_size,
             drift_compensation=drift_compensation,
             results=results,

@@ -12,10 +12,11 @@ from tilewright.compiler.cli import completion
 CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error")
 """Criteria of sensitivity; the table of them loads torch."""
 TASKS = (
-    "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli", "glue/qqp",
-    "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/stsb-pearson", "glue/wnli", "image-classification",
-    "image-classification-top5", "question-answering", "question-answering-exact", "stsb", "text-classification",
-    "text-regression", "token-classification", "token-classification-accuracy",
+    "bits-per-byte", "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli",
+    "glue/qqp", "glue/qqp-accuracy", "glue/rte", "glue/sst2", "glue/stsb", "glue/stsb-pearson", "glue/wnli",
+    "image-classification", "image-classification-top5", "perplexity", "perplexity-per-word", "question-answering",
+    "question-answering-exact", "stsb", "text-classification", "text-regression", "token-classification",
+    "token-classification-accuracy",
 )  # fmt: skip
 """Built-in tasks; the table of them loads torch."""
 LOGGERS = ("wandb", "tensorboard", "mlflow")
@@ -51,9 +52,9 @@ CountedOutputs = Annotated[
 TaskName = Annotated[
     str | None,
     typer.Option(
-        help="A task with labelled data: glue/sst2 and the others of GLUE, text-classification, question-answering, "
-        "image-classification and others, lm-eval:NAME (a task of lm-evaluation-harness), one of an installed package, "
-        "or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
+        help="A task with its data: glue/sst2 and the others of GLUE, text-classification, question-answering, "
+        "image-classification, perplexity and others, lm-eval:NAME (a task of lm-evaluation-harness), one of an "
+        "installed package, or FILE.py:CLASS (a file of yours, which is run). docs/tasks.md has all.",
         autocompletion=completion.words(*TASKS),
     ),
 ]
@@ -64,6 +65,10 @@ Data = Annotated[
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
+TaskOptions = Annotated[
+    list[str] | None,
+    typer.Option("--task-option", help="KEY=VALUE: an option of the task's own, such as stride=512. May be repeated."),
+]
 Time = Annotated[str, typer.Option(help="Time since programming: 0, 1s, 1h, 1d, 1w, 1mo, 1y.")]
 Times = Annotated[str, typer.Option(help="Times since programming, with commas between.")]
 Repeats = Annotated[int, typer.Option(help="Freshly programmed chips.")]

@@ -9,6 +9,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.settings import parse_task_options
 from tilewright.compiler.engineering import counted
 from tilewright.compiler.report.plain_console import PlainTable
 
@@ -32,6 +33,7 @@ def sensitivity_command(
     task: options.TaskName = None,
     data: options.Data = None,
     limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
     time: options.Time = "1mo",
     repeats: options.Repeats = 3,
     seed: options.Seed = 0,
@@ -42,6 +44,7 @@ def sensitivity_command(
     from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.sample_files import read_samples
 
+    own = parse_task_options(task_options)
     loaded, given = load(plan), read_samples(inputs, "inputs")
     with progress_bar("sensitivity") as advance:
         found = measure_sensitivity(
@@ -53,6 +56,7 @@ def sensitivity_command(
             task=task,
             data=data,
             limit=limit,
+            task_options=own,
             time=time,
             repeats=repeats,
             seed=seed,

@@ -11,16 +11,25 @@ from tilewright.targets.errors import InputError
 
 def parse_changes(given: list[str] | None) -> dict[str, Any]:
     """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML. Raises ``InputError``."""
-    changes = {}
+    return _parse_values(given, "set", "tile.adc.bits=8")
+
+
+def parse_task_options(given: list[str] | None) -> dict[str, Any]:
+    """Options of a task such as ``stride=512``, as key -> value as in YAML. Raises ``InputError``."""
+    return _parse_values(given, "task-option", "stride=512")
+
+
+def _parse_values(given: list[str] | None, option: str, example: str) -> dict[str, Any]:
+    values = {}
     for text in given or []:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"--set {text!r} is not KEY=VALUE, for example tile.adc.bits=8")
+            raise InputError(f"--{option} {text!r} is not KEY=VALUE, for example {example}")
         try:
-            changes[key.strip()] = yaml.safe_load(value)
+            values[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError) as error:
-            raise InputError(f"--set {text!r}: the value is not a number, a word or null") from error
-    return changes
+            raise InputError(f"--{option} {text!r}: the value is not a number, a word or null") from error
+    return values
 
 
 def parse_assignments(

@@ -137,6 +137,7 @@ def measure_sensitivity(
     task: AnyTask | None = None,
     data: str | Path | None = None,
     limit: int | None = None,
+    task_options: Mapping[str, Any] | None = None,
     time: str | float = "1mo",
     repeats: int = 3,
     seed: int = 0,
@@ -146,10 +147,10 @@ def measure_sensitivity(
 
     criteria: "divergence", "task", "output-noise", "gradient", "product-error", "weight-error"; divergence and gradient
     if None. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's own sentences if None.
-    outputs: those that count; all if None. task, data, limit: as of ``evaluate``, for the criterion "task". time: since
-    programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are measured on chips of
-    the same names. Figures are kept in the plan's folder, if it has one that can be written, and those that are there
-    are not measured again. on_figure: called after each figure with (done, of how many, what).
+    outputs: those that count; all if None. task, data, limit, task_options: as of ``evaluate``, for the criterion
+    "task". time: since programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are
+    measured on chips of the same names. Figures are kept in the plan's folder, if it has one that can be written, and
+    those that are there are not measured again. on_figure: called after each figure with (done, of how many, what).
 
     Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
@@ -164,7 +165,7 @@ def measure_sensitivity(
     check_repeats(repeats)
     check_whole("samples", samples)
     check_seed(seed)
-    prepared = make_task(plan, task, data, limit) if task is not None else None
+    prepared = make_task(plan, task, data, limit, task_options) if task is not None else None
     labels = prepared.fingerprint() if prepared is not None else ""
     take = cache(lambda: samples_of(plan, inputs, samples))
     counted = list(outputs) if outputs else None

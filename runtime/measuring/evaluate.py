@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,7 @@ def evaluate(
     task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
+    task_options: Mapping[str, Any] | None = None,
     metric: Metric | Callable[[Any, Any], float] | None = None,
     inputs: Any = None,
     labels: Any = None,
@@ -56,7 +57,8 @@ def evaluate(
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
 
     task: a task's name such as "glue/sst2" or "lm-eval:piqa" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task``
-    of one's own; stsb if None. data: its labelled data, a file or a folder. In place of both: metric, a ``Metric`` or
+    of one's own; stsb if None. data: its labelled data, a file or a folder. task_options: the task's own, by name, such
+    as ``{"stride": 512}``. In place of all three: metric, a ``Metric`` or
     a function of predictions and labels; inputs, arrays by input name with samples along the first dimension, or a
     ``DataLoader`` or ``datasets.Dataset`` that gives inputs and labels; labels, one an example; readout, a function
     from a batch's outputs by name to its predictions, the first output if None. times: since programming, in
@@ -84,7 +86,7 @@ def evaluate(
         raise InputError(f"no times were given; write for example {','.join(DEFAULT_TIMES)}")
     if task is None and metric is None:
         task = DEFAULT_TASK
-    prepared = _prepared(plan, task, data, limit, metric, inputs, labels, readout)
+    prepared = _prepared(plan, task, data, limit, task_options, metric, inputs, labels, readout)
     name = task if isinstance(task, str) else type(prepared).__name__
     compensations = {tiles.target.drift_compensation for tiles in plan.document.chip.tiles}
     compensates = drift_compensation and bool(compensations - {"none"})
@@ -137,6 +139,7 @@ def _prepared(
     task: AnyTask | None,
     data: str | Path | None,
     limit: int | None,
+    task_options: Mapping[str, Any] | None,
     metric: Metric | Callable[[Any, Any], float] | None,
     inputs: Any,
     labels: Any,
@@ -148,9 +151,11 @@ def _prepared(
         if readout is not None:
             raise InputError("readout is of inputs and labels that are given; a task has its own")
         assert task is not None
-        return make_task(plan, task, data, limit)
-    if task is not None or data is not None or limit is not None:
-        raise InputError("a metric is measured on inputs and labels; task, data and limit are something else")
+        return make_task(plan, task, data, limit, task_options)
+    if task is not None or data is not None or limit is not None or task_options:
+        raise InputError(
+            "a metric is measured on inputs and labels; task, data and limit are something else, and so is task_options"
+        )
     if inputs is None:
         raise InputError("a metric needs inputs, and their labels")
     return GivenTask(plan, metric, inputs, labels, readout)

@@ -12,8 +12,6 @@ from tilewright.targets.limits import check_whole
 LOGITS = "logits"
 DEFAULT_LONGEST = 2048
 """Tokens that a model reads at once where neither the plan nor its tokenizer tells (lm-eval's own default)."""
-NO_LENGTH = 10**9
-"""Larger lengths in a tokenizer's settings mean that it has none."""
 
 
 class CausalTextEncoder(TextEncoder):
@@ -40,9 +38,7 @@ class CausalTextEncoder(TextEncoder):
         limit = sequence.maximum if sequence else None
         if max_length is not None:
             check_whole("max_length", max_length, **({"most": limit} if limit else {}))
-        told = self._settings.get("model_max_length")
-        told = told if isinstance(told, int) and 0 < told <= NO_LENGTH else None
-        self.longest = max_length or limit or told or DEFAULT_LONGEST
+        self.longest = max_length or self.most_tokens or DEFAULT_LONGEST
 
     @property
     def end_token(self) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.glue import GLUE
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
+from tilewright.runtime.tasks.language_modelling import BitsPerByte, Perplexity, PerplexityPerWord
 from tilewright.runtime.tasks.lm_eval_task import PREFIX, LmEvalTask
 from tilewright.runtime.tasks.question_answering import ExactAnswers, QuestionAnswering
 from tilewright.runtime.tasks.task import Task
@@ -27,6 +30,9 @@ TASKS: dict[str, type[Task]] = {
     "image-classification-top5": ImageClassificationTop5,
     "question-answering": QuestionAnswering,
     "question-answering-exact": ExactAnswers,
+    "bits-per-byte": BitsPerByte,
+    "perplexity": Perplexity,
+    "perplexity-per-word": PerplexityPerWord,
     "stsb": GLUE["glue/stsb"],
     "text-classification": TextClassification,
     "text-regression": TextRegression,
@@ -36,6 +42,8 @@ TASKS: dict[str, type[Task]] = {
 """Built-in tasks by name."""
 GROUP = "tilewright.tasks"
 """Group of entry points by which an installed package adds tasks."""
+GIVEN = 3
+"""Number of arguments that every task takes: plan, data and limit. Those behind them are its options."""
 AnyTask = str | Task | type[Task]
 
 
@@ -44,29 +52,64 @@ def task_names() -> list[str]:
     return sorted({*TASKS, *entry_points(group=GROUP).names})
 
 
-def make_task(plan: Plan, task: AnyTask, data: str | Path | None, limit: int | None) -> Task:
+def make_task(
+    plan: Plan,
+    task: AnyTask,
+    data: str | Path | None,
+    limit: int | None,
+    task_options: Mapping[str, Any] | None = None,
+) -> Task:
     """The task on these data, prepared for the plan.
 
-    task: its name, its class, FILE.py:CLASS, lm-eval:NAME, or a task that is prepared already. Raises ``InputError`` if
-    there is none, or its data do not fit.
+    task: its name, its class, FILE.py:CLASS, lm-eval:NAME, or a task that is prepared already. task_options: of the
+    task itself, by the names that its constructor has beside plan, data and limit. Raises ``InputError`` if there is no
+    such task or option, or its data do not fit.
     """
+    options = dict(task_options or {})
     if limit is not None:
         check_whole("limit", limit)
     if isinstance(task, str) and task.startswith(PREFIX):
-        return LmEvalTask(plan, task.removeprefix(PREFIX), Path(data) if data is not None else None, limit)
+        check_options(LmEvalTask, task, options, GIVEN + 1)
+        folder = Path(data) if data is not None else None
+        benchmark = LmEvalTask(plan, task.removeprefix(PREFIX), folder, limit, **options)
+        benchmark.task_options = options
+        return benchmark
     if isinstance(task, Task):
-        if data is not None or limit is not None:
-            raise InputError(f"{type(task).__name__} is prepared already, so it takes no data and no limit")
+        if data is not None or limit is not None or options:
+            raise InputError(f"{type(task).__name__} is prepared already, so it takes no data, no limit and no options")
         return task
     found = find_task(task) if isinstance(task, str) else task
     if not (inspect.isclass(found) and issubclass(found, Task)):
         raise InputError(f"task is {shown(repr(task))}; it must be a task's name, FILE.py:CLASS, or a tilewright.Task")
+    name = task if isinstance(task, str) else found.__name__
     if data is None:
-        raise InputError(f"task {task if isinstance(task, str) else found.__name__!r} needs its data: a file or folder")
-    made = found(plan, Path(data), limit)
+        raise InputError(f"task {name!r} needs its data: a file or folder")
+    check_options(found, name, options)
+    made = found(plan, Path(data), limit, **options)
+    made.task_options = options
     if not len(made.samples) or not made.size:
         raise InputError(f"{shown_path(Path(data))} has no examples")
     return made
+
+
+def check_options(task: type[Task], name: str, options: Mapping[str, Any], given: int = GIVEN) -> None:
+    """Raise ``InputError`` for an option that the task's constructor does not take, or one that it cannot do without.
+
+    name: of the task, for the sentence. given: number of arguments before the options.
+    """
+    parameters = list(inspect.signature(task).parameters.values())[given:]
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    allowed = {one.name: one.default for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)}
+    unknown = next((option for option in options if option not in allowed), None)
+    if unknown is not None:
+        said = nearest(str(unknown), allowed) if allowed else "it takes none"
+        raise InputError(f"task {name!r} has no option {shown(str(unknown))}; {said}")
+    needed = next(
+        (one for one, value in allowed.items() if value is inspect.Parameter.empty and one not in options), None
+    )
+    if needed is not None:
+        raise InputError(f"task {name!r} needs the option {needed!r}")
 
 
 def find_task(name: str) -> type[Task]:

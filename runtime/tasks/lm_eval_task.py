@@ -30,11 +30,14 @@ MOST_NAMED = 3
 class LmEvalTask(Continuations):
     """Task of lm-eval, or the mean of several. Labels are documents with their requests; predictions, the answers."""
 
-    def __init__(self, plan: Plan, names: str, data: Path | None, limit: int | None) -> None:
+    def __init__(
+        self, plan: Plan, names: str, data: Path | None, limit: int | None, *, max_length: int | None = None
+    ) -> None:
         """Load tasks and make passes of their requests.
 
         names: of tasks, with commas between, each NAME or NAME:METRIC; the metric is the task's first if none is named.
         data: a folder of tasks of one's own, YAML files. limit: only the first so many documents of each task.
+        max_length: tokens that are read at once; the model's own number if None.
         Raises ``InputError`` if lm-eval is not installed, or for a task that it cannot load or that a plan cannot run.
         """
         try:
@@ -47,7 +50,7 @@ class LmEvalTask(Continuations):
         if data is not None and kind_of(data) != FOLDER:
             raise InputError(f"there is no folder {shown_path(data)} to take tasks of lm-eval from")
         self.benchmarks = find_benchmarks(names, data)
-        encoder, pairs = CausalTextEncoder(plan), list[Pair]()
+        encoder, pairs = CausalTextEncoder(plan, max_length), list[Pair]()
 
         def collected(asked: list[Pair]) -> list[Answer]:
             pairs.extend(asked)

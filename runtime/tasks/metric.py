@@ -21,7 +21,8 @@ class Metric:
     chance: figure of predictions that know nothing of the inputs; None if nobody knows, and then there is no A*.
     larger_is_better: False for an error or a perplexity. each: function from predictions and labels to a number an
     example whose mean is the figure, where it has such a form. version: to be raised when ``of`` changes: figures of
-    another version are other measurements.
+    another version are other measurements. in_logarithms: True if A* is of the figure's logarithm, as of a perplexity,
+    whose chance is thousands of times its good values.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     larger_is_better: bool = True
     each: Callable[[Any, Any], Sequence[float]] | None = None
     version: int = 1
+    in_logarithms: bool = False
 
     def __call__(self, predictions: Any, labels: Any) -> float:
         """The figure. Raises ``InputError`` if ``of`` fails, or gives what is no number."""
@@ -46,9 +48,18 @@ class Metric:
     def normalised(self, value: float, digital: float) -> float:
         """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023).
 
-        Raises ``InputError`` where chance is not known.
+        Of the figure's logarithm where the metric says so. Raises ``InputError`` where chance is not known, or a figure
+        has no logarithm.
         """
         if self.chance is None:
             raise InputError(f"A* of metric {self.name!r} needs to know chance: give Metric(..., chance=...)")
-        lead = digital - self.chance
-        return (value - self.chance) / lead if lead else 1.0
+        value, digital, chance = (self._scaled(figure) for figure in (value, digital, self.chance))
+        lead = digital - chance
+        return (value - chance) / lead if lead else 1.0
+
+    def _scaled(self, figure: float) -> float:
+        if not self.in_logarithms:
+            return figure
+        if figure <= 0:
+            raise InputError(f"A* of metric {self.name!r} is of logarithms, and the figure {figure:g} has none")
+        return math.log(figure)

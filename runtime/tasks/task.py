@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,16 +28,18 @@ class Task(ABC):
     """A task: examples with labels, prepared for one plan; a readout of the outputs; and a metric.
 
     metric: how predictions and labels are compared. samples: inputs of each sample by name, without the dimension that
-    counts samples; a sequence may make each when it is asked for. labels: one an example.
+    counts samples; a sequence may make each when it is asked for. labels: one an example. task_options: options that it
+    was made with, by name.
 
     To write one, set ``metric`` in the class, and ``samples`` and ``labels`` in ``__init__``; ``read`` makes of a
     batch's outputs what is kept of each sample. Where an example is not one sample, ``predictions`` makes the examples'
-    predictions of what was kept.
+    predictions of what was kept. Arguments of ``__init__`` behind ``limit`` are the task's own options.
     """
 
     metric: Metric
     samples: Sequence[Sample]
     labels: Any
+    task_options: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def __init__(self, plan: Plan, data: Path, limit: int | None) -> None:
@@ -75,7 +78,7 @@ class Task(ABC):
         return self.metric(self.predict(session, batch_size), self.labels)
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of what is measured: inputs of samples, labels, the metric's version and code."""
+        """SHA-256, in hexadecimal, of what is measured: inputs, labels, options, the metric's version and code."""
         digest = hashlib.sha256(f"{type(self).__name__}\0{self.metric.name}\0{self.metric.version}".encode())
         digest.update(code_of(self.metric.of))
         for sample in self.samples:
@@ -85,6 +88,8 @@ class Task(ABC):
         labels = self.labels.tolist() if isinstance(self.labels, Tensor) else list(self.labels)
         plain = [label.item() if isinstance(label, Tensor) and not label.dim() else label for label in labels]
         digest.update(json.dumps(plain, default=str).encode())
+        if self.task_options:  # they may change the readout alone
+            digest.update(json.dumps(self.task_options, default=str, sort_keys=True).encode())
         return digest.hexdigest()
 
 

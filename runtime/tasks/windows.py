@@ -48,7 +48,7 @@ class WindowEncoder(TextEncoder):
     def windows(self, question: str, context: str) -> list[Window]:
         """Windows of a context, in order. Raises ``InputError`` where the question leaves no room for the context."""
         self._tokenizer.no_truncation()
-        whole = self._encoded(question, context)
+        whole = self._encoded_pair(question, context)
         if len(whole) <= self.length:
             return [self._window(whole)]
         room = self.length - sum(number != CONTEXT for number in whole.sequence_ids)
@@ -58,10 +58,10 @@ class WindowEncoder(TextEncoder):
                 f"context, and must leave more than the stride, {self.stride}"
             )
         self._tokenizer.enable_truncation(self.length, stride=self.stride, strategy="only_second")
-        first = self._encoded(question, context)
+        first = self._encoded_pair(question, context)
         return [self._window(part) for part in (first, *first.overflowing)]
 
-    def _encoded(self, question: str, context: str) -> Encoding:
+    def _encoded_pair(self, question: str, context: str) -> Encoding:
         try:
             return self._tokenizer.encode(question, context)
         except Exception as error:  # tokenizers raises bare Exception, and TypeError for what is no text
