@@ -58,7 +58,9 @@ class ModelInputs:
     length: str | None = None
     """Name of the size that counts tokens, which random samples vary."""
     limits: dict[str, int] = field(default_factory=dict)
-    """Largest value of each size, by its name."""
+    """Largest value of each size that examples have, by its name."""
+    most: dict[str, int] = field(default_factory=dict)
+    """Largest value of each size that the model can be run at, by its name, where that is known."""
     encode: Callable[[str], Inputs] | None = None
     """Encoder of one text by the model's tokenizer, unpadded."""
 

@@ -63,11 +63,12 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         ),
         "parameters": dict(model.named_parameters()),
         "tokenizer_files": {
-            **tokenizer_files(tokenizer, longest_text(model.config)),
+            **tokenizer_files(tokenizer, longest_text(model)),
             **(image_processor_files(source) if takes_images else {}),
         },
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,
+        "most": wanted.most,
     }
     if config_only:
         return settled(exported, original=None, **known)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import torch
+from torch import nn
 
 from tilewright.compiler.frontends.automatic_inputs import EXAMPLE_BATCHES, EXAMPLE_LENGTHS, InputSpec, ModelInputs
 from tilewright.compiler.network.traced import Inputs
@@ -16,6 +18,10 @@ SIDES = (224, 192, 256)
 """Heights of images where the config names none; widths are 32 more."""
 SAMPLES = (4000, 3200, 4960)
 """Lengths of sound, in samples."""
+POSITIONS = re.compile(r"(?:^|\.)(?:position_embeddings?|embed_positions|positions_embed|wpe)$")
+"""Names of tables of positions."""
+OF_OTHERS = re.compile(r"vision|visual|image|audio")
+"""Parts of a model whose positions are no text's."""
 KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "decoder_input_ids")
 
 
@@ -44,7 +50,7 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
             EXAMPLE_BATCHES, EXAMPLE_LENGTHS, DECODER_LENGTHS, SIDES, SAMPLES, strict=True
         )
     ]
-    longest = longest_text(config)
+    longest, rows = longest_text(model), position_rows(model)
 
     def encode(text: str) -> Inputs:
         encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest or 512, padding=False)
@@ -57,14 +63,35 @@ def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
         batch="batch",
         length="sequence" if any("sequence" in spec.shape for spec in specs) else None,
         limits={} if longest is None else {"sequence": longest, "decoder_sequence": longest},
+        most={} if rows is None else {"sequence": rows, "decoder_sequence": rows},
         encode=encode if tokenizer and text_only else None,
     )
 
 
-def longest_text(config: Any) -> int | None:
-    """Tokens that the positions of a model reach; None if there is no limit."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(positions) if isinstance(positions, int) and positions > 0 else None
+def longest_text(model: Any) -> int | None:
+    """Tokens that the positions of a model reach, by its table of them or its config; None if there is no limit."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    rows = position_rows(model)
+    return rows if rows is not None else int(positions) if isinstance(positions, int) and positions > 0 else None
+
+
+def position_rows(model: Any) -> int | None:
+    """Tokens that a model's learned table of positions has rows for; None if it has none, or one of another kind.
+
+    RoBERTa's family counts positions from behind that of the padding, OPT's and BART's from an offset.
+    """
+    found = [
+        _rows(module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and POSITIONS.search(name) and not OF_OTHERS.search(name)
+    ]
+    return min((rows for rows in found if rows > 0), default=None)
+
+
+def _rows(table: nn.Embedding) -> int:
+    is_plain = type(table) is nn.Embedding
+    skipped = table.padding_idx + 1 if is_plain and table.padding_idx is not None else int(getattr(table, "offset", 0))
+    return table.num_embeddings - skipped
 
 
 def _text(model: Any, parameters: Any, tokenizer: Any) -> list[InputSpec]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,13 +27,14 @@ def settled(
     calibration: Calibration = UNCALIBRATED,
     *,
     notes: list[str],
+    most: Mapping[str, int] | None = None,
     **known: Any,
 ) -> Traced:
     """The traced network with its sizes settled, and with those examples and calibration samples that fit them.
 
     run: gives the model's own outputs for inputs, as it did for ``examples``; None without weights, where nothing
-    can be run, and all that tracing asked of sizes is kept. known: other fields of ``Traced``. Raises ``InputError``
-    where no given calibration sample fits.
+    can be run, and all that tracing asked of sizes is kept. most: largest sizes that the model itself takes, by name.
+    known: other fields of ``Traced``. Raises ``InputError`` where no given calibration sample fits.
     """
     agreed: list[Example] = []
     if run is None:
@@ -42,6 +43,10 @@ def settled(
     else:
         trials = SizeTrials(exported.graph, exported.inputs, run, examples[0][0], agreed)
         found = settle(exported.sizes, trials, _tried(exported, trials, examples))
+    for name, largest in (most or {}).items():
+        if name in found.limits:
+            maximum = min(largest, found.limits[name].maximum or largest)
+            found.limits[name] = found.limits[name].model_copy(update={"maximum": maximum})
     conditions = exported.sizes.conditions(found.kept, found.limits)
     allowed = AllowedSizes.read(found.limits, conditions)
     fitting, agreeing = (
