@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -226,8 +227,9 @@ def test_wrong_requests_are_one_sentence(plan, options, words):
         measure_sensitivity(plan, options.pop("criteria", ["divergence"]), **{"inputs": {"x": X}, **options})
 
 
-def test_a_plan_of_an_older_version_knows_its_own_targets_alone():
-    plan = tilewright.load(Path(__file__).parents[2] / "frozen/v3/attention")
+def test_a_plan_of_an_older_version_knows_its_own_targets_alone(tmp_path):
+    folder = shutil.copytree(Path(__file__).parents[2] / "frozen/v3/attention", tmp_path / "plan")
+    plan = tilewright.load(folder)  # what is measured is kept in it
     found = measure_sensitivity(plan, ["weight-error"]).of("weight-error")
     assert set(found) == {(layer.name, layer.target) for layer in plan.document.layers}
     layer = plan.document.layers[0]
