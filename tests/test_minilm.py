@@ -10,9 +10,9 @@ from scipy.stats import ttest_rel
 import tilewright
 from tests.narrowing import present
 from tilewright.runtime.tasks.rows import read_rows
-from tilewright.runtime.tasks.stsb import COLUMNS
 from tilewright.runtime.tasks.task import batches
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.stsb import COLUMNS
+from tilewright.runtime.tasks.texts.text import TextEncoder
 
 PAIRS = Path(str(files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.task import batches
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 BATCH = 16

@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.glue import GLUE
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
-from tilewright.runtime.tasks.language_modelling import BitsPerByte, Perplexity, PerplexityPerWord
-from tilewright.runtime.tasks.lm_eval_task import PREFIX, LmEvalTask
-from tilewright.runtime.tasks.question_answering import ExactAnswers, QuestionAnswering
+from tilewright.runtime.tasks.language.language_modelling import BitsPerByte, Perplexity, PerplexityPerWord
+from tilewright.runtime.tasks.language.lm_eval_task import PREFIX, LmEvalTask
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
-from tilewright.runtime.tasks.token_classification import TagAccuracy, TokenClassification
+from tilewright.runtime.tasks.texts.glue import GLUE
+from tilewright.runtime.tasks.texts.question_answering import ExactAnswers, QuestionAnswering
+from tilewright.runtime.tasks.texts.text_classification import TextClassification, TextRegression
+from tilewright.runtime.tasks.texts.token_classification import TagAccuracy, TokenClassification
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_whole
 from tilewright.targets.paths import FILE, kind_of, shown_path

@@ -18,7 +18,7 @@ except ImportError as error:
 
 import lm_eval.models  # noqa: F401 - its own models must be there first: it registers them where it finds none
 
-from tilewright.runtime.tasks.lm_eval_model import TilewrightLM
+from tilewright.runtime.tasks.language.lm_eval_model import TilewrightLM
 
 __all__ = ["TilewrightLM"]
 

@@ -12,7 +12,7 @@ from tests.fuzz import bases, hostile, plans, trees
 from tests.fuzz.program import called
 from tilewright import load
 from tilewright.compiler.cli import evaluate_command
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 BASES = ("mlp", "mixed", "cnn", "bert")

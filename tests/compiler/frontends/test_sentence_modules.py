@@ -128,7 +128,7 @@ def test_all_modules_are_part_of_the_network(everything):
 
 
 def test_stsb_takes_the_models_own_embedding():
-    from tilewright.runtime.tasks.stsb import SemanticSimilarity
+    from tilewright.runtime.tasks.texts.stsb import SemanticSimilarity
 
     task = object.__new__(SemanticSimilarity)
     task.reads_pairs, task.embeds_itself = False, True

@@ -9,9 +9,9 @@ from scipy.stats import spearmanr
 
 import tilewright
 from tilewright.runtime.tasks.rows import read_rows
-from tilewright.runtime.tasks.stsb import COLUMNS
 from tilewright.runtime.tasks.task import batches
-from tilewright.runtime.tasks.text import LENGTH_STEP, TextEncoder
+from tilewright.runtime.tasks.texts.stsb import COLUMNS
+from tilewright.runtime.tasks.texts.text import LENGTH_STEP, TextEncoder
 from tilewright.targets.errors import InputError
 
 

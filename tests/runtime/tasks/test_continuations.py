@@ -8,8 +8,8 @@ import torch
 
 import tilewright
 from tests.small_llama import LONGEST, save_small_llama
-from tilewright.runtime.tasks.causal_text import CausalTextEncoder
-from tilewright.runtime.tasks.continuations import Continuations
+from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder
+from tilewright.runtime.tasks.language.continuations import Continuations
 from tilewright.targets.errors import InputError
 
 TEXTS = ["The plan is", " two  spaces ", "<s>begun already</s> and ended", "ünïcödé", "a" * 100]

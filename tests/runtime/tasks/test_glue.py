@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 import tilewright
 from tests.runtime.tasks.pairs import LABELS, OF_THREE, PAIRS, SCORES, logits_of
-from tilewright.runtime.tasks.glue import Rte
+from tilewright.runtime.tasks.texts.glue import Rte
 from tilewright.targets.errors import InputError
 
 ONE_TIME: dict[str, Any] = {"times": ["1s"], "repeats": 1}

@@ -14,9 +14,9 @@ from tests.families import FAMILIES
 from tests.narrowing import present
 from tilewright.compiler.cli import main
 from tilewright.runtime.plan.records import DimensionRecord
-from tilewright.runtime.tasks import language_modelling
 from tilewright.runtime.tasks.finding import make_task
-from tilewright.runtime.tasks.language_modelling import Window, windows
+from tilewright.runtime.tasks.language import language_modelling
+from tilewright.runtime.tasks.language.language_modelling import Window, windows
 from tilewright.targets.errors import InputError
 
 SENTENCE = "The <unk> cat sat on the mat , naïve as a @-@ cat in 1997 . \n\n = Ein Märchen = \n 日本 \t"

@@ -10,9 +10,9 @@ import pytest
 
 import tilewright
 from tests.small_llama import save_small_llama
-from tilewright.runtime.tasks.causal_text import CausalTextEncoder
 from tilewright.runtime.tasks.finding import make_task
-from tilewright.runtime.tasks.lm_eval_task import LmEvalTask
+from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder
+from tilewright.runtime.tasks.language.lm_eval_task import LmEvalTask
 from tilewright.targets.errors import InputError
 
 lm_eval = pytest.importorskip("lm_eval", reason="needs lm-evaluation-harness: pip install 'tilewright[lm-eval]'")
@@ -287,7 +287,7 @@ def test_what_does_not_fit(plan, tasks, tmp_path, task, words):
 def test_a_folder_that_is_none_and_a_harness_that_is_not_there(plan, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"there is no folder .* to take tasks of lm-eval from"):
         LmEvalTask(plan, "choices", tmp_path / "none", None)
-    monkeypatch.delitem(sys.modules, "tilewright.runtime.tasks.lm_eval_model", raising=False)
+    monkeypatch.delitem(sys.modules, "tilewright.runtime.tasks.language.lm_eval_model", raising=False)
     monkeypatch.setitem(sys.modules, "lm_eval.api.model", None)
     with pytest.raises(InputError, match=r"need the package lm_eval .*pip install 'tilewright\[lm-eval\]'"):
         LmEvalTask(plan, "choices", tmp_path, None)

@@ -10,8 +10,8 @@ import torch
 import tilewright
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.tasks.finding import make_task
-from tilewright.runtime.tasks.question_answering import QuestionAnswering
-from tilewright.runtime.tasks.squad_metrics import answer_exact, answer_f1, normalised
+from tilewright.runtime.tasks.texts.question_answering import QuestionAnswering
+from tilewright.runtime.tasks.texts.squad_metrics import answer_exact, answer_f1, normalised
 from tilewright.targets.errors import InputError
 
 ONE_TIME: dict[str, Any] = {"times": ["1s"], "repeats": 1}

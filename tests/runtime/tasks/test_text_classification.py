@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score
 import tilewright
 from tests.runtime.tasks.pairs import LABELS, OF_THREE, PAIRS, SCORES, logits_of
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.tasks.text_classification import TextClassification, TextRegression
+from tilewright.runtime.tasks.texts.text_classification import TextClassification, TextRegression
 from tilewright.targets.errors import InputError
 
 

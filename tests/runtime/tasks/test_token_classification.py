@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import tilewright
-from tilewright.runtime.tasks.entities import entities, entity_f1, tag_accuracy
-from tilewright.runtime.tasks.tagged_sentences import read_sentences
+from tilewright.runtime.tasks.texts.entities import entities, entity_f1, tag_accuracy
+from tilewright.runtime.tasks.texts.tagged_sentences import read_sentences
 from tilewright.targets.errors import InputError
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -197,7 +197,7 @@ def test_bytes_see_a_space_before_every_word(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import AutoTokenizer, RobertaConfig, RobertaForTokenClassification, RobertaTokenizerFast
 
-    from tilewright.runtime.tasks.words import WordEncoder
+    from tilewright.runtime.tasks.texts.words import WordEncoder
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

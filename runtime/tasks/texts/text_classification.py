@@ -17,7 +17,7 @@ from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, pearson
 from tilewright.runtime.tasks.rows import numbers, read_rows
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.causal_text import CausalTextEncoder, Pair
-from tilewright.runtime.tasks.continuations import Answer, Continuations
+from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder, Pair
+from tilewright.runtime.tasks.language.continuations import Answer, Continuations
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, shown_path
 
 if TYPE_CHECKING:
-    from tilewright.runtime.tasks.lm_eval_benchmark import Benchmark
+    from tilewright.runtime.tasks.language.lm_eval_benchmark import Benchmark
 
 PREFIX = "lm-eval:"
 """Beginning of the names of tasks that lm-eval has."""
@@ -41,8 +41,8 @@ class LmEvalTask(Continuations):
         Raises ``InputError`` if lm-eval is not installed, or for a task that it cannot load or that a plan cannot run.
         """
         try:
-            from tilewright.runtime.tasks.lm_eval_benchmark import find_benchmarks
-            from tilewright.runtime.tasks.lm_eval_model import PlanLM
+            from tilewright.runtime.tasks.language.lm_eval_benchmark import find_benchmarks
+            from tilewright.runtime.tasks.language.lm_eval_model import PlanLM
         except ImportError as error:
             raise InputError(
                 f"tasks of lm-eval need the package lm_eval ({error}); install it: pip install 'tilewright[lm-eval]'"

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.metric import Metric
-from tilewright.runtime.tasks.squad_file import read_questions
-from tilewright.runtime.tasks.squad_metrics import answer_exact, answer_f1
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.windows import WindowEncoder
+from tilewright.runtime.tasks.texts.squad_file import read_questions
+from tilewright.runtime.tasks.texts.squad_metrics import answer_exact, answer_f1
+from tilewright.runtime.tasks.texts.windows import WindowEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 

@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 
 

@@ -11,8 +11,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simpl
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import load
-from tilewright.runtime.tasks.causal_text import CausalTextEncoder, Pair
-from tilewright.runtime.tasks.continuations import Answer, Continuations
+from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder, Pair
+from tilewright.runtime.tasks.language.continuations import Answer, Continuations
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_seed, check_whole
 

@@ -10,7 +10,7 @@ from tokenizers import Encoding
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 from tilewright.targets.shown import shown

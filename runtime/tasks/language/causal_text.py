@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
-from tilewright.runtime.tasks.entities import entity_f1, tag_accuracy
 from tilewright.runtime.tasks.logits import LOGITS, OF_TOKENS, number_of_logits
 from tilewright.runtime.tasks.metric import Metric
-from tilewright.runtime.tasks.tagged_sentences import read_sentences
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.words import WordEncoder
+from tilewright.runtime.tasks.texts.entities import entity_f1, tag_accuracy
+from tilewright.runtime.tasks.texts.tagged_sentences import read_sentences
+from tilewright.runtime.tasks.texts.words import WordEncoder
 from tilewright.targets.errors import InputError
 
 

@@ -13,7 +13,7 @@ from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.metrics import pearson, spearman
 from tilewright.runtime.tasks.rows import numbers, read_rows
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.text import TextEncoder
+from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, shown_path
 

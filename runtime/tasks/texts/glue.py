@@ -10,9 +10,9 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, f1, matthews
-from tilewright.runtime.tasks.stsb import SemanticSimilarity, SemanticSimilarityPearson
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.text_classification import Columns, TextClassification
+from tilewright.runtime.tasks.texts.stsb import SemanticSimilarity, SemanticSimilarityPearson
+from tilewright.runtime.tasks.texts.text_classification import Columns, TextClassification
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of
 

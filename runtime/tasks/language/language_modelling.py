@@ -19,7 +19,7 @@ from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Task
-from tilewright.runtime.tasks.text import LongText, TextEncoder
+from tilewright.runtime.tasks.texts.text import LongText, TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 from tilewright.targets.paths import read_text, shown_path

@@ -1,0 +1,1 @@
+"""Tasks of language models: perplexity, and those of lm-evaluation-harness."""
