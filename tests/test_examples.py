@@ -45,7 +45,7 @@ def run(monkeypatch, capsys):
 def test_none_is_forgotten():
     tested = {
         "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py", "mixed_precision.py",
-        "onnx_model.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py",
+        "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py",
         "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
@@ -147,6 +147,12 @@ def test_a_task_of_ones_own(tmp_path):
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert (found["digital"], found["examples"], found["metric"]) == (100.0, 30, "accuracy, %")
+
+
+def test_own_metric():
+    second, month = (line.split() for line in run_alone("own_metric.py").splitlines())
+    assert second[-2:] == month[-2:] == ["100", "%"]
+    assert 50 < float(month[1]) < float(second[1]) < 100
 
 
 def test_resnet_cifar10(run, tmp_path):
