@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 
 def parse_changes(given: list[str] | None) -> dict[str, Any]:
@@ -20,15 +21,17 @@ def parse_task_options(given: list[str] | None) -> dict[str, Any]:
 
 
 def _parse_values(given: list[str] | None, option: str, example: str) -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for text in given or []:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"--{option} {text!r} is not KEY=VALUE, for example {example}")
+            raise InputError(f"--{option} {shown(text)} is not KEY=VALUE, for example {example}")
+        if key.strip() in values:
+            raise InputError(f"--{option} {shown(text)}: {shown(key.strip())} is given twice")
         try:
             values[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
-            raise InputError(f"--{option} {text!r}: the value is not a number, a word or null") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise InputError(f"--{option} {shown(text)}: the value is not a number, a word or null") from error
     return values
 
 

@@ -28,7 +28,8 @@ class Comparison:
         """Take what was measured. chips: by time. resamples: asked for."""
         self.metric, self.examples, self.digital = metric, examples, digital.value
         every = [digital, *(one for found in chips.values() for one in found)]
-        self.resamples = min(resamples, *(len(one.resampled or ()) for one in every))
+        # resamples of one example are all that example, which tells nothing of others
+        self.resamples = min(resamples if examples > 1 else 0, *(len(one.resampled or ()) for one in every))
         figures = np.array([_numbers(one, self.resamples) for one in every]).reshape(len(every), self.resamples)
         usable = np.isfinite(figures).all(axis=0)
         self.left_out = self.resamples - int(usable.sum())

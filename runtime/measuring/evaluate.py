@@ -128,7 +128,7 @@ def evaluate(
 def _measured(task: Task, session: Session, batch_size: int, resamples: int) -> Measured:
     """The task's figure of a session, and those on resamples of its examples."""
     if type(task).measure is not Task.measure:  # a measure of its own, which may have no predictions
-        return Measured(task.measure(session, batch_size))
+        return Measured(task.metric.figure(task.measure(session, batch_size)))
     predictions = task.predict(session, batch_size)
     value = task.metric(predictions, task.labels)
     return Measured(value, figures_on_resamples(task.metric, predictions, task.labels, value, resamples))

@@ -80,7 +80,9 @@ class Evaluation:
         return list(self._notes())
 
     def _notes(self) -> Iterator[str]:
-        if not self.resamples:
+        if self.examples == 1:
+            yield "one example: how much examples differ is unknown"
+        elif not self.resamples:
             yield "what other examples would give is unknown: not every measurement has figures on resamples"
         if self.left_out:
             few = "; too few are left for intervals" if self.resamples - self.left_out < FEWEST else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,19 +16,28 @@ LONGEST_NUMBER = 19
 def class_numbers(labels: Sequence[Any], names: Sequence[str] | None, count: int | None = None) -> list[int]:
     """Numbers of the classes that labels name.
 
-    A label is a class's name, whatever its capitals, or its number. names: of the model's classes, in order; None if
-    it has none, and then labels are numbers. count: of the classes; as many as there are names if None, and without
-    names any number is a class. Raises ``InputError`` for a label that the model does not know.
+    A label is a class's name, whatever its capitals where no other class has the same letters, or its number.
+    names: of the model's classes, in order; None if it has none, and then labels are numbers. count: of the classes; as
+    many as there are names if None, and without names any number is a class. Raises ``InputError`` for a label that the
+    model does not know.
     """
-    by_name = {name.lower(): number for number, name in enumerate(names or ())}
+    by_name = _by_name(names or ())
     known = len(names) if count is None and names is not None else count
     return [_number(label, by_name, names, known) for label in labels]
 
 
+def _by_name(names: Sequence[str]) -> dict[str, int]:
+    """Numbers of classes by their names, and by these in small letters where no two classes have the same."""
+    small = Counter(name.lower() for name in names)
+    known = {name.lower(): number for number, name in enumerate(names) if small[name.lower()] == 1}
+    return known | {name: number for number, name in enumerate(names)}
+
+
 def _number(label: Any, by_name: dict[str, int], names: Sequence[str] | None, count: int | None) -> int:
     text = str(label).strip()
-    if text.lower() in by_name:
-        return by_name[text.lower()]
+    named = by_name.get(text, by_name.get(text.lower()))
+    if named is not None:
+        return named
     number = int(text) if text.isdecimal() and len(text) < LONGEST_NUMBER else None
     if number is not None and (count is None or number < count):
         return number

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-OURS = "tilewright."
-"""Beginning of the modules whose functions have versions, which are raised by hand."""
+from tilewright.runtime.tasks.users_code import OURS
 
 
 def code_of(function: Callable[..., Any] | None) -> bytes:
     """Code, constants, defaults and plain enclosed values of a Python function of the user's.
 
-    Empty for functions of tilewright, and what is no Python function, such as one in C. What the function calls is
-    not looked into.
+    Empty for functions of tilewright, which have versions that are raised by hand, and what is no Python function, such
+    as one in C. What the function calls is not looked into.
     """
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType) or (getattr(function, "__module__", None) or "").startswith(OURS):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.images.classification import ImageClassification, ImageClassificationTop5
 from tilewright.runtime.tasks.language.language_modelling import BitsPerByte, Perplexity, PerplexityPerWord
 from tilewright.runtime.tasks.language.lm_eval_task import PREFIX, LmEvalTask
+from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.glue import GLUE
 from tilewright.runtime.tasks.texts.question_answering import ExactAnswers, QuestionAnswering
 from tilewright.runtime.tasks.texts.text_classification import TextClassification, TextRegression
 from tilewright.runtime.tasks.texts.token_classification import TagAccuracy, TokenClassification
+from tilewright.runtime.tasks.users_code import run_file, users_code
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_whole
-from tilewright.targets.paths import FILE, kind_of, shown_path
+from tilewright.targets.paths import shown_path
 from tilewright.targets.shown import shown
 
 TASKS: dict[str, type[Task]] = {
@@ -85,11 +85,22 @@ def make_task(
     if data is None:
         raise InputError(f"task {name!r} needs its data: a file or folder")
     check_options(found, name, options)
-    made = found(plan, Path(data), limit, **options)
-    made.task_options = options
+    with users_code(f"task {name!r}", found):
+        made = found(plan, Path(data), limit, **options)
+        made.task_options = options
+    check_made(made, name)
     if not len(made.samples) or not made.size:
         raise InputError(f"{shown_path(Path(data))} has no examples")
     return made
+
+
+def check_made(task: Task, name: str) -> None:
+    """Raise ``InputError`` unless a task has what every task has. name: of the task, for the sentence."""
+    if not isinstance(getattr(task, "metric", None), Metric):
+        raise InputError(f"task {name!r} has no metric; set metric to a tilewright.Metric")
+    for attribute in ("samples", "labels"):
+        if not hasattr(getattr(task, attribute, None), "__len__"):
+            raise InputError(f"task {name!r} has no {attribute}; set self.{attribute}, one an example, in __init__")
 
 
 def check_options(task: type[Task], name: str, options: Mapping[str, Any], given: int = GIVEN) -> None:
@@ -129,12 +140,7 @@ def find_task(name: str) -> type[Task]:
 def _of_file(file: str, name: str) -> type[Task]:
     """A class in a Python file of the user's own, which is run."""
     path = Path(file)
-    if kind_of(path) != FILE or path.suffix != ".py":
-        raise InputError(f"there is no Python file {shown_path(path)} to take task {name!r} from")
-    spec = importlib.util.spec_from_file_location(f"tilewright_task_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = run_file(path, f"task {name!r}")
     tasks = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Task)]
     found = getattr(module, name, None)
     if not (inspect.isclass(found) and issubclass(found, Task)):

@@ -12,7 +12,9 @@ from torch import Tensor
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Sample, Task
+from tilewright.runtime.tasks.users_code import users_code
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 Readout = Callable[[Mapping[str, Tensor]], Tensor]
 """Function from a batch's outputs by name to what is kept of each sample [samples, ...]."""
@@ -42,28 +44,40 @@ class GivenTask(Task):
         example, where ``inputs`` does not give them. Raises ``InputError`` for inputs that the plan does not take.
         """
         self.metric = metric if isinstance(metric, Metric) else Metric(getattr(metric, "__name__", "metric"), metric)
+        if readout is not None and not callable(readout):
+            raise InputError(f"readout is {shown(readout)}; it must be a function from a batch's outputs by name")
         self.readout, self.names = readout, [record.name for record in plan.document.inputs]
         self.output = plan.document.outputs[0].name
         if labels is not None:
-            self.samples = self._samples(inputs)
-            self.labels = torch.as_tensor(labels) if isinstance(labels, Tensor) else labels
+            self.samples, found = self._samples(inputs), labels
         else:
-            self.samples, self.labels = self._of_batches(inputs)
+            self.samples, found = self._of_batches(inputs)
+        if not hasattr(found, "__len__") or not getattr(found, "ndim", 1):
+            raise InputError(f"labels are {shown(found)}; give one an example")
+        self.labels = _as_tensor(found) if isinstance(found, list | tuple) else found
+        if not self.samples:
+            raise InputError("inputs have no samples")
         if len(self.samples) != len(self.labels):
             raise InputError(f"there are {len(self.samples)} samples and {len(self.labels)} labels")
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """Predictions of a batch by the readout; without one the plan's first output."""
-        return outputs[self.output] if self.readout is None else self.readout(outputs)
+        if self.readout is None:
+            return outputs[self.output]
+        with users_code(f"readout of the outputs {', '.join(outputs)}", self.readout):
+            return torch.as_tensor(self.readout(outputs))
 
     def _samples(self, inputs: Any) -> list[Sample]:
         """Samples of arrays with samples along the first dimension."""
         by_name = inputs if isinstance(inputs, Mapping) else {self.names[0]: inputs}
-        tensors = {name: torch.as_tensor(by_name[name]) for name in self.names if name in by_name}
         unknown = [name for name in by_name if name not in self.names]
-        if unknown or not tensors:
+        if unknown or not by_name:
             what = f"input {unknown[0]!r}" if unknown else "none of the inputs"
             raise InputError(f"the plan takes {', '.join(self.names)}, and {what} was given")
+        tensors = {name: _tensor(name, by_name[name]) for name in self.names if name in by_name}
+        single = next((name for name, value in tensors.items() if not value.dim()), None)
+        if single is not None:
+            raise InputError(f"input {single!r} is one number; samples are along the first dimension")
         counts = {name: len(value) for name, value in tensors.items()}
         if len(set(counts.values())) > 1:
             raise InputError(f"inputs have different numbers of samples: {counts}")
@@ -74,6 +88,8 @@ class GivenTask(Task):
         """Samples and labels of batches, or of rows."""
         samples: list[Sample] = []
         labels: list[Any] = []
+        if not isinstance(source, Iterable) or isinstance(source, str | Mapping):
+            raise InputError(f"inputs are {shown(source)}, without labels; give labels=, or pairs of inputs and labels")
         for one in source:
             inputs, found = self._parted(one)
             is_batch = isinstance(found, Sequence | Tensor | np.ndarray) and not isinstance(found, str)
@@ -82,7 +98,7 @@ class GivenTask(Task):
                 labels += list(found)
             else:  # a row
                 by_name = inputs if isinstance(inputs, Mapping) else {self.names[0]: inputs}
-                samples.append({name: torch.as_tensor(by_name[name]) for name in self.names if name in by_name})
+                samples.append({name: _tensor(name, by_name[name]) for name in self.names if name in by_name})
                 labels.append(found)
         return samples, labels
 
@@ -94,3 +110,21 @@ class GivenTask(Task):
         elif isinstance(one, Sequence) and len(one) == 2:
             return one[0], one[1]
         raise InputError("inputs give no labels: give pairs of inputs and labels, a column 'labels', or labels=")
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"input {name!r} is {shown(value)}, which is no array of numbers: {error}") from error
+
+
+def _as_tensor(labels: Sequence[Any]) -> Any:
+    """Numbers, or tensors of one shape, as one tensor, so that they compare with predictions; others as they are."""
+    try:
+        if all(isinstance(label, Tensor) for label in labels):
+            return torch.stack(list(labels))
+        numbers = np.asarray(labels)
+        return torch.from_numpy(numbers) if numbers.dtype.kind in "biuf" else labels
+    except (TypeError, ValueError, RuntimeError):  # of several lengths
+        return labels

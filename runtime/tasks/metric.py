@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 Of = Callable[[Any, Any], Any]
 """Function of predictions and labels, one an example each."""
@@ -33,17 +34,35 @@ class Metric:
     version: int = 1
     in_logarithms: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise ``InputError`` for what is no metric."""
+        if not callable(self.of) or not (self.each is None or callable(self.each)):
+            raise InputError(f"metric {shown(self.name)} needs functions of predictions and labels")
+        known = isinstance(self.chance, int | float) and math.isfinite(self.chance)
+        if self.chance is not None and not known:
+            raise InputError(
+                f"chance of metric {shown(self.name)} is {shown(self.chance)}; it must be a number, or None"
+            )
+
     def __call__(self, predictions: Any, labels: Any) -> float:
         """The figure. Raises ``InputError`` if ``of`` fails, or gives what is no number."""
         try:
-            value = float(self.of(predictions, labels))
+            return self.figure(self.of(predictions, labels))
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"metric {self.name!r} fails on the predictions: {error}") from error
-        if math.isnan(value):
-            raise InputError(f"metric {self.name!r} gives NaN for the predictions")
-        return value
+
+    def figure(self, value: Any) -> float:
+        """The figure that a value is, such as a tensor of one number. Raises ``InputError`` for what is no number."""
+        try:
+            number = None if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            number = None
+        if number is None or math.isnan(number):
+            given = "NaN" if number is not None else f"{shown(value)}, which is no number,"
+            raise InputError(f"metric {self.name!r} gives {given} for the predictions")
+        return number
 
     def normalised(self, value: float, digital: float) -> float:
         """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,8 @@ def matthews(_classes: int) -> Metric:
     """Matthews correlation x 100; 0 where all predictions are one class (GLUE: CoLA)."""
 
     def of(predictions: Any, labels: Any) -> float:
-        return 100 * float(_sklearn().matthews_corrcoef(labels, predictions))
+        with warnings.catch_warnings(action="ignore"):  # of one class alone, which is 0
+            return 100 * float(_sklearn().matthews_corrcoef(labels, predictions))
 
     return Metric("Matthews correlation x 100", of, 0.0)
 
@@ -81,7 +83,8 @@ def _correlation(function: str) -> Callable[[Any, Any], float]:
             raise InputError(f"a correlation needs at least 2 examples; there are {len(values)}")
         if np.ptp(values) == 0:
             return 0.0
-        return 100 * float(measure(values, np.asarray(labels, dtype=np.float64)).statistic)
+        with warnings.catch_warnings(action="ignore"):  # of equal labels, whose figure is NaN and so an error
+            return 100 * float(measure(values, np.asarray(labels, dtype=np.float64)).statistic)
 
     return of
 

@@ -18,7 +18,9 @@ from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.weights_file import tensor_bytes
 from tilewright.runtime.tasks.code_of_function import code_of
 from tilewright.runtime.tasks.metric import Metric
+from tilewright.runtime.tasks.users_code import users_code
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 Sample = Mapping[str, Tensor]
 """Inputs of one sample by name, without the dimension that counts samples."""
@@ -54,6 +56,8 @@ class Task(ABC):
 
     def predictions(self, kept: Sequence[Tensor]) -> Any:
         """Predictions, one an example, of what was kept of each sample; all of it as one tensor if not overridden."""
+        if len(kept) != len(self.labels):
+            raise InputError(f"{type(self).__name__} has {len(kept)} samples and {len(self.labels)} labels")
         return torch.stack(list(kept))
 
     @property
@@ -65,7 +69,11 @@ class Task(ABC):
         """Predictions of this session for all examples, the same whatever the batch size."""
         kept: dict[int, Tensor] = {}
         for numbers, inputs in batches(self.samples, batch_size):
-            read = self.read(inputs, session.run(inputs, samples=numbers))
+            outputs = session.run(inputs, samples=numbers)
+            with users_code(f"{type(self).__name__}.read", type(self)):
+                read = self.read(inputs, outputs)
+            if not isinstance(read, Tensor) or not read.dim():
+                raise InputError(f"{type(self).__name__}.read gives {shown(read)}; it must be a tensor [samples, ...]")
             if len(read) != len(numbers):
                 raise InputError(
                     f"{type(self).__name__}.read gives {len(read)} results for a batch of {len(numbers)} samples"
@@ -81,7 +89,11 @@ class Task(ABC):
         """SHA-256, in hexadecimal, of what is measured: inputs, labels, options, the metric's version and code."""
         digest = hashlib.sha256(f"{type(self).__name__}\0{self.metric.name}\0{self.metric.version}".encode())
         digest.update(code_of(self.metric.of))
-        for sample in self.samples:
+        for number, sample in enumerate(self.samples):
+            if not isinstance(sample, Mapping) or not all(isinstance(value, Tensor) for value in sample.values()):
+                raise InputError(
+                    f"sample {number} of {type(self).__name__} is {shown(sample)}; it must be tensors by name"
+                )
             for name, value in sorted(sample.items()):
                 digest.update(f"{name}\0{value.dtype}\0{list(value.shape)}\0".encode())
                 digest.update(tensor_bytes(value))
@@ -96,7 +108,8 @@ class Task(ABC):
 def batches(samples: Sequence[Sample], size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
     """Batches of at most ``size`` samples whose inputs have the same shapes: their numbers, and their inputs by name.
 
-    Samples are read one after another, once, so that a sequence may make each when it is asked for.
+    Samples are read one after another, once, so that a sequence may make each when it is asked for. Raises
+    ``InputError`` for one that has NaN.
     """
     alike: dict[tuple[Any, ...], dict[int, Sample]] = {}
     for number, sample in enumerate(samples):
@@ -111,4 +124,8 @@ def batches(samples: Sequence[Sample], size: int) -> Iterator[tuple[list[int], d
 
 def _stacked(group: Mapping[int, Sample]) -> tuple[list[int], dict[str, Tensor]]:
     first = next(iter(group.values()))
+    for number, sample in group.items():
+        for name, value in sample.items():
+            if value.is_floating_point() and value.isnan().any():
+                raise InputError(f"input {name!r} of sample {number} has NaN, of which every prediction would be wrong")
     return list(group), {name: torch.stack([sample[name] for sample in group.values()]) for name in first}

@@ -16,6 +16,8 @@ from tilewright.targets.paths import shown_path
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 PAIRS = (("images", "labels"), ("x_test", "y_test"), ("test_images", "test_labels"), ("x", "y"))
 """Names of images and of their labels, in the order in which they are looked for."""
+SOME = 16
+"""Number of images that tell whether fractions are fractions."""
 CHANNELS = (1, 3, 4)
 """Sizes of an axis that counts channels."""
 
@@ -40,6 +42,9 @@ def read_image_arrays(path: Path, channels: int | None) -> LabelledImages:
 def _numbers(images: Pixels, labels: list[Any], classes: list[str] | None, what: str) -> LabelledImages:
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise InputError(f"{what} is {images.dtype}; allowed are uint8 and floating point")
+    some = images[:SOME]
+    if images.dtype.kind == "f" and some.size and some.max() > 1 and (some == np.rint(some)).all():
+        raise InputError(f"{what} is {images.dtype} and holds whole numbers up to {some.max():g}; store them as uint8")
     if images.ndim == 3:
         images = images[..., None]
     elif images.ndim == 4 and images.shape[3] not in CHANNELS and images.shape[1] in CHANNELS:

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.plan.records import OutputRecord
 from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.images.files import read_images
 from tilewright.runtime.tasks.images.labelled import LabelledImages
@@ -104,13 +103,16 @@ class _PreparedImages(Sequence[Sample]):
 def _logits(plan: Plan) -> tuple[str, int | None]:
     """Name of the output that tells the classes apart, and their number where it is known."""
     outputs = plan.document.outputs
-    found: OutputRecord | None = next((record for record in outputs if record.name == LOGITS), None)
-    found = found or next((record for record in outputs if len(record.shape) == 2), None)
-    if found is None or len(found.shape) != 2:
+    flat = [record for record in outputs if len(record.shape) == 2]
+    found = [record for record in flat if record.name == LOGITS] or flat
+    if len(found) != 1:
         shapes = ", ".join(f"{record.name} {record.shape}" for record in outputs)
-        raise InputError(f"image classification needs an output [batch, classes]; the plan gives {shapes}")
-    size = found.shape[1]
-    return found.name, size if isinstance(size, int) else None
+        raise InputError(
+            f"image classification needs one output [batch, classes], or one that is called {LOGITS}; the plan gives "
+            f"{shapes}"
+        )
+    size = found[0].shape[1]
+    return found[0].name, size if isinstance(size, int) else None
 
 
 def _class_numbers(images: LabelledImages, names: Sequence[str] | None) -> list[int]:

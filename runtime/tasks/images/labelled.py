@@ -62,6 +62,8 @@ def decoded(content: bytes, what: str, channels: int | None) -> Pixels:
             pixels = np.asarray(image.convert("L" if is_grey else "RGB"))
     except InputError:
         raise
+    except pillow.UnidentifiedImageError as error:  # its message names a place in memory
+        raise InputError(f"{what} cannot be read as PNG or JPEG: it begins as neither does, or is damaged") from error
     except Exception as error:  # Pillow raises what its decoders do
         raise InputError(f"{what} cannot be read as PNG or JPEG: {str(error) or type(error).__name__}") from error
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -39,7 +39,7 @@ class Preparation:
     def __call__(self, pixels: Pixels, what: str) -> Pixels:
         """Input [channels, height, width] of an image [height, width, channels]. what: the image, for sentences.
 
-        Raises ``InputError`` where mean or std are of another number of channels.
+        Raises ``InputError`` where mean or std are of another number of channels, or a number is not finite.
         """
         channels = pixels.shape[2]
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -49,11 +49,14 @@ class Preparation:
             pixels = self._resized(pixels, self.size, what)
         if self.crop is not None:
             pixels = _middle(_middle(pixels, 0, self.crop[0]), 1, self.crop[1])
-        if pixels.dtype.kind != "f":
-            pixels = pixels.astype(np.float64) * self.scale
-        # in 32 bits, as transformers and torchvision compute
-        mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
-        normalised: Pixels = (pixels.astype(np.float32) - mean) / std
+        with np.errstate(all="ignore"):  # what is too large is looked for below
+            if pixels.dtype.kind != "f":
+                pixels = pixels.astype(np.float64) * self.scale
+            # in 32 bits, as transformers and torchvision compute
+            mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+            normalised: Pixels = (pixels.astype(np.float32) - mean) / std
+        if not np.isfinite(normalised).all():
+            raise InputError(f"{what} has, prepared, numbers that are not finite in 32 bits")
         return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 
     def _resized(self, pixels: Pixels, size: Sides | int, what: str) -> Pixels:

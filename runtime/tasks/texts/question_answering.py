@@ -21,6 +21,7 @@ from tilewright.runtime.tasks.texts.squad_metrics import answer_exact, answer_f1
 from tilewright.runtime.tasks.texts.windows import WindowEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
+from tilewright.targets.shown import shown
 
 START, END = "start_logits", "end_logits"
 
@@ -57,8 +58,8 @@ class QuestionAnswering(Task):
         """
         check_whole("answer_length", answer_length)
         check_whole("candidates", candidates)
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-            raise InputError(f"threshold is {threshold!r}; it must be a number")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or threshold != threshold:
+            raise InputError(f"threshold is {shown(threshold)}; it must be a number")
         outputs = [record.name for record in plan.document.outputs]
         if START not in outputs or END not in outputs:
             raise InputError(f"the task needs a model that gives {START} and {END}; the plan has {', '.join(outputs)}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.metrics import pearson, spearman
-from tilewright.runtime.tasks.rows import numbers, read_rows
+from tilewright.runtime.tasks.rows import numbers, read_rows, texts
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
@@ -45,9 +45,10 @@ class SemanticSimilarity(Task):
                 f"has {', '.join(f'{name} {list(shape)}' for name, shape in outputs.items())}"
             )
         self.pooling = plan.document.model.pooling or "mean"
-        pairs = [(str(row["sentence1"]), str(row["sentence2"])) for row in rows]
-        texts = pairs if self.reads_pairs else [sentence for pair in pairs for sentence in pair]
-        self.samples = TextEncoder(plan).encode(texts)
+        sentences = (texts([row[column] for row in rows], column) for column in COLUMNS[:2])
+        pairs = list(zip(*sentences, strict=True))
+        encoder = TextEncoder(plan)
+        self.samples = encoder.encode(pairs if self.reads_pairs else [sentence for pair in pairs for sentence in pair])
 
     def predictions(self, kept: Sequence[Tensor]) -> Tensor:
         """Similarities of the pairs."""

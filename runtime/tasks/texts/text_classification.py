@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tilewright.runtime.tasks.class_names import class_numbers
 from tilewright.runtime.tasks.logits import LOGITS, number_of_logits
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, pearson
-from tilewright.runtime.tasks.rows import numbers, read_rows
+from tilewright.runtime.tasks.rows import column_option, numbers, read_rows, texts
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
@@ -53,14 +53,14 @@ class TextTask(Task):
         text, pair, label: its columns of the texts, of the second texts, and of the labels; the task's own if None.
         """
         own = self.columns
-        self.columns = columns = replace(own, text=text or own.text, pair=pair or own.pair, label=label or own.label)
+        named: dict[str, Any] = {"text": text, "pair": pair, "label": label}
+        given: Any = {option: column_option(option, name, getattr(own, option)) for option, name in named.items()}
+        self.columns = columns = replace(own, **given)
         logits = number_of_logits(plan)
-        texts = [columns.text] if columns.pair is None else [columns.text, columns.pair]
-        rows = read_rows(data, [*texts, columns.label], limit, header=columns.header)
-        encoded: Sequence[Any] = [str(row[columns.text]) for row in rows]
-        if columns.pair is not None:
-            encoded = [(str(row[columns.text]), str(row[columns.pair])) for row in rows]
-        self.samples = TextEncoder(plan).encode(encoded)
+        read = [columns.text] if columns.pair is None else [columns.text, columns.pair]
+        rows = read_rows(data, [*read, columns.label], limit, header=columns.header)
+        first, *second = (texts([row[column] for row in rows], column) for column in read)
+        self.samples = TextEncoder(plan).encode(list(zip(first, *second, strict=True)) if second else first)
         self.labels = self.read_labels(plan, [row[columns.label] for row in rows], logits)
 
     def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:

@@ -28,11 +28,11 @@ class TokenClassification(Task):
     """
 
     def __init__(
-        self, plan: Plan, data: Path, limit: int | None, *, words: str = "tokens", tags: str | None = None
+        self, plan: Plan, data: Path, limit: int | None, *, words: str | None = None, tags: str | None = None
     ) -> None:
         """Read sentences: CoNLL's lines of a word and its tag, or rows with lists.
 
-        words, tags: columns of the lists of words and of tags; ``tags`` or ``ner_tags`` if None.
+        words, tags: columns of the lists of words and of tags; ``tokens``, and ``tags`` or ``ner_tags``, if None.
         """
         logits = number_of_logits(plan, OF_TOKENS)
         sentences = read_sentences(data, limit, words, tags)

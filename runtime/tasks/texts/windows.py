@@ -55,7 +55,7 @@ class WindowEncoder(TextEncoder):
         if room <= self.stride:
             raise InputError(
                 f"question {shown(question)} leaves {max(room, 0)} of the {self.length} tokens of a window for the "
-                f"context, and must leave more than the stride, {self.stride}"
+                f"context, and must leave more than the option stride, {self.stride}"
             )
         self._tokenizer.enable_truncation(self.length, stride=self.stride, strategy="only_second")
         first = self._encoded_pair(question, context)

@@ -502,6 +502,26 @@ def test_options_that_are_none(plans, options, words, tmp_path):
         ImageClassification(plans["fixed"], npz(tmp_path), None, **options).fingerprint()
 
 
+def of_name(output, name):
+    return output.model_copy(update={"name": name})
+
+
+def test_of_several_outputs_the_logits_count(plans, tmp_path):
+    (output,) = plans["fixed"].document.outputs
+    several = changed(plans["fixed"], outputs=[of_name(output, "features"), of_name(output, "logits")])
+    assert ImageClassification(several, npz(tmp_path), None).output == "logits"
+
+
+def test_numbers_that_are_too_large_or_no_fractions(plans, tmp_path):
+    images, labels = np.full((3, 8, 8, 3), 200.0), np.arange(3)
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    with pytest.raises(InputError, match="is float64 and holds whole numbers up to 200; store them as uint8"):
+        ImageClassification(plans["fixed"], tmp_path / "a.npz", None)
+    np.savez(tmp_path / "c.npz", images=images / 255, labels=labels)
+    with pytest.raises(InputError, match="image 0 has, prepared, numbers that are not finite in 32 bits"):
+        ImageClassification(plans["fixed"], tmp_path / "c.npz", None, std=1e-300).fingerprint()
+
+
 def test_plans_that_are_of_no_images(plans, tmp_path):
     plan, data = plans["fixed"], npz(tmp_path)
     (record,), (output,) = plan.document.inputs, plan.document.outputs
@@ -511,7 +531,8 @@ def test_plans_that_are_of_no_images(plans, tmp_path):
         (changed(plan, inputs=[record, record]), "images need one input of 4 dimensions"),
         (changed(plan, inputs=[record, other]), "gives 'images' alone; the plan takes images .*, other .'batch', 5."),
         (of_shape(plan, ["batch", 5]), "image 0 has 3 x 8 x 8 numbers, and input 'images' takes 5"),
-        (changed(plan, outputs=[output.model_copy(update={"shape": ["batch", 3, 8, 8]})]), "needs an output"),
+        (changed(plan, outputs=[output.model_copy(update={"shape": ["batch", 3, 8, 8]})]), "needs one output"),
+        (changed(plan, outputs=[of_name(output, "features"), of_name(output, "scores")]), "needs one output"),
     ]
     for made, words in plans_and_words:
         with pytest.raises(InputError, match=words):

@@ -120,5 +120,8 @@ def test_options_of_the_command_line():
     assert parse_task_options(given) == wanted
     with pytest.raises(InputError, match="--task-option 'stride' is not KEY=VALUE, for example stride=512"):
         parse_task_options(["stride"])
-    with pytest.raises(InputError, match="the value is not a number, a word or null"):
-        parse_task_options(["stride=[1"])
+    for value in ("[1", "[" * 5000):
+        with pytest.raises(InputError, match="the value is not a number, a word or null"):
+            parse_task_options([f"stride={value}"])
+    with pytest.raises(InputError, match="--task-option 'stride=2': 'stride' is given twice"):
+        parse_task_options(["stride=1", "stride=2"])

@@ -54,7 +54,7 @@ def test_rows_of_every_format(tmp_path):
     ("name", "content", "words"),
     [
         ("a.tsv", "text\tlable\nx\t1\n", "row 1 has no column 'label'; did you mean 'lable'"),
-        ("a.tsv", "text\tlabel\nx\t1\ny\n", "row 2 has no column 'label'"),
+        ("a.tsv", "text\tlabel\nx\t1\ny\n", "row 2 has nothing in its column 'label'"),
         ("a.tsv", "", "has no rows"),
         ("a.tsv", "text\tlabel\n", "has no rows"),
         ("a.json", "{", "cannot be read"),

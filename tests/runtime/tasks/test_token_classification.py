@@ -160,6 +160,7 @@ def test_entities_of_tags():
     [
         ("a.conll", "Oslo B-LOC\nin B-TIME\n", "label 'B-TIME' is no class of the model; did you mean 'B-PER'"),
         ("a.conll", "Oslo B-LOC\nin\n", "line 2 has no tag"),
+        ("a.conll", "Oslo NNP B-LOC\nin O\n", "line 2 has 2 columns, those before have 3"),
         ("a.conll", "-DOCSTART- -X- O\n\n", "has no sentences"),
         ("a.conll", "\u200b O\n", "none of the sentences has a word"),
         ("a.json", [{"tokens": ["a"], "tags": ["O", "O"]}], "row 1 has 1 tokens and 2 tags"),
