@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tilewright.runtime.measuring.evaluation import TimePoint
 from tilewright.runtime.measuring.iso_accuracy import normalised_values, verdict
 from tilewright.runtime.measuring.measurements import Measured
-from tilewright.runtime.measuring.uncertainty import Estimate, estimated
+from tilewright.runtime.measuring.uncertainty import Estimate, Interval, estimated
 from tilewright.runtime.tasks import Metric
 
 
@@ -37,17 +37,31 @@ class Comparison:
         self._of_digital, *rows = figures[:, usable]
         lines = iter(rows)
         self._of_chips = {time: np.array([next(lines) for _ in found]) for time, found in chips.items()}
-        self.digital_over_examples = estimated([self.digital], self._of_digital[np.newaxis], examples).over_examples
+        self.digital_over_examples, _ = self._intervals([self.digital], self._of_digital[np.newaxis])
 
     def point(self, time: str, seconds: float, iso: float) -> TimePoint:
         """Figures at one of the times. iso: A* that iso-accuracy asks for."""
         values, of_chips = self._values[time], self._of_chips[time]
-        found = estimated(values, of_chips, self.examples)
+        over_examples, over_both = self._intervals(values, of_chips)
         lost = estimated([value - self.digital for value in values], of_chips - self._of_digital, self.examples)
         normalised = self._normalised(values, of_chips)
         both = normalised.over_both if normalised is not None else None
         holds = verdict(both, iso) if both is not None else None
-        return TimePoint(time, seconds, values, found.over_examples, found.over_both, lost, normalised, holds)
+        return TimePoint(time, seconds, values, over_examples, over_both, lost, normalised, holds)
+
+    def _intervals(self, values: list[float], of_chips: NDArray[np.float64]) -> tuple[Interval | None, Interval | None]:
+        """Intervals of the mean over examples and over both; of the geometric mean for a metric in logarithms.
+
+        Perplexities of chips differ by factors: around their mean an interval would reach below nothing.
+        """
+        in_logarithms = self.metric.in_logarithms and min(values) > 0 and bool((of_chips > 0).all())
+        if not in_logarithms:
+            found = estimated(values, of_chips, self.examples)
+            return found.over_examples, found.over_both
+        found = estimated(np.log(values).tolist(), np.log(of_chips), self.examples)
+        ends = (found.over_examples, found.over_both)
+        over_examples, over_both = (one and Interval(math.exp(one.low), math.exp(one.high)) for one in ends)
+        return over_examples, over_both
 
     def _normalised(self, values: list[float], of_chips: NDArray[np.float64]) -> Estimate | None:
         """Estimate of A*; None where it is not known, of a chip or of chance."""

@@ -1,6 +1,7 @@
 """Uncertainty of evaluations: from one measurement to the table, through logs old and new."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 import tilewright
 from tests.narrowing import present
 from tests.networks import stack
+from tilewright.runtime.measuring.comparison import Comparison
 from tilewright.runtime.measuring.kept_evaluations import kept_evaluations
+from tilewright.runtime.measuring.measurements import Measured
 from tilewright.runtime.measuring.resampling import resamples
 from tilewright.runtime.tasks.metrics import accuracy
 from tilewright.targets.errors import InputError
@@ -148,6 +151,25 @@ def test_iso_accuracy_and_what_decides(given, tmp_path):
     assert json.loads(json.dumps(high.to_json())) == kept, "a report knows all of it"
 
 
+def test_intervals_of_figures_that_differ_by_factors():
+    """Those of a metric in logarithms are the exponentials of the logarithms' intervals, and stay above nothing."""
+    generator = np.random.default_rng(0)
+    chips = np.exp(generator.normal(5.0, 2.5, (5, 1)) + generator.normal(0.0, 0.1, (5, 200)))
+    figures = [Measured(float(np.median(chip)), chip.tolist()) for chip in chips]
+    digital = Measured(20.0, np.exp(generator.normal(3.0, 0.1, 200)).tolist())
+    metric = tilewright.Metric("perplexity", no_figure, 5e4, larger_is_better=False, in_logarithms=True)
+    point = Comparison(metric, EXAMPLES, digital, {"1mo": figures}, 200).point("1mo", 2.6e6, 0.99)
+    logarithms = [Measured(math.log(np.median(chip)), np.log(chip).tolist()) for chip in chips]
+    plain = Comparison(tilewright.Metric("nats", no_figure), EXAMPLES, digital, {"1mo": logarithms}, 200).point(
+        "1mo", 0, 0.99
+    )
+    for found, wanted in ((point.over_examples, plain.over_examples), (point.over_both, plain.over_both)):
+        ends = [math.log(end) for end in (present(found).low, present(found).high)]
+        assert ends == pytest.approx([present(wanted).low, present(wanted).high])
+    assert 0 < present(point.over_both).low < math.exp(plain.mean) < present(point.over_both).high
+    assert point.mean - 3 * present(point.standard_error) < 0  # where an interval around the mean would reach
+
+
 def test_one_chip_and_no_resamples(given):
     plan, inputs = given
     one = tilewright.evaluate(plan, **inputs, times=["1d"], repeats=1)
@@ -196,3 +218,7 @@ def test_a_changed_metric_under_the_same_name_is_another_measurement(given, tmp_
 
 def right(found, wanted):
     return 100 * float((found == wanted).float().mean())
+
+
+def no_figure(_found, _wanted):
+    raise AssertionError("figures are given")
