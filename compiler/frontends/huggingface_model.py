@@ -20,6 +20,7 @@ from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, s
 from tilewright.compiler.frontends.without_weights import META
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.tasks.texts.text import NO_LENGTH
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.paths import kind_of, read_bytes
 from tilewright.targets.shown import shown
@@ -28,8 +29,6 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 IMAGE_PROCESSOR = "preprocessor_config.json"
 LARGEST_PROCESSOR = 2**20  # bytes
-NO_LENGTH = 10**9
-"""Larger lengths of texts in a tokenizer mean that it has none."""
 MOST_TIED = 8
 """Largest number of times that a stored table may be in a model before tied parameters are made one."""
 ALWAYS_ALLOWED = 2**24

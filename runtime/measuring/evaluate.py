@@ -58,18 +58,17 @@ def evaluate(
 
     task: a task's name such as "glue/sst2" or "lm-eval:piqa" (docs/tasks.md lists them), FILE.py:CLASS, or a ``Task``
     of one's own; stsb if None. data: its labelled data, a file or a folder. task_options: the task's own, by name, such
-    as ``{"stride": 512}``. In place of all three: metric, a ``Metric`` or
-    a function of predictions and labels; inputs, arrays by input name with samples along the first dimension, or a
-    ``DataLoader`` or ``datasets.Dataset`` that gives inputs and labels; labels, one an example; readout, a function
-    from a batch's outputs by name to its predictions, the first output if None. times: since programming, in
-    seconds or as text ("1h"). seed: names the chips. limit: only the first so many examples. batch_size: samples at
-    once, which change no result. drift_compensation: False leaves the drift as it is. results: a file of
-    measurements, one JSON object a line, that is added to as they are made; those already in it, of the same plan,
-    data and settings, are not made again. resamples: of the examples, on which the metric is computed once more to
-    tell what other examples would give; 0 leaves that unknown. iso: A* that iso-accuracy asks for, "99%" or 0.99.
-    log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's own; or several. What is found is kept in
-    the plan's folder, if it has one that can be written, for reports to show. layer_by_layer: see ``Session``.
-    on_measurement: called after each measurement with (done, of how many, what).
+    as ``{"stride": 512}``. In place of all three: metric, a ``Metric`` or a function of predictions and labels; inputs,
+    arrays by input name with samples along the first dimension, or a ``DataLoader`` or ``datasets.Dataset`` that gives
+    inputs and labels; labels, one an example; readout, a function from a batch's outputs by name to its predictions,
+    the first output if None. times: since programming, in seconds or as text ("1h"). seed: names the chips. limit: only
+    the first so many examples. batch_size: samples at once, which change no result. drift_compensation: False leaves
+    the drift as it is. results: a file of measurements, one JSON object a line, that is added to as they are made;
+    those already in it, of the same plan, data and settings, are not made again. resamples: of the examples, on which
+    the metric is computed once more to tell what other examples would give; 0 leaves that unknown. iso: A* that
+    iso-accuracy asks for, "99%" or 0.99. log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's
+    own; or several. What is found is kept in the plan's folder, if it has one that can be written, for reports to show.
+    layer_by_layer: see ``Session``. on_measurement: called after each measurement with (done, of how many, what).
 
     Raises ``InputError`` for an unknown task, data that do not fit, numbers out of range, or a logger that is not
     installed.

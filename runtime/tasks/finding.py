@@ -26,13 +26,13 @@ from tilewright.targets.shown import shown
 
 TASKS: dict[str, type[Task]] = {
     **GLUE,
+    "bits-per-byte": BitsPerByte,
     "image-classification": ImageClassification,
     "image-classification-top5": ImageClassificationTop5,
-    "question-answering": QuestionAnswering,
-    "question-answering-exact": ExactAnswers,
-    "bits-per-byte": BitsPerByte,
     "perplexity": Perplexity,
     "perplexity-per-word": PerplexityPerWord,
+    "question-answering": QuestionAnswering,
+    "question-answering-exact": ExactAnswers,
     "stsb": GLUE["glue/stsb"],
     "text-classification": TextClassification,
     "text-regression": TextRegression,

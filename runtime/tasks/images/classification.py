@@ -16,13 +16,12 @@ from tilewright.runtime.tasks.images.labelled import LabelledImages
 from tilewright.runtime.tasks.images.network_input import ImageInput
 from tilewright.runtime.tasks.images.preparation import Preparation, preparation
 from tilewright.runtime.tasks.images.processor import own_preparation
+from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import TOP, accuracy, accuracy_of_top
 from tilewright.runtime.tasks.task import Sample, Task
 from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
-
-LOGITS = "logits"
 
 
 class ImageClassification(Task):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 
-LOGITS = "logits"
 DEFAULT_LONGEST = 2048
 """Tokens that a model reads at once where neither the plan nor its tokenizer tells (lm-eval's own default)."""
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.storage.weights_file import tensor_bytes
-from tilewright.runtime.tasks.language.causal_text import LOGITS, CausalTextEncoder, Pair
+from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder, Pair
+from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.task import Sample, Task
 from tilewright.targets.errors import InputError
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.text import LongText, TextEncoder
@@ -117,7 +118,7 @@ class LanguageModelling(Task):
         return torch.stack(
             [
                 functional.cross_entropy(logits[:-1].float(), ids[1:], reduction="none")
-                for logits, ids in zip(outputs["logits"], inputs["input_ids"], strict=True)
+                for logits, ids in zip(outputs[LOGITS], inputs["input_ids"], strict=True)
             ]
         )
 
@@ -200,7 +201,7 @@ def _exponential(nats: float) -> float:
 def _vocabulary(plan: Plan) -> int:
     """Number of logits a token. Raises ``InputError`` for a plan that is no causal language model."""
     shapes = {record.name: record.shape for record in plan.document.outputs}
-    logits, architecture = shapes.get("logits"), shown(plan.document.model.architecture)
+    logits, architecture = shapes.get(LOGITS), shown(plan.document.model.architecture)
     ids = next((record.shape for record in plan.document.inputs if record.name == "input_ids"), None)
     if ids is None or logits is None or len(ids) != 2 or len(logits) != 3 or logits[1] != ids[1]:
         given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())

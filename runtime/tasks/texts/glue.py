@@ -28,22 +28,9 @@ class GlueTask(TextClassification):
     """Labels of the official files, in the order of the official numbers."""
     file = "dev.tsv"
 
-    def __init__(
-        self,
-        plan: Plan,
-        data: Path,
-        limit: int | None,
-        *,
-        text: str | None = None,
-        pair: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        """Read dev.tsv of a folder, as GLUE has it; else the file itself.
-
-        text, pair, label: columns of the texts, of the second texts, and of the labels; those of GLUE's files if None.
-        """
-        file = data / self.file if kind_of(data) == FOLDER else data
-        super().__init__(plan, file, limit, text=text, pair=pair, label=label)
+    def data_file(self, data: Path) -> Path:
+        """File of the examples: dev.tsv of a folder, as GLUE has it; else the file itself."""
+        return data / self.file if kind_of(data) == FOLDER else data
 
     def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
         """Numbers of the classes: by the model's own names where these are the task's, else in GLUE's order."""

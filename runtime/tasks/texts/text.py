@@ -14,6 +14,8 @@ from torch import Tensor
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
+NO_LENGTH = 10**9
+"""Larger lengths of texts in a tokenizer mean that it has none."""
 LENGTH_STEP = 16
 """Multiple that texts are padded to. It depends on the text alone, so batches cannot change results."""
 
@@ -122,5 +124,5 @@ def _settings(plan: Plan) -> dict[str, Any]:
 
 def _least(limit: int | None, said: Any) -> int | None:
     """The smaller of two largest numbers of tokens; None if neither is one. said: a stranger's, 1e30 where unknown."""
-    known = [one for one in (limit, said) if isinstance(one, int) and not isinstance(one, bool) and 0 < one < 10**9]
-    return min(known, default=None)
+    numbers = [one for one in (limit, said) if isinstance(one, int) and not isinstance(one, bool)]
+    return min((one for one in numbers if 0 < one < NO_LENGTH), default=None)

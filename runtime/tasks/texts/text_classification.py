@@ -58,10 +58,14 @@ class TextTask(Task):
         self.columns = columns = replace(own, **given)
         logits = number_of_logits(plan)
         read = [columns.text] if columns.pair is None else [columns.text, columns.pair]
-        rows = read_rows(data, [*read, columns.label], limit, header=columns.header)
+        rows = read_rows(self.data_file(data), [*read, columns.label], limit, header=columns.header)
         first, *second = (texts([row[column] for row in rows], column) for column in read)
         self.samples = TextEncoder(plan).encode(list(zip(first, *second, strict=True)) if second else first)
         self.labels = self.read_labels(plan, [row[columns.label] for row in rows], logits)
+
+    def data_file(self, data: Path) -> Path:
+        """File of the examples that ``data`` names: itself."""
+        return data
 
     def read_labels(self, plan: Plan, labels: list[Any], logits: int) -> Any:
         """Labels as the metric takes them. Raises ``InputError`` for one that is none, or that has no logit."""

@@ -22,7 +22,7 @@ def crossed(draw, chips, examples, of_chips, of_examples, of_both):
 
 
 def shares(examples):
-    """How much each example counts in each resample [examples, resamples]."""
+    """Weight of each example in each resample [examples, resamples]."""
     drawn = resamples(examples, RESAMPLES)
     return np.array([np.bincount(numbers, minlength=examples) / examples for numbers in drawn]).T
 
@@ -34,7 +34,7 @@ def shares(examples):
     ids=["chips", "examples", "alike", "both together", "all"],
 )
 def test_intervals_over_both_cover_the_truth(chips, of_chips, of_examples, of_both):
-    """Of 400 simulations as many hold the truth as of an interval of at least 92.5 %, one-sided at 99.9 %."""
+    """Coverage of the intervals in 400 simulations is at least 92.5 %, one-sided at 99.9 %."""
     draw, weights = np.random.default_rng(chips), shares(80)
     hits = 0
     for _ in range(SIMULATIONS):
@@ -88,7 +88,7 @@ def test_neither_part_alone_would_do():
 
 
 def test_a_wide_interval_is_no_virtue():
-    """Where examples decide, the interval over both is within a tenth of theirs alone, 1.96 standard deviations."""
+    """The interval over both, where examples decide, is within a tenth of theirs alone, 1.96 deviations."""
     draw, weights = np.random.default_rng(0), shares(80)
     widths = []
     for _ in range(100):

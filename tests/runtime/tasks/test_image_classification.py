@@ -224,7 +224,7 @@ def test_five_likeliest(plans, networks, tmp_path):
 
 
 def test_a_limit_takes_classes_in_turn(plans, tmp_path):
-    """Of data that lie class by class, the first examples are of all classes; of others they are the first."""
+    """A limit takes the classes in turn where data lie class by class, and the first examples of other data."""
     np.savez(tmp_path / "sorted.npz", images=COLOUR, labels=np.sort(LABELS))
     np.savez(tmp_path / "mixed.npz", images=COLOUR, labels=LABELS)
     task = ImageClassification(plans["colour"], tmp_path / "sorted.npz", 5)

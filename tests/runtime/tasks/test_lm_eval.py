@@ -154,7 +154,7 @@ NAMES = ["choices", "shots", "texts", "next"]
 
 @pytest.fixture(scope="module")
 def reference(model, tasks):
-    """What lm-eval's own model of transformers gives."""
+    """Figures of lm-eval's own model of transformers."""
     pytest.importorskip("accelerate", reason="lm-eval's model of transformers needs accelerate")
     return harness(tasks, "hf", f"pretrained={model},dtype=float32", ["both", "texts", "next"], batch_size=2)
 

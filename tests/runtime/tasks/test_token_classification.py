@@ -86,7 +86,7 @@ def test_figures_are_those_of_transformers_own_run(tagger, tmp_path):
 
 
 def test_words_beyond_the_longest_text_are_not_counted_and_said(tagger, tmp_path):
-    """As transformers' run_ner has it: 64 tokens are two marks and 62 words here."""
+    """Words beyond the model's 64 tokens, two marks and 62 words here, are not counted, as in transformers' run_ner."""
     folder, plan = tagger
     words = [random.Random(3).choice(["cat", "dog", "sea"]) for _ in range(70)]
     sentences = [*SENTENCES, (words, ["B-LOC", "O"] * 35)]
