@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tilewright.runtime.chip.kernels import values as kernel
 from tilewright.targets.spec import bits_of
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -18,8 +19,9 @@ def largest_step(bits: int, *, signed: bool = True) -> int:
 def to_steps(values: Tensor, value_range: float | Tensor, bits: int, *, signed: bool = True) -> Tensor:
     """Whole numbers up to ``largest_step``, as float32: round(x / range · largest)."""
     largest = largest_step(bits, signed=signed)
-    steps: Tensor = (values * (largest / value_range)).round_()
-    return steps.clamp_(-largest if signed else 0, largest)
+    factor, least = largest / value_range, -largest if signed else 0
+    made = kernel.whole_steps(values, factor, least, largest)
+    return made if made is not None else (values * factor).round_().clamp_(least, largest)
 
 
 def rounded(values: Tensor, number_format: str, value_range: float | Tensor, *, signed: bool = True) -> Tensor:

@@ -15,9 +15,11 @@
 #include "read.h"
 
 #include "devices.h"
+#include "values.h"
 
 const Kernels avx2_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
-                              pack_matrix, write_cells, drift_cells, largest_sizes, program, advance};
+                              pack_matrix, write_cells, drift_cells, largest_sizes, program, advance,
+                              all_finite, whole_steps};
 
 #if defined(__clang__)
 #pragma clang attribute pop

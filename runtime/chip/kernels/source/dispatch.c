@@ -66,3 +66,22 @@ EXPORT void tw_program(int set, const Devices *devices, int first_column, int la
 EXPORT void tw_advance(int set, const Devices *devices, const Advance *advance, int first_column, int last_column) {
     kernels_of(set)->advance(devices, advance, first_column, last_column);
 }
+
+EXPORT int tw_all_finite(int set, const Lines *lines, const float *numbers) {
+    const Kernels *kernels = kernels_of(set);
+    for (size_t line = lines->first; line < lines->last; line++)
+        if (!kernels->all_finite(numbers + line * lines->stride, lines->width)) return 0;
+    return 1;
+}
+
+/* Whole steps, one after another. Each factor is that of ``together`` numbers; after the last comes the first again. */
+EXPORT void tw_whole_steps(int set, const Lines *lines, const float *numbers, const float *factors, size_t factor_count,
+                           size_t together, float least, float most, float *steps) {
+    const size_t size = together < lines->width ? together : lines->width;
+    for (size_t line = lines->first; line < lines->last; line++)
+        for (size_t first = 0; first < lines->width; first += size) {
+            const size_t place = line * lines->width + first;
+            kernels_of(set)->whole_steps(numbers + line * lines->stride + first, size,
+                                         factors[place / together % factor_count], least, most, steps + place);
+        }
+}

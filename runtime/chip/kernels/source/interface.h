@@ -7,6 +7,7 @@
 #ifndef TILEWRIGHT_INTERFACE_H
 #define TILEWRIGHT_INTERFACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(_WIN32)
@@ -107,5 +108,10 @@ typedef struct {
     float adc_step, adc_steps_per_unit;
     uint64_t reading_key;
 } Advance;
+
+/* Numbers of a tensor in the order of memory: lines from ``first`` to ``last``, each ``stride`` after the one before. */
+typedef struct {
+    size_t first, last, width, stride;
+} Lines;
 
 #endif

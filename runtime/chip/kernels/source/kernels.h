@@ -23,6 +23,8 @@ typedef struct {
     void (*largest_sizes)(const Devices *, float *largest);
     void (*program)(const Devices *, int first_column, int last_column, float *conductances);
     void (*advance)(const Devices *, const Advance *, int first_column, int last_column);
+    int (*all_finite)(const float *numbers, size_t count);
+    void (*whole_steps)(const float *numbers, size_t count, float factor, float least, float most, float *steps);
 } Kernels;
 
 extern const Kernels plain_kernels;
