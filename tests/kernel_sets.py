@@ -22,5 +22,7 @@ def forced(name: str) -> Iterator[None]:
 
 
 def sets() -> list[str]:
-    """Names of the kernels that this processor has."""
+    """Names of the kernels that this processor has; none where the library was not built."""
+    if native.kernels().name == native.TORCH:
+        return []
     return list(native.SETS[: native.SETS.index(native.kernels().name) + 1])

@@ -16,7 +16,7 @@ from tilewright.runtime.chip.kernels import values as kernel
 
 
 def all_finite(values: Tensor) -> bool:
-    """True if no value is NaN or infinite. Without kernels a sum tells, and where that overflows each value is asked."""
+    """True if no value is NaN or infinite. Without kernels a sum tells; where it overflows, each value is asked."""
     found = kernel.all_finite(values)
     if found is not None:
         return found

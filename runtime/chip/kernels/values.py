@@ -1,7 +1,7 @@
-"""What is asked of every number of an activation: whether it is finite, and its whole steps of a unit's format.
+"""Finite numbers and whole steps: what kernels ask of every number of an activation.
 
-torch needs several passes for it, and wakes its threads for each; these are one pass, on the caller's thread while the
-numbers are few. The numbers may lie anyhow in memory, as those of a head of attention do.
+torch needs several passes for either, and wakes its threads for each; here it is one pass, on the caller's thread while
+the numbers are few. They may lie anyhow in memory, as those of a head of attention do.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def test_steps_are_torchs(name, kernels, signed):
     if name in ("empty", "every other", "broadcast"):
         assert made is None
         return
-    assert made is not None and torch.equal(made, (tensor * (7 / 3.3)).round_().clamp_(least, 7))
+    assert made is not None
+    assert torch.equal(made, (tensor * (7 / 3.3)).round_().clamp_(least, 7))
 
 
 @pytest.mark.parametrize("name", ["four", "heads", "heads of one sample", "keys"])
@@ -58,7 +59,8 @@ def test_each_head_has_its_own_factor(name, kernels):
     factor = torch.tensor([0.5, 3.0, 20.0]).view(-1, 1, 1)
     with forced(kernels):
         made = values.whole_steps(tensor, factor, -127, 127)
-    assert made is not None and torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
+    assert made is not None
+    assert torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
 
 
 @pytest.mark.parametrize("kernels", sets())
@@ -66,14 +68,16 @@ def test_each_row_has_its_own_factor(kernels):
     tensor, factor = numbers(9, 33), torch.arange(1, 10, dtype=torch.float32).unsqueeze(1)
     with forced(kernels):
         made = values.whole_steps(tensor, factor, -127, 127)
-    assert made is not None and torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
+    assert made is not None
+    assert torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
 
 
 def test_many_numbers_are_shared_among_threads():
     tensor = numbers(4, 3, 64, 1024)
     factor = torch.tensor([0.5, 3.0, 20.0]).view(-1, 1, 1)
     made = values.whole_steps(tensor, factor, -127, 127)
-    assert made is not None and torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
+    assert made is not None
+    assert torch.equal(made, (tensor * factor).round_().clamp_(-127, 127))
     assert values.all_finite(tensor)
     tensor[3, 2, 63, 1023] = math.inf
     assert values.all_finite(tensor) is False
