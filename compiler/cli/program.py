@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -87,11 +88,26 @@ def _stopped_like_ctrl_c() -> Iterator[None]:
     taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     for number in taken:
         signal.signal(number, _stop)
+    before, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = before
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _unraisable(lost: Any) -> None:
+    """Interrupt again where a signal came while nothing could be raised, in a destructor or a library's callback.
+
+    A moment later, since nothing can be raised from here either.
+    """
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _stop(_number: int, _frame: Any) -> None:
