@@ -78,6 +78,30 @@ def compile(
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
     ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
     """
+    return compile_keeping_scales(
+        model, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits,
+        assign=assign, programming=programming, name=name, dynamic_shapes=dynamic_shapes, check=check,
+        config_only=config_only, cache=cache, on_pass=on_pass,
+    )[0]  # fmt: skip
+
+
+def compile_keeping_scales(
+    model: nn.Module | ExportedProgram | str | Path | ModelProto,
+    target: str | Path | Target | Chip,
+    *,
+    example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
+    calibration: Calibrating = None,
+    attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
+    assign: Mapping[str, str] | None = None,
+    programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None = None,
+    name: str | None = None,
+    dynamic_shapes: Any = None,
+    check: bool = False,
+    config_only: bool = False,
+    cache: bool = True,
+    on_pass: OnPass | None = None,
+) -> tuple[Plan, Mapping[str, Tensor]]:
+    """The plan of ``compile``, and the channel scales of its layers by name, those too that weights hold by now."""
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
@@ -96,12 +120,13 @@ def compile(
         del traced  # with the model, which the network does not hold
     keep = partial(kept_networks.keep, key=key)
     wishes = Wishes(chip, units, dict(assign or {}), methods)
-    plan = build_plan(network, map_network(network, wishes, on_pass, keep), chip)
+    mapped = map_network(network, wishes, on_pass, keep)
+    plan = build_plan(network, mapped, chip)
     try:
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
-    return plan if original is None else checked_against(plan, network.traced, original)
+    return plan if original is None else checked_against(plan, network.traced, original), mapped.moved
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:

@@ -67,6 +67,8 @@ class Mapped:
     decisions: list[Decision]
     channel_scales: Mapping[str, Tensor]
     """Channel scales that stay digital, by layer."""
+    moved: Mapping[str, Tensor]
+    """Channel scales of all layers that have one, those that were folded too."""
     calibrations: Mapping[tuple[str, str], Tensor]
     """Inputs that an affine compensation is fitted to, by layer and target."""
 
@@ -94,9 +96,9 @@ def map_network(
     products = pipeline.decide(route_attention, network.products, wishes.units)
     targets = pipeline.decide(assign_targets, network.layers, chip, wishes.targets)
     options, methods = pipeline.decide(choose_programming, network.layers, targets, chip, wishes.programming)
-    found, scales = Calibrated(options, products, {}), dict[str, Tensor]()
+    found, scales, moved = Calibrated(options, products, {}), dict[str, Tensor](), dict[str, Tensor]()
     if has_weights:
-        found, scales = _with_ranges(pipeline, chip, targets, methods, found)
+        found, scales, moved = _with_ranges(pipeline, chip, targets, methods, found)
     options = pipeline.decide(partition, network.layers, found.options, chip)
     offered: dict[str, list[LayerOption]] = {name: [] for name in network.layers}
     for (name, _), option in options.items():
@@ -123,6 +125,7 @@ def map_network(
             *verified,
         ],
         channel_scales=scales,
+        moved=moved,
         calibrations=found.inputs,
     )
 
@@ -133,10 +136,10 @@ def _with_ranges(
     targets: Mapping[str, Assigned],
     methods: Mapping[str, Programming],
     mapped: Calibrated,
-) -> tuple[Calibrated, dict[str, Tensor]]:
+) -> tuple[Calibrated, dict[str, Tensor], dict[str, Tensor]]:
     """Run the sample inputs, fold channel scales that are worth it, cut weights and choose ranges.
 
-    Returns channel scales that stay digital, by layer, too.
+    Returns, by layer, channel scales that stay digital, and all there are, too.
     """
     network = pipeline.network
     heads = {name: routed.heads for name, routed in mapped.products.items() if routed.heads is not None}
@@ -163,7 +166,7 @@ def _with_ranges(
         for (name, target), case in cases.items()
     }
     options = pipeline.decide(clip_weights, cases, mapped.options)
-    return pipeline.decide(calibrate, cases, options, mapped.products, seen.operands), left
+    return pipeline.decide(calibrate, cases, options, mapped.products, seen.operands), left, scales
 
 
 def _record(layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes) -> LayerRecord:

@@ -20,6 +20,7 @@ CALLED = {
     "attention": "attention unit",
     "programming": "programming method",
     "cost": "cost preset",
+    "recipe": "training recipe",
 }
 """Names for people of the kinds of document; all others are targets."""
 LARGEST_FILE = 1_000_000  # bytes; a target is a page of numbers

@@ -14,7 +14,7 @@ from tilewright.targets.errors import InputError, first_problem, nearest
 from tilewright.targets.library import library_files
 from tilewright.targets.migration import migrated
 from tilewright.targets.shown import shown
-from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming, Target
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Chip, Cost, DigitalTarget, Programming, Recipe, Target
 from tilewright.targets.spec.description import Document
 
 KINDS: dict[str, type[Document]] = {
@@ -24,12 +24,13 @@ KINDS: dict[str, type[Document]] = {
     "programming": Programming,
     "chip": Chip,
     "cost": Cost,
+    "recipe": Recipe,
 }
 Changes = Mapping[str, Any] | None
 
 
 def target_names(*kinds: str) -> list[str]:
-    """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost); of all if none."""
+    """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost, recipe); of all if none."""
     return list(library_files(*kinds))
 
 
@@ -89,6 +90,17 @@ def load_attention_unit(unit: str | Path | AttentionUnit) -> AttentionUnit:
 def load_cost(cost: str | Path | Cost) -> Cost:
     """The cost preset of that name, or the one in that YAML file. Raises ``InputError`` if there is none."""
     return cost if isinstance(cost, Cost) else cast("Cost", load_document(cost, "cost"))
+
+
+def load_recipe(recipe: str | Path | Recipe, changes: Changes = None) -> Recipe:
+    """The training recipe of that name, or the one in that YAML file, or itself.
+
+    changes: dotted keys and their new values, such as {"weight_noise.strength": 2}. Raises ``InputError`` if there is
+    none or it is wrong.
+    """
+    if isinstance(recipe, Recipe):
+        return cast("Recipe", _changed(recipe, changes))
+    return cast("Recipe", load_document(recipe, "recipe", changes=changes))
 
 
 def _changed(document: Document, changes: Changes) -> Document:

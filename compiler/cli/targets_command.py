@@ -26,7 +26,7 @@ def targets_command(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="List only these: analog, digital, attention, programming, chip or cost.",
+            help="List only these: analog, digital, attention, programming, chip, cost or recipe.",
             autocompletion=completion.words(*KINDS),
         ),
     ] = None,

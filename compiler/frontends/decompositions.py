@@ -7,7 +7,7 @@ tensordot and the like become the products of two that torch computes them with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,22 +21,25 @@ def scaled_dot_product_attention(
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,  # noqa: ARG001 (the signature is aten's)
+    dropout_p: float = 0.0,
     is_causal: bool = False,
     *,
     scale: float | None = None,
     enable_gqa: bool = False,
+    products: Sequence[Callable[[Tensor, Tensor], Tensor]] = (torch.matmul, torch.matmul),
+    drops: bool = False,
 ) -> Tensor:
-    """softmax(Q Kᵀ · scale + mask) V, as torch.nn.functional documents it; dropout is nothing in eval mode.
+    """softmax(Q Kᵀ · scale + mask) V, as torch.nn.functional documents it.
 
     query: [..., heads, queries, width]; key, value: [..., heads, keys, width]. With ``enable_gqa`` keys and values
-    have fewer heads, each serving a group of queries. A query whose mask hides every key gives zeros.
+    have fewer heads, each serving a group of queries. A query whose mask hides every key gives zeros. products: what
+    multiplies for the scores and for the context. drops: False in evaluation, where dropout is nothing.
     """
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = torch.matmul(query, key.transpose(-1, -2)) * factor
+    scores = products[0](query, key.transpose(-1, -2)) * factor
     if is_causal:
         queries = torch.arange(query.shape[-2], device=query.device).unsqueeze(1)
         attn_mask = torch.arange(key.shape[-2], device=query.device) <= queries
@@ -44,7 +47,10 @@ def scaled_dot_product_attention(
         scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return torch.matmul(torch.ops.aten._safe_softmax.default(scores, -1), value)
+    probabilities = torch.ops.aten._safe_softmax.default(scores, -1)
+    if drops and dropout_p:
+        probabilities = torch.dropout(probabilities, dropout_p, train=True)
+    return products[1](probabilities, value)
 
 
 def addmv(self: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:

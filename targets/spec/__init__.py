@@ -26,6 +26,7 @@ from tilewright.targets.spec.programming import ClosedLoop as ClosedLoop
 from tilewright.targets.spec.programming import MostLeast as MostLeast
 from tilewright.targets.spec.programming import Pairs as Pairs
 from tilewright.targets.spec.programming import Programming as Programming
+from tilewright.targets.spec.recipe import Recipe as Recipe
 from tilewright.targets.spec.tile import Converter as Converter
 from tilewright.targets.spec.tile import DynamicRange as DynamicRange
 from tilewright.targets.spec.tile import Tile as Tile

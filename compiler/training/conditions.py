@@ -1,0 +1,74 @@
+"""Conditions of a training: what all prepared layers of one network share, and what of it changes from pass to pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tilewright.compiler.training.weight_noise import weight_noise
+from tilewright.runtime.chip.draws import Draws
+from tilewright.targets.spec import AnalogTarget, AttentionUnit, Converter
+from tilewright.targets.spec.recipe import Recipe
+
+PASSES = "tilewright_passes"
+"""Name of the buffer that counts training passes: it is saved with the weights, so that a resumed training goes on."""
+
+
+@dataclass
+class Conditions:
+    """Target, recipe and seed of a training; its progress; and the pass that runs.
+
+    Noise is named by the seed, the number of the pass and the layer, so the same seed trains the same bits whatever the
+    threads. ``progress``: share of the training that is done, from 0 to 1, which the ramp of the noise follows; 1 where
+    nobody tells it.
+    """
+
+    target: AnalogTarget
+    attention: AttentionUnit
+    recipe: Recipe
+    seed: int
+    passes: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    """Number of training passes that have begun []."""
+    progress: float = 1.0
+    draws: Draws = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.noisy = weight_noise(self.recipe, self.target)
+        self.draws = Draws(self.seed, 0)
+
+    def begin(self, module: nn.Module) -> None:
+        """Begin a pass of the whole network: another draw of all noise, if it trains."""
+        if module.training and torch.is_grad_enabled():
+            self.passes.add_(1)
+        self.draws = Draws(self.seed, int(self.passes))
+
+    @property
+    def dac(self) -> Converter | None:
+        """The target's DAC, if converters are imposed."""
+        return self.target.tile.dac if self.recipe.converters else None
+
+    @property
+    def adc(self) -> Converter | None:
+        """The target's ADC, if converters are imposed."""
+        return self.target.tile.adc if self.recipe.converters else None
+
+    @property
+    def share(self) -> float:
+        """Share of the weight noise's strength that is imposed now."""
+        ramp = float(self.recipe.ramp)
+        return min(1.0, self.progress / ramp) if ramp else 1.0
+
+    @property
+    def output_deviation(self) -> float:
+        """Deviation of the noise before the ADC, in units of the normalised sum."""
+        tile, wanted = self.target.tile, self.recipe.output_noise
+        if wanted is None:
+            return tile.output_noise_deviation
+        return float(wanted) * (tile.adc.step if wanted.unit == "LSB" and tile.adc else 1.0)
+
+    @property
+    def read_deviation(self) -> float:
+        """Deviation of the short-term read noise of a weight; 0 if it is not imposed."""
+        return float(self.target.tile.short_term_read_noise) if self.recipe.read_noise else 0.0

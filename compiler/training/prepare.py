@@ -1,0 +1,221 @@
+"""prepare() and restore(): a network whose layers run the target's arithmetic, for any training loop, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
+from tilewright.compiler.frontends.unwrapping import unwrapped
+from tilewright.compiler.training.channel_scales import channel_scale_of
+from tilewright.compiler.training.conditions import PASSES, Conditions
+from tilewright.compiler.training.prepared import PreparedLayer, prepared_class
+from tilewright.compiler.training.products import PreparedProduct, prepare_products, restore_products
+from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.records import LayerRecord, MatmulRecord
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_seed
+from tilewright.targets.loading import load_recipe
+from tilewright.targets.spec import AnalogTarget, Chip, IdealDevice, Recipe, Target
+
+Module = TypeVar("Module", bound=nn.Module)
+HOOK = "_tilewright_begin"
+
+
+def prepare(
+    model: Module,
+    target: str | Path | Target | Chip = "pcm-512",
+    *,
+    plan: Plan | None = None,
+    recipe: str | Path | Recipe = "device-noise",
+    example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
+    calibration: Calibrating = None,
+    attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
+    seed: int = 0,
+) -> Module:
+    """Prepare a network for training on a target: its layers on tiles run the target's arithmetic, with gradients.
+
+    model: any ``torch.nn.Module``; it is changed in place and returned. Its linear layers and convolutions get
+    subclasses of their own classes, with the same parameters; any loop trains it. target, example_inputs, calibration,
+    attention_bits: as for ``compile``, which is run to find what the target does with this network: its fused matrices,
+    channel scales, row-blocks and input ranges. plan: such a plan that is at hand, in place of these. recipe: what is
+    imposed: a name of the library, a YAML file, or an object. seed: names all noise; the same seed trains the same
+    bits whatever the threads.
+
+    While it trains (``model.train()``), noise is drawn anew for each call of the model. In evaluation converters alone
+    are imposed. ``compile`` takes the trained model as it is, and its ranges; ``restore`` gives the plain network back.
+    Layers that the plan has on digital units stay as they are.
+
+    Raises ``InputError`` for a network that is prepared already, a target without tiles or without any effect, a plan
+    of another model, and layers on tiles that are none of torch's own linear layers and convolutions.
+    """
+    check_seed(seed)
+    inner, _ = unwrapped(model)
+    if is_prepared(inner):
+        raise InputError(f"{type(inner).__name__} is prepared already; restore() gives the plain network back")
+    loaded = load_recipe(recipe)
+    scales: Mapping[str, Tensor] | None = None
+    if plan is None:
+        plan, scales = compile_keeping_scales(
+            inner, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits
+        )
+    check_is_plan(plan)
+    plan.require_weights()
+    document = plan.document
+    analog = [layer for layer in document.layers if _is_analog(plan, layer)]
+    names = {layer.target for layer in analog}
+    if not analog:
+        raise InputError(
+            f"chip {document.chip.name!r} has no layer of this network on tiles: there is nothing to train it for"
+        )
+    if len(names) > 1:
+        raise InputError(f"the plan has layers on {' and '.join(sorted(names))}; a training imposes one kind of tile")
+    (target_name,) = names
+    on_tiles = document.chip.target(target_name)
+    assert isinstance(on_tiles, AnalogTarget)
+    check_has_effects(on_tiles)
+    conditions = Conditions(on_tiles, document.chip.attention.unit, loaded, seed)
+    found = _owners(inner, analog)
+    for layer in analog:
+        _prepare_layer(plan, layer, found[layer.name], conditions, scales)
+    if loaded.attention != "full_precision":
+        _prepare_products(inner, document.matmuls, learned=loaded.attention == "learned")
+    inner.register_buffer(PASSES, conditions.passes)
+    inner.__dict__[HOOK] = inner.register_forward_pre_hook(partial(_begin, conditions))
+    return model
+
+
+def restore(model: Module) -> Module:
+    """The plain network of a prepared one, in place, with the weights that it has now; returns it.
+
+    Raises ``InputError`` if it is not prepared.
+    """
+    inner, _ = unwrapped(model)
+    if not is_prepared(inner):
+        raise InputError(f"{type(inner).__name__} is not prepared: there is nothing to take out")
+    for part in list(inner.modules()):
+        if isinstance(part, PreparedLayer):
+            part.restore()
+    restore_products(inner)
+    inner._buffers.pop(PASSES, None)
+    hook = inner.__dict__.pop(HOOK, None)
+    if hook is not None:
+        hook.remove()
+    return model
+
+
+def is_prepared(model: nn.Module) -> bool:
+    """True if a network, or a part of it, is prepared."""
+    return any(isinstance(part, PreparedLayer) for part in model.modules())
+
+
+def conditions_of(model: nn.Module) -> Conditions:
+    """Conditions of a prepared network. Raises ``InputError`` if it is not prepared."""
+    for part in model.modules():
+        if isinstance(part, PreparedLayer):
+            return part.conditions
+    raise InputError(f"{type(model).__name__} is not prepared; tilewright.prepare(model, target) does it")
+
+
+def check_has_effects(target: AnalogTarget) -> None:
+    """Raise ``InputError`` for a target of which training can learn nothing."""
+    tile = target.tile
+    if isinstance(target.device, IdealDevice) and tile.dac is None and tile.adc is None and not tile.output_noise:
+        raise InputError(f"target {target.name!r} changes nothing in a network: there is nothing to train it for")
+
+
+def _begin(conditions: Conditions, module: nn.Module, _arguments: Any) -> None:
+    passes = module._buffers.get(PASSES)
+    if passes is not None:  # a checkpoint that was loaded, or a move to a device, may have put another in its place
+        conditions.passes = passes
+    conditions.begin(module)
+
+
+def _is_analog(plan: Plan, layer: LayerRecord) -> bool:
+    return plan.document.chip.target(layer.target).tile is not None
+
+
+def _owners(model: nn.Module, layers: Sequence[LayerRecord]) -> dict[str, list[tuple[str, nn.Module]]]:
+    """Modules that hold the matrices of each layer, by its name, in the order of its parts."""
+    holding: dict[int, list[tuple[str, nn.Module]]] = {}
+    for name, part in model.named_modules():
+        weight = getattr(part, "weight", None)
+        if isinstance(weight, nn.Parameter) and prepared_class(part) is not None:
+            holding.setdefault(id(weight), []).append((name, part))
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    found: dict[str, list[tuple[str, nn.Module]]] = {}
+    for layer in layers:
+        owners = []
+        for part in layer.parts:
+            parameter = parameters.get(part.weight)
+            if parameter is None:
+                raise InputError(
+                    f"layer {layer.name!r} of the plan is made of {part.weight!r}, which the model does not have; "
+                    f"{nearest(part.weight, parameters)}"
+                )
+            modules = holding.get(id(parameter), [])
+            if not modules:
+                raise InputError(
+                    f"layer {layer.name!r} on tiles multiplies by the parameter {part.weight!r}, which no Linear, "
+                    "Conv1d or Conv2d of one group holds: it cannot be prepared; assign it to a digital target"
+                )
+            owners += modules
+        found[layer.name] = owners
+    return found
+
+
+def _prepare_layer(
+    plan: Plan,
+    layer: LayerRecord,
+    owners: list[tuple[str, nn.Module]],
+    conditions: Conditions,
+    scales: Mapping[str, Tensor] | None,
+) -> None:
+    """Give the modules of one layer the classes that run the target's arithmetic.
+
+    A layer that is called at several places has the largest of their ranges at each of them.
+    """
+    option = layer.option
+    ranges = [use.input_range for use in option.uses]
+    known = [value for value in ranges if value is not None]
+    if scales is not None:
+        scale = scales.get(layer.name)
+    else:
+        matrices = [_matrix(module) for _, module in owners]
+        scale = channel_scale_of(plan, layer, torch.cat(matrices[: len(layer.parts)]))
+    for name, module in owners:
+        made = prepared_class(module)
+        assert made is not None
+        module.__class__ = made
+        assert isinstance(module, PreparedLayer)
+        module.become(
+            name, conditions, list(option.row_splits), max(known) if len(known) == len(ranges) else None, scale,
+            option.clip_deviations,
+        )  # fmt: skip
+
+
+def _matrix(module: nn.Module) -> Tensor:
+    weight = module.weight.detach()  # type: ignore[union-attr, operator]
+    return weight.t() if type(module).__name__ == "Conv1D" else weight.flatten(1)  # type: ignore[no-any-return, operator]
+
+
+def _prepare_products(model: nn.Module, records: Sequence[MatmulRecord], *, learned: bool) -> None:
+    """Send the products of each module to units of the plan's formats and ranges."""
+    by_owner: dict[str, dict[str, PreparedProduct]] = {}
+    modules = dict(model.named_modules())
+    for record in records:
+        owner, _, name = record.name.rpartition(".")
+        if owner not in modules:
+            raise InputError(
+                f"the plan's product {record.name!r} is in no module of the model; {nearest(owner, modules)}"
+            )
+        by_owner.setdefault(owner, {})[name] = PreparedProduct(
+            record.operands, record.left_ranges, record.right_ranges, left_signed=record.left_signed, learned=learned
+        )
+    for owner, products in by_owner.items():
+        prepare_products(modules[owner], products)
