@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.weight_noise import weight_noise
 from tilewright.runtime.chip.draws import Draws
 from tilewright.targets.spec import AnalogTarget, AttentionUnit, Converter
 from tilewright.targets.spec.recipe import Recipe
 
-PASSES = "tilewright_passes"
-"""Name of the buffer that counts training passes: it is saved with the weights, so that a resumed training goes on."""
+COUNTER = "tilewright"
+"""Name of the part of a prepared network that counts its passes."""
 
 
 @dataclass
@@ -29,20 +31,14 @@ class Conditions:
     attention: AttentionUnit
     recipe: Recipe
     seed: int
-    passes: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
-    """Number of training passes that have begun []."""
+    passes: int = 0
+    """Number of training passes that have begun."""
     progress: float = 1.0
     draws: Draws = field(init=False)
 
     def __post_init__(self) -> None:
         self.noisy = weight_noise(self.recipe, self.target)
         self.draws = Draws(self.seed, 0)
-
-    def begin(self, module: nn.Module) -> None:
-        """Begin a pass of the whole network: another draw of all noise, if it trains."""
-        if module.training and torch.is_grad_enabled():
-            self.passes.add_(1)
-        self.draws = Draws(self.seed, int(self.passes))
 
     @property
     def dac(self) -> Converter | None:
@@ -72,3 +68,31 @@ class Conditions:
     def read_deviation(self) -> float:
         """Deviation of the short-term read noise of a weight; 0 if it is not imposed."""
         return float(self.target.tile.short_term_read_noise) if self.recipe.read_noise else 0.0
+
+
+class PassCounter(nn.Module, Restorable):
+    """Counter of a network's training passes, a part of it: each pass has another draw of all noise.
+
+    ``passes`` [] is saved with the weights, so that a resumed training goes on with the same draws.
+    """
+
+    passes: Tensor
+
+    def __init__(self, network: nn.Module, conditions: Conditions) -> None:
+        super().__init__()
+        self.conditions = conditions
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+        network.add_module(COUNTER, self)
+        self._network = (network,)  # not as a part
+        self._hook = network.register_forward_pre_hook(self._begin)
+
+    def _begin(self, network: nn.Module, _arguments: Any) -> None:
+        if network.training and torch.is_grad_enabled():
+            self.passes.add_(1)
+        self.conditions.passes = int(self.passes)
+        self.conditions.draws = Draws(self.conditions.seed, self.conditions.passes)
+
+    def restore(self) -> None:
+        """Leave the network."""
+        del self._network[0]._modules[COUNTER]
+        self._hook.remove()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -20,11 +18,11 @@ class InputRanges(nn.Module):
     """
 
     asked: Tensor
-    """Pull of each range in the last backward pass [row-blocks], relative to its size."""
+    """Pull of each range since it was moved [row-blocks], relative to its size."""
     size: Tensor
     """Running mean of the squares of such pulls [row-blocks]."""
     covered: Tensor
-    """Share of the inputs within each range in the last backward pass [row-blocks]."""
+    """Least share of the inputs within each range since it was moved [row-blocks]; 0 before a backward pass."""
     seen: Tensor
     """Number of passes of which the start of the ranges was made []."""
 
@@ -63,12 +61,14 @@ class InputRanges(nn.Module):
             decays = rule.decay > 0 and covered > rule.covered
             return relative + float(rule.decay) * input_range if decays else relative
         if isinstance(rule, BoundedRanges):
-            self.asked[block], self.covered[block] = relative, covered
+            before = float(self.covered[block])
+            self.asked[block] += relative
+            self.covered[block] = min(before, covered) if before else covered
         return None
 
     @torch.no_grad()
     def move(self, ranges: Tensor) -> None:
-        """Move ranges [row-blocks] by what the last backward pass asked for; nothing is asked twice."""
+        """Move ranges [row-blocks] by what backward passes asked for since they were moved."""
         rule = self.rule.learning
         if not isinstance(rule, BoundedRanges) or not bool((self.covered > 0).any()):
             return
@@ -85,8 +85,3 @@ class InputRanges(nn.Module):
 def is_parameter(rule: RecipeRanges) -> bool:
     """True if ranges are parameters that an optimiser moves."""
     return isinstance(rule.learning, GradientRanges)
-
-
-def check_ranges(ranges: list[float]) -> bool:
-    """True if all ranges are finite numbers above zero."""
-    return all(math.isfinite(value) and value > 0 for value in ranges)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
 from tilewright.compiler.frontends.unwrapping import unwrapped
+from tilewright.compiler.network.restorable import has_restorable, restored
 from tilewright.compiler.training.channel_scales import channel_scale_of
-from tilewright.compiler.training.conditions import PASSES, Conditions
+from tilewright.compiler.training.conditions import Conditions, PassCounter
 from tilewright.compiler.training.prepared import PreparedLayer, prepared_class
-from tilewright.compiler.training.products import PreparedProduct, prepare_products, restore_products
+from tilewright.compiler.training.products import PreparedProduct, prepare_products
 from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import LayerRecord, MatmulRecord
 from tilewright.targets.errors import InputError, nearest
@@ -24,7 +24,6 @@ from tilewright.targets.loading import load_recipe
 from tilewright.targets.spec import AnalogTarget, Chip, IdealDevice, Recipe, Target
 
 Module = TypeVar("Module", bound=nn.Module)
-HOOK = "_tilewright_begin"
 
 
 def prepare(
@@ -85,8 +84,7 @@ def prepare(
         _prepare_layer(plan, layer, found[layer.name], conditions, scales)
     if loaded.attention != "full_precision":
         _prepare_products(inner, document.matmuls, learned=loaded.attention == "learned")
-    inner.register_buffer(PASSES, conditions.passes)
-    inner.__dict__[HOOK] = inner.register_forward_pre_hook(partial(_begin, conditions))
+    PassCounter(inner, conditions)
     return model
 
 
@@ -98,20 +96,13 @@ def restore(model: Module) -> Module:
     inner, _ = unwrapped(model)
     if not is_prepared(inner):
         raise InputError(f"{type(inner).__name__} is not prepared: there is nothing to take out")
-    for part in list(inner.modules()):
-        if isinstance(part, PreparedLayer):
-            part.restore()
-    restore_products(inner)
-    inner._buffers.pop(PASSES, None)
-    hook = inner.__dict__.pop(HOOK, None)
-    if hook is not None:
-        hook.remove()
+    restored(inner)
     return model
 
 
 def is_prepared(model: nn.Module) -> bool:
     """True if a network, or a part of it, is prepared."""
-    return any(isinstance(part, PreparedLayer) for part in model.modules())
+    return has_restorable(model)
 
 
 def conditions_of(model: nn.Module) -> Conditions:
@@ -127,13 +118,6 @@ def check_has_effects(target: AnalogTarget) -> None:
     tile = target.tile
     if isinstance(target.device, IdealDevice) and tile.dac is None and tile.adc is None and not tile.output_noise:
         raise InputError(f"target {target.name!r} changes nothing in a network: there is nothing to train it for")
-
-
-def _begin(conditions: Conditions, module: nn.Module, _arguments: Any) -> None:
-    passes = module._buffers.get(PASSES)
-    if passes is not None:  # a checkpoint that was loaded, or a move to a device, may have put another in its place
-        conditions.passes = passes
-    conditions.begin(module)
 
 
 def _is_analog(plan: Plan, layer: LayerRecord) -> bool:
@@ -188,6 +172,7 @@ def _prepare_layer(
     else:
         matrices = [_matrix(module) for _, module in owners]
         scale = channel_scale_of(plan, layer, torch.cat(matrices[: len(layer.parts)]))
+    first: PreparedLayer | None = None
     for name, module in owners:
         made = prepared_class(module)
         assert made is not None
@@ -195,8 +180,9 @@ def _prepare_layer(
         assert isinstance(module, PreparedLayer)
         module.become(
             name, conditions, list(option.row_splits), max(known) if len(known) == len(ranges) else None, scale,
-            option.clip_deviations,
+            option.clip_deviations, first,
         )  # fmt: skip
+        first = first or module
 
 
 def _matrix(module: nn.Module) -> Tensor:

@@ -15,16 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.conditions import Conditions
 from tilewright.compiler.training.input_ranges import InputRanges, is_parameter
 from tilewright.compiler.training.tile_row import TileRowInTraining, range_gradient
 
 if TYPE_CHECKING:
-    _Base = nn.Module
-else:
-    _Base = object
 
-OWN = ("layer_name", "conditions", "row_splits", "clip_deviations", "calls")
+    class _Base(Restorable, nn.Module): ...
+else:
+    _Base = Restorable
+
+OWN = ("layer_name", "conditions", "row_splits", "clip_deviations", "calls", "range_owners")
 """Attributes of a prepared layer beside parameters, buffers and modules."""
 
 
@@ -47,6 +49,8 @@ class PreparedLayer(_Base):
     clip_deviations: float | None
     calls: tuple[int, int]
     """Number of a pass, and of the calls of this layer in it."""
+    range_owners: tuple[PreparedLayer, ...]
+    """The layer whose ranges these inputs have, where several share the DACs; else none."""
 
     def become(
         self,
@@ -56,17 +60,25 @@ class PreparedLayer(_Base):
         input_range: float | None,
         channel_scale: Tensor | None,
         clip_deviations: float | None,
+        shares: PreparedLayer | None,
     ) -> None:
-        """Take the state of a prepared layer. input_range: of every row-block; None where each vector has its own."""
+        """Take the state of a prepared layer.
+
+        input_range: of every row-block; None where each vector has its own. shares: layer on the same DACs, whose
+        ranges it has.
+        """
         self.layer_name, self.conditions, self.row_splits = name, conditions, row_splits
         self.clip_deviations, self.calls = clip_deviations, (-1, 0)
         rule, device = conditions.recipe.input_ranges, self.weight.device
+        self.register_buffer("channel_scale", None if channel_scale is None else channel_scale.clone().to(device))
+        self.range_owners = () if shares is None else (shares,)
+        if shares is not None:
+            return
         ranges = None if input_range is None else torch.full((len(row_splits),), input_range, device=device)
         if ranges is not None and is_parameter(rule):
             self.register_parameter("input_range", nn.Parameter(ranges))
         else:
             self.register_buffer("input_range", ranges)
-        self.register_buffer("channel_scale", None if channel_scale is None else channel_scale.clone().to(device))
         self.add_module("learning", InputRanges(rule, len(row_splits)).to(device))
 
     def restore(self) -> None:
@@ -79,6 +91,11 @@ class PreparedLayer(_Base):
             self.__dict__.pop(name, None)
         self.__class__ = type(self).torch_class  # type: ignore[attr-defined]
 
+    @property
+    def range_owner(self) -> PreparedLayer:
+        """Layer that holds the ranges of these inputs: this one, unless others share its DACs."""
+        return self.range_owners[0] if self.range_owners else self
+
     def matrix(self) -> Tensor:
         """Weights [columns, rows] as tiles hold them, in the model's units."""
         return self.weight
@@ -86,12 +103,13 @@ class PreparedLayer(_Base):
     def forward(self, *arguments: Tensor, **named: Tensor) -> Tensor:
         """Outputs of the layer as the target's tiles make them, in the shape of torch's own."""
         (x,) = (*arguments, *named.values())  # torch's layers call it input, transformers' x
-        ranges, learns = self.input_range, self.training and torch.is_grad_enabled()
+        owner, learns = self.range_owner, self.training and torch.is_grad_enabled()
+        ranges, learning = owner.input_range, owner.learning
         if ranges is not None and learns:
-            self.learning.move(ranges)
+            learning.move(ranges)
         parts, call = self.parts(x), self._call()
-        if ranges is not None and self.training and self.learning.starts:
-            self.learning.see(ranges, parts)
+        if ranges is not None and self.training and learning.starts and owner is self:
+            learning.see(ranges, parts)
         blocks = self.matrix().split(self.row_splits, dim=1)
         scales = [None] * len(blocks) if self.channel_scale is None else self.channel_scale.split(self.row_splits)
         total: Tensor | None = None
@@ -103,7 +121,7 @@ class PreparedLayer(_Base):
                 self.training,
                 self.clip_deviations,
             )
-            gradient = range_gradient(self.learning.gradient, ranges, block) if ranges is not None and learns else None
+            gradient = range_gradient(learning.gradient, ranges, block) if ranges is not None and learns else None
             own = None if ranges is None else ranges[block]
             made = row.read(values, weight, scale, own, gradient, call, self.over_columns)
             total = made if total is None else total + made
@@ -113,7 +131,7 @@ class PreparedLayer(_Base):
 
     def _call(self) -> int:
         """Number of this call within the pass."""
-        number = int(self.conditions.passes)
+        number = self.conditions.passes
         self.calls = (number, self.calls[1] + 1 if self.calls[0] == number else 0)
         return self.calls[1]
 
@@ -157,7 +175,7 @@ class PreparedConvolution(PreparedLayer):
         size = self.weight[0, 0].numel()
         scale = self.channel_scale
         varies = scale is not None and bool((scale.view(-1, size) != scale.view(-1, size)[:, :1]).any())
-        self.by_patches = self.input_range is None or varies
+        self.by_patches = self.range_owner.input_range is None or varies
 
     def restore(self) -> None:
         """Be torch's own layer again, with the weights that it has now."""

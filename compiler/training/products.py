@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from tilewright.compiler.frontends.decompositions import scaled_dot_product_attention
+from tilewright.compiler.network.restorable import Restorable
 from tilewright.runtime.units.formats import largest_step, rounded
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import bits_of
@@ -120,8 +121,8 @@ def _is_activation(operand: object) -> bool:
     return isinstance(operand, Tensor) and not isinstance(operand, nn.Parameter) and operand.dim() >= 3
 
 
-class Sending:
-    """Base of modules whose products of activations are prepared. Its subclass for a module's class is made here."""
+class Sending(Restorable):
+    """Base of modules whose products of activations are prepared."""
 
     torch_class: type[nn.Module]
     product_names: tuple[str, ...]
@@ -140,6 +141,12 @@ class Sending:
             )
         return outputs
 
+    def restore(self) -> None:
+        """Run the module's own code alone again."""
+        for name in self.__dict__.pop("product_names"):
+            del self._modules[name]  # type: ignore[attr-defined]
+        self.__class__ = self.torch_class  # type: ignore[assignment]
+
 
 @cache
 def sending_class(torch_class: type[nn.Module]) -> type[nn.Module]:
@@ -153,15 +160,6 @@ def prepare_products(owner: nn.Module, products: dict[str, PreparedProduct]) -> 
         owner.add_module(name, product.to(next(owner.parameters(), torch.empty(0)).device))
     owner.__dict__["product_names"] = tuple(products)
     owner.__class__ = sending_class(type(owner))
-
-
-def restore_products(module: nn.Module) -> None:
-    """Let every module run its own code again."""
-    for owner in list(module.modules()):
-        if isinstance(owner, Sending):
-            for name in owner.__dict__.pop("product_names"):
-                del owner._modules[name]
-            owner.__class__ = owner.torch_class
 
 
 def prepared_products(module: nn.Module) -> Iterator[tuple[str, PreparedProduct]]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
@@ -27,3 +31,8 @@ def number_of_logits(plan: Plan, shape: Sequence[str] = OF_TEXTS) -> int:
             f"the task needs logits of shape [{', '.join(shape)}]; the plan's are [{', '.join(map(str, found))}]"
         )
     return found[-1]
+
+
+def class_loss(logits: Tensor, classes: Sequence[int]) -> Tensor:
+    """Cross-entropy [] of logits [samples, classes] with the numbers of the right classes, in nats."""
+    return functional.cross_entropy(logits.float(), torch.tensor(list(classes), device=logits.device))

@@ -17,6 +17,7 @@ from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.weights_file import tensor_bytes
 from tilewright.runtime.tasks.code_of_function import code_of
+from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.users_code import users_code
 from tilewright.targets.errors import InputError
@@ -59,6 +60,29 @@ class Task(ABC):
         if len(kept) != len(self.labels):
             raise InputError(f"{type(self).__name__} has {len(kept)} samples and {len(self.labels)} labels")
         return torch.stack(list(kept))
+
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Differentiable loss of a batch [], the mean over its examples: what ``tilewright train`` makes smaller.
+
+        numbers: of the batch's samples. Raises ``InputError`` for a task that has none; to train by one of your own,
+        write it.
+        """
+        raise InputError(
+            f"{type(self).__name__} has no loss to train by: write loss(numbers, inputs, outputs) in its class"
+        )
+
+    def taught(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Outputs that a teacher's are compared with in distillation [samples, ..., classes]: the logits.
+
+        Raises ``InputError`` for outputs without them.
+        """
+        if LOGITS not in outputs:
+            raise InputError(f"distillation compares {LOGITS}, and the model gives {', '.join(outputs)}")
+        return outputs[LOGITS]
+
+    def together(self) -> Sequence[Sequence[int]]:
+        """Numbers of the samples that a training batch must hold together: each alone if not overridden."""
+        return [[number] for number in range(len(self.samples))]
 
     @property
     def size(self) -> int:

@@ -16,7 +16,7 @@ from tilewright.runtime.tasks.images.labelled import LabelledImages
 from tilewright.runtime.tasks.images.network_input import ImageInput
 from tilewright.runtime.tasks.images.preparation import Preparation, preparation
 from tilewright.runtime.tasks.images.processor import own_preparation
-from tilewright.runtime.tasks.logits import LOGITS
+from tilewright.runtime.tasks.logits import LOGITS, class_loss
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import TOP, accuracy, accuracy_of_top
 from tilewright.runtime.tasks.task import Sample, Task
@@ -68,6 +68,14 @@ class ImageClassification(Task):
         self.labels = [labels[number] for number in chosen]
         self.samples = _PreparedImages(images, chosen, prepare, takes)
         self.metric = self.metric_of(classes)
+
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of the classes."""
+        return class_loss(outputs[self.output], [self.labels[number] for number in numbers])
+
+    def taught(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """The output that tells the classes apart [samples, classes]."""
+        return outputs[self.output]
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The class of each image [samples]."""

@@ -113,6 +113,16 @@ class LanguageModelling(Task):
         """Predictions for all windows. At most so many are run at once that their logits fit in memory."""
         return super().predict(session, min(batch_size, self._at_once))
 
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Mean negative log-likelihood of the counted tokens, in nats."""
+        nats = self.read(inputs, outputs)
+        counted = []
+        for one, number in zip(nats, numbers, strict=True):  # shorter windows are filled up at their end
+            window = self.windows[number]
+            last = window.end - window.begin - 1
+            counted.append(one[last - window.counted : last])
+        return torch.cat(counted).mean()
+
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of each token but the first, in nats [samples, sequence - 1]."""
         return torch.stack(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.logits import LOGITS
@@ -18,6 +19,7 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, shown_path
 
 COLUMNS = ("sentence1", "sentence2", "score")
+LARGEST_SCORE = 5.0
 
 
 class SemanticSimilarity(Task):
@@ -49,6 +51,23 @@ class SemanticSimilarity(Task):
         pairs = list(zip(*sentences, strict=True))
         encoder = TextEncoder(plan)
         self.samples = encoder.encode(pairs if self.reads_pairs else [sentence for pair in pairs for sentence in pair])
+
+    def together(self) -> Sequence[Sequence[int]]:
+        """Both sentences of a pair, where each is a sample."""
+        if self.reads_pairs:
+            return super().together()
+        return [[2 * pair, 2 * pair + 1] for pair in range(len(self.labels))]
+
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Mean squared difference of similarities from the scores, in parts of the largest score."""
+        read, pairs = self.read(inputs, outputs), [number if self.reads_pairs else number // 2 for number in numbers]
+        scores = self.labels[pairs if self.reads_pairs else pairs[0::2]].to(read) / LARGEST_SCORE
+        similar = read if self.reads_pairs else (read[0::2] * read[1::2]).sum(dim=1)
+        return functional.mse_loss(similar, scores)
+
+    def taught(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """One similarity a pair, or one unit vector a text."""
+        return self.read(inputs, outputs)
 
     def predictions(self, kept: Sequence[Tensor]) -> Tensor:
         """Similarities of the pairs."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
-from tilewright.runtime.tasks.logits import LOGITS, number_of_logits
+from tilewright.runtime.tasks.logits import LOGITS, class_loss, number_of_logits
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import accuracy, pearson
 from tilewright.runtime.tasks.rows import column_option, numbers, read_rows, texts
@@ -85,6 +86,10 @@ class TextClassification(TextTask):
         self.metric = self.metric_of(logits)
         return class_numbers(labels, plan.document.model.classes, logits)
 
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of the classes."""
+        return class_loss(outputs[LOGITS], [self.labels[number] for number in numbers])
+
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The class of each text [samples]."""
         return outputs[LOGITS].argmax(dim=-1)
@@ -100,6 +105,11 @@ class TextRegression(TextTask):
         if logits != 1:
             raise InputError(f"regression needs one logit a text; the plan has {logits}")
         return torch.tensor(numbers(labels, self.columns.label), dtype=torch.float64)
+
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Mean squared difference of the logits from the labels."""
+        logits = self.read(inputs, outputs)
+        return functional.mse_loss(logits, self.labels[list(numbers)].to(logits))
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The logit of each text [samples]."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.class_names import class_numbers
-from tilewright.runtime.tasks.logits import LOGITS, OF_TOKENS, number_of_logits
+from tilewright.runtime.tasks.logits import LOGITS, OF_TOKENS, class_loss, number_of_logits
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.entities import entity_f1, tag_accuracy
@@ -54,6 +55,12 @@ class TokenClassification(Task):
         if names is None or len(names) != logits:
             raise InputError("entities need a model with names of its tags; measure token-classification-accuracy")
         return entity_f1(names)
+
+    def loss(self, numbers: Sequence[int], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of the tags of all words that are counted."""
+        logits = outputs[LOGITS]
+        words = torch.cat([logits[place, self.tokens[number]] for place, number in enumerate(numbers)])
+        return class_loss(words, [tag for number in numbers for tag in self.labels[number]])
 
     def read(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
         """The tag of each token [samples, tokens]."""
