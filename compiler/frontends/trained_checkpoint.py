@@ -78,7 +78,7 @@ def _cut_weights(model: Any, clips: Mapping[str, Tensor]) -> list[str]:
         made = scratch.empty(weight.shape, weight.data).copy_(made.view(weight.shape))
         # a parameter of its own: a table that the matrix was tied to stays as it is
         model.get_submodule(name.removesuffix(f".{WEIGHT}")).weight = nn.Parameter(made, requires_grad=False)
-    if not clips:
+    if not cut:
         return []
     return [
         f"{cut} of {total} weights lie outside the clips that were learned for {len(clips)} matrices, and are cut at "

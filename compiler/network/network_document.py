@@ -45,7 +45,7 @@ class SampleRecord(Record):
 
 
 class TrainedRecord(Record):
-    """Input ranges that a layer was trained with, as ``TrainedLayer`` has them; its channel scale is a tensor's name."""
+    """Input ranges that a layer was trained with, as ``TrainedLayer`` has them; its channel scale is a tensor."""
 
     inputs: int
     input_ranges: tuple[float, ...]
