@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -151,14 +151,15 @@ def _with_ranges(
             chip.target(target),
             methods[option.programming] if option.programming is not None else None,
             seen.layer_inputs[name],
+            trained=network.trained_of(network.layers[name]) if option.programming is not None else None,
         )
         for (name, target), option in mapped.options.items()
     }
-    own = [cases[name, assigned.target.name] for name, assigned in targets.items()]
-    converted = [case for case in own if case.target.tile is not None and case.target.tile.dac is not None]
-    scales, decisions = pipeline.decide(rescale_channels, converted)
+    own = {name: cases[name, assigned.target.name] for name, assigned in targets.items()}
+    scales, decisions = pipeline.decide(rescale_channels, _to_rescale(own, cases.values()))
     network.decisions += decisions
-    folded = pipeline.lower(fold_channel_scales, scales)
+    on_tiles = {name: scale for name, scale in scales.items() if own[name].method}
+    folded = pipeline.lower(fold_channel_scales, on_tiles)
     left = {name: scale for name, scale in scales.items() if name not in folded}
     inputs = seen.layer_inputs | {name: divided(seen.layer_inputs[name], scales[name]) for name in folded}
     cases = {
@@ -167,6 +168,15 @@ def _with_ranges(
     }
     options = pipeline.decide(clip_weights, cases, mapped.options)
     return pipeline.decide(calibrate, cases, options, mapped.products, seen.operands), left, scales
+
+
+def _to_rescale(own: Mapping[str, Case], cases: Collection[Case]) -> list[Case]:
+    """Cases that channel scales are decided by: of layers whose inputs are converted on their own targets, and of those
+    that were trained with ranges for tiles that they may run on. own: by layer, on its own target.
+    """
+    with_law = {case.layer.name: case for case in reversed([*own.values(), *cases]) if case.trained_range is not None}
+    chosen = [with_law.get(name, case) for name, case in own.items()]
+    return [case for case in chosen if case.trained_range is not None or case.is_converted]
 
 
 def _record(layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes) -> LayerRecord:

@@ -68,6 +68,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         },
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,
+        "trained": loaded.trained,
         "most": wanted.most,
     }
     if config_only:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from tilewright.compiler.frontends.checkpoint import check_complete, computed_ta
 from tilewright.compiler.frontends.config_limits import bounded_building, check_config
 from tilewright.compiler.frontends.foreign_errors import in_one_line, refusing
 from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, stored_weights, weight_files
+from tilewright.compiler.frontends.trained_checkpoint import read_trained
 from tilewright.compiler.frontends.without_weights import META
+from tilewright.compiler.network.trained_layers import Trained
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.runtime.storage.memory_map import used
 from tilewright.runtime.tasks.texts.text import NO_LENGTH
@@ -29,6 +31,8 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 IMAGE_PROCESSOR = "preprocessor_config.json"
 LARGEST_PROCESSOR = 2**20  # bytes
+ANALOG = "AnalogWrapper"
+"""Beginning of the names of model classes that AIHWKit and AIHWKit-Lightning convert."""
 MOST_TIED = 8
 """Largest number of times that a stored table may be in a model before tied parameters are made one."""
 ALWAYS_ALLOWED = 2**24
@@ -99,6 +103,7 @@ def _check_hub(name: str) -> None:
 def architecture_of(transformers: Any, source: str | Path, config: Any) -> Any:
     """The class of the model that a config names."""
     names = getattr(config, "architectures", None) or []
+    names = [name.removeprefix(ANALOG) if isinstance(name, str) else name for name in names]
     architecture = _class_named(transformers, names[0], config) if names else transformers.AutoModel
     if architecture is None:
         of_family = [name for name, value in vars(_family(config) or object).items() if _is_model(transformers, value)]
@@ -117,6 +122,8 @@ class LoadedModel:
     unused_tensors: list[UnusedTensor]
     """Tensors in the files that are in no part of the model."""
     notes: list[str]
+    trained: Trained = field(default_factory=dict)
+    """Input ranges that the files hold beside weights, by the model's name of the weight."""
 
 
 def model_without_weights(architecture: Any, source: str | Path, config: Any) -> LoadedModel:
@@ -150,7 +157,9 @@ def load_model(architecture: Any, source: str | Path, config: Any) -> LoadedMode
         notes.append(f"the files lack {len(computed)} tables that the model computes itself ({computed[0]})")
     for module in model.modules():
         module.register_forward_hook(_note_use)
-    return LoadedModel(_to_run(model), unused_tensors(report, weights), notes)
+    found = read_trained(model, report["unexpected_keys"], weights)
+    unused = [tensor for tensor in unused_tensors(report, weights) if tensor.name not in found.used]
+    return LoadedModel(_to_run(model), unused, [*notes, *found.notes], found.trained)
 
 
 def _folder_of_weights(source: str | Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from tilewright.targets.errors import InputError
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
 """Names of torch's own weight files: one file; the index of several; these."""
+THEIR_SETTINGS = ("aihwkit.simulator.", "aihwkit.inference.", "aihwkit_lightning.simulator.")
+"""Beginnings of the names of classes that AIHWKit and AIHWKit-Lightning keep settings in."""
+TILE_STATE = "analog_tile_state"
+"""End of the names under which AIHWKit stores the state of a tile."""
 IN_FLOAT32 = torch.empty(0, dtype=torch.float32)
 """An empty float32 tensor, the pattern for weights of other types."""
 
@@ -83,7 +87,8 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     try:
         is_mapped = zipfile.is_zipfile(path)
         if not is_mapped or _is_stored_plainly(path):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
+            with torch.serialization.safe_globals(_stand_ins(path) if is_mapped else []):
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except Exception as error:  # whatever a damaged file, or one that wants to run code, makes torch raise
         kind = type(error).__name__
         raise InputError(
@@ -91,11 +96,35 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
             "load it where you trust it, and save its state_dict() with safetensors.torch.save_file as "
             f"{SAFETENSORS[0]}"
         ) from error
+    if isinstance(content, dict) and any(str(name).endswith(TILE_STATE) for name in content):
+        raise InputError(
+            f"{path} is the state of a model of aihwkit, which keeps weights in parts of the largest: give it to "
+            "aihwkit's convert_to_digital and save that, with each tile's input_range beside its weight"
+        )
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) and _is_whole(value) for name, value in content.items()
     ):
         raise InputError(f"{path} does not hold a state_dict: names and plain tensors, and nothing else")
     return content
+
+
+class _StandIn:
+    """An object that does nothing, in place of one of AIHWKit's settings; it takes anything."""
+
+    def __new__(cls, *_values: object) -> _StandIn:
+        return object.__new__(cls)
+
+    def __init__(self, *_values: object) -> None:
+        return
+
+
+def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """Stand-ins for the classes of AIHWKit and AIHWKit-Lightning that a file names, so that none of their code is run.
+
+    These keep the settings of training in the metadata of a state dict.
+    """
+    named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(_StandIn, name) for name in named if name.startswith(THEIR_SETTINGS)]
 
 
 def _is_stored_plainly(path: Path) -> bool:

@@ -29,6 +29,7 @@ from tilewright.compiler.frontends.tracing_errors import naming_the_module, trac
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
 from tilewright.compiler.frontends.without_weights import beside, is_without_weights
 from tilewright.compiler.network.traced import Inputs, Original, Traced
+from tilewright.compiler.network.trained_layers import trained_layers_of
 from tilewright.runtime.plan.records import Calibration
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -93,6 +94,7 @@ def _trace(
     known: dict[str, Any] = {
         "model": identity_of(module, "torch", name or type(module).__name__),
         "parameters": dict(module.named_parameters()),
+        "trained": trained_layers_of(module),
         "notes": [*notes, *autocast],
     }
     if is_without_weights(module):

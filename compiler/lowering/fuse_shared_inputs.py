@@ -10,24 +10,55 @@ from torch import Tensor, fx
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.names import joint_name, layer_name
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.trained_layers import TrainedLayer
+from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart
 from tilewright.runtime.units.full_precision import DigitalLinear
 
 
 def fuse_shared_inputs(network: Network) -> None:
-    """Fuse every group of layers whose uses take the same inputs in the same order."""
+    """Fuse every group of layers whose uses take the same inputs in the same order.
+
+    Layers that were trained with ranges of their own stay apart: the DACs of one matrix have one range.
+    """
     groups: dict[tuple[fx.Node, ...], list[WeightLayer]] = {}
     for layer in network.layers.values():
         inputs = tuple(node.all_input_nodes[0] for node in network.uses_of(layer_path(layer.name)))
         groups.setdefault(inputs, []).append(layer)
     for group in groups.values():
-        if len(group) > 1:
-            _fuse(network, group)
+        alike = _trained_alike(network, group)
+        made = [_fuse(network, together) if len(together) > 1 else together[0] for together in alike]
+        if len(made) > 1:
+            _say_apart(network, made)
     network.tidy()
 
 
-def _fuse(network: Network, group: list[WeightLayer]) -> None:
+def _trained_alike(network: Network, group: list[WeightLayer]) -> list[list[WeightLayer]]:
+    """The layers of a group, those together that put the same numbers on the DACs."""
+    found: list[tuple[TrainedLayer | None, list[WeightLayer]]] = []
+    for layer in group:
+        own = network.trained_of(layer)
+        for other, together in found:
+            if own is other or (own is not None and other is not None and own.is_law_of(other)):
+                together.append(layer)
+                break
+        else:
+            found.append((own, [layer]))
+    return [together for _, together in found]
+
+
+def _say_apart(network: Network, layers: list[WeightLayer]) -> None:
+    network.decide(
+        "fuse_shared_inputs",
+        layers[0].name,
+        f"apart from {', '.join(layer.name for layer in layers[1:])}, which multiply the same input",
+        "the checkpoint was trained with ranges of their own, and the DACs of one matrix have one",
+        Figure(name="input conversions", value=len(layers), unit="1 a token"),
+    )
+
+
+def _fuse(network: Network, group: list[WeightLayer]) -> WeightLayer:
     fused = _fused_layer(network, group)
     modules = [network.layer_module(layer.name) for layer in group]
     weight = network.scratch.empty((fused.outputs, fused.inputs), modules[0].weight)
@@ -43,6 +74,7 @@ def _fuse(network: Network, group: list[WeightLayer]) -> None:
     network.fused[fused.name] = group
     gone = {layer.name for layer in group}
     network.decisions = [decision for decision in network.decisions if decision.subject not in gone]
+    return fused
 
 
 def _fused_layer(network: Network, group: list[WeightLayer]) -> WeightLayer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tilewright.compiler.network.layers import Options, WeightLayer
-from tilewright.runtime.plan.blocks import split_columns, split_evenly, split_greedily, split_rows
+from tilewright.runtime.plan.blocks import split_columns, split_evenly, split_greedily, split_rows, split_text
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
 from tilewright.runtime.plan.records import LayerOption
 from tilewright.targets.spec import Chip, Tile
@@ -28,11 +28,11 @@ def _split(layer: WeightLayer, option: LayerOption, tile: Tile) -> LayerOption:
     if other != rows:
         why = "equal row-blocks keep the largest sum of an ADC, and so its clipping, smallest"
         reason = f"the fewest tiles; {why if rows == even else 'the target asks for full tiles first'}"
-        rejected = [Alternative(choice=f"row-blocks of {_text(other)}", figures=[_largest(other)])]
+        rejected = [Alternative(choice=f"row-blocks of {split_text(other)}", figures=[_largest(other)])]
     decision = Decision(
         made_by="partition",
         subject=layer.name,
-        choice=f"{len(rows)} x {len(columns)} blocks: rows {_text(rows)}, columns {_text(columns)}",
+        choice=f"{len(rows)} x {len(columns)} blocks: rows {split_text(rows)}, columns {split_text(columns)}",
         reason=reason,
         figures=[_largest(rows), Figure(name="tiles", value=len(rows) * len(columns), unit="tile")],
         rejected=rejected,
@@ -43,7 +43,3 @@ def _split(layer: WeightLayer, option: LayerOption, tile: Tile) -> LayerOption:
 
 def _largest(rows: list[int]) -> Figure:
     return Figure(name="rows summed by one ADC", value=max(rows), unit="row")
-
-
-def _text(sizes: list[int]) -> str:
-    return " + ".join(map(str, sizes)) if len(sizes) <= 4 else f"{len(sizes)} of at most {max(sizes)}"

@@ -11,6 +11,7 @@ from tilewright.compiler.network.layers import Product, WeightLayer
 from tilewright.compiler.network.names import numbered
 from tilewright.compiler.network.scratch import Scratch
 from tilewright.compiler.network.traced import Traced
+from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.runtime.plan.decisions import Decision, Figure, Verification
 from tilewright.runtime.plan.graph import set_tensor
 from tilewright.runtime.plan.names import layer_path
@@ -92,6 +93,20 @@ class Network:
         assert isinstance(module, DigitalLinear)
         used(module.weight)
         return module
+
+    def trained_of(self, layer: WeightLayer) -> TrainedLayer | None:
+        """The input ranges that a layer was trained with; None if it was not, or its parts were with several."""
+        found = [self.traced.trained.get(part.weight) for part in layer.parts]
+        first = found[0]
+        if first is None or first.inputs != layer.inputs:
+            return None
+        return first if all(one is not None and first.is_law_of(one) for one in found) else None
+
+    @property
+    def trained_weights(self) -> dict[str, list[str]]:
+        """Weights of the model whose trained ranges are those of a layer, by layer."""
+        trained = [layer for layer in self.layers.values() if self.trained_of(layer) is not None]
+        return {layer.name: [part.weight for part in layer.parts] for layer in trained}
 
     def tensor(self, node: object) -> Tensor | None:
         """The tensor of a get_attr node; None for anything else."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tilewright.compiler.network.layers import Product, WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs, Traced
+from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.runtime.plan.decisions import Decision, Verification
 from tilewright.runtime.plan.graph import build_module, decode_graph, encode_graph
 from tilewright.runtime.plan.names import bias_key, layer_path, matmul_path, weight_key
@@ -43,6 +44,16 @@ class SampleRecord(Record):
     outputs: list[str]
 
 
+class TrainedRecord(Record):
+    """Input ranges that a layer was trained with, as ``TrainedLayer`` has them; its channel scale is a tensor."""
+
+    inputs: int
+    input_ranges: tuple[float, ...]
+    slices: tuple[int, ...]
+    channel_scale: str | None
+    never_updated: bool
+
+
 class NetworkDocument(Record):
     """A lowered network, as ``network_document`` writes it. Fields are those of ``Network`` and ``Traced``."""
 
@@ -55,6 +66,7 @@ class NetworkDocument(Record):
     size_conditions: list[str]
     calibration: Calibration
     unused_tensors: list[UnusedTensor]
+    trained: dict[str, TrainedRecord]
     notes: list[str]
     copies: dict[str, str]
     examples: list[SampleRecord]
@@ -96,6 +108,7 @@ def network_document(network: Network, key: str) -> tuple[NetworkDocument, Tenso
         key=key,
         **{name: getattr(traced, name) for name in _OF_TRACED},
         **{name: getattr(network, name) for name in _OF_NETWORK},
+        trained={weight: _keep_trained(weight, layer, tensors) for weight, layer in traced.trained.items()},
         examples=_keep("example", examples, tensors),
         trials=_keep("trial", traced.trials, tensors),
         calibration_inputs=_keep("sample", ((sample, []) for sample in traced.calibration_inputs), tensors),
@@ -129,6 +142,20 @@ def _keep(
     return records
 
 
+def _keep_trained(weight: str, layer: TrainedLayer, tensors: Tensors) -> TrainedRecord:
+    """Add the channel scale to the tensors that are to be stored. Returns the record of all else."""
+    scale = None
+    if layer.channel_scale is not None:
+        scale = f"trained/{weight}"
+        tensors[scale] = layer.channel_scale
+    return TrainedRecord(**{**vars(layer), "channel_scale": scale})
+
+
+def _trained(record: TrainedRecord, tensors: Tensors) -> TrainedLayer:
+    scale = None if record.channel_scale is None else tensors[record.channel_scale]
+    return TrainedLayer(**{**dict(record), "channel_scale": scale})
+
+
 def network_of(document: NetworkDocument, tensors: Tensors, tokenizer_files: dict[str, bytes]) -> Network:
     """The network that a record was made of. Raises ``InputError`` or ``KeyError`` for a record that is not whole."""
     modules: dict[str, nn.Module] = {
@@ -154,6 +181,7 @@ def network_of(document: NetworkDocument, tensors: Tensors, tokenizer_files: dic
         expected=[outputs for _, outputs in samples["examples"]],
         trials=samples["trials"],
         calibration_inputs=[inputs for inputs, _ in samples["calibration_inputs"]],
+        trained={weight: _trained(record, tensors) for weight, record in document.trained.items()},
         original=None,
         tokenizer_files=tokenizer_files,
         has_weights=document.weights is not None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, fx
 
+from tilewright.compiler.network.trained_layers import Trained
 from tilewright.runtime.plan.records import (
     Calibration,
     DimensionRecord,
@@ -62,5 +63,7 @@ class Traced:
     """Inputs of sizes at which nothing but a run told that the graph is the model, and the model's outputs."""
     unused_tensors: list[UnusedTensor] = field(default_factory=list)
     """Tensors that the model's files hold beside its weights."""
+    trained: Trained = field(default_factory=dict)
+    """Input ranges that the model was trained with, by the name of the weight."""
     notes: list[str] = field(default_factory=list)
     """Changes that the frontend made, as sentences for the plan."""

@@ -20,7 +20,7 @@ from tilewright.compiler.observing.simulation import output_error, some_columns
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.programming import normalise, weight_scale
 from tilewright.runtime.chip.tile import TileRow
-from tilewright.runtime.plan.blocks import split_columns, split_rows
+from tilewright.runtime.plan.blocks import split_columns, split_rows, split_text
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.records import LayerOption, UseOption
 from tilewright.targets.spec import AnalogTarget, DigitalTarget, DynamicRange, Tile, bits_of
@@ -30,6 +30,7 @@ FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
 """Multiples of the maximum to try as ranges on tiles. A narrower range clips outliers and lifts all else above the
 noise of the converters; a wider one drives the rows less, so that large sums clip less in the ADC.
 """
+TRAINED = "the checkpoint's own"
 MOST_COLUMNS = 2048
 """Largest number of a layer's columns that ranges are tried on, evenly spaced; columns are alike in law."""
 
@@ -43,13 +44,16 @@ def input_ranges(case: Case, option: LayerOption) -> tuple[LayerOption, Tensor |
         number = use if case.layer.uses > 1 else None
         candidates, errors = candidates_at(seen)
         best = min(candidates, key=lambda name: errors.get(name, 0.0), default="")
-        uses.append(
-            UseOption(input_range=candidates.get(best), largest_input=seen.largest, simulated_error=errors.get(best))
-        )
-        if candidates:
+        by_error = None if TRAINED in candidates else errors.get(best)
+        if TRAINED in candidates:
+            best = TRAINED
+        uses.append(UseOption(input_range=candidates.get(best), largest_input=seen.largest, simulated_error=by_error))
+        if best == TRAINED:
+            decisions.append(_trained_range(case, candidates, errors, number))
+        elif candidates:
             decisions.append(range_decision(case.layer.name, "input range", best, candidates, errors, number))
         elif case.target.tile is not None:
-            decisions.append(_own_range(case.layer.name, case.target.name, case.target.tile, number))
+            decisions.append(_own_range(case, case.target.tile, number))
     is_affine = isinstance(case.target, AnalogTarget) and case.target.drift_compensation == "affine"
     kept = _kept(uses, case.scaled_inputs) if is_affine else None
     update = {
@@ -66,15 +70,21 @@ def _tile_candidates(case: Case, option: LayerOption) -> Callable[[Observed], Ca
     rule = case.target.tile.input_range
     if isinstance(rule, DynamicRange):
         return lambda _seen: ({}, {})
-    if rule.rule != "least_error":
+    trained = case.trained_range
+    if rule.rule != "least_error" and trained is None:
         return lambda seen: (_by_rule(rule, seen), {})
     weight = some_columns(case.weight, MOST_COLUMNS)
     weight = weight if case.channel_scale is None else weight * case.channel_scale
     simulation = RangeSimulation(weight, case.target, option.clip_deviations)
 
     def candidates(seen: Observed) -> Candidates:
-        wider = {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
-        ranges = range_candidates(seen) | wider
+        if rule.rule != "least_error":
+            ranges = _by_rule(rule, seen)
+        else:
+            wider = {f"{factor:g} x abs-max": seen.largest * factor for factor in FACTORS if seen.largest > 0}
+            ranges = range_candidates(seen) | wider
+        if trained is not None:
+            ranges[TRAINED] = trained
         return ranges, dict(zip(ranges, simulation.errors(seen.kept, list(ranges.values())), strict=True))
 
     return candidates
@@ -100,13 +110,32 @@ def _by_rule(rule: StaticRange | PercentileRange, seen: Observed) -> dict[str, f
     return {rule.rule: percentile or seen.largest}
 
 
-def _own_range(layer: str, target: str, tile: Tile, use: int | None) -> Decision:
+def _trained_range(case: Case, candidates: dict[str, float], errors: dict[str, float], use: int | None) -> Decision:
+    assert case.trained is not None and case.target.tile is not None
+    slices, rows = list(case.trained.slices), split_rows(case.layer.inputs, case.target.tile)
+    reason = "the checkpoint was trained with it"
+    if len(slices) > 1 and not case.trained.has_one_range:
+        reason += f": the largest of its {len(slices)} slices of inputs, the others are in the channel scale"
+    if slices != rows:
+        reason += (
+            f"; it was trained in slices of {split_text(slices)} inputs and runs in row-blocks of {split_text(rows)}: "
+            "each input keeps its range, sums and largest weights are those of the row-blocks"
+        )
+    if case.trained.never_updated:
+        reason += "; it counts no update of the range from data, which may be where training began"
+    return range_decision(case.layer.name, "input range", TRAINED, candidates, errors, use, reason=reason)
+
+
+def _own_range(case: Case, tile: Tile, use: int | None) -> Decision:
+    reason = f"{case.target.name} finds a range for each vector while it runs"
+    if case.trained is not None:
+        reason += f"; that of the checkpoint, {case.trained.input_range:g}, is not used"
     return Decision(
         made_by="calibrate",
-        subject=layer,
+        subject=case.layer.name,
         use=use,
         choice="input range: each input vector's own",
-        reason=f"{target} finds a range for each vector while it runs",
+        reason=reason,
         figures=[Figure(name="readings at most", value=1 + (tile.doublings or 0), unit="reading")],
     )
 

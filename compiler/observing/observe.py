@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
 from tilewright.compiler.observing.watching import Watcher, watching
 from tilewright.runtime.plan.names import layer_path, matmul_path
@@ -37,6 +38,19 @@ class Case:
     """Inputs of each use on the calibration set."""
     channel_scale: Tensor | None = None
     """Numbers [inputs] by which inputs are divided, and that the weights on tiles hold; None on digital units."""
+    trained: TrainedLayer | None = None
+    """Input ranges that the layer was trained with on tiles; None if there are none, and on digital units."""
+
+    @property
+    def is_converted(self) -> bool:
+        """True if its inputs go through a DAC."""
+        return self.target.tile is not None and self.target.tile.dac is not None
+
+    @property
+    def trained_range(self) -> float | None:
+        """The range that the layer was trained with, where the target holds one for all input vectors."""
+        is_static = self.target.tile is not None and self.target.tile.doublings is None
+        return self.trained.input_range if self.trained is not None and is_static else None
 
     @property
     def weight(self) -> Tensor:

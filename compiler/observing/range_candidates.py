@@ -54,11 +54,14 @@ def range_decision(
     candidates: Mapping[str, float],
     errors: Mapping[str, float],
     use: int | None = None,
+    *,
+    reason: str | None = None,
 ) -> Decision:
-    """The decision for one of these ranges, by least simulated error where there are errors."""
+    """The decision for one of these ranges: for a reason, or by least simulated error where there are errors."""
     why = "the least simulated error on the calibration inputs" if len(candidates) > 1 else "the only candidate"
     if not errors:
         why = "the target asks for this rule"
+    said = f"{what}: {best} of |x|" if reason is None else f"{what}: {best}"
 
     def figures(name: str) -> list[Figure]:
         error = [Figure(name="simulated error", value=errors[name], unit="1")] if name in errors else []
@@ -70,6 +73,6 @@ def range_decision(
         made_by="calibrate",
         subject=subject,
         use=use,
-        said=f"{what}: {best} of |x|",
-        reason=why,
+        said=said,
+        reason=reason or why,
     )

@@ -16,11 +16,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.observe import Case
 from tilewright.compiler.observing.simulation import RememberedDraws, error_figure, simulated_error
 from tilewright.runtime.chip.parallel import in_parallel
-from tilewright.runtime.plan.decisions import Decision
+from tilewright.runtime.plan.decisions import Decision, Figure
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 """Exponents to try in s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
@@ -35,14 +36,37 @@ LEAST_GAIN = 0.05
 def rescale_channels(cases: Sequence[Case]) -> tuple[dict[str, Tensor], list[Decision]]:
     """Channel scales [inputs] that are worth their cost, by layer, and the decisions.
 
-    cases: the layers whose inputs are converted, on their own targets.
+    cases: the layers whose inputs are converted, on their own targets. Layers that were trained with ranges keep the
+    channel scales that these are in units of.
     """
     found = list(in_parallel(_scale, cases))
     scales = {case.layer.name: scale for case, (scale, _) in zip(cases, found, strict=True) if scale is not None}
     return scales, [decision for _, decision in found]
 
 
+def _trained(case: Case, trained: TrainedLayer) -> tuple[Tensor | None, Decision]:
+    """The channel scale that the layer was trained with, which is its own, and no other."""
+    scale = trained.whole_scale if case.trained_range is not None else trained.channel_scale
+    choice, reason = UNSCALED, "the checkpoint was trained without one, with one range for all its inputs"
+    if scale is not None and trained.channel_scale is not None:
+        choice, reason = "the channel scale of the checkpoint", "the checkpoint was trained with it"
+    elif scale is not None:
+        choice, reason = "a scale for each slice of the inputs", "the checkpoint was trained with slices"
+    if scale is not None and scale is not trained.channel_scale:
+        reason += (
+            f"; its {len(trained.slices)} slices of inputs have ranges of their own: with their shares of the largest "
+            "in the scale, one range is the same law"
+        )
+    spread = 1.0 if scale is None else float(scale.max() / scale.min())
+    figure = Figure(name="largest scale over the smallest", value=spread, unit="1")
+    return scale, Decision(
+        made_by="rescale_channels", subject=case.layer.name, choice=choice, reason=reason, figures=[figure]
+    )
+
+
 def _scale(case: Case) -> tuple[Tensor | None, Decision]:
+    if case.trained is not None and (case.trained_range is not None or case.trained.channel_scale is not None):
+        return _trained(case, case.trained)
     scales: dict[str, Tensor | None] = {UNSCALED: None, **scale_candidates(case.inputs)}
     draws = RememberedDraws(0, 0)
     errors = {name: simulated_error(replace(case, channel_scale=scale), draws) for name, scale in scales.items()}

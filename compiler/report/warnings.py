@@ -38,8 +38,8 @@ def _cuts(plan: Plan) -> list[str]:
     if cut:
         worst = max(cut, key=lambda name: cut[name])
         warnings.append(
-            f"the largest inputs saturate in {_layers(cut)}: their ranges are cut where that lowers the error or the "
-            f"target asks for it, most in {worst}, to 1/{cut[worst]:.3g} of the largest input"
+            f"the largest inputs saturate in {_layers(cut)}: their ranges are cut where that lowers the error, or the "
+            f"target or the checkpoint asks for it, most in {worst}, to 1/{cut[worst]:.3g} of the largest input"
         )
     clipped = [layer.name for layer in plan.document.layers if layer.option.clip_deviations is not None]
     if clipped:

@@ -50,9 +50,18 @@ def tiles_needed(inputs: int, outputs: int, tile: Tile) -> int:
 
 def split_evenly(size: int, limit: int) -> list[int]:
     """The fewest parts of at most ``limit``, as equal as they can be: 768 by 512 -> [384, 384]."""
-    parts = -(-size // limit)
-    small, larger = divmod(size, parts)
-    return [small + 1] * larger + [small] * (parts - larger)
+    return equal_parts(size, -(-size // limit))
+
+
+def equal_parts(size: int, count: int) -> list[int]:
+    """Sizes of so many parts, as equal as they can be, the larger ones first: 10 in 3 -> [4, 3, 3]."""
+    small, larger = divmod(size, count)
+    return [small + 1] * larger + [small] * (count - larger)
+
+
+def split_text(sizes: list[int]) -> str:
+    """A split in words, short where there are many parts."""
+    return " + ".join(map(str, sizes)) if len(sizes) <= 4 else f"{len(sizes)} of at most {max(sizes)}"
 
 
 def split_greedily(size: int, limit: int) -> list[int]:

@@ -84,10 +84,10 @@ def test_statistics_of_a_norm_are_weights(tmp_path):
 
 
 def test_what_belongs_to_no_layer_is_kept_in_mind(folder):
-    extra = {"encoder.layer.0.output.dense.input_range": torch.tensor([3.0]), "cls.predictions.bias": torch.ones(200)}
+    extra = {"encoder.layer.0.output.dense.channel_scale": torch.tensor([3.0]), "cls.predictions.bias": torch.ones(200)}
     change_weights(folder, lambda weights: weights.update(extra))
     found = {tensor.name: tensor.shape for tensor in loaded(folder).unused_tensors}
-    assert found == {"encoder.layer.0.output.dense.input_range": [1], "cls.predictions.bias": [200]}
+    assert found == {"encoder.layer.0.output.dense.channel_scale": [1], "cls.predictions.bias": [200]}
 
 
 def test_an_encoder_stored_without_its_pooler_has_none(folder):

@@ -1,10 +1,14 @@
 """Models whose weights are too many for memory, or not in float32: mapped, converted into scratch files."""
 
 import json
+import sys
+import types
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import tilewright
 from tests.families import build, inputs_of, largest_difference
@@ -125,6 +129,61 @@ def test_a_strangers_pickled_weights(tmp_path, capsys, content, words):
         stored_weights(tmp_path)
     assert "weights_only" not in str(refused.value)
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_state_dict_with_its_metadata(tmp_path):
+    expected = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)).state_dict()
+    torch.save(expected, tmp_path / "pytorch_model.bin")
+    assert set(stored_weights(tmp_path)) == set(expected)
+
+
+@pytest.fixture
+def their_settings(monkeypatch):
+    """A class of the name of AIHWKit-Lightning's settings that says when it is made anew, and tells how to save one."""
+
+    class IOParameters:
+        def __init__(self, bits=8):
+            self.bits, self.inner = bits, {"of": [1, None]}
+
+        def __setstate__(self, state):
+            raise AssertionError("code ran")
+
+    module = types.ModuleType("aihwkit_lightning.simulator.parameters")
+    IOParameters.__module__, IOParameters.__qualname__ = module.__name__, "IOParameters"
+    vars(module)["IOParameters"] = IOParameters
+
+    def saved(path, **others):
+        state: Any = nn.Linear(4, 3).state_dict()
+        state._metadata[""]["rpu_config"] = IOParameters()
+        state.update(others)
+        with monkeypatch.context() as known:
+            for name in ("aihwkit_lightning", "aihwkit_lightning.simulator", module.__name__):
+                known.setitem(sys.modules, name, module)
+            torch.save(state, path)
+
+    return saved
+
+
+def test_settings_of_aihwkit_beside_tensors_are_not_made_anew(tmp_path, their_settings):
+    their_settings(tmp_path / "pytorch_model.bin")
+    assert set(stored_weights(tmp_path)) == {"weight", "bias"}
+    assert not any("StandIn" in str(known) for known in torch.serialization.get_safe_globals())
+
+
+def test_what_stands_beside_such_settings_is_refused_as_always(tmp_path, their_settings, capsys):
+    their_settings(tmp_path / "pytorch_model.bin", stray=RunsCode())
+    with pytest.raises(InputError, match="would run code") as refused:
+        stored_weights(tmp_path)
+    assert "weights_only" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_the_state_of_aihwkits_tiles(tmp_path):
+    state = {"0.analog_module.tile.weight": torch.ones(2, 3), "0.analog_module.analog_tile_state": {"version": "1.1"}}
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"state of a model of aihwkit, .*convert_to_digital"):
+        stored_weights(tmp_path)
 
 
 @pytest.mark.parametrize(
