@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ PIPED_WIDTH = 132
 output = PlainConsole(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 errors = PlainConsole(stderr=True, highlight=False)
 
+LINE_EVERY = 10.0
+"""Seconds between lines of progress, where standard error is no terminal."""
 Advance = Callable[[int, int, str], None]
 
 
@@ -29,7 +32,13 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Advance]:
-    """A bar on standard error; call the result with how many steps are done, of how many, and the last one's name."""
+    """A bar on standard error; call the result with how many steps are done, of how many, and the last one's name.
+
+    Where standard error is no terminal there is a line instead, at most every ``LINE_EVERY`` seconds.
+    """
+    if not errors.is_terminal:
+        yield _Lines(what)
+        return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task(what, total=None)
@@ -38,3 +47,17 @@ def progress_bar(what: str) -> Iterator[Advance]:
             progress.update(task, completed=done, total=count, description=visible(f"{what}: {name}"))
 
         yield advance
+
+
+class _Lines:
+    """Progress as lines, few enough for a log."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, done: int, count: int, name: str) -> None:
+        now = time.monotonic()
+        if now - self._said >= LINE_EVERY:
+            self._said = now
+            errors.print(f"{visible(self._what)}: {done} of {count}, {now - self._began:.0f} s: {visible(name)}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.weight_noise import weight_noise
 from tilewright.runtime.chip.draws import Draws
-from tilewright.targets.spec import AnalogTarget, AttentionUnit, Converter
+from tilewright.targets.spec import AnalogTarget, Converter
 from tilewright.targets.spec.recipe import Recipe
 
 COUNTER = "tilewright"
@@ -28,7 +28,6 @@ class Conditions:
     """
 
     target: AnalogTarget
-    attention: AttentionUnit
     recipe: Recipe
     seed: int
     passes: int = 0

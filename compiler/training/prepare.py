@@ -57,12 +57,22 @@ def prepare(
     inner, _ = unwrapped(model)
     if is_prepared(inner):
         raise InputError(f"{type(inner).__name__} is prepared already; restore() gives the plain network back")
-    loaded = load_recipe(recipe)
     scales: Mapping[str, Tensor] | None = None
     if plan is None:
         plan, scales = compile_keeping_scales(
             inner, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits
         )
+    prepare_by(inner, plan, load_recipe(recipe), seed, scales)
+    return model
+
+
+def prepare_by(
+    inner: nn.Module, plan: Plan, recipe: Recipe, seed: int, scales: Mapping[str, Tensor] | None = None
+) -> None:
+    """Prepare a network by a plan of it. scales: channel scales of its layers by name; from the weights if None.
+
+    Raises ``InputError`` as ``prepare`` does.
+    """
     check_is_plan(plan)
     plan.require_weights()
     document = plan.document
@@ -78,14 +88,13 @@ def prepare(
     on_tiles = document.chip.target(target_name)
     assert isinstance(on_tiles, AnalogTarget)
     check_has_effects(on_tiles)
-    conditions = Conditions(on_tiles, document.chip.attention.unit, loaded, seed)
+    conditions = Conditions(on_tiles, recipe, seed)
     found = _owners(inner, analog)
     for layer in analog:
         _prepare_layer(plan, layer, found[layer.name], conditions, scales)
-    if loaded.attention != "full_precision":
-        _prepare_products(inner, document.matmuls, learned=loaded.attention == "learned")
+    if recipe.attention != "full_precision":
+        _prepare_products(inner, document.matmuls, learned=recipe.attention == "learned")
     PassCounter(inner, conditions)
-    return model
 
 
 def restore(model: Module) -> Module:

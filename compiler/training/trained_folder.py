@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from tilewright.compiler.network.restorable import plain_copy
 from tilewright.compiler.training.prepared import PreparedLayer
 from tilewright.compiler.training.products import prepared_products
+from tilewright.runtime.storage.atomic_folder import FolderKind
 
 WEIGHTS = "model.safetensors"
 RECORD = "tilewright_training.json"
 """Name of the file that says how a network was trained."""
+TRAINED = FolderKind(
+    "a trained network", RECORD, frozenset({"tilewright_version", "recipe", "files"}), lambda record: set(record["files"])
+)
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -37,11 +41,8 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def save_trained(model: Any, folder: Path, record: dict[str, Any] | None = None) -> None:
-    """Write a prepared transformers model as a folder that ``compile`` takes, with its ranges; it stays prepared.
-
-    record: how it was trained, for ``RECORD``.
-    """
+def save_trained(model: Any, folder: Path) -> None:
+    """Write a prepared transformers model as a folder that ``compile`` takes, with its ranges; it stays prepared."""
     tensors = trained_tensors(model)
     plain = plain_copy(model)
     with torch.no_grad():
@@ -50,5 +51,10 @@ def save_trained(model: Any, folder: Path, record: dict[str, Any] | None = None)
     if tensors:
         weights = load_file(file)
         save_file({**weights, **tensors}, file, metadata={"format": "pt"})
-    if record is not None:
-        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write how a network was trained into its folder, with the names of the files that are the folder's own."""
+    files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    text = json.dumps({**record, "files": files}, indent=1) + "\n"
+    (folder / RECORD).write_text(text, encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Callback of transformers' Trainer for prepared networks: ramp, clipping, evaluation on chips, the best one kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from transformers import TrainerCallback
+
+from tilewright.compiler.training.prepare import is_prepared
+from tilewright.compiler.training.progress import after_step, check_loss, set_progress
+from tilewright.runtime.measuring.evaluation import Evaluation
+from tilewright.runtime.storage.atomic_file import write_whole
+
+BEST, FIGURES = "best-on-chip.safetensors", "evaluations-on-chip.json"
+
+
+class ChipCallback(TrainerCallback):  # type: ignore[misc]
+    """Callback that a Trainer needs for a prepared network, and that may measure it on simulated chips meanwhile.
+
+    It tells the network how far the training is, clips weights after each step, and stops at a loss that is no number.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[Any], Evaluation] | None = None,
+        every: int | None = None,
+        folder: str | Path | None = None,
+        on_evaluation: Callable[[int, Evaluation], None] | None = None,
+    ) -> None:
+        """Measure by ``evaluate(model)`` after every so many steps, and keep the weights that are best on the chip.
+
+        The figure that decides is the mean over chips at the last time. folder: where the best weights and all figures
+        are kept, so that a resumed training goes on with them. on_evaluation: called with the step's number and what
+        was found.
+        """
+        self.evaluate, self.every, self.on_evaluation = evaluate, every, on_evaluation
+        self.folder = None if folder is None else Path(folder)
+        self.evaluations: list[dict[str, Any]] = []
+        self.best_step: int | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take up what was measured before the step that a training is resumed at."""
+        kept = None if self.folder is None else self.folder / FIGURES
+        if kept is not None and kept.is_file() and not self.evaluations:
+            read = json.loads(kept.read_text(encoding="utf-8"))
+            self.evaluations = [one for one in read if one["step"] <= state.global_step]
+            self.best_step = self._best()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Tell the network which share of the steps is done."""
+        if is_prepared(model):
+            set_progress(model, min(1.0, state.global_step / max(1, state.max_steps)))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Clip the weights; measure, if it is time."""
+        if is_prepared(model):
+            after_step(model)
+        if self.evaluate is not None and self.every and state.global_step % self.every == 0:
+            self.measure(model, state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Stop at a loss that is no number. Raises ``InputError``."""
+        if logs and "loss" in logs:
+            check_loss(float(logs["loss"]), state.global_step)
+
+    def measure(self, model: Any, step: int) -> Evaluation:
+        """Measure the network as it is, and keep its weights if it is the best so far."""
+        assert self.evaluate is not None
+        was_training = model.training
+        found = self.evaluate(model.eval())
+        model.train(was_training)
+        point = found.points[-1]
+        sign = 1.0 if found.larger_is_better else -1.0
+        self.evaluations.append({"step": step, "score": sign * point.mean, "evaluation": found.to_json()})
+        best = self._best()
+        if best == step:
+            self.best_step = best
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                write_whole(self.folder / BEST, save(state))
+        if self.folder is not None:
+            write_whole(self.folder / FIGURES, json.dumps(self.evaluations).encode())
+        if self.on_evaluation:
+            self.on_evaluation(step, found)
+        return found
+
+    def restore_best(self, model: Any) -> int | None:
+        """Give the network the weights that were best on the chip; returns their step, None if none were measured."""
+        if self.best_step is None or self.folder is None:
+            return None
+        model.load_state_dict(load_file(self.folder / BEST))
+        return self.best_step
+
+    def _best(self) -> int | None:
+        if not self.evaluations:
+            return None
+        return int(max(self.evaluations, key=lambda one: float(one["score"]))["step"])

@@ -1,0 +1,67 @@
+"""The network that a training starts from: a HuggingFace folder, with a head for the task where it has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tilewright.compiler.frontends.huggingface_model import architecture_of, import_transformers, load_config
+from tilewright.compiler.training.task_data import TrainingData
+from tilewright.targets.errors import InputError
+
+HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForImageClassification", "LMHead", "ForCausalLM")
+"""Ends of the names of architectures that have a head of their own."""
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """A network to train, and what is saved with it.
+
+    model: of transformers, in float32. processor: its tokenizer or image processor; None without one. new_head: True
+    if the head was made anew, of random weights.
+    """
+
+    model: Any
+    processor: Any
+    new_head: bool
+
+
+def starting_model(source: str | Path, data: TrainingData, seed: int) -> StartingModel:
+    """The network of a folder or hub name, with a head for the task's classes where it has none.
+
+    seed: of the weights of such a head. Raises ``InputError`` for a model that cannot be loaded, or that has no head
+    where the task does not say how many classes there are.
+    """
+    transformers = import_transformers()
+    config = load_config(transformers, source, config_only=False)
+    architecture = architecture_of(transformers, source, config)
+    names = data.class_names
+    new_head = names is not None and not architecture.__name__.endswith(HEADS)
+    torch.manual_seed(seed)
+    try:
+        if new_head:
+            assert names is not None
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                str(source),
+                id2label=dict(enumerate(names)),
+                label2id={name: number for number, name in enumerate(names)},
+                dtype=torch.float32,
+            )
+        else:
+            model = architecture.from_pretrained(str(source), dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"model {str(source)!r} cannot be loaded for training: {' '.join(str(error).split())[:300]}") from error
+    return StartingModel(model, _processor(transformers, source), new_head)
+
+
+def _processor(transformers: Any, source: str | Path) -> Any:
+    """The tokenizer of a model, or the image processor; None if it has neither."""
+    for kind in (transformers.AutoTokenizer, transformers.AutoImageProcessor):
+        try:
+            return kind.from_pretrained(str(source))
+        except Exception:  # noqa: BLE001 (transformers raises many types for a folder without one)
+            continue
+    return None

@@ -1,0 +1,88 @@
+"""Data of a training: a task's labelled examples, in batches for transformers' Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tilewright.runtime.tasks.finding import find_task
+from tilewright.runtime.tasks.task import Task
+from tilewright.runtime.tasks.texts.glue import GlueTask
+from tilewright.runtime.tasks.texts.stsb import SemanticSimilarity
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import FOLDER, kind_of, shown_path
+
+TRAIN = "train.tsv"
+"""Name of the file to train on in a folder of GLUE."""
+NUMBERS = "sample_numbers"
+"""Key of a batch under which the numbers of its samples stand."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Files to train on and to evaluate on, of a task by name.
+
+    train, evaluation: files or folders, as the task reads them. class_names: names of the task's classes, where it has
+    its own.
+    """
+
+    task: str
+    train: Path
+    evaluation: Path
+    class_names: Sequence[str] | None
+
+    @classmethod
+    def of(cls, task: str, data: str | Path, evaluate_on: str | Path | None) -> TrainingData:
+        """Data of a task: of GLUE's folder train.tsv, and its dev.tsv to evaluate on; else files that are named.
+
+        Raises ``InputError`` for an unknown task, or where nothing is left to evaluate on.
+        """
+        found, folder = find_task(task), Path(data)
+        is_glue = issubclass(found, GlueTask | SemanticSimilarity)
+        names = list(found.classes) if issubclass(found, GlueTask) else None
+        if is_glue and kind_of(folder) == FOLDER:
+            return cls(task, folder / TRAIN, Path(evaluate_on) if evaluate_on is not None else folder, names)
+        if evaluate_on is None:
+            raise InputError(
+                f"task {task!r} is trained on {shown_path(folder)}; name other data to evaluate on (evaluate_on)"
+            )
+        return cls(task, folder, Path(evaluate_on), names)
+
+
+class TrainingExamples(torch.utils.data.Dataset[list[int]]):
+    """Groups of samples of a task that a batch must hold together, for a Trainer; ``collate`` makes their batch."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.groups = task, task.together()
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, place: int) -> list[int]:
+        return list(self.groups[place])
+
+    def collate(self, groups: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Inputs of a batch by name [samples, ...], padded to the longest, and the samples' numbers."""
+        numbers = [number for group in groups for number in group]
+        samples = [self.task.samples[number] for number in numbers]
+        batch: dict[str, Any] = {name: _stacked([sample[name] for sample in samples]) for name in samples[0]}
+        return {**batch, NUMBERS: torch.tensor(numbers)}
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of one name as one, those of texts filled with zeros behind: their mask says so."""
+    if len({tensor.shape for tensor in tensors}) == 1:
+        return torch.stack(list(tensors))
+    longest = max(len(tensor) for tensor in tensors)
+    return torch.stack([functional.pad(tensor, (0, longest - len(tensor))) for tensor in tensors])
+
+
+def named_outputs(outputs: Any) -> Mapping[str, Tensor]:
+    """Outputs of a transformers model by name."""
+    return {name: value for name, value in outputs.items() if isinstance(value, Tensor)}
