@@ -69,6 +69,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,
         "trained": loaded.trained,
+        "trained_products": loaded.products,
         "most": wanted.most,
     }
     if config_only:

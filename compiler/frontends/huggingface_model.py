@@ -20,6 +20,7 @@ from tilewright.compiler.frontends.stored_weights import PICKLED, SAFETENSORS, s
 from tilewright.compiler.frontends.trained_checkpoint import read_trained
 from tilewright.compiler.frontends.without_weights import META
 from tilewright.compiler.network.trained_layers import Trained
+from tilewright.compiler.network.trained_products import TrainedProduct
 from tilewright.runtime.plan.records import UnusedTensor
 from tilewright.runtime.storage.memory_map import used
 from tilewright.runtime.tasks.texts.text import NO_LENGTH
@@ -123,6 +124,7 @@ class LoadedModel:
     """Tensors in the files that are in no part of the model."""
     notes: list[str]
     trained: Trained = field(default_factory=dict)
+    products: dict[str, TrainedProduct] = field(default_factory=dict)
     """Input ranges that the files hold beside weights, by the model's name of the weight."""
 
 
@@ -159,7 +161,7 @@ def load_model(architecture: Any, source: str | Path, config: Any) -> LoadedMode
         module.register_forward_hook(_note_use)
     found = read_trained(model, report["unexpected_keys"], weights)
     unused = [tensor for tensor in unused_tensors(report, weights) if tensor.name not in found.used]
-    return LoadedModel(_to_run(model), unused, [*notes, *found.notes], found.trained)
+    return LoadedModel(_to_run(model), unused, [*notes, *found.notes], found.trained, found.products)
 
 
 def _folder_of_weights(source: str | Path) -> Path:

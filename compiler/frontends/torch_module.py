@@ -28,8 +28,10 @@ from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
 from tilewright.compiler.frontends.without_weights import beside, is_without_weights
+from tilewright.compiler.network.restorable import plain_copy, trained_tensors
 from tilewright.compiler.network.traced import Inputs, Original, Traced
 from tilewright.compiler.network.trained_layers import trained_layers_of
+from tilewright.compiler.network.trained_products import trained_products
 from tilewright.runtime.plan.records import Calibration
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError
@@ -57,10 +59,12 @@ def trace_module(
         example_inputs = _examples_of(module) if example_inputs is None else example_inputs
         module = module.module()
     module, notes = unwrapped(module)
+    trained = trained_tensors(module)
+    module = plain_copy(module)
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
     with looked_into(module):
-        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes)
+        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, trained)
 
 
 def _trace(
@@ -70,10 +74,11 @@ def _trace(
     name: str | None,
     dynamic_shapes: Any,
     notes: Sequence[str],
+    trained: Mapping[str, Tensor],
     *,
     as_pair: bool = True,
 ) -> Traced:
-    """Trace a module that was looked into. as_pair: a batch of one is traced as two, so that the batch may vary."""
+    """Trace a module that was looked into. trained: what a training for a chip left beside its parameters. as_pair: a batch of one is traced as two, so that the batch may vary."""
     _check_parameters(module)
     check_finite(module)
     call, inputs = forward_call(module, example_inputs)
@@ -94,7 +99,8 @@ def _trace(
     known: dict[str, Any] = {
         "model": identity_of(module, "torch", name or type(module).__name__),
         "parameters": dict(module.named_parameters()),
-        "trained": trained_layers_of(module),
+        "trained": trained_layers_of(module, trained or None),
+        "trained_products": trained_products(trained),
         "notes": [*notes, *autocast],
     }
     if is_without_weights(module):
@@ -103,7 +109,7 @@ def _trace(
     known["original"] = Original(f"torch {torch.__version__}", original)
     traced = settled(exported, original, [(inputs, original(inputs))], *samples, **known)
     if not traced.examples:  # the model treats a batch of one apart from a batch of two
-        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, as_pair=False)
+        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, trained, as_pair=False)
     return traced
 
 

@@ -20,6 +20,7 @@ from tilewright.compiler.network.trained_layers import (
     trained_layers_of,
     weight_clips,
 )
+from tilewright.compiler.network.trained_products import LEFT, RIGHT, TrainedProduct, trained_products
 from tilewright.runtime.storage.memory_map import used
 
 
@@ -28,6 +29,8 @@ class TrainedCheckpoint:
     """Ranges that a checkpoint was trained with, and what became of the tensors beside its weights."""
 
     trained: Trained
+    products: dict[str, TrainedProduct]
+    """Ranges of the operands of products, by their names."""
     used: set[str]
     """Names, as transformers calls them, of the tensors that were made use of."""
     notes: list[str]
@@ -45,8 +48,12 @@ def read_trained(model: Any, extra: Collection[str], weights: Mapping[str, Tenso
     clips = weight_clips(tensors, matrices)
     notes = _cut_weights(model, clips)
     made_use_of = beside([*(name for name in matrices if name.removesuffix(WEIGHT) + RANGE in tensors), *clips])
+    of_products = {name: weights[name] for name in extra if name.endswith((LEFT, RIGHT)) and name in weights}
     return TrainedCheckpoint(
-        trained_layers_of(model, tensors), {name for name, own in names.items() if own in made_use_of}, notes
+        trained_layers_of(model, tensors),
+        trained_products(of_products),
+        {name for name, own in names.items() if own in made_use_of} | set(of_products),
+        notes,
     )
 
 

@@ -16,6 +16,7 @@ from tilewright.compiler.network.layers import Product, WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.compiler.network.trained_layers import TrainedLayer
+from tilewright.compiler.network.trained_products import TrainedProduct
 from tilewright.runtime.plan.decisions import Decision, Verification
 from tilewright.runtime.plan.graph import build_module, decode_graph, encode_graph
 from tilewright.runtime.plan.names import bias_key, layer_path, matmul_path, weight_key
@@ -54,6 +55,13 @@ class TrainedRecord(Record):
     never_updated: bool
 
 
+class TrainedProductRecord(Record):
+    """Ranges of a product's operands that it was trained with."""
+
+    left: tuple[float, ...]
+    right: tuple[float, ...]
+
+
 class NetworkDocument(Record):
     """A lowered network, as ``network_document`` writes it. Fields are those of ``Network`` and ``Traced``."""
 
@@ -67,6 +75,7 @@ class NetworkDocument(Record):
     calibration: Calibration
     unused_tensors: list[UnusedTensor]
     trained: dict[str, TrainedRecord]
+    trained_products: dict[str, TrainedProductRecord]
     notes: list[str]
     copies: dict[str, str]
     examples: list[SampleRecord]
@@ -109,6 +118,9 @@ def network_document(network: Network, key: str) -> tuple[NetworkDocument, Tenso
         **{name: getattr(traced, name) for name in _OF_TRACED},
         **{name: getattr(network, name) for name in _OF_NETWORK},
         trained={weight: _keep_trained(weight, layer, tensors) for weight, layer in traced.trained.items()},
+        trained_products={
+            name: TrainedProductRecord(**vars(product)) for name, product in traced.trained_products.items()
+        },
         examples=_keep("example", examples, tensors),
         trials=_keep("trial", traced.trials, tensors),
         calibration_inputs=_keep("sample", ((sample, []) for sample in traced.calibration_inputs), tensors),
@@ -182,6 +194,7 @@ def network_of(document: NetworkDocument, tensors: Tensors, tokenizer_files: dic
         trials=samples["trials"],
         calibration_inputs=[inputs for inputs, _ in samples["calibration_inputs"]],
         trained={weight: _trained(record, tensors) for weight, record in document.trained.items()},
+        trained_products={name: TrainedProduct(**dict(one)) for name, one in document.trained_products.items()},
         original=None,
         tokenizer_files=tokenizer_files,
         has_weights=document.weights is not None,

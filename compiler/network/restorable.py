@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -16,6 +16,10 @@ class Restorable:
     def restore(self) -> None:
         """Be the plain module again, in place, with the weights that it has now."""
         raise NotImplementedError
+
+    def trained(self) -> dict[str, Tensor]:
+        """What was trained beside the module's parameters, by the names that stand beside these in a checkpoint."""
+        return {}
 
 
 def restored(module: Module) -> Module:
@@ -29,6 +33,21 @@ def restored(module: Module) -> Module:
 def has_restorable(module: nn.Module) -> bool:
     """True if a part of a network stands in for another module."""
     return any(isinstance(part, Restorable) for part in module.modules())
+
+
+def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Ranges and channel scales of a network that is being trained, by the names that a checkpoint has for them.
+
+    ``X.input_range`` [row-blocks] is the range of the inputs divided by ``X.channel_scale`` [inputs], and
+    ``X.row_splits`` [row-blocks] says which inputs a range is of; ``P.left_range`` and ``P.right_range`` are those of a
+    product P.
+    """
+    return {
+        f"{name}.{kind}".removeprefix("."): tensor.detach().clone().cpu()
+        for name, part in module.named_modules()
+        if isinstance(part, Restorable)
+        for kind, tensor in part.trained().items()
+    }
 
 
 def plain_copy(module: Module) -> Module:

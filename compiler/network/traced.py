@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, fx
 
 from tilewright.compiler.network.trained_layers import Trained
+from tilewright.compiler.network.trained_products import TrainedProduct
 from tilewright.runtime.plan.records import (
     Calibration,
     DimensionRecord,
@@ -65,5 +66,7 @@ class Traced:
     """Tensors that the model's files hold beside its weights."""
     trained: Trained = field(default_factory=dict)
     """Input ranges that the model was trained with, by the name of the weight."""
+    trained_products: dict[str, TrainedProduct] = field(default_factory=dict)
+    """Ranges of the operands of products that the model was trained with, by the product's name."""
     notes: list[str] = field(default_factory=list)
     """Changes that the frontend made, as sentences for the plan."""

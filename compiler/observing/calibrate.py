@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tilewright.compiler.network.layers import Options, Routed
+from tilewright.compiler.network.trained_products import TrainedProduct, of_product
 from tilewright.compiler.observing.input_ranges import input_ranges
 from tilewright.compiler.observing.observation import Observed
 from tilewright.compiler.observing.observe import Case
@@ -30,12 +31,20 @@ def calibrate(
     options: Options,
     products: Mapping[str, Routed],
     operands: Mapping[str, list[Observed]],
+    trained: Mapping[str, TrainedProduct],
 ) -> Calibrated:
-    """Choose all ranges. cases: by layer and target, as options are; operands: left and right, by product."""
+    """Choose all ranges.
+
+    cases: by layer and target, as options are; operands: left and right, by product; trained: ranges of products that
+    the network was trained with.
+    """
     found = in_parallel(lambda key: input_ranges(cases[key], options[key]), list(options))
     made = dict(zip(options, found, strict=True))
     return Calibrated(
         {key: option for key, (option, _) in made.items()},
-        {name: operand_ranges(routed, operands[name]) for name, routed in products.items()},
+        {
+            name: operand_ranges(routed, operands[name], trained.get(of_product(trained, name) or ""))
+            for name, routed in products.items()
+        },
         {key: kept for key, (_, kept) in made.items() if kept is not None},
     )

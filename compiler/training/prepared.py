@@ -91,6 +91,13 @@ class PreparedLayer(_Base):
             self.__dict__.pop(name, None)
         self.__class__ = type(self).torch_class  # type: ignore[attr-defined]
 
+    def trained(self) -> dict[str, Tensor]:
+        """The layer's ranges and channel scale, as a checkpoint has them beside its weight."""
+        ranges = self.range_owner.input_range
+        found = {"input_range": ranges, "channel_scale": self.channel_scale}
+        splits = {} if ranges is None else {"row_splits": torch.tensor(self.row_splits)}
+        return {name: tensor for name, tensor in found.items() if tensor is not None} | splits
+
     @property
     def range_owner(self) -> PreparedLayer:
         """Layer that holds the ranges of these inputs: this one, unless others share its DACs."""

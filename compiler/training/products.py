@@ -7,7 +7,7 @@ code: while the module runs, ``torch.matmul``, ``bmm``, ``@`` and ``scaled_dot_p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -52,7 +52,7 @@ class _LearnedRange(Function):
         return wanted * inside, by_range, None, None
 
 
-class PreparedProduct(nn.Module):
+class PreparedProduct(nn.Module, Restorable):
     """A product of two activations on an attention unit: INT-n operands with exact sums, or floating point.
 
     left_range, right_range: |operand| at full scale [1] or one a head [heads, 1, 1]; parameters if they are learned.
@@ -79,6 +79,15 @@ class PreparedProduct(nn.Module):
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
+
+    def trained(self) -> dict[str, Tensor]:
+        """Ranges of the operands [1] or [heads], as a checkpoint has them; none of floating point."""
+        if bits_of(self.operands) is None:
+            return {}
+        return {"left_range": self.left_range.flatten(), "right_range": self.right_range.flatten()}
+
+    def restore(self) -> None:
+        """Stay as it is: the module around it takes it away."""
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Product [..., m, n] of left [..., m, k] and right [..., k, n]."""
@@ -160,10 +169,3 @@ def prepare_products(owner: nn.Module, products: dict[str, PreparedProduct]) -> 
         owner.add_module(name, product.to(next(owner.parameters(), torch.empty(0)).device))
     owner.__dict__["product_names"] = tuple(products)
     owner.__class__ = sending_class(type(owner))
-
-
-def prepared_products(module: nn.Module) -> Iterator[tuple[str, PreparedProduct]]:
-    """Prepared products of a network, by name."""
-    for name, part in module.named_modules():
-        if isinstance(part, PreparedProduct):
-            yield name, part

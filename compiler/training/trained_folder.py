@@ -8,11 +8,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
-from tilewright.compiler.network.restorable import plain_copy
-from tilewright.compiler.training.prepared import PreparedLayer
-from tilewright.compiler.training.products import prepared_products
+from tilewright.compiler.network.restorable import plain_copy, trained_tensors
 from tilewright.runtime.storage.atomic_folder import FolderKind
 
 WEIGHTS = "model.safetensors"
@@ -21,24 +18,6 @@ RECORD = "tilewright_training.json"
 TRAINED = FolderKind(
     "a trained network", RECORD, frozenset({"tilewright_version", "recipe", "files"}), lambda record: set(record["files"])
 )
-
-
-def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Ranges and channel scales of a prepared network, by the names that ``compile`` looks for beside the weights.
-
-    ``X.input_range`` [row-blocks] is the range of the inputs divided by ``X.channel_scale`` [inputs]; P.left_range and
-    P.right_range are those of a product P.
-    """
-    found: dict[str, Tensor] = {}
-    for name, part in model.named_modules():
-        if isinstance(part, PreparedLayer):
-            for kind, tensor in (("input_range", part.range_owner.input_range), ("channel_scale", part.channel_scale)):
-                if tensor is not None:
-                    found[f"{name}.{kind}"] = tensor.detach().clone().cpu()
-    for name, product in prepared_products(model):
-        for kind, tensor in (("left_range", product.left_range), ("right_range", product.right_range)):
-            found[f"{name}.{kind}"] = tensor.detach().clone().flatten().cpu()
-    return found
 
 
 def save_trained(model: Any, folder: Path) -> None:
