@@ -21,6 +21,7 @@ from tilewright.compiler.cli import (
     run_command,
     sensitivity_command,
     targets_command,
+    train_command,
 )
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command("assign")(assign_command.assign_command)
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
+app.command("train")(train_command.train_command)
 app.command("characterize")(characterize_command.characterize_command)
 app.command("targets")(targets_command.targets_command)
 app.command("doctor")(doctor_command.doctor_command)
