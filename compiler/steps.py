@@ -167,9 +167,11 @@ def _with_ranges(
         for (name, target), case in cases.items()
     }
     options = pipeline.decide(clip_weights, cases, mapped.options)
-    return pipeline.decide(
-        calibrate, cases, options, mapped.products, seen.operands, network.traced.trained_products
-    ), left, scales
+    return (
+        pipeline.decide(calibrate, cases, options, mapped.products, seen.operands, network.traced.trained_products),
+        left,
+        scales,
+    )
 
 
 def _to_rescale(own: Mapping[str, Case], cases: Collection[Case]) -> list[Case]:

@@ -30,7 +30,10 @@ Changes = Mapping[str, Any] | None
 
 
 def target_names(*kinds: str) -> list[str]:
-    """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost, recipe); of all if none."""
+    """Names in the library, of these kinds (analog, digital, attention, programming, chip, cost, recipe).
+
+    Of all kinds if none is given.
+    """
     return list(library_files(*kinds))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,38 @@ def minilm_plan_folder(minilm_folder, tmp_path_factory) -> Path:
 
     plan = tilewright.compile(minilm_folder, name="all-MiniLM-L6-v2")
     return plan.save(tmp_path_factory.mktemp("plans") / "minilm")
+
+
+@pytest.fixture(scope="session")
+def small_model(minilm_folder, tmp_path_factory):
+    """Maker of a folder and a plan: of a class of transformers, and its classes by number or by name."""
+    from transformers import AutoTokenizer
+
+    import tilewright
+
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+
+    @cache
+    def make(kind, classes, seed=4):
+        torch.manual_seed(seed)
+        names = [f"LABEL_{number}" for number in range(classes)] if isinstance(classes, int) else classes
+        config = small_bert_config(vocab_size=len(tokenizer), initializer_range=0.6)
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: number for number, name in enumerate(names)}
+        folder = tmp_path_factory.mktemp("models") / kind.__name__
+        kind(config).eval().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder, tilewright.compile(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def classifier(small_model):
+    """Maker of a classifier of texts: its folder and its plan, by its classes."""
+    from transformers import BertForSequenceClassification
+
+    return lambda classes: small_model(BertForSequenceClassification, classes)
 
 
 def padded_batch(batch: int, length: int, vocabulary: int = 200) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,9 @@ def train_command(
             autocompletion=completion.names_of("recipe"),
         ),
     ] = "device-noise",
-    evaluate_on: Annotated[Path | None, typer.Option(help="Other data to evaluate on; of GLUE's folder dev.tsv.")] = None,
+    evaluate_on: Annotated[
+        Path | None, typer.Option(help="Other data to evaluate on; of GLUE's folder dev.tsv.")
+    ] = None,
     task_options: options.TaskOptions = None,
     teacher: Annotated[
         str | None, typer.Option(help="The digital model to distil from; the model before training if none is named.")
@@ -67,7 +70,9 @@ def train_command(
     save_every: Annotated[
         int | None, typer.Option(help="Steps between checkpoints, in OUTPUT.checkpoints, that --resume goes on from.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, with the same bits.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint, with the same bits.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Names the noise, the order of examples, dropout and a new head.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a trained model that is there already.")] = False,
     as_json: options.AsJson = False,
@@ -76,6 +81,8 @@ def train_command(
 
     The folder holds the model's files, with ranges beside the weights: tilewright compile takes it.
     """
+    # products in float32 then have the same bits whatever the number of threads
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     from tilewright.compiler.training.trained_folder import TRAINED
     from tilewright.runtime.storage.atomic_folder import check_destination
 

@@ -78,7 +78,11 @@ def _trace(
     *,
     as_pair: bool = True,
 ) -> Traced:
-    """Trace a module that was looked into. trained: what a training for a chip left beside its parameters. as_pair: a batch of one is traced as two, so that the batch may vary."""
+    """Trace a module that was looked into.
+
+    trained: what a training for a chip left beside its parameters. as_pair: a batch of one is
+    traced as two, so that the batch may vary.
+    """
     _check_parameters(module)
     check_finite(module)
     call, inputs = forward_call(module, example_inputs)

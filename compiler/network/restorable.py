@@ -18,7 +18,7 @@ class Restorable:
         raise NotImplementedError
 
     def trained(self) -> dict[str, Tensor]:
-        """What was trained beside the module's parameters, by the names that stand beside these in a checkpoint."""
+        """Tensors that were trained beside the module's parameters, by the names that a checkpoint has beside these."""
         return {}
 
 

@@ -39,9 +39,7 @@ class OperandRounding:
         """The decision for the ranges of one side of a product."""
         if len(self.ranges) == 1:
             why = TRAINED_REASON if self.best == AS_TRAINED else None
-            return range_decision(
-                subject, f"{side} operand range", self.best, self.candidates, self.errors, reason=why
-            )
+            return range_decision(subject, f"{side} operand range", self.best, self.candidates, self.errors, reason=why)
         return Decision(
             made_by="calibrate",
             subject=subject,

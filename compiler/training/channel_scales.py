@@ -34,7 +34,9 @@ def channel_scale_of(plan: Plan, layer: LayerRecord, matrix: Tensor) -> Tensor |
     if torch.equal(held, matrix):
         return kept
     by_column, by_row = _factors(held, matrix)
-    if not torch.allclose(matrix * by_column.unsqueeze(1) * by_row, held, rtol=TOLERANCE, atol=TOLERANCE * float(held.abs().max())):
+    if not torch.allclose(
+        matrix * by_column.unsqueeze(1) * by_row, held, rtol=TOLERANCE, atol=TOLERANCE * float(held.abs().max())
+    ):
         raise InputError(
             f"the weights of layer {layer.name!r} are not those of the plan: prepare the model that the plan was "
             "compiled from, or give a target"

@@ -18,7 +18,7 @@ from tilewright.targets.spec import Chip
 
 @dataclass(frozen=True)
 class ChipTrial:
-    """What a snapshot of a training is measured on: chips, times, task and data, as of ``evaluate``."""
+    """Trial of a snapshot of a training on chips: times, task and data, as of ``evaluate``."""
 
     chip: Chip
     processor: Any

@@ -14,8 +14,8 @@ from tilewright.runtime.chip.draws import Draws
 from tilewright.targets.spec import AnalogTarget, Converter
 from tilewright.targets.spec.recipe import Recipe
 
-COUNTER = "tilewright"
-"""Name of the part of a prepared network that counts its passes."""
+COUNTER = "counter"
+"""Name of the part of a network's first prepared layer that counts passes."""
 
 
 @dataclass
@@ -70,19 +70,20 @@ class Conditions:
 
 
 class PassCounter(nn.Module, Restorable):
-    """Counter of a network's training passes, a part of it: each pass has another draw of all noise.
+    """Counter of a network's training passes: each has another draw of all noise.
 
+    It is a part of one prepared layer; a network's own parts may be called one after another, as Sequential does.
     ``passes`` [] is saved with the weights, so that a resumed training goes on with the same draws.
     """
 
     passes: Tensor
 
-    def __init__(self, network: nn.Module, conditions: Conditions) -> None:
+    def __init__(self, network: nn.Module, layer: nn.Module, conditions: Conditions) -> None:
         super().__init__()
         self.conditions = conditions
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
-        network.add_module(COUNTER, self)
-        self._network = (network,)  # not as a part
+        layer.add_module(COUNTER, self)
+        self._layer = (layer,)  # not as a part
         self._hook = network.register_forward_pre_hook(self._begin)
 
     def _begin(self, network: nn.Module, _arguments: Any) -> None:
@@ -92,6 +93,6 @@ class PassCounter(nn.Module, Restorable):
         self.conditions.draws = Draws(self.conditions.seed, self.conditions.passes)
 
     def restore(self) -> None:
-        """Leave the network."""
-        del self._network[0]._modules[COUNTER]
+        """Leave the layer, and count no more."""
+        self._layer[0]._modules.pop(COUNTER, None)
         self._hook.remove()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -34,7 +33,9 @@ class _Dac(Function):
         if dac is None:
             made = (values / input_range).clamp_(-1.0, 1.0)
         else:
-            factor = 1.0 / (float(input_range) * dac.step) if input_range.numel() == 1 else 1.0 / (input_range * dac.step)
+            factor = (
+                1.0 / (float(input_range) * dac.step) if input_range.numel() == 1 else 1.0 / (input_range * dac.step)
+            )
             made = whole_steps(values, factor, dac.levels).mul_(dac.step)
         ctx.save_for_backward(inside, made, input_range)
         ctx.gradient = gradient
@@ -64,7 +65,7 @@ def dac(values: Tensor, input_range: Tensor, converter: Converter | None, gradie
     Σ_{x ≥ r} min(∂L/∂x, 0) - Σ_{x ≤ -r} max(∂L/∂x, 0), in which only gradients count that ask for a larger range
     (aihwkit ``InputRangeParameter``), and the share of inputs within it.
     """
-    made: Tensor = _Dac.apply(values, input_range, converter, gradient)
+    made: Tensor = _Dac.apply(values, input_range, converter, gradient)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -94,7 +95,7 @@ def adc(sums: Tensor, noise: Tensor | None, converter: Converter | None) -> Tens
     """
     if converter is None:
         return sums if noise is None else sums + noise
-    made: Tensor = _Adc.apply(sums, noise, converter)
+    made: Tensor = _Adc.apply(sums, noise, converter)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -131,5 +132,5 @@ def held_weights(
     [rows]. noisy: given normalised weights in [-1, 1], what is held of them; its gradient is taken for that of the
     weights themselves.
     """
-    made: Tensor = _Held.apply(weight, divisor, channel_scale, noisy)
+    made: Tensor = _Held.apply(weight, divisor, channel_scale, noisy)  # type: ignore[no-untyped-call]
     return made

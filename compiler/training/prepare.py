@@ -94,7 +94,7 @@ def prepare_by(
         _prepare_layer(plan, layer, found[layer.name], conditions, scales)
     if recipe.attention != "full_precision":
         _prepare_products(inner, document.matmuls, learned=recipe.attention == "learned")
-    PassCounter(inner, conditions)
+    PassCounter(inner, found[analog[0].name][0][1], conditions)
 
 
 def restore(model: Module) -> Module:
@@ -195,8 +195,8 @@ def _prepare_layer(
 
 
 def _matrix(module: nn.Module) -> Tensor:
-    weight = module.weight.detach()  # type: ignore[union-attr, operator]
-    return weight.t() if type(module).__name__ == "Conv1D" else weight.flatten(1)  # type: ignore[no-any-return, operator]
+    weight = module.get_parameter("weight").detach()
+    return weight.t() if type(module).__name__ == "Conv1D" else weight.flatten(1)
 
 
 def _prepare_products(model: nn.Module, records: Sequence[MatmulRecord], *, learned: bool) -> None:

@@ -38,8 +38,7 @@ class PreparedLayer(_Base):
     by.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Tensor
     input_range: Tensor | None
     channel_scale: Tensor | None
     learning: InputRanges
@@ -133,7 +132,8 @@ class PreparedLayer(_Base):
             made = row.read(values, weight, scale, own, gradient, call, self.over_columns)
             total = made if total is None else total + made
         assert total is not None
-        outputs = total if self.bias is None else total + self.over_columns(self.bias)
+        bias = self._parameters.get("bias")
+        outputs = total if bias is None else total + self.over_columns(bias)
         return self.in_shape(outputs, x)
 
     def _call(self) -> int:
@@ -174,6 +174,9 @@ class PreparedConvolution(PreparedLayer):
     """
 
     kernel_size: tuple[int, ...]
+    dilation: tuple[int, ...]
+    stride: tuple[int, ...]
+    _reversed_padding_repeated_twice: list[int]
     by_patches: bool
 
     def become(self, *arguments: Any, **named: Any) -> None:
@@ -210,10 +213,10 @@ class PreparedConvolution(PreparedLayer):
         start = sum(self.row_splits[:block]) - first * size
         whole = functional.pad(weights, (start, (last - first) * size - start - weights.shape[1]))
         kernels = whole.view(len(weights), last - first, *self.kernel_size)
-        return self._conv_forward(values, kernels, None)  # type: ignore[no-any-return]
+        return self._convolved(values, kernels)
 
     def over_columns(self, values: Tensor) -> Tensor:
-        """Values [columns] in a shape that multiplies outputs: the last dimension of patches, the channels of images."""
+        """Values [columns] in a shape that multiplies outputs: the last dimension of patches, channels of images."""
         return values if self.by_patches else values.view(-1, *[1] * self._dimensions)
 
     def in_shape(self, outputs: Tensor, x: Tensor) -> Tensor:
@@ -222,8 +225,13 @@ class PreparedConvolution(PreparedLayer):
             return outputs
         with torch.device("meta"):
             like = torch.empty(x.shape), torch.empty(self.weight.shape)
-        sizes = self._conv_forward(*like, None).shape[-self._dimensions :]
-        return outputs.transpose(-1, -2).unflatten(-1, sizes)
+        sizes = self._convolved(*like).shape[-self._dimensions :]
+        images: Tensor = outputs.transpose(-1, -2).unflatten(-1, sizes)
+        return images
+
+    def _convolved(self, values: Tensor, kernels: Tensor) -> Tensor:
+        made: Tensor = self._conv_forward(values, kernels, None)  # type: ignore[operator]
+        return made
 
     @property
     def _dimensions(self) -> int:
@@ -237,7 +245,8 @@ class PreparedConvolution(PreparedLayer):
 
     def _patches(self, x: Tensor) -> Tensor:
         """Patches [..., patches, channels · kernel] of images [..., channels, height, width]."""
-        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        own = str(self.padding_mode)
+        mode = "constant" if own == "zeros" else own
         x = functional.pad(x, self._reversed_padding_repeated_twice, mode=mode)
         kernel, dilation, stride = self.kernel_size, self.dilation, self.stride
         if self._dimensions == 1:
@@ -259,7 +268,11 @@ class PreparedConv2d(PreparedConvolution, nn.Conv2d):
 
 def prepared_class(module: nn.Module) -> type[PreparedLayer] | None:
     """Class that a module takes when it is prepared; None for modules that cannot be."""
-    known: dict[type, type[PreparedLayer]] = {nn.Linear: PreparedLinear, nn.Conv1d: PreparedConv1d, nn.Conv2d: PreparedConv2d}
+    known: dict[type, type[PreparedLayer]] = {
+        nn.Linear: PreparedLinear,
+        nn.Conv1d: PreparedConv1d,
+        nn.Conv2d: PreparedConv2d,
+    }
     if type(module) in known:
         return None if getattr(module, "groups", 1) != 1 else known[type(module)]
     if type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils":

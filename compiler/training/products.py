@@ -94,8 +94,8 @@ class PreparedProduct(nn.Module, Restorable):
         bits = bits_of(self.operands)
         if bits is None:
             return torch.matmul(self._float(left), self._float(right))
-        left = _LearnedRange.apply(left, self.left_range, bits, self.left_signed)
-        return torch.matmul(left, _LearnedRange.apply(right, self.right_range, bits, True))
+        left = _LearnedRange.apply(left, self.left_range, bits, self.left_signed)  # type: ignore[no-untyped-call]
+        return torch.matmul(left, _LearnedRange.apply(right, self.right_range, bits, True))  # type: ignore[no-untyped-call]
 
     def _float(self, values: Tensor) -> Tensor:
         return values + (rounded(values.detach(), self.operands, 1.0) - values.detach())
@@ -168,4 +168,4 @@ def prepare_products(owner: nn.Module, products: dict[str, PreparedProduct]) -> 
     for name, product in products.items():
         owner.add_module(name, product.to(next(owner.parameters(), torch.empty(0)).device))
     owner.__dict__["product_names"] = tuple(products)
-    owner.__class__ = sending_class(type(owner))
+    owner.__class__ = sending_class(type(owner))  # type: ignore[arg-type]

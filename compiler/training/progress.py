@@ -1,4 +1,4 @@
-"""What a training loop tells a prepared network: how far it is, and that the optimiser has made a step."""
+"""Progress of a training, as a loop tells it to a prepared network: how far it is, and each step of the optimiser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def check_loss(loss: float, step: int) -> None:
     """Raise ``InputError`` for a loss that is NaN or infinite."""
     if not math.isfinite(loss):
         raise InputError(
-            f"the loss is {loss} at step {step}: the weights are of no use any more; try a smaller learning rate, or less noise"
+            f"the loss is {loss} at step {step}: the weights are of no use any more; try a smaller learning rate, or "
+            "less noise"
         )
 
 
@@ -44,7 +45,8 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[s
 
     Ranges, biases and the factors of normalisations have none: decay would shrink a range whatever the inputs are.
     """
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_range = name.rpartition(".")[2] in ("input_range", "left_range", "right_range")

@@ -12,7 +12,14 @@ from tilewright.compiler.frontends.huggingface_model import architecture_of, imp
 from tilewright.compiler.training.task_data import TrainingData
 from tilewright.targets.errors import InputError
 
-HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForImageClassification", "LMHead", "ForCausalLM")
+HEADS = (
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForImageClassification",
+    "LMHead",
+    "ForCausalLM",
+)
 """Ends of the names of architectures that have a head of their own."""
 
 
@@ -53,7 +60,9 @@ def starting_model(source: str | Path, data: TrainingData, seed: int) -> Startin
         else:
             model = architecture.from_pretrained(str(source), dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"model {str(source)!r} cannot be loaded for training: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(
+            f"model {str(source)!r} cannot be loaded for training: {' '.join(str(error).split())[:300]}"
+        ) from error
     return StartingModel(model, _processor(transformers, source), new_head)
 
 
@@ -62,6 +71,6 @@ def _processor(transformers: Any, source: str | Path) -> Any:
     for kind in (transformers.AutoTokenizer, transformers.AutoImageProcessor):
         try:
             return kind.from_pretrained(str(source))
-        except Exception:  # noqa: BLE001 (transformers raises many types for a folder without one)
+        except Exception:  # noqa: BLE001, S112 (transformers raises many types for a folder without one)
             continue
     return None

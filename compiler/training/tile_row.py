@@ -110,6 +110,8 @@ class TileRowInTraining:
             return normal.mul_(power.mul_(read**2).add_(deviation**2).sqrt_())
 
 
-def range_gradient(learn: Callable[[Tensor, int, Tensor, float], Tensor | None], ranges: Tensor, block: int) -> RangeGradient:
+def range_gradient(
+    learn: Callable[[Tensor, int, Tensor, float], Tensor | None], ranges: Tensor, block: int
+) -> RangeGradient:
     """Gradient of one of several ranges, by a rule that is given the range, its number, the pull, and the cover."""
     return partial(learn, ranges[block].detach(), block)

@@ -40,7 +40,7 @@ class Trained:
     folder: HuggingFace's files, with the ranges and channel scales beside the weights; ``compile`` takes it. steps: of
     the optimiser. loss: of the last steps. best_step: the step whose weights were best on the chip, and were kept; None
     if it was not measured meanwhile. evaluation: of the network in the folder, on chips; None if not asked for.
-    evaluations: those on the way, each with its step.
+    evaluations: those on the way, each with its step. notes: sentences on what was left out.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ def train(
     model: str | Path,
     task: str,
     data: str | Path,
-    output: str | Path,
+    folder: str | Path,
     *,
     target: str | Path | Target | Chip = "pcm-512",
     recipe: str | Path | Recipe = "device-noise",
@@ -103,8 +103,8 @@ def train(
     whose gradients make one step. limit: only the first so many examples to train on; evaluation_limit: to evaluate on.
     evaluate_every: steps between evaluations on chips, of which the best weights are kept; none if None. times,
     repeats: of these evaluations and of the last one; no chips if repeats is 0. save_every: steps between checkpoints,
-    in ``output``.checkpoints, from which ``resume`` goes on with the same bits; they are removed at the end. overwrite:
-    a folder that was trained before may be replaced. seed: of the head, the order, dropout and all noise. on_step,
+    in FOLDER.checkpoints, from which ``resume`` goes on with the same bits; they are removed at the end. overwrite: a
+    folder that was trained before may be replaced. seed: of the head, the order, dropout and all noise. on_step,
     on_evaluation: called with (done, of how many, what) and with (step, evaluation).
 
     Raises ``InputError`` for what cannot be trained, and for a loss that is no number.
@@ -112,12 +112,17 @@ def train(
     from tilewright.compiler.training.trainer import run_trainer
 
     check_seed(seed)
-    for name, number in (("accumulate", accumulate), ("steps", steps), ("evaluate_every", evaluate_every), ("save_every", save_every)):
+    for name, number in (
+        ("accumulate", accumulate),
+        ("steps", steps),
+        ("evaluate_every", evaluate_every),
+        ("save_every", save_every),
+    ):
         if number is not None:
             check_whole(name, number)
     check_whole("repeats", repeats, least=0)
     chip, loaded = load_chip(target), load_recipe(recipe)
-    folder = Path(output)
+    folder = Path(folder)
     check_destination(folder, TRAINED, overwrite=overwrite)
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     if resume and not checkpoints.is_dir():
@@ -129,7 +134,7 @@ def train(
     plan, scales = _plan_of(start, chip, texts, attention_bits)
     examples = TrainingExamples(make_task(plan, task, sources.train, limit, task_options))
     taught = _teacher(start, teacher, loaded, notes)
-    if loaded.name != "digital":
+    if not loaded.imposes_nothing:
         prepare_by(start.model, plan, loaded, seed, scales)
     trial = ChipTrial(
         chip, start.processor, task, sources.evaluation, texts, tuple(times), repeats, evaluation_limit, task_options,

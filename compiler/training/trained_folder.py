@@ -16,7 +16,10 @@ WEIGHTS = "model.safetensors"
 RECORD = "tilewright_training.json"
 """Name of the file that says how a network was trained."""
 TRAINED = FolderKind(
-    "a trained network", RECORD, frozenset({"tilewright_version", "recipe", "files"}), lambda record: set(record["files"])
+    "a trained network",
+    RECORD,
+    frozenset({"tilewright_version", "recipe", "files"}),
+    lambda record: set(record["files"]),
 )
 
 

@@ -46,11 +46,10 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
         if self.optimizer is None:
             schedule = self.recipe.schedule
             groups = parameter_groups(self.model, float(schedule.weight_decay))
-            if schedule.optimiser == "sgd":
-                momentum = float(schedule.momentum or 0.0)
-                self.optimizer = torch.optim.SGD(groups, lr=self.args.learning_rate, momentum=momentum)
-            else:
-                self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+            rate, momentum = self.args.learning_rate, float(schedule.momentum or 0.0)
+            sgd = schedule.optimiser == "sgd"
+            made = torch.optim.SGD(groups, rate, momentum) if sgd else torch.optim.AdamW(groups, rate)
+            self.optimizer: torch.optim.Optimizer | None = made
         return self.optimizer
 
     def compute_loss(
@@ -127,6 +126,7 @@ def run_trainer(
         logging_nan_inf_filter=False,
         report_to=[],
         disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         seed=seed,
         data_seed=seed,

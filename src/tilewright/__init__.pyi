@@ -26,6 +26,14 @@ from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
 from .compiler.sensitivity.measure import Sensitivity as Sensitivity
 from .compiler.sensitivity.measure import measure_sensitivity as measure_sensitivity
+from .compiler.training.callbacks import ChipCallback as ChipCallback
+from .compiler.training.prepare import prepare as prepare
+from .compiler.training.prepare import restore as restore
+from .compiler.training.progress import after_step as after_step
+from .compiler.training.progress import parameter_groups as parameter_groups
+from .compiler.training.progress import set_progress as set_progress
+from .compiler.training.train import Trained as Trained
+from .compiler.training.train import train as train
 from .runtime.chip.kernels.native import Kernels as Kernels
 from .runtime.execution.callbacks import OnLayer as OnLayer
 from .runtime.execution.callbacks import OnProgress as OnProgress
@@ -70,6 +78,7 @@ from .targets.loading import load_chip as load_chip
 from .targets.loading import load_cost as load_cost
 from .targets.loading import load_document as load_document
 from .targets.loading import load_programming as load_programming
+from .targets.loading import load_recipe as load_recipe
 from .targets.loading import load_target as load_target
 from .targets.loading import target_names as target_names
 from .targets.spec.chip import AnalogTarget as AnalogTarget
@@ -82,6 +91,7 @@ from .targets.spec.cost import MacCost as MacCost
 from .targets.spec.cost import TileCost as TileCost
 from .targets.spec.description import Document as Document
 from .targets.spec.programming import Programming as Programming
+from .targets.spec.recipe import Recipe as Recipe
 
 __all__: list[str]
 __version__: str

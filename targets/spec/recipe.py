@@ -139,7 +139,8 @@ class Schedule(Description):
 class Recipe(Document):
     """A recipe of hardware-aware training: what is imposed on a network while it trains, and the schedule.
 
-    kind: "recipe".
+    kind: "recipe". weight_clipping: after each step of the optimiser; null for none. input_ranges: where they start and
+    how they are learned. distillation: from the digital model; null for none. schedule: optimiser, rates, epochs.
     """
 
     kind: Literal["recipe"]
@@ -167,3 +168,10 @@ class Recipe(Document):
     )
     distillation: Distillation | None
     schedule: Schedule
+
+    @property
+    def imposes_nothing(self) -> bool:
+        """True if a network that trains by it computes what it computes without."""
+        silent = self.output_noise is not None and not self.output_noise and not self.read_noise
+        exact = not self.converters and self.attention == "full_precision"
+        return self.weight_noise is None and not self.dropped_weights and silent and exact

@@ -26,12 +26,13 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "cost": [tilewright.estimate_cost],
     "run": [tilewright.run, tilewright.Run.save],
     "evaluate": [tilewright.evaluate],
+    "train": [tilewright.train, tilewright.load_chip],
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
     "targets": [tilewright.load_document],
     "doctor": [tilewright.doctor],
 }
 """Command -> the functions that do its work."""
-OTHERWISE = {"force": "overwrite", "kind": "kinds"}
+OTHERWISE = {"force": "overwrite", "kind": "kinds", "recipe_changes": "changes"}
 """Options with another name in Python."""
 PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "kind"), ("targets", "name")}
 """Options that say what is printed."""

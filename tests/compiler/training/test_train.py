@@ -1,0 +1,168 @@
+"""train(): a folder that compile takes, the same bits after a stop, figures on chips, and refusals of one sentence."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import BertForSequenceClassification, BertModel
+from typer.testing import CliRunner
+
+import tilewright
+from tilewright.compiler.cli.app import app
+from tilewright.compiler.training.train import train
+from tilewright.targets.errors import InputError
+
+SENTENCES = [
+    ("a fine and moving film", 1), ("dull from the first minute", 0), ("the actors are a joy", 1),
+    ("it never comes to life", 0), ("warm, funny and wise", 1), ("a waste of two hours", 0),
+    ("I would watch it again", 1), ("nothing in it is true", 0),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for file, times in (("train.tsv", 4), ("dev.tsv", 1)):
+        rows = [f"{text}\t{label}" for text, label in SENTENCES * times]
+        (folder / file).write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(small_model):
+    return small_model(BertForSequenceClassification, ("negative", "positive"))[0]
+
+
+def trained(base, data, output, **changes):
+    settings = {"steps": 6, "batch_size": 4, "repeats": 0, "learning_rate": 1e-3} | changes
+    return train(base, "glue/sst2", data, output, **settings)
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_a_trained_folder_is_compiled_with_its_ranges(base, data, tmp_path):
+    seen = []
+    made = trained(base, data, tmp_path / "out", repeats=1, times=("1s",), on_step=lambda *step: seen.append(step))
+    assert made.steps == 6
+    assert [step[:2] for step in seen[:6]] == [(number, 6) for number in range(1, 7)]
+    assert made.evaluation is not None
+    assert 0 <= made.evaluation.points[0].mean <= 100
+    held = weights(tmp_path / "out")
+    plan = tilewright.compile(tmp_path / "out")
+    assert not plan.document.unused_tensors
+    for layer in plan.document.layers:
+        ranges = {float(held[part.weight.replace(".weight", ".input_range")].max()) for part in layer.parts}
+        assert layer.option.input_ranges == [pytest.approx(max(ranges))]
+    for matmul in plan.document.matmuls:
+        assert matmul.left_ranges == pytest.approx(held[f"{matmul.name}.left_range"].tolist())
+    record = json.loads((tmp_path / "out" / "tilewright_training.json").read_text())
+    assert (record["recipe"]["name"], record["chip"], record["steps"]) == ("device-noise", "pcm-512", 6)
+    assert not (tmp_path / "out.checkpoints").exists()
+
+
+def test_training_changes_weights_and_a_seed_names_it(base, data, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        trained(base, data, tmp_path / name, seed=seed)
+    before, (a, b, c) = weights(base), (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+    assert any(not torch.equal(a[name], before[name]) for name in before)
+
+
+def test_a_stopped_training_goes_on_with_the_same_bits(base, data, tmp_path):
+    trained(base, data, tmp_path / "whole", save_every=2)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, _count, _what):
+        if done == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(base, data, tmp_path / "out", save_every=2, on_step=stop)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.checkpoints" / "checkpoint-4").is_dir()
+    trained(base, data, tmp_path / "out", save_every=2, resume=True)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "out")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_best_weights_on_the_chip_are_kept(base, data, tmp_path):
+    seen = []
+    made = trained(
+        base, data, tmp_path / "out", steps=4, evaluate_every=2, repeats=1, times=("1s",),
+        on_evaluation=lambda step, found: seen.append((step, found.points[-1].mean)),
+    )  # fmt: skip
+    assert [step for step, _ in seen] == [2, 4]
+    assert made.best_step == max(seen, key=lambda one: one[1])[0]
+    assert [one["step"] for one in made.evaluations] == [2, 4]
+
+
+def test_a_model_without_a_head_gets_one(small_model, data, tmp_path):
+    encoder, _ = small_model(BertModel, 2)
+    made = trained(encoder, data, tmp_path / "out", steps=2)
+    assert any("head is new" in note for note in made.notes)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["architectures"] == ["BertForSequenceClassification"]
+    assert set(config["id2label"].values()) == {"0", "1"}
+
+
+def test_gradients_of_several_batches_make_one_step(base, data, tmp_path):
+    made = trained(base, data, tmp_path / "out", steps=None, epochs=1, batch_size=4, accumulate=2)
+    assert made.steps == 4  # 32 examples
+
+
+def test_the_command_line_trains(base, data, tmp_path):
+    out = str(tmp_path / "out")
+    arguments = ["train", str(base), "--task", "glue/sst2", "--data", str(data), "-o", out, "--recipe", "spoon-2021"]
+    short = ["--steps", "2", "--batch-size", "4", "--repeats", "1", "--times", "1s"]
+    done = CliRunner().invoke(app, [*arguments, *short, "--json"])
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert printed["steps"] == 2
+    assert printed["evaluation"]["points"][0]["time"] == "1s"
+    again = CliRunner().invoke(app, arguments)
+    assert isinstance(again.exception, InputError)
+    assert "exists already" in str(again.exception)
+    said = CliRunner().invoke(app, [*arguments, *short, "--force", "--set-recipe", "weight_noise.strength=2"])
+    assert "trained" in said.stdout
+    record = json.loads((tmp_path / "out" / "tilewright_training.json").read_text())
+    assert record["recipe"]["weight_noise"]["strength"]["value"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target": "digital-int8"}, "nothing to train it for"),
+        ({"recipe": "spoon"}, "spoon-2021"),
+        ({"learning_rate": 1e30}, "the loss is nan"),
+        ({"teacher": "x", "recipe": "spoon-2021"}, "does not distil"),
+        ({"resume": True}, "nothing to resume"),
+        ({"steps": 0}, "steps is 0"),
+        ({"task": "question-answering"}, "name other data to evaluate on"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_sentence(base, data, tmp_path, changes, said):
+    task = changes.pop("task", "glue/sst2")
+    with pytest.raises(InputError, match=said):
+        train(base, task, data, tmp_path / "out", **({"steps": 3, "batch_size": 4, "repeats": 0} | changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_others_is_never_replaced(base, data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError):
+            trained(base, data, tmp_path / "out", overwrite=overwrite)
+    assert (tmp_path / "out" / "mine").read_text() == "mine"
+    shutil.rmtree(tmp_path / "out")
+    trained(base, data, tmp_path / "out", steps=1)
+    (tmp_path / "out" / "notes").write_text("mine")
+    trained(base, data, tmp_path / "out", steps=1, overwrite=True)
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
