@@ -140,9 +140,14 @@ def matrices_of(module: nn.Module) -> dict[str, tuple[int, int]]:
         weight = part._parameters.get(WEIGHT)
         if weight is not None and weight.dim() >= 2 and not isinstance(part, nn.Embedding):
             outputs, inputs = weight.shape[0], math.prod(weight.shape[1:])
-            stored_transposed = type(part).__name__ == "Conv1D" and weight.dim() == 2  # of transformers: GPT-2
-            found[f"{name}.{WEIGHT}".lstrip(".")] = (inputs, outputs) if stored_transposed else (outputs, inputs)
+            sizes = (inputs, outputs) if is_stored_transposed(part) else (outputs, inputs)
+            found[f"{name}.{WEIGHT}".lstrip(".")] = sizes
     return found
+
+
+def is_stored_transposed(part: nn.Module) -> bool:
+    """True for a layer whose weight is [inputs, outputs]: the Conv1D of transformers, as GPT-2 has it."""
+    return any(kind.__name__ == "Conv1D" for kind in type(part).__mro__)
 
 
 def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLayer:
