@@ -65,6 +65,8 @@ from .runtime.plan.records import WeightRecord as WeightRecord
 from .runtime.tasks.metric import Metric as Metric
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError
+from .targets.importing.rpu_config import ImportedTarget as ImportedTarget
+from .targets.importing.rpu_config import read_rpu_config as read_rpu_config
 from .targets.loading import load_attention_unit as load_attention_unit
 from .targets.loading import load_chip as load_chip
 from .targets.loading import load_cost as load_cost
