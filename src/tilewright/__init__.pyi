@@ -8,6 +8,8 @@ from .compiler.cost.estimate import TimedCall as TimedCall
 from .compiler.cost.estimate import estimate_cost as estimate_cost
 from .compiler.cost.layer_cost import LayerCost as LayerCost
 from .compiler.driver import compile as compile
+from .compiler.exporting.aihwkit import Exported as Exported
+from .compiler.exporting.aihwkit import export_layers as export_layers
 from .compiler.pipeline import OnPass as OnPass
 from .compiler.pipeline import PassError as PassError
 from .compiler.report.characterization_folder import save_characterization as save_characterization

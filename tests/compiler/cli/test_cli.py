@@ -242,6 +242,15 @@ def test_an_rpu_config_is_a_target(run, tmp_path):
     assert not {"ran", "no.yaml"} & {path.name for path in tmp_path.iterdir()}
 
 
+def test_export(run, small_plan_folder):
+    code, out, err = run("export", small_plan_folder, "-o", "layers")
+    assert (code, out) == (0, "9 layers written to layers; rebuild.py makes them\n")
+    assert "note: pcm-512 has scales in bfloat16, which the rebuilt layers lack" in err
+    assert "exists already" in sentence(*run("export", small_plan_folder, "-o", "layers"))
+    found = json.loads(run("export", small_plan_folder, "-o", "layers", "--force", "--json")[1])
+    assert len(found["layers"]) == 9
+
+
 def test_targets_of_every_kind(run):
     kinds = {row["kind"] for row in json.loads(run("targets", "--json")[1])}
     assert kinds == {"analog", "digital", "attention", "programming", "chip", "cost"}

@@ -26,6 +26,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "cost": [tilewright.estimate_cost],
     "run": [tilewright.run, tilewright.Run.save],
     "evaluate": [tilewright.evaluate],
+    "export": [tilewright.export_layers],
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
     "targets": [tilewright.load_document, tilewright.read_rpu_config],
     "doctor": [tilewright.doctor],
