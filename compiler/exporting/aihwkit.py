@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tilewright.compiler.engineering import counted
 from tilewright.compiler.report.finite_json import json_text
 from tilewright.runtime.chip.programming import weight_scale
 from tilewright.runtime.plan.names import bias_key, channel_scale_key, layer_path, weight_key
@@ -66,7 +67,8 @@ def export_layers(plan: Plan, folder: str | Path, *, overwrite: bool = False) ->
     notes = [note for name, target in analog.items() for note in _notes(name, target)]
     left = [layer.name for layer in document.layers if not layer.tiles]
     if left:
-        notes.append(f"{len(left)} layers on digital units are left out ({left[0]}{', ...' if len(left) > 1 else ''})")
+        first = left[0] + (", ..." if len(left) > 1 else "")
+        notes.append(f"{counted(len(left), 'layer')} on digital units left out ({first})")
     content = {
         "model": document.model.name,
         "targets": {name: _target(target) for name, target in analog.items()},

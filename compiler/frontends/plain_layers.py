@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
+from tilewright.compiler.engineering import counted
 from tilewright.compiler.network.trained_layers import CLIP, RANGE, WEIGHT, clipped, is_stored_transposed
 
 SIMULATING = ("aihwkit_lightning", "tilewright")
@@ -40,8 +41,8 @@ def computing_plainly(module: nn.Module) -> Iterator[list[str]]:
             part._parameters[WEIGHT] = nn.Parameter(cut, requires_grad=False)
     kinds = sorted({type(part).__name__ for part in layers})
     notes = [
-        f"{len(layers)} layers of the model ({', '.join(kinds)}) are computed without converters and noise of their "
-        "own, which the target has"
+        f"{counted(len(layers), 'layer')} that the model simulates on a chip ({', '.join(kinds)}): computed without "
+        "converters and noise of their own, which the target has"
     ]
     try:
         yield notes if layers else []

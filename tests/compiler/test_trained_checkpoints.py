@@ -107,7 +107,7 @@ def test_a_target_with_ranges_of_its_own_says_that_they_are_not_used():
 def test_a_digital_unit_says_that_they_are_not_used():
     plan = compiled(nn.Sequential(trained_layer()), "digital-int8")
     assert plan.document.notes == [
-        "the input ranges of 1 weights of the checkpoint are not used, since their layers run on digital units, which "
+        "the input ranges of 1 weight of the checkpoint are not used, since their layers run on digital units, which "
         "have ranges of their own (0.weight)"
     ]
 
@@ -221,7 +221,7 @@ def test_layers_that_simulate_a_chip_are_computed_without_it(monkeypatch):
     assert layer_of(plan).option.input_ranges == [0.75]
     assert torch.equal(plan.tensors[weight_key("0")], weight.detach().clamp(-0.1, 0.1))
     (note,) = plan.document.notes
-    assert note.startswith("1 layers of the model (Simulating) are computed without converters")
+    assert note.startswith("1 layer that the model simulates on a chip (Simulating): computed without converters")
     assert layer.weight is weight
     assert torch.equal(layer(inputs()), before)
 

@@ -118,3 +118,23 @@ def test_its_settings_are_a_target(tmp_path, write):
     (tmp_path / "rpu_config").write_bytes(written.dumps(settings()))
     tile = analog(tilewright.read_rpu_config(tmp_path).target).tile
     assert (int(tile.rows), int(present(tile.dac).bits), int(present(tile.adc).bits)) == (32, 8, 8)
+
+
+def test_a_checkpoint_with_slices_computes_as_it_did():
+    """Their own forward, with its DACs and ADCs, against the plan's tiles: the same but for edges of a step."""
+    from aihwkit_lightning.nn import AnalogLinear as TheirLinear
+    from aihwkit_lightning.simulator.configs import WeightClipType
+
+    weight, inputs = standard_problem(96, 40, 256)
+    theirs = TheirLinear(96, 40, rpu_config=settings(type=WeightClipType.LAYER_GAUSSIAN_PER_CHANNEL)).eval()
+    theirs.set_weights(weight)
+    theirs.input_range.data = torch.tensor([1.5, 0.9, 2.2])
+    quiet = {"device": {"statistics": "ideal"}, "tile.output_noise": 0, "tile.short_term_read_noise": 0}
+    plain = {"tile.scale_precision": "float32", "drift_compensation": "none", "tile.rows": 32, "tile.adc.bits": 8}
+    target = analog("pcm-512", {**quiet, **plain})
+    plan = tilewright.compile(torch.nn.Sequential(theirs), target, example_inputs=inputs)
+    (ours,) = tilewright.Session(plan)(inputs).values()
+    with torch.no_grad():
+        difference = (ours - theirs(inputs)).abs()
+    assert (difference > 1e-3).double().mean() < 0.05
+    assert difference.max() < 0.1 * ours.abs().max()

@@ -72,7 +72,7 @@ def test_what_lacks_is_said(inputs, tmp_path):
     mixed = plan_of(inputs, "pcm-512-mixed", assign={"2": "digital-int8"})
     found = tilewright.export_layers(mixed, tmp_path / "mixed")
     assert found.layers == ["0"]
-    assert "1 layers on digital units are left out (2)" in found.notes
+    assert "1 layer on digital units left out (2)" in found.notes
 
 
 def test_folders_that_are_there(inputs, tmp_path):
