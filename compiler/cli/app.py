@@ -16,6 +16,7 @@ from tilewright.compiler.cli import (
     doctor_command,
     evaluate_command,
     explain_command,
+    export_command,
     operations_command,
     report_command,
     run_command,
@@ -41,6 +42,7 @@ app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("train")(train_command.train_command)
 app.command("characterize")(characterize_command.characterize_command)
+app.command("export")(export_command.export_command)
 app.command("targets")(targets_command.targets_command)
 app.command("doctor")(doctor_command.doctor_command)
 

@@ -24,6 +24,7 @@ from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
 from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.input_names import by_plain_names
+from tilewright.compiler.frontends.plain_layers import computing_plainly
 from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
@@ -63,8 +64,8 @@ def trace_module(
     module = plain_copy(module)
     if example_inputs is None:
         raise InputError(f"compiling a {type(module).__name__} needs example_inputs: tensors such as it is called with")
-    with looked_into(module):
-        return _trace(module, example_inputs, calibration, name, dynamic_shapes, notes, trained)
+    with looked_into(module), computing_plainly(module) as changes:
+        return _trace(module, example_inputs, calibration, name, dynamic_shapes, [*notes, *changes], trained)
 
 
 def _trace(
@@ -97,7 +98,7 @@ def _trace(
     @torch.inference_mode()
     def original(given: Inputs) -> list[Tensor]:
         positional, named = call.arguments([value.clone() for value in given.values()])
-        with in_eval_mode(module), in_float32():
+        with in_eval_mode(module), in_float32(), computing_plainly(module):
             return exported.select_outputs(module(*positional, **named))
 
     known: dict[str, Any] = {

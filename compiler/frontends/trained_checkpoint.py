@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tilewright.compiler.engineering import counted
 from tilewright.compiler.network.scratch import Scratch
 from tilewright.compiler.network.trained_layers import (
     RANGE,
@@ -88,6 +89,6 @@ def _cut_weights(model: Any, clips: Mapping[str, Tensor]) -> list[str]:
     if not cut:
         return []
     return [
-        f"{cut} of {total} weights lie outside the clips that were learned for {len(clips)} matrices, and are cut at "
-        "them: the checkpoint was trained so"
+        f"{cut} of {total} weights lie outside the clips that were learned for {counted(len(clips), 'layer')}, and "
+        "are cut at them: the checkpoint was trained so"
     ]

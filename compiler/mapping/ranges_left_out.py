@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from tilewright.compiler.engineering import counted
 from tilewright.runtime.plan.records import LayerRecord
 
 SHOWN = 3
@@ -28,4 +29,4 @@ def ranges_left_out(
 
 def _note(names: list[str], what: str) -> list[str]:
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return [f"the input ranges of {len(names)} weights of the checkpoint {what} ({shown})"] if names else []
+    return [f"the input ranges of {counted(len(names), 'weight')} of the checkpoint {what} ({shown})"] if names else []

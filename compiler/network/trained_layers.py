@@ -111,14 +111,13 @@ def weight_clips(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, 
         name = weight.removesuffix(WEIGHT) + CLIP
         if name not in tensors:
             continue
-        clip = _positive(name, tensors[name])
-        ranges = tensors.get(weight.removesuffix(WEIGHT) + RANGE)
+        ranges, clip = tensors.get(weight.removesuffix(WEIGHT) + RANGE), tensors[name]
         slices = len(clip) if ranges is None and clip.dim() else 1 if ranges is None else ranges.numel()
         if list(clip.shape) != [slices, outputs] or slices > inputs:
             raise InputError(
                 f"{name} has shape {list(clip.shape)}; it must be {[slices, outputs]}: one clip a slice and output"
             )
-        found[weight] = clip
+        found[weight] = _positive(name, clip)
     return found
 
 
@@ -140,26 +139,32 @@ def matrices_of(module: nn.Module) -> dict[str, tuple[int, int]]:
         weight = part._parameters.get(WEIGHT)
         if weight is not None and weight.dim() >= 2 and not isinstance(part, nn.Embedding):
             outputs, inputs = weight.shape[0], math.prod(weight.shape[1:])
-            stored_transposed = type(part).__name__ == "Conv1D" and weight.dim() == 2  # of transformers: GPT-2
-            found[f"{name}.{WEIGHT}".lstrip(".")] = (inputs, outputs) if stored_transposed else (outputs, inputs)
+            sizes = (inputs, outputs) if is_stored_transposed(part) else (outputs, inputs)
+            found[f"{name}.{WEIGHT}".lstrip(".")] = sizes
     return found
 
 
+def is_stored_transposed(part: nn.Module) -> bool:
+    """True for a layer whose weight is [inputs, outputs]: the Conv1D of transformers, as GPT-2 has it."""
+    return any(kind.__name__ == "Conv1D" for kind in type(part).__mro__)
+
+
 def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLayer:
-    ranges = _positive(prefix + RANGE, tensors[prefix + RANGE])
-    if ranges.dim() > 1 or not 1 <= ranges.numel() <= inputs:
+    given = tensors[prefix + RANGE]
+    if given.dim() > 1 or given.numel() > inputs:
         raise InputError(
-            f"{prefix}{RANGE} has shape {list(ranges.shape)}; allowed are one range, or one for each slice of its "
+            f"{prefix}{RANGE} has shape {list(given.shape)}; allowed are one range, or one for each slice of its "
             f"{inputs} inputs"
         )
+    ranges = _positive(prefix + RANGE, given)
     slices = equal_parts(inputs, ranges.numel())
     if prefix + SPLITS in tensors:
         slices = _splits(prefix + SPLITS, tensors[prefix + SPLITS], ranges.numel(), inputs)
-    scale = None
-    if prefix + SCALE in tensors:
-        scale = _positive(prefix + SCALE, tensors[prefix + SCALE])
+    scale = tensors.get(prefix + SCALE)
+    if scale is not None:
         if list(scale.shape) != [inputs]:
             raise InputError(f"{prefix}{SCALE} has shape {list(scale.shape)}; it must be [{inputs}]: one an input")
+        scale = _positive(prefix + SCALE, scale)
         scale = None if bool((scale == 1).all()) else scale
     updates = tensors.get(prefix + UPDATES)
     return TrainedLayer(
@@ -173,6 +178,8 @@ def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLay
 
 def _positive(name: str, tensor: Tensor) -> Tensor:
     """A tensor in float32. Raises ``InputError`` unless all its numbers are finite and above zero."""
+    if tensor.is_complex():
+        raise InputError(f"{name} holds complex numbers; it must be finite and above zero")
     values = tensor.detach().to(torch.float32)
     if not values.numel() or not bool((values.isfinite() & (values > 0)).all()):
         wrong = values[~(values.isfinite() & (values > 0))].flatten().tolist()[:1]

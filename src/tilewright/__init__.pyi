@@ -8,6 +8,8 @@ from .compiler.cost.estimate import TimedCall as TimedCall
 from .compiler.cost.estimate import estimate_cost as estimate_cost
 from .compiler.cost.layer_cost import LayerCost as LayerCost
 from .compiler.driver import compile as compile
+from .compiler.exporting.aihwkit import Exported as Exported
+from .compiler.exporting.aihwkit import export_layers as export_layers
 from .compiler.pipeline import OnPass as OnPass
 from .compiler.pipeline import PassError as PassError
 from .compiler.report.characterization_folder import save_characterization as save_characterization
@@ -73,6 +75,8 @@ from .runtime.plan.records import WeightRecord as WeightRecord
 from .runtime.tasks.metric import Metric as Metric
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError
+from .targets.importing.rpu_config import ImportedTarget as ImportedTarget
+from .targets.importing.rpu_config import read_rpu_config as read_rpu_config
 from .targets.loading import load_attention_unit as load_attention_unit
 from .targets.loading import load_chip as load_chip
 from .targets.loading import load_cost as load_cost

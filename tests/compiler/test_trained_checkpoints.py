@@ -107,7 +107,7 @@ def test_a_target_with_ranges_of_its_own_says_that_they_are_not_used():
 def test_a_digital_unit_says_that_they_are_not_used():
     plan = compiled(nn.Sequential(trained_layer()), "digital-int8")
     assert plan.document.notes == [
-        "the input ranges of 1 weights of the checkpoint are not used, since their layers run on digital units, which "
+        "the input ranges of 1 weight of the checkpoint are not used, since their layers run on digital units, which "
         "have ranges of their own (0.weight)"
     ]
 
@@ -201,6 +201,29 @@ def test_convolutions():
     plan = tilewright.compile(nn.Sequential(image).eval(), example_inputs=x)
     assert layer_of(plan).option.input_ranges == [0.75]
     assert torch.equal(plan.tensors[channel_scale_key("0")], torch.tensor([1.0] * 4 + [0.5 / 0.75] * 4))
+
+
+class Simulating(nn.Linear):
+    """A layer that simulates a chip, as those of AIHWKit-Lightning do."""
+
+    def forward(self, x):
+        return (x / self.get_parameter("input_range")[0]).clamp(-1, 1).round() + len(self.weight)
+
+
+def test_layers_that_simulate_a_chip_are_computed_without_it(monkeypatch):
+    """And are left as they were, with their weights."""
+    monkeypatch.setattr(Simulating, "__module__", "aihwkit_lightning.nn.modules.linear")
+    layer = Simulating(16, 4)
+    layer.register_parameter("input_range", nn.Parameter(torch.tensor([0.75, 0.5])))
+    layer.register_parameter("learnable_weight_clip", nn.Parameter(torch.full((2, 4), 0.1)))
+    weight, before = layer.weight, layer(inputs())
+    plan = compiled(nn.Sequential(layer), check=True)
+    assert layer_of(plan).option.input_ranges == [0.75]
+    assert torch.equal(plan.tensors[weight_key("0")], weight.detach().clamp(-0.1, 0.1))
+    (note,) = plan.document.notes
+    assert note.startswith("1 layer that the model simulates on a chip (Simulating): computed without converters")
+    assert layer.weight is weight
+    assert torch.equal(layer(inputs()), before)
 
 
 def test_nonsense_is_one_sentence():

@@ -3,8 +3,12 @@
 Needs the package aihwkit: `make test-peers`. Two-sample Kolmogorov-Smirnov tests at 99.9 % confidence, seeds fixed.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.stats import ks_2samp
 
 from tests.narrowing import analog
@@ -134,3 +138,26 @@ def test_the_error_of_a_product(bits):
     means = [point.mean for point in found.curves[0].points]
     assert means == pytest.approx(theirs, abs=0.01)
     assert all(one < other for one, other in zip(means, theirs, strict=True))
+
+
+def test_the_recipe_of_the_docs_for_its_own_models(tmp_path):
+    """Its digital weights with the ranges of its tiles beside them, as docs/checkpoints.md writes them."""
+    from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
+    from aihwkit.simulator.configs import TorchInferenceRPUConfig
+
+    config = TorchInferenceRPUConfig()
+    config.pre_post.input_range.enable = True
+    config.mapping.max_input_size, config.mapping.max_output_size = 64, 0
+    config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 1.0, True
+    digital = torch.nn.Sequential(torch.nn.Linear(100, 30), torch.nn.ReLU(), torch.nn.Linear(30, 20))
+    analog = convert_to_analog(digital, config)
+    for number, tile in enumerate(analog.analog_tiles()):
+        tile.input_range.data.fill_(0.5 + number / 4)
+    names = {"analog": analog, "convert_to_digital": convert_to_digital, "torch": torch, "save_file": save_file}
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    (recipe,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "named_analog_tiles" in code]
+    exec(recipe.replace('"model.safetensors"', repr(str(tmp_path / "model.safetensors"))), names)
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert tensors["0.input_range"].tolist() == [0.5, 0.75]
+    assert tensors["2.input_range"].tolist() == [1.0]
+    assert torch.allclose(tensors["0.weight"], digital.get_parameter("0.weight"), atol=1e-6)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -217,6 +218,37 @@ def test_targets(run):
     assert "uS" in out
     assert "Joshi 2020" in out
     assert json.loads(run("targets", "pcm-512", "--json")[1])["tile"]["adc"]["bits"]["value"] == 10
+
+
+def test_an_rpu_config_is_a_target(run, tmp_path):
+    pickles = Path(__file__).parents[2] / "targets" / "importing" / "pickles"
+    source = pickles / "lightning.pickle"
+    code, out, err = run("targets", "--rpu-config", source, "-o", "theirs.yaml")
+    assert (code, out) == (0, "theirs, which extends pcm-512, written to theirs.yaml\n")
+    assert "note: it says nothing of devices" in err
+    target = tilewright.load_target("theirs.yaml")
+    assert target == tilewright.read_rpu_config(source, name="theirs").target
+    printed = run("targets", "--rpu-config", source)[1]
+    (tmp_path / "printed.yaml").write_text(printed)
+    assert tilewright.load_target("printed.yaml") == tilewright.read_rpu_config(source).target
+    found = json.loads(run("targets", "pcm-512-low-noise", "--rpu-config", source, "--json")[1])
+    assert found["target"]["extends"] == "pcm-512-low-noise"
+    assert found["file"] is None
+    assert "exists already" in sentence(*run("targets", "--rpu-config", source, "-o", "theirs.yaml"))
+    (tmp_path / "hostile").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    assert "which would be run" in sentence(*run("targets", "--rpu-config", "hostile", "-o", "no.yaml"))
+    assert "--output is for --rpu-config" in sentence(*run("targets", "-o", "no.yaml"))
+    assert "--set does not go with" in sentence(*run("targets", "--rpu-config", source, "--set", "tile.adc.bits=8"))
+    assert not {"ran", "no.yaml"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_export(run, small_plan_folder):
+    code, out, err = run("export", small_plan_folder, "-o", "layers")
+    assert (code, out) == (0, "9 layers written to layers; rebuild.py makes them\n")
+    assert "note: pcm-512 has scales in bfloat16, which the rebuilt layers lack" in err
+    assert "exists already" in sentence(*run("export", small_plan_folder, "-o", "layers"))
+    found = json.loads(run("export", small_plan_folder, "-o", "layers", "--force", "--json")[1])
+    assert len(found["layers"]) == 9
 
 
 def test_targets_of_every_kind(run):

@@ -12,7 +12,7 @@ from tilewright.targets.loading import target_names
 LARGE = ("torch", "scipy", "transformers", "onnx", "jinja2", "matplotlib")
 COMMANDS = (
     "compile", "report", "explain", "diff", "operations", "sensitivity", "assign", "cost", "run", "evaluate",
-    "characterize", "targets", "doctor",
+    "characterize", "export", "targets", "doctor",
 )  # fmt: skip
 SCRIPT = """
 import sys

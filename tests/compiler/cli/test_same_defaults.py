@@ -27,20 +27,24 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "run": [tilewright.run, tilewright.Run.save],
     "evaluate": [tilewright.evaluate],
     "train": [tilewright.train, tilewright.load_chip],
+    "export": [tilewright.export_layers],
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
-    "targets": [tilewright.load_document],
+    "targets": [tilewright.load_document, tilewright.read_rpu_config],
     "doctor": [tilewright.doctor],
 }
 """Command -> the functions that do its work."""
-OTHERWISE = {"force": "overwrite", "kind": "kinds", "recipe_changes": "changes"}
+OTHERWISE = {"force": "overwrite", "kind": "kinds", "recipe_changes": "changes", "rpu_config": "path"}
 """Options with another name in Python."""
-PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "kind"), ("targets", "name")}
-"""Options that say what is printed."""
-OPTIONAL_HERE = {("characterize", "folder"), ("report", "file")}
-"""Places to write to that a command can do without, and prints its result."""
+PRINTING = {
+    "as_json", ("report", "weights"), ("cost", "layers"),
+    ("targets", "kind"), ("targets", "name"), ("targets", "file"), ("targets", "force"),
+}  # fmt: skip
+"""Options that say what is printed, or where."""
+OPTIONAL_HERE = {("characterize", "folder"), ("report", "file"), ("targets", "rpu_config")}
+"""Places to write to or read from that a command can do without."""
 IN_PYTHON_ALONE = {("evaluate", name) for name in ("metric", "inputs", "labels", "readout")}
 """Parameters whose values a command line cannot hold."""
-LEFT_OUT = {("compile", "attention_bits"): "target"}
+LEFT_OUT: dict[tuple[str, str], Any] = {("compile", "attention_bits"): "target", ("targets", "ignore"): ()}
 """Meaning of a repeated option that is not given, where it is not None."""
 
 

@@ -67,6 +67,7 @@ NONSENSE = [
     ({"input_range": torch.tensor(float("nan"))}, "a.input_range holds nan"),
     ({"input_range": torch.tensor([0.0])}, "a.input_range holds 0"),
     ({"input_range": torch.empty(0)}, "a.input_range is empty"),
+    ({"input_range": torch.ones(3, dtype=torch.complex64)}, "holds complex numbers"),
     ({"input_range": torch.ones(11)}, r"has shape \[11\]; allowed are one range, or one for each slice of its 10 inp"),
     ({"input_range": torch.ones(2, 2)}, r"has shape \[2, 2\]"),
     ({"input_range": RANGES, "channel_scale": torch.ones(9)}, r"channel_scale has shape \[9\]; it must be \[10\]"),

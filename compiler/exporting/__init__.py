@@ -1,0 +1,1 @@
+"""Export of plans to other tools, as a cross-check."""

@@ -1,0 +1,1 @@
+"""Import of hardware descriptions that other tools wrote."""
