@@ -26,7 +26,15 @@ from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
-from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
+from tilewright.runtime.plan.names import (
+    LAYER_PREFIX,
+    bias_key,
+    calibration_key,
+    channel_scale_key,
+    input_factor_key,
+    output_factor_key,
+    weight_key,
+)
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
@@ -219,6 +227,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         tensors={},
         weights=UNSAVED if traced.has_weights else None,
         tokenizer=[],
+        adapters=[],
     )
     return Plan(document, _tensors(network, mapped), traced.tokenizer_files)
 
@@ -234,6 +243,9 @@ def _tensors(network: Network, mapped: Mapped) -> dict[str, Tensor]:
             tensors[bias_key(layer.name)] = module.bias
         if any(option.has_channel_scale for option in layer.options):
             tensors[channel_scale_key(layer.name)] = mapped.channel_scales[layer.name]
+        if layer.has_factors:
+            inputs, outputs = network.factors[layer.name]
+            tensors |= {input_factor_key(layer.name): inputs, output_factor_key(layer.name): outputs}
         for option in layer.options:
             if option.has_calibration:
                 calibration = mapped.calibrations[layer.name, option.target]
