@@ -23,6 +23,7 @@ from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
 from tilewright.compiler.steps import Mapped, map_network
 from tilewright.runtime.chip.draws import VERSION
+from tilewright.runtime.plan.adapter_folder import read_adapter
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
@@ -59,6 +60,7 @@ def compile(
     attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
     assign: Mapping[str, str] | None = None,
     programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None = None,
+    adapters: Mapping[str, str | Path] | None = None,
     name: str | None = None,
     dynamic_shapes: Any = None,
     check: bool = False,
@@ -76,12 +78,14 @@ def compile(
     patterns of layer names -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input
     name with samples along the first dimension; an automatic set if None, and the plan says so. check: run the original
     network beside the plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan;
-    ``PassError`` if it is too large. config_only: map a HuggingFace model from its config alone (a folder, a
-    config.json or a hub name), of any size: no weights are read, no range is calibrated, and the plan has tiles, cost
-    and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. cache: keep the
-    traced network of a folder, hub name or .onnx file in the user's cache folder, and take what an earlier call kept of
-    the same files, samples and versions; the plan is the same. The environment variable TILEWRIGHT_CACHE names another
-    folder, or "off". on_pass: called after each pass with (name, number, count, seconds).
+    ``PassError`` if it is too large. adapters: folders of LoRA adapters as the library peft saves them, by the names
+    that choose them when the plan runs (``Plan.with_adapter``). config_only: map a HuggingFace model from its config
+    alone (a folder, a config.json or a hub name), of any size: no weights are read, no range is calibrated, and the
+    plan has tiles, cost and report but cannot be run; a ``Module`` on the meta device is compiled in this way too.
+    cache: keep the traced network of a folder, hub name or .onnx file in the user's cache folder, and take what an
+    earlier call kept of the same files, samples and versions; the plan is the same. The environment variable
+    TILEWRIGHT_CACHE names another folder, or "off". on_pass: called after each pass with (name, number, count,
+    seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
     ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
@@ -90,9 +94,11 @@ def compile(
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
     check_targets(chip, assign or {})
-    if config_only and (calibration is not None or check):
-        what = "calibration" if calibration is not None else "check"
+    if config_only and (calibration is not None or check or adapters):
+        what = "calibration" if calibration is not None else "check" if check else "an adapter"
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
+    for folder in (adapters or {}).values():
+        read_adapter(folder)  # what is wrong with it is said before the model is traced
     given = {"example_inputs": example_inputs, "calibration": calibration, "name": name}
     key = source_key(model, config_only, **given) if cache else None
     network = None if check else kept_networks.find(key)
@@ -109,7 +115,11 @@ def compile(
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
-    return plan if original is None else checked_against(plan, network.traced, original)
+    if original is not None:
+        plan = checked_against(plan, network.traced, original)
+    for adapter, folder in (adapters or {}).items():
+        plan = plan.with_adapter(adapter, folder)
+    return plan
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:

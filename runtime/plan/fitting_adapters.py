@@ -167,7 +167,7 @@ def _decisions(
         made.append(
             Decision(
                 made_by=MADE_BY,
-                subject=adapter,
+                subject=f"adapter {adapter}",
                 choice="digital layers beside the base's",
                 reason="the base is programmed once and never rewritten: every adapter reads the same devices",
                 figures=[
@@ -185,7 +185,7 @@ def _decisions(
     made += [
         Decision(
             made_by=MADE_BY,
-            subject=adapter,
+            subject=f"adapter {adapter}",
             choice=f"{one.layer}: a digital matrix in its place",
             reason="the adapter has a matrix of its own for it, and tiles are not rewritten",
             figures=[Figure(name="parameters", value=one.parameters, unit="parameter")],

@@ -342,6 +342,7 @@ class PlanDocument(Record):
 
     @property
     def decisions_in_force(self) -> list[Decision]:
-        """All decisions, with those of each layer's option in force, in the order of the steps that made them."""
+        """All decisions, with those of each layer's option in force and of adapters, in the order they were made."""
         of_options = (decision for layer in self.layers for decision in layer.option.decisions)
-        return in_running_order([*of_options, *self.decisions])
+        of_adapters = (decision for adapter in self.adapters for decision in adapter.decisions)
+        return in_running_order([*of_options, *self.decisions, *of_adapters])

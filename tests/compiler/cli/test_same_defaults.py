@@ -29,13 +29,18 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
     "targets": [tilewright.load_document],
     "doctor": [tilewright.doctor],
+    "adapter add": [tilewright.Plan.with_adapter, tilewright.Plan.save],
+    "adapter list": [tilewright.load],
+    "adapter remove": [tilewright.Plan.without_adapter, tilewright.Plan.save],
 }
 """Command -> the functions that do its work."""
-OTHERWISE = {"force": "overwrite", "kind": "kinds"}
+OTHERWISE = {"force": "overwrite", "kind": "kinds", "new": "folder"}
 """Options with another name in Python."""
-PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "kind"), ("targets", "name")}
-"""Options that say what is printed."""
-OPTIONAL_HERE = {("characterize", "folder"), ("report", "file")}
+PRINTING = {"as_json", ("report", "weights"), ("cost", "layers"), ("targets", "kind"), ("targets", "name"),
+            *((f"adapter {what}", "plan") for what in ("add", "list", "remove"))}  # fmt: skip
+"""Options that say what is printed, and the plan that a method is of."""
+OPTIONAL_HERE = {("characterize", "folder"), ("report", "file"), ("adapter add", "name"), ("adapter add", "new"),
+                 ("adapter remove", "new")}  # fmt: skip
 """Places to write to that a command can do without, and prints its result."""
 IN_PYTHON_ALONE = {("evaluate", name) for name in ("metric", "inputs", "labels", "readout")}
 """Parameters whose values a command line cannot hold."""
@@ -51,7 +56,11 @@ def test_words_that_a_shell_completes_are_those_that_are_taken():
 
 
 def commands():
-    return {command.name: command.callback for command in app.registered_commands}
+    found = {command.name: command.callback for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        found |= {f"{group.name} {one.name}": one.callback for one in group.typer_instance.registered_commands}
+    return found
 
 
 def wanted(name, option):
@@ -88,6 +97,7 @@ def test_defaults_are_the_same(name):
 def test_no_option_of_the_function_is_missing(name):
     """But for what only Python can give: objects, examples, and functions that are told of the progress."""
     known = {OTHERWISE.get(option, option) for option in inspect.signature(commands()[name]).parameters}
+    known |= {"folder"} if name == "adapter list" else set()  # the plan's, which is loaded
     only_in_python = {"example_inputs", "dynamic_shapes", "sensitivity", "self", "found"}
     for parameter in inspect.signature(CALLS[name][0]).parameters:
         is_here = parameter in only_in_python or (name, parameter) in IN_PYTHON_ALONE
