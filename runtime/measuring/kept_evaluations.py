@@ -81,6 +81,8 @@ class _Evaluation(BaseModel):
     left_out: Measured = 0
     iso: Share = 0.99
     iso_figure: Measured | None = None
+    adapter: str | None = None
+    adapter_sha256: str | None = None
     notes: list[str] = Field(default_factory=list)
 
 
@@ -112,6 +114,6 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
             identity = json.dumps([[point.time for point in one.points], one.plan, *settings])
             latest.pop(identity, None)
             latest[identity] = one.model_dump(exclude={"plan", "draws"}, exclude_unset=True)
-            if adapters[one.plan] is not None:
+            if adapters[one.plan] is not None:  # by the name that the plan has for it now
                 latest[identity]["adapter"] = adapters[one.plan]
     return list(latest.values())
