@@ -24,10 +24,19 @@ from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
 from tilewright.compiler.steps import Mapped, map_network
 from tilewright.runtime.chip.draws import VERSION
+from tilewright.runtime.plan.adapter_folder import read_adapter
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
-from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
+from tilewright.runtime.plan.names import (
+    LAYER_PREFIX,
+    bias_key,
+    calibration_key,
+    channel_scale_key,
+    input_factor_key,
+    output_factor_key,
+    weight_key,
+)
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
@@ -52,6 +61,7 @@ def compile(
     attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
     assign: Mapping[str, str] | None = None,
     programming: str | Path | Programming | Mapping[str, str | Path | Programming] | None = None,
+    adapters: Mapping[str, str | Path] | None = None,
     name: str | None = None,
     dynamic_shapes: Any = None,
     check: bool = False,
@@ -69,12 +79,14 @@ def compile(
     patterns of layer names -> methods. calibration: sample inputs that fix the input ranges: texts, or arrays by input
     name with samples along the first dimension; an automatic set if None, and the plan says so. check: run the original
     network beside the plan on the ideal target (ONNX: with onnxruntime) and write the difference into the plan;
-    ``PassError`` if it is too large. config_only: map a HuggingFace model from its config alone (a folder, a
-    config.json or a hub name), of any size: no weights are read, no range is calibrated, and the plan has tiles, cost
-    and report but cannot be run; a ``Module`` on the meta device is compiled in this way too. cache: keep the
-    traced network of a folder, hub name or .onnx file in the user's cache folder, and take what an earlier call kept of
-    the same files, samples and versions; the plan is the same. The environment variable TILEWRIGHT_CACHE names another
-    folder, or "off". on_pass: called after each pass with (name, number, count, seconds).
+    ``PassError`` if it is too large. adapters: folders of LoRA adapters as the library peft saves them, by the names
+    that choose them when the plan runs (``Plan.with_adapter``). config_only: map a HuggingFace model from its config
+    alone (a folder, a config.json or a hub name), of any size: no weights are read, no range is calibrated, and the
+    plan has tiles, cost and report but cannot be run; a ``Module`` on the meta device is compiled in this way too.
+    cache: keep the traced network of a folder, hub name or .onnx file in the user's cache folder, and take what an
+    earlier call kept of the same files, samples and versions; the plan is the same. The environment variable
+    TILEWRIGHT_CACHE names another folder, or "off". on_pass: called after each pass with (name, number, count,
+    seconds).
 
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
     ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
@@ -82,7 +94,7 @@ def compile(
     return compile_keeping_scales(
         model, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits,
         assign=assign, programming=programming, name=name, dynamic_shapes=dynamic_shapes, check=check,
-        config_only=config_only, cache=cache, on_pass=on_pass,
+        config_only=config_only, cache=cache, adapters=adapters, on_pass=on_pass,
     )[0]  # fmt: skip
 
 
@@ -100,6 +112,7 @@ def compile_keeping_scales(
     check: bool = False,
     config_only: bool = False,
     cache: bool = True,
+    adapters: Mapping[str, str | Path] | None = None,
     on_pass: OnPass | None = None,
 ) -> tuple[Plan, Mapping[str, Tensor]]:
     """The plan of ``compile``, and the channel scales of its layers by name, those too that weights hold by now."""
@@ -107,9 +120,11 @@ def compile_keeping_scales(
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)
     check_targets(chip, assign or {})
-    if config_only and (calibration is not None or check):
-        what = "calibration" if calibration is not None else "check"
+    if config_only and (calibration is not None or check or adapters):
+        what = "calibration" if calibration is not None else "check" if check else "an adapter"
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
+    for folder in (adapters or {}).values():
+        read_adapter(folder)  # what is wrong with it is said before the model is traced
     given = {"example_inputs": example_inputs, "calibration": calibration, "name": name}
     key = source_key(model, config_only, **given) if cache else None
     network = None if check else kept_networks.find(key)
@@ -127,7 +142,11 @@ def compile_keeping_scales(
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
         raise PassError(f"the passes left a plan that does not agree with itself: {error}") from error
-    return plan if original is None else checked_against(plan, network.traced, original), mapped.moved
+    if original is not None:
+        plan = checked_against(plan, network.traced, original)
+    for adapter, folder in (adapters or {}).items():
+        plan = plan.with_adapter(adapter, folder)
+    return plan, mapped.moved
 
 
 def attention_units(wanted: AttentionBits | Mapping[str, AttentionBits], chip: Chip) -> dict[str, AttentionUnit]:
@@ -245,6 +264,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         tensors={},
         weights=UNSAVED if traced.has_weights else None,
         tokenizer=[],
+        adapters=[],
     )
     return Plan(document, _tensors(network, mapped), traced.tokenizer_files)
 
@@ -260,6 +280,9 @@ def _tensors(network: Network, mapped: Mapped) -> dict[str, Tensor]:
             tensors[bias_key(layer.name)] = module.bias
         if any(option.has_channel_scale for option in layer.options):
             tensors[channel_scale_key(layer.name)] = mapped.channel_scales[layer.name]
+        if layer.has_factors:
+            inputs, outputs = network.factors[layer.name]
+            tensors |= {input_factor_key(layer.name): inputs, output_factor_key(layer.name): outputs}
         for option in layer.options:
             if option.has_calibration:
                 calibration = mapped.calibrations[layer.name, option.target]

@@ -103,7 +103,10 @@ def map_network(
     offered: dict[str, list[LayerOption]] = {name: [] for name in network.layers}
     for (name, _), option in options.items():
         offered[name].append(option)
-    records = [_record(layer, targets[name], offered[name], samples) for name, layer in network.layers.items()]
+    records = [
+        _record(layer, targets[name], offered[name], samples, has_factors=name in network.factors)
+        for name, layer in network.layers.items()
+    ]
     layers, placement, placed = pipeline.decide(place, records, chip)
     on = {name: assigned.target for name, assigned in targets.items()}
     parameters = parameters_of(network)
@@ -183,12 +186,15 @@ def _to_rescale(own: Mapping[str, Case], cases: Collection[Case]) -> list[Case]:
     return [case for case in chosen if case.trained_range is not None or case.is_converted]
 
 
-def _record(layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes) -> LayerRecord:
+def _record(
+    layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes, *, has_factors: bool
+) -> LayerRecord:
     return LayerRecord(
         name=layer.name,
         inputs=layer.inputs,
         outputs=layer.outputs,
         has_bias=layer.has_bias,
+        has_factors=has_factors,
         parts=list(layer.parts),
         uses=[UseRecord(sample_axis=samples.get((layer.name, use))) for use in range(layer.uses)],
         target=assigned.target.name,

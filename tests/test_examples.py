@@ -44,9 +44,9 @@ def run(monkeypatch, capsys):
 
 def test_none_is_forgotten():
     tested = {
-        "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py", "mixed_precision.py",
-        "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py", "size_of_a_llama.py",
-        "which_effect_hurts.py",
+        "adapters.py", "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py",
+        "mixed_precision.py", "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py",
+        "size_of_a_llama.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -70,6 +70,15 @@ def test_first_plan():
     errors = [float(line.split()[-1]) for line in lines]
     assert len(errors) == 3
     assert 0 < errors[0] < errors[2] < 1
+
+
+def test_adapters(run):
+    *tasks, left = run("adapters.py").splitlines()
+    assert [line.split(":")[0] for line in tasks] == ["colours", "shapes"]
+    assert "3 classes" in tasks[0]
+    assert "5 classes" in tasks[1]
+    assert all(0 < float(line.split("relative error ")[1].split(",")[0]) < 0.5 for line in tasks)
+    assert left == "['colours', 'shapes']"
 
 
 def test_cost_of_bert(run):

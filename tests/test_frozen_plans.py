@@ -56,6 +56,7 @@ def kept(folder):
 
 
 def run(plan, inputs):
+    plan = plan.adapted(plan.adapters[0]) if plan.adapters else plan
     found = {f"ideal.{name}": value for name, value in tilewright.Session(plan, ideal=True)(inputs).items()}
     session = tilewright.Session(plan, seed=SEED)
     for time in TIMES:

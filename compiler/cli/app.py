@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tilewright.compiler.cli import (
+    adapter_command,
     assign_command,
     characterize_command,
     compile_command,
@@ -37,6 +38,7 @@ app.command("diff")(diff_command.diff_command)
 app.command("operations")(operations_command.operations_command)
 app.command("sensitivity")(sensitivity_command.sensitivity_command)
 app.command("assign")(assign_command.assign_command)
+app.add_typer(adapter_command.adapter_app, name="adapter")
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)

@@ -10,7 +10,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_assignments, parse_changes
+from tilewright.compiler.cli.settings import parse_adapters, parse_assignments, parse_changes
 from tilewright.compiler.engineering import counted
 from tilewright.targets.loading import load_chip
 
@@ -48,6 +48,14 @@ def compile_command(
             "repeated; the last match counts."
         ),
     ] = None,
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            help="NAME=FOLDER or FOLDER: a LoRA adapter that peft saved, to be chosen when the plan runs. May be "
+            "repeated.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in the plan.")] = None,
     check: Annotated[
         bool,
@@ -79,6 +87,7 @@ def compile_command(
     from tilewright.runtime.storage.sample_files import read_samples
 
     check_destination(folder, PLAN, overwrite=force)
+    beside = parse_adapters(adapters)
     samples = read_samples(calibration, "calibration")
     chip = load_chip(target, parse_changes(changes))
     from tilewright.compiler.driver import compile
@@ -102,6 +111,7 @@ def compile_command(
             attention_bits=_bits(parse_assignments(attention_bits, "attention-bits", EVERY_LAYER)),
             assign=parse_assignments(assign, "assign"),
             programming=parse_assignments(programming, "programming", EVERY_LAYER),
+            adapters=beside,
             name=name,
             check=check,
             config_only=config_only,

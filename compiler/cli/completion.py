@@ -26,12 +26,22 @@ def words(*known: str) -> Callable[[str], Iterator[str]]:
 
 def layers(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Completion by the layers, and products of activations, of the plan that was named before."""
+    return _of_plan(ctx, incomplete, "layers", "matmuls")
+
+
+def adapters(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """Completion by the adapters of the plan that was named before."""
+    return _of_plan(ctx, incomplete, "adapters")
+
+
+def _of_plan(ctx: typer.Context, incomplete: str, *kinds: str) -> Iterator[str]:
+    """Completion by the names of records of the plan that was named before."""
     file = Path(str(ctx.params.get("plan"))) / "plan.json"
     try:
         if file.stat().st_size > LARGEST_PLAN:
             return iter(())
         document = json.loads(file.read_text(encoding="utf-8"))
-        names = [str(record["name"]) for kind in ("layers", "matmuls") for record in document[kind]]
+        names = [str(record["name"]) for kind in kinds for record in document[kind]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return iter(())  # it is no plan, which the command will say
     return _beginning([name for name in names if name.isprintable()], incomplete)

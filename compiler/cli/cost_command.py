@@ -23,6 +23,7 @@ def cost_command(
     layers: Annotated[
         bool, typer.Option("--layers", help="A line for each layer and product, at the first size.")
     ] = False,
+    adapter: options.Adapter = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Estimate energy, latency and area of a run, by component, and say what is not modelled or assumed."""
@@ -31,7 +32,7 @@ def cost_command(
 
     wanted = [parse_sizes(text) for text in sizes or [""]]
     loaded = load(plan)
-    found = [estimate_cost(loaded, at, preset) for at in wanted]
+    found = [estimate_cost(loaded, at, preset, adapter=adapter) for at in wanted]
     if as_json:
         print_json([one.to_json() for one in found])
         return
@@ -91,6 +92,10 @@ def _layers(one: CostEstimate) -> PlainTable:
     for layer in one.layers:
         costs, area = cells(layer.total_nj, layer.latency_ns), f"{layer.area_mm2:.3g} mm2"
         table.add_row(layer.name, layer.target, str(layer.tiles), str(layer.reads), *costs, area)
+    for beside in one.adapters:
+        table.add_row(
+            f"{beside.name} (adapter)", beside.operands, "", "", *cells(beside.energy_nj, beside.latency_ns), ""
+        )
     for product in one.attention:
         table.add_row(product.name, product.operands, "", "", *cells(product.energy_nj, product.latency_ns), "")
     return table

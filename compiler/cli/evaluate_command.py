@@ -21,6 +21,7 @@ def evaluate_command(
     times: options.Times = "1s,1h,1d,1w,1mo",
     repeats: options.Repeats = 5,
     seed: options.Seed = 0,
+    adapter: options.Adapter = None,
     limit: options.Limit = None,
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
@@ -60,6 +61,7 @@ def evaluate_command(
             times=labels,
             repeats=repeats,
             seed=seed,
+            adapter=adapter,
             limit=limit,
             task_options=own,
             batch_size=batch_size,
@@ -77,6 +79,8 @@ def evaluate_command(
         return
     compensation = "" if found.drift_compensation else ", no drift compensation"
     over = measured_on(found.examples, found.repeats)
-    output.print(accuracy_table(content, f"{found.metric}: {found.task}, {over}, seed {found.seed}{compensation}"))
+    adapter_text = f", adapter {found.adapter}" if found.adapter else ""
+    title = f"{found.metric}: {found.task}, {over}, seed {found.seed}{adapter_text}{compensation}"
+    output.print(accuracy_table(content, title))
     for note in found.notes:
         output.print(f"note: {note}")

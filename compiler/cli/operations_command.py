@@ -11,6 +11,7 @@ from tilewright.compiler.report.plain_console import PlainTable
 def operations_command(
     plan: options.PlanFolder,
     sizes: options.At = None,
+    adapter: options.Adapter = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count the multiplications of a run: on tiles, on digital units, and in attention, at each size of the inputs."""
@@ -19,13 +20,15 @@ def operations_command(
 
     wanted = [parse_sizes(text) for text in sizes or [""]]
     loaded = load(plan)
-    found = [count_operations(loaded, at) for at in wanted]
+    found = [count_operations(loaded, at, adapter=adapter) for at in wanted]
     if as_json:
         print_json([one.to_json() for one in found])
         return
-    figures = [*found[0].sizes, "on tiles", "on digital units", "in attention", "attention's share"]
+    of_adapter = ["of the adapter"] if adapter is not None else []
+    figures = [*found[0].sizes, "on tiles", "on digital units", *of_adapter, "in attention", "attention's share"]
     table = PlainTable(figures=figures, title="multiplications with an addition")
     for one in found:
-        counts = (one.on_tiles, one.on_digital_units, one.on_attention_units)
+        beside = [one.on_adapters] if adapter is not None else []
+        counts = (one.on_tiles, one.on_digital_units, *beside, one.on_attention_units)
         table.add_row(*map(str, one.sizes.values()), *(f"{count:,}" for count in counts), f"{one.attention_share:.1%}")
     output.print(table)

@@ -64,6 +64,14 @@ Data = Annotated[
         help="The task's data: a file, or a folder: GLUE's with dev.tsv, of images, for lm-eval of tasks of your own."
     ),
 ]
+Adapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        help="One of the plan's adapters (see: tilewright adapter list); the base alone without.",
+        autocompletion=completion.adapters,
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many examples of the task.")]
 TaskOptions = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ def run_command(
     time: options.Time = "1s",
     seed: Annotated[int, typer.Option(help="Names the chip.")] = 0,
     repeats: Annotated[int, typer.Option(help="Number of chips; above 1 the outputs have them as first axis.")] = 1,
+    adapter: options.Adapter = None,
     ideal: Annotated[bool, typer.Option("--ideal", help="The digital reference in full precision.")] = False,
     batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
@@ -46,6 +47,7 @@ def run_command(
             time=time,
             seed=seed,
             repeats=repeats,
+            adapter=adapter,
             ideal=ideal,
             batch_size=batch_size,
             drift_compensation=drift_compensation,
@@ -63,6 +65,7 @@ def run_command(
         print_json({"output": str(file), **content, "seconds": elapsed})
         return
     what = "digital reference" if ideal else f"{counted(repeats, 'chip')} of seed {seed} at {time}"
+    what += f", adapter {adapter}" if adapter is not None else ""
     output.print(f"{what}, written to {file}:")
     for line in content["outputs"]:
         error = "" if ideal else f", error against digital {line['relative_error']:.3f}"

@@ -37,6 +37,7 @@ def sensitivity_command(
     time: options.Time = "1mo",
     repeats: options.Repeats = 3,
     seed: options.Seed = 0,
+    adapter: options.Adapter = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how much the outputs suffer from each layer, on each target that it may run on."""
@@ -60,6 +61,7 @@ def sensitivity_command(
             time=time,
             repeats=repeats,
             seed=seed,
+            adapter=adapter,
             on_figure=advance,
         )
     if as_json:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.paths import real_path
 from tilewright.targets.shown import shown
 
 
@@ -33,6 +35,26 @@ def _parse_values(given: list[str] | None, option: str, example: str) -> dict[st
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise InputError(f"--{option} {shown(text)}: the value is not a number, a word or null") from error
     return values
+
+
+def parse_adapters(given: list[str] | None) -> dict[str, Path]:
+    """Adapters ``NAME=FOLDER``, or ``FOLDER`` for its own name, as name -> folder. Raises ``InputError``."""
+    adapters: dict[str, Path] = {}
+    for text in given or []:
+        name, sign, folder = text.partition("=")
+        path = Path(folder if sign else text)
+        name = name.strip() if sign else name_of_folder(path)
+        if not str(folder if sign else text).strip() or not name:
+            raise InputError(f"--adapter {shown(text)} is not NAME=FOLDER, for example sst2=lora_sst2")
+        if name in adapters:
+            raise InputError(f"--adapter {shown(text)}: there are two adapters named {shown(name)}")
+        adapters[name] = path
+    return adapters
+
+
+def name_of_folder(folder: Path) -> str:
+    """Own name of a folder, also of one that is given as "." or a link."""
+    return folder.name or real_path(folder).name
 
 
 def parse_assignments(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tilewright.compiler.cost.adapter_cost import AdapterCost, costs_of_adapter
 from tilewright.compiler.cost.layer_cost import PICO, Account, LayerCost, cost_of_layer
 from tilewright.compiler.cost.schedule import Schedule, schedule
 from tilewright.compiler.engineering import engineering, sizes_text
 from tilewright.runtime.execution.shape_run import UnboundedError
-from tilewright.runtime.measuring.operations import Operations, count_operations
+from tilewright.runtime.measuring.operations import Call, Operations, count_operations
+from tilewright.runtime.plan.adapters import is_replaced
 from tilewright.runtime.plan.blocks import middle_of
-from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.plan.records import BATCH
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_cost, target_names
@@ -68,7 +70,7 @@ class CostEstimate:
     preset: name of the figures' preset. sizes: of the inputs, by dimension. samples, tokens: in the run. macs:
     multiplications of all layers and products. layers, attention: cost of each layer, and of each product of
     activations. calls: when each runs. attention_share_of_macs: 0 to 1. not_modelled: what the preset has no figure
-    for. assumptions: figures that nobody published.
+    for. assumptions: figures that nobody published. adapter: the plan's that ran; adapters: its cost by layer.
     """
 
     preset: str
@@ -87,6 +89,8 @@ class CostEstimate:
     attention_share_of_macs: float
     not_modelled: list[str]
     assumptions: list[str]
+    adapter: str | None = None
+    adapters: list[AdapterCost] = field(default_factory=list)
 
     @property
     def energy_nj(self) -> float:
@@ -139,15 +143,20 @@ class CostEstimate:
 
 
 def estimate_cost(
-    plan: Plan, sizes: Mapping[str, int] | None = None, preset: str | Path | Cost | None = None
+    plan: Plan,
+    sizes: Mapping[str, int] | None = None,
+    preset: str | Path | Cost | None = None,
+    *,
+    adapter: str | None = None,
 ) -> CostEstimate:
     """Estimate energy, latency and area of one run of the plan.
 
     sizes: of its inputs, by the names of the plan's dimensions (see ``count_operations``). preset: a cost preset by
-    name, file or object; the one of the plan's chip if None. Raises ``InputError`` if there is none, or for sizes that
-    the plan does not take.
+    name, file or object; the one of the plan's chip if None. adapter: one of the plan's, which runs on the chip's
+    digital units while tiles are read. Raises ``InputError`` if there is none, or for sizes that the plan does not
+    take.
     """
-    check_is_plan(plan)
+    plan = chosen_plan(plan, adapter)
     figures = preset_of(plan, preset)
     operations = count_operations(plan, sizes)
     chip, account = plan.document.chip, Account()
@@ -155,13 +164,16 @@ def estimate_cost(
     layers = []
     for layer in plan.document.layers:
         shape, vectors = (layer.inputs, layer.outputs), operations.vectors[layer.name]
+        if is_replaced(plan.adapter_record, layer):
+            vectors = 0
         layers.append(cost_of_layer(layer.name, shape, vectors, chip.target(layer.target), chip, figures))
         account.add(layers[-1].energy_nj, layers[-1].not_modelled, layers[-1].assumptions)
+    beside = costs_of_adapter(plan, operations, figures, account)
     if any(product.energy_nj for product in attention):
         account.energy["attention"] = sum(product.energy_nj for product in attention)
     order = schedule(plan)
     _add_beside(plan, operations, order, figures, account)
-    durations = _durations(operations, layers, attention)
+    durations = _durations(operations, layers, attention, beside)
     ends = order.finish_times(durations)
     calls = [TimedCall(node, *order.called[node], ends[node] - durations[node], ends[node]) for node in order.before]
     return CostEstimate(
@@ -176,11 +188,13 @@ def estimate_cost(
         components=account.energy,
         calls=calls,
         latency_ns=max(ends.values(), default=0.0),
-        interval_ns=_interval(layers, attention),
+        interval_ns=_interval(layers, attention, beside),
         area_mm2=sum(layer.area_mm2 for layer in layers),
         attention_share_of_macs=operations.attention_share,
         not_modelled=list(dict.fromkeys(account.missing)),
         assumptions=list(dict.fromkeys(account.assumptions)),
+        adapter=plan.adapter,
+        adapters=beside,
     )
 
 
@@ -243,7 +257,7 @@ def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
     inputs = {layer.name: layer.inputs for layer in plan.document.layers}
     total = 0.0
     for call in operations.calls:
-        if call.name in middles:
+        if call.name in middles and call.macs:
             here = middles[call.name]
             there = [middles[name_of[node]] for node in order.before[call.node] if name_of[node] in middles]
             away = max((abs(here[0] - row) + abs(here[1] - column) for row, column in there), default=0.0)
@@ -252,23 +266,34 @@ def _value_hops(plan: Plan, operations: Operations, order: Schedule) -> float:
 
 
 def _durations(
-    operations: Operations, layers: Iterable[LayerCost], attention: Iterable[AttentionCost]
+    operations: Operations,
+    layers: Iterable[LayerCost],
+    attention: Iterable[AttentionCost],
+    beside: Iterable[AdapterCost],
 ) -> dict[str, float]:
-    """Time of each call in ns, by node: a layer's time is shared by its calls as their vectors are."""
+    """Time of each call in ns, by node: a layer's time is shared by its calls as their vectors are.
+
+    An adapter computes while tiles are read: the slower of the two decides.
+    """
     whole = {layer.name: layer.latency_ns for layer in layers}
     whole |= {product.name: product.latency_ns for product in attention}
+    of_adapter = {adapter.name: adapter.latency_ns for adapter in beside}
     macs = {**operations.layers, **operations.matmuls}
-    return {
-        call.node: whole[call.name] * call.macs / macs[call.name] if macs[call.name] else 0.0
-        for call in operations.calls
-    }
+
+    def duration(call: Call) -> float:
+        own = whole[call.name] * call.macs / macs[call.name] if macs[call.name] else 0.0
+        vectors = operations.vectors.get(call.name)
+        return max(own, of_adapter.get(call.name, 0.0) * call.vectors / vectors) if vectors else own
+
+    return {call.node: duration(call) for call in operations.calls}
 
 
-def _interval(layers: list[LayerCost], attention: list[AttentionCost]) -> float:
-    """Time in ns of the busiest part: one layer's tiles, one kind of digital unit, or attention's units."""
+def _interval(layers: list[LayerCost], attention: list[AttentionCost], beside: list[AdapterCost]) -> float:
+    """Time in ns of the busiest part: one layer's tiles, one kind of digital unit, attention's, or an adapter's."""
     units = [layer for layer in layers if not layer.tiles]
     kinds = {unit.target for unit in units}
     busy = [layer.latency_ns for layer in layers if layer.tiles]
     busy += [sum(unit.latency_ns for unit in units if unit.target == kind) for kind in kinds]
     busy.append(sum(product.latency_ns for product in attention))
+    busy.append(sum(adapter.latency_ns for adapter in beside))
     return max(busy, default=0.0)

@@ -53,6 +53,8 @@ def _find_origins(network: Network) -> None:
         if constant is not None:
             found = parameters.get((memory_place(constant), constant.numel())) if constant.numel() else None
             network.origins[str(node.target)] = () if found is None else (found,)
+            if found is not None:
+                network.own.add(str(node.target))
             _give_plain_name(network, node, constant)
     network.parameters = {name: tensor.to("meta") for name, tensor in network.parameters.items()}
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.names import layer_name
@@ -34,26 +35,42 @@ def find_layers(network: Network) -> None:
         # equal for all uses: tied parameters lie in one place
         identity = memory_place(weight), tuple(weight.shape), weight.stride(), place_of_bias
         if identity not in names:
-            names[identity] = _new_layer(network, weight_node, bias_node, weight.shape)
+            names[identity] = _new_layer(network, weight_node, bias_node, weight)
             network.graph.add_submodule(layer_path(names[identity]), DigitalLinear(weight, bias))
         layer = network.layers[names[identity]]
         network.layers[layer.name] = replace(layer, uses=layer.uses + 1)
         rewriter = Rewriter(network, node)
         rewriter.replace_with(rewriter.call_module(layer_path(layer.name), (x, layer.uses)))
+    network.own.clear()
     network.tidy()
 
 
-def _new_layer(network: Network, weight: fx.Node, bias: fx.Node | None, shape: torch.Size) -> str:
+def _new_layer(network: Network, weight: fx.Node, bias: fx.Node | None, matrix: Tensor) -> str:
     path = str(weight.target)
     source = network.source_names.get(path, path)
     name = layer_name(source.removesuffix(".weight"), network.layers)
-    outputs, inputs = shape
+    outputs, inputs = matrix.shape
     origins = LayerOrigins(network.origins_of(weight), network.origins_of(bias))
     part = LayerPart(
-        weight=next(iter(origins.weight), source), bias=next(iter(origins.bias), None), columns=(0, outputs)
+        weight=next(iter(origins.weight), source),
+        bias=next(iter(origins.bias), None),
+        columns=(0, outputs),
+        stored=_stored(matrix, network.parameters[origins.weight[0]]) if path in network.own else None,
     )
     network.layers[name] = WeightLayer(name, inputs, outputs, bias is not None, (part,), origins)
     reason = "its weight matrix is constant and multiplies an activation: it may stay in a crossbar"
     figure = Figure(name="weights", value=inputs * outputs, unit="weight")
     network.decide("find_layers", name, "a layer", reason, figure)
     return name
+
+
+def _stored(matrix: Tensor, parameter: Tensor) -> Literal["outputs first", "inputs first"] | None:
+    """Order in which a parameter has the numbers of a matrix that is a view of it; None for any other view."""
+    shape, strides = tuple(parameter.shape), parameter.stride()
+    found = tuple(matrix.shape), matrix.stride()
+    if parameter.dim() > 2:  # a convolution's kernels, as rows
+        is_rows = matrix.is_contiguous() and parameter.is_contiguous() and matrix.shape[0] == shape[0]
+        return "outputs first" if is_rows else None
+    if found == (shape, strides):
+        return "outputs first"
+    return "inputs first" if found == (shape[::-1], strides[::-1]) else None

@@ -17,7 +17,7 @@ from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of, shape_of
 from tilewright.runtime.plan.decisions import Figure
-from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path
 from tilewright.runtime.units.full_precision import DigitalLinear
 
 aten = torch.ops.aten
@@ -57,6 +57,7 @@ def fold_channel_scales(network: Network, scales: Mapping[str, Tensor]) -> set[s
             module = network.layer_module(name)
             weight = module.weight
             module.weight = torch.mul(weight, scale, out=network.scratch.empty(weight.shape, weight))
+            network.multiply(name, scale, 1.0)
             folded.add(name)
         figure = Figure(name="digital multiplications", value=left, unit="1 a token")
         network.decide("fold_channel_scales", name, choice, reason, figure)
@@ -172,6 +173,9 @@ class Folding:
             module.weight = self._divided(module.weight, first, stop, self.scale.unsqueeze(1))
             if module.bias is not None:
                 module.bias = self._divided(module.bias, first, stop, self.scale)
+            divisor = self.scale.new_ones(module.weight.shape[0])
+            divisor[first:stop] = self.scale
+            self.network.multiply(path.removeprefix(LAYER_PREFIX), 1.0, 1 / divisor)
 
         return [fold]
 

@@ -30,6 +30,8 @@ def retarget(plan: Plan, moves: Mapping[str, Move]) -> Plan:
 
     Raises ``InputError`` for a layer that is not there, or a target that is none of its options.
     """
+    if plan.whole is not None:
+        return retarget(plan.whole, moves).adapted(plan.adapter)
     known = {layer.name for layer in plan.document.layers}
     for name in moves:
         if name not in known:

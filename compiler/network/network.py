@@ -17,6 +17,7 @@ from tilewright.runtime.plan.graph import set_tensor
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import Role
 from tilewright.runtime.storage.memory_map import used
+from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.runtime.units.full_precision import DigitalLinear
 
 FOLDED = "folded."
@@ -37,10 +38,14 @@ class Network:
     """Layers that were fused, in the order of their columns, by the name of the layer they became."""
     origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Parameters that each tensor of the graph was made of, the largest first; none for buffers and constants."""
+    own: set[str] = field(default_factory=set)
+    """Paths of tensors that hold a parameter's own numbers, in its order or another; empty once layers are found."""
     source_names: dict[str, str] = field(default_factory=dict)
     """Names that computed tensors are called after, by their paths."""
     digital: dict[str, tuple[Role, str]] = field(default_factory=dict)
     """Role and reason of the parameters that a pass found to stay digital, by name."""
+    factors: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Factors [inputs] and [outputs] that passes put into layers' matrices, beside the model's numbers, by layer."""
     scratch: Scratch = field(default_factory=Scratch)
     """Storage of large tensors that passes make."""
     decisions: list[Decision] = field(default_factory=list)
@@ -73,6 +78,12 @@ class Network:
         conditions = list(dict.fromkeys([*self.traced.size_conditions, *self.traced.asked_later()]))
         self.traced = replace(self.traced, size_conditions=conditions, asked_later=list)
         self.is_lowered = True
+
+    def multiply(self, layer: str, inputs: Tensor | float, outputs: Tensor | float) -> None:
+        """Note that a layer's matrix was multiplied by factors of its inputs and of its outputs."""
+        weight = self.layer_module(layer).weight
+        before = self.factors.get(layer, (weight.new_ones(weight.shape[1]), weight.new_ones(weight.shape[0])))
+        self.factors[layer] = before[0] * inputs, before[1] * outputs
 
     def uses_of(self, path: str) -> list[fx.Node]:
         """The nodes that call the module at ``path``, in order."""
@@ -110,10 +121,11 @@ class Network:
 
     def tensor(self, node: object) -> Tensor | None:
         """The tensor of a get_attr node; None for anything else."""
-        if not isinstance(node, fx.Node) or node.op != "get_attr":
-            return None
+        return self._tensor_at(str(node.target)) if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+    def _tensor_at(self, path: str) -> Tensor | None:
         value: object = self.graph
-        for part in str(node.target).split("."):
+        for part in path.split("."):
             value = getattr(value, part)
         return value.detach() if isinstance(value, torch.Tensor) else None
 
@@ -139,12 +151,19 @@ class Network:
         wanted = wanted.removeprefix(FOLDED)
         # one word below the top: a tensor may stand in the way of a longer path
         path = numbered(FOLDED + wanted, self._is_free, FOLDED + wanted.replace(".", "_"))
+        if any(self._is_rearranged(tensor, source) for source in made_of):
+            self.own.add(path)
         set_tensor(self.graph, path, self.scratch.keep(tensor))
         parameters = dict.fromkeys(name for source in made_of for name in self.origins.get(source, ()))
         sizes = self.parameters
         self.origins[path] = tuple(sorted(parameters, key=lambda name: -sizes[name].numel()))
         self.source_names[path] = self.source_names.get(FOLDED + wanted, wanted)
         return path
+
+    def _is_rearranged(self, tensor: Tensor, path: str) -> bool:
+        """True if a tensor is a view of all numbers of the one at a path, and these are a parameter's own."""
+        source = self._tensor_at(path) if path in self.own else None
+        return source is not None and tensor.numel() == source.numel() and memory_place(tensor) == memory_place(source)
 
     def _is_free(self, path: str) -> bool:
         """True if neither the path nor a part of it is a tensor, and nothing lies below it."""

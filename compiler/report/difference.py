@@ -10,7 +10,7 @@ from tilewright.compiler.engineering import figure_text
 from tilewright.compiler.report.column import Columns, Format, Thing, shown_in
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.summary import summarise
-from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, PLANS
+from tilewright.compiler.report.tables import ADAPTERS, ASSIGNMENTS, COSTS, MATMULS, PLANS
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.quantity import is_number, leaves
 
@@ -18,7 +18,7 @@ APART = {"schema_version", "kind", "name", "summary", "chip"}
 """Keys of a target that are compared elsewhere or say nothing of what it does."""
 SPOKEN = ("name", "summary", "source", "schema_version")
 """Keys of inner parts that say nothing of what they do."""
-TABLES: tuple[Columns[Any], ...] = (PLANS, COSTS, ASSIGNMENTS, MATMULS, LAYERS)
+TABLES: tuple[Columns[Any], ...] = (PLANS, COSTS, ASSIGNMENTS, MATMULS, LAYERS, ADAPTERS)
 COMPARED = {column.key: column for table in TABLES for column in shown_in(table, Format.DIFFERENCE)}
 """Columns by key."""
 
@@ -27,7 +27,8 @@ COMPARED = {column.key: column for table in TABLES for column in shown_in(table,
 class Change:
     """One key that differs.
 
-    subject: the layer or matmul; "plan", "cost of a run" and "assignment" for sums; "hardware" for keys of the chip.
+    subject: the layer or matmul; "plan", "cost of a run" and "assignment" for sums; "hardware" for keys of the chip;
+    "adapter NAME" for an adapter.
 
     key: name of what differs, as reports call it. before, after: its values; None where a plan has none.
     """
@@ -47,7 +48,7 @@ class Difference:
 
     changes: list[Change]
     added: list[str]
-    """Layers and matmuls that only the second plan has."""
+    """Layers, matmuls and adapters that only the second plan has."""
     removed: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -75,16 +76,17 @@ def difference(before: Plan, after: Plan) -> Difference:
     if one.assignment is not None and other.assignment is not None:
         changes += _changes("assignment", ASSIGNMENTS, one.assignment, other.assignment)
     layers, matmuls = _of_things(LAYERS, one.layers, other.layers), _of_things(MATMULS, one.matmuls, other.matmuls)
+    adapters = _of_things(ADAPTERS, one.adapters, other.adapters, "adapter ")
     return Difference(
-        [*changes, *_hardware(before, after), *layers.changes, *matmuls.changes],
-        added=layers.added + matmuls.added,
-        removed=layers.removed + matmuls.removed,
+        [*changes, *_hardware(before, after), *layers.changes, *matmuls.changes, *adapters.changes],
+        added=layers.added + matmuls.added + adapters.added,
+        removed=layers.removed + matmuls.removed + adapters.removed,
     )
 
 
-def _of_things(columns: Columns[Thing], before: list[Thing], after: list[Thing]) -> Difference:
-    """Difference of layers, or of matmuls, by their names, which are the first column."""
-    one, other = ({columns[0].of(thing): thing for thing in things} for things in (before, after))
+def _of_things(columns: Columns[Thing], before: list[Thing], after: list[Thing], kind: str = "") -> Difference:
+    """Difference of things of a kind by their names, which are the first column. kind: before names, if any."""
+    one, other = ({f"{kind}{columns[0].of(thing)}": thing for thing in things} for things in (before, after))
     return Difference(
         [change for name in one if name in other for change in _changes(name, columns, one[name], other[name])],
         added=[name for name in other if name not in one],

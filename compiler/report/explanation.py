@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 from tilewright.compiler.cost import cost_of_usual_run
 from tilewright.compiler.engineering import COUNTS, counted, engineering, share, sizes_text
+from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.blocks import positions_of
 from tilewright.runtime.plan.decisions import Decision, Figure
 from tilewright.runtime.plan.plan import Plan, check_is_plan
@@ -39,12 +41,14 @@ class Explanation:
 
     decisions: as the plan has them, in the order they were made. ``to_json`` keeps these names.
 
-    name: of the layer or product. sentences: in the order to read them.
+    name: of the layer or product. sentences: in the order to read them. adapters: what each of the plan's adapters has
+    beside the layer, or in its place.
     """
 
     name: str
     sentences: list[str]
     decisions: list[dict[str, Any]]
+    adapters: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
@@ -67,9 +71,14 @@ def explain(plan: Plan, name: str) -> Explanation:
     sentences = [_opening(record), *map(_sentence, about)]
     if isinstance(record, LayerRecord) and record.tiles:
         sentences.append(_places(record, plan.document.chip))
+    beside = [piece for one in plan.document.adapters for piece in _adapters(one, record)]
+    sentences += [sentence for sentence, _ in beside]
     sentences += _cost(plan, record.name)
     return Explanation(
-        record.name, list(map(visible, sentences)), [decision.model_dump(mode="json") for decision in about]
+        record.name,
+        list(map(visible, sentences)),
+        [decision.model_dump(mode="json") for decision in about],
+        [piece for _, piece in beside],
     )
 
 
@@ -140,6 +149,24 @@ def _places(layer: LayerRecord, chip: Chip) -> str:
     count = layer.tile_count
     shown = ", ".join(map(str, islice(positions_of(layer, chip), 6))) + (f" and {count - 6} more" if count > 6 else "")
     return f"Its blocks are on tile{'s' if count > 1 else ''} {shown} (chip:row,column)."
+
+
+def _adapters(adapter: AdapterRecord, record: LayerRecord | MatmulRecord) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Sentence on each thing that an adapter has beside a layer or in its place, and its record."""
+    for pair in adapter.low_rank:
+        if pair.layer == record.name:
+            yield (
+                f"The adapter {adapter.name} adds a digital product of rank {pair.rank} to {pair.module}, times "
+                f"{pair.scale:g}; {counted(pair.parameters, 'parameter')}.",
+                {"adapter": adapter.name, **pair.model_dump(mode="json")},
+            )
+    for matrix in adapter.replacements:
+        if matrix.layer == record.name:
+            yield (
+                f"With the adapter {adapter.name} a digital matrix of {counted(matrix.outputs, 'column')} is in place "
+                f"of {matrix.module}; {counted(matrix.parameters, 'parameter')}.",
+                {"adapter": adapter.name, **matrix.model_dump(mode="json")},
+            )
 
 
 def _cost(plan: Plan, name: str) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 from tilewright.compiler.cost import CostEstimate
 from tilewright.compiler.report.column import as_json
 from tilewright.compiler.report.layer_table import LAYERS, ReportedLayer
-from tilewright.compiler.report.tables import ASSIGNMENTS, COSTS, MATMULS, WEIGHTS
+from tilewright.compiler.report.tables import ADAPTERS, ASSIGNMENTS, COSTS, MATMULS, WEIGHTS
 from tilewright.compiler.report.totals import totals
+from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.decisions import AssignmentRecord, Decision
 from tilewright.runtime.plan.records import MatmulRecord, UnusedTensor, WeightRecord
 
@@ -96,6 +97,8 @@ class Report:
     cost: CostEstimate | None
     """Cost of the usual run; None where it is not known."""
     assignment: AssignmentRecord | None
+    adapters: list[AdapterRecord]
+    """Adapters that may be chosen for a run."""
     evaluations: list[dict[str, Any]]
     """Findings of ``tilewright evaluate`` on this plan, kept in its folder."""
     has_weights: bool
@@ -116,6 +119,7 @@ class Report:
             "decisions": [decision.model_dump(mode="json") for decision in self.decisions],
             "weights": as_json(WEIGHTS, self.weights),
             "unused_tensors": [tensor.model_dump(mode="json") for tensor in self.unused_tensors],
+            "adapters": as_json(ADAPTERS, self.adapters),
             "cost": as_json(COSTS, [self.cost])[0] if self.cost else None,
             "assignment": as_json(ASSIGNMENTS, [self.assignment])[0] if self.assignment else None,
         }

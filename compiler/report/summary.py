@@ -62,6 +62,7 @@ def summarise(plan: Plan) -> Report:
         size_conditions=document.size_conditions,
         cost=cost,
         assignment=document.assignment,
+        adapters=document.adapters,
         evaluations=kept_evaluations(plan),
         has_weights=plan.has_weights,
         largest_relative_error=max((check.largest_relative_error for check in document.verification), default=math.nan),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from tilewright.compiler.cost import CostEstimate
 from tilewright.compiler.engineering import figure_text
 from tilewright.compiler.report.column import Column, Columns, Format, plain
+from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.decisions import UNITS, AssignmentRecord
 from tilewright.runtime.plan.records import MatmulRecord, WeightRecord
 
 if TYPE_CHECKING:
     from tilewright.compiler.report.report import Report
 
-JSON, CSV, DIFFERENCE = Format.JSON, Format.CSV, Format.DIFFERENCE
+JSON, CSV, DIFFERENCE, TERMINAL = Format.JSON, Format.CSV, Format.DIFFERENCE, Format.TERMINAL
 COMPARED = JSON | DIFFERENCE
 
 MATMULS: Columns[MatmulRecord] = (
@@ -27,11 +28,28 @@ MATMULS: Columns[MatmulRecord] = (
     *plain(JSON, "reason"),
 )
 WEIGHTS: Columns[WeightRecord] = plain(JSON, "name", "shape", "parameters", "place", "reason", "layers")
+ADAPTERS: Columns[AdapterRecord] = (
+    *plain(JSON | TERMINAL, "name"),
+    *plain(JSON, "source", "sha256", "base"),
+    Column("layers", JSON, lambda record: record.layers),
+    Column("layers", TERMINAL, lambda record: len(record.layers), unit=""),
+    Column("adapted_layers", DIFFERENCE, lambda record: record.layers, "layers"),
+    Column("ranks", COMPARED, lambda record: sorted({pair.rank for pair in record.low_rank})),
+    Column("ranks", TERMINAL, lambda record: ", ".join(str(r) for r in sorted({p.rank for p in record.low_rank}))),
+    Column("scales", COMPARED, lambda record: sorted({pair.scale for pair in record.low_rank})),
+    Column("replaced", COMPARED, lambda record: [matrix.module for matrix in record.replacements]),
+    Column("replaced", TERMINAL, lambda record: ", ".join(matrix.module for matrix in record.replacements) or None),
+    Column("parameters", JSON | TERMINAL, lambda record: record.parameters, unit=""),
+    Column("adapter_parameters", DIFFERENCE, lambda record: record.parameters, "parameters", ""),
+    Column("adapter_sha256", DIFFERENCE, lambda record: record.sha256, "sha256"),
+    Column("low_rank", JSON, lambda record: [pair.model_dump(mode="json") for pair in record.low_rank]),
+    Column("replacements", JSON, lambda record: [matrix.model_dump(mode="json") for matrix in record.replacements]),
+)
 COSTS: Columns[CostEstimate] = (
     *plain(COMPARED, "preset"),
     *plain(JSON, "status", "sizes"),
     *plain(COMPARED, "energy_nj", "latency_ns", "area_mm2", "samples_per_second"),
-    *plain(JSON, "components", "attention_nj", "attention_share_of_macs"),
+    *plain(JSON, "components", "adapter", "attention_nj", "attention_share_of_macs"),
     Column("with_cheaper_tiles", JSON, lambda cost: cost.with_cheaper_tiles()),
     *plain(JSON, "not_modelled", "assumptions"),
 )

@@ -27,7 +27,7 @@ def print_report(report: Report, console: Console, *, every_weight: bool = False
         console.print(plain(line, style), soft_wrap=soft_wrap)
 
     say(f"{report.model} ({report.architecture}) on {report.target}", style="bold")
-    for part in (_total_lines, _programming_lines, _cost_lines, _assignment_lines, _accuracy_lines):
+    for part in (_total_lines, _programming_lines, _adapter_lines, _cost_lines, _assignment_lines, _accuracy_lines):
         for line in part(report):
             say(line, soft_wrap=True)
     reasons = list(dict.fromkeys(layer.record.reason for layer in report.layers))
@@ -77,6 +77,16 @@ def _programming_lines(report: Report) -> list[str]:
     return lines + [f"  digital      {unit} ({counted(count, 'layer')})" for unit, count in digital.items()]
 
 
+def _adapter_lines(report: Report) -> Iterator[str]:
+    """Adapters: a line each."""
+    for record in report.adapters:
+        pairs, replaced = record.low_rank, [matrix.module for matrix in record.replacements]
+        ranks = "/".join(str(rank) for rank in sorted({pair.rank for pair in pairs}))
+        parts = [f"rank {ranks} beside {counted(len({pair.layer for pair in pairs}), 'layer')}"] if pairs else []
+        parts += [f"digital in place of {', '.join(replaced)}"] if replaced else []
+        yield f"  adapter      {record.name}: {'; '.join(parts)}; {record.parameters:,} parameters"
+
+
 def _cost_lines(report: Report) -> list[str]:
     cost = report.cost
     if cost is None:
@@ -112,6 +122,7 @@ def _accuracy_lines(report: Report) -> Iterator[str]:
         over = measured_on(found["examples"], found["repeats"])
         points = [f"{p['mean']:.2f}{spread(p['standard_error'])} after {p['time']}" for p in found["points"]]
         compensation = "" if found["drift_compensation"] else ", no drift compensation"
+        compensation += f", adapter {found['adapter']}" if found.get("adapter") else ""
         line = f"{found['metric']} {', '.join(points)}; digital {found['digital']:.2f}"
         for last in found["points"][-1:]:
             line += "".join(f"; {text}" for text in [uncertainty_text(found, last)] if text)

@@ -45,6 +45,9 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         ("look-up tables", f"{report.parameters_look_up:,}", "parameters"),
         ("digital", f"{report.parameters_digital:,}", "parameters"),
     ]
+    if report.adapters:
+        names = ", ".join(f"{record.name} ({record.parameters:,} parameters)" for record in report.adapters)
+        rows.append(("adapters", str(len(report.adapters)), names))
     if report.cost is not None:
         cost = report.cost
         rows += [
@@ -57,6 +60,7 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
         for last in evaluation["points"][-1:]:
             over = measured_on(evaluation["examples"], evaluation["repeats"])
             note = f"{evaluation['metric']} after {last['time']}, {over}; digital {evaluation['digital']:.2f}"
+            note += f"; adapter {evaluation['adapter']}" if evaluation.get("adapter") else ""
             note += "".join(f"; {text}" for text in [uncertainty_text(evaluation, last)] if text)
             rows.append(("accuracy", f"{last['mean']:.2f}", note))
     if report.has_weights:

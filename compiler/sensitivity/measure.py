@@ -26,7 +26,7 @@ from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
-from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
@@ -141,6 +141,7 @@ def measure_sensitivity(
     time: str | float = "1mo",
     repeats: int = 3,
     seed: int = 0,
+    adapter: str | None = None,
     on_figure: OnProgress | None = None,
 ) -> Sensitivity:
     """Measure how much the plan's outputs suffer from each layer, on each target that it may run on.
@@ -149,12 +150,13 @@ def measure_sensitivity(
     if None. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's own sentences if None.
     outputs: those that count; all if None. task, data, limit, task_options: as of ``evaluate``, for the criterion
     "task". time: since programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are
-    measured on chips of the same names. Figures are kept in the plan's folder, if it has one that can be written, and
-    those that are there are not measured again. on_figure: called after each figure with (done, of how many, what).
+    measured on chips of the same names. adapter: one of the plan's, that runs beside every layer. Figures are kept in
+    the plan's folder, if it has one that can be written, and those that are there are not measured again. on_figure:
+    called after each figure with (done, of how many, what).
 
     Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
-    check_is_plan(plan)
+    plan = chosen_plan(plan, adapter)
     plan.require_weights()
     criteria = DEFAULT if criteria is None else criteria
     if not criteria:
@@ -230,7 +232,7 @@ def kept_figures(plan: Plan) -> dict[str, dict[str, float]]:
 def options_sha256(plan: Plan) -> str:
     """Hash of what sensitivities depend on: network, chip and options, not where layers are at present."""
     document = plan.document
-    content = {
+    content: dict[str, Any] = {
         "weights": {name: record.model_dump(mode="json") for name, record in document.tensors.items()},
         "file": document.weights.sha256 if document.weights is not None else None,
         "graph": [node.model_dump(mode="json") for node in document.graph],
@@ -245,4 +247,6 @@ def options_sha256(plan: Plan) -> str:
             for layer in document.layers
         ],
     }
+    if plan.adapter_record is not None:
+        content["adapter"] = plan.adapter_record.sha256
     return hashlib.sha256(readable_json(content).encode()).hexdigest()

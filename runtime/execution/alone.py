@@ -7,6 +7,7 @@ from torch import nn
 
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.execution.adapting import with_chosen_adapter
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.layer_builder import LayerBuilder
 from tilewright.runtime.plan.names import layer_path, matmul_path
@@ -42,4 +43,4 @@ def network_around(plan: Plan, layer: LayerRecord, draws: Draws, seconds: float)
         for other in plan.document.layers
     }
     modules |= {matmul_path(matmul.name): DigitalMatmul() for matmul in plan.document.matmuls}
-    return Executable(plan, modules, seconds)
+    return Executable(plan, with_chosen_adapter(plan, modules), seconds)

@@ -32,9 +32,14 @@ class Executable:
 
         beside: another of this plan, whose tensors beside those of modules are shared.
         """
-        self.plan, self.seconds = plan, seconds
-        self.graph: CheckedGraph = CheckedGraph(plan, modules, beside.graph.tensors() if beside is not None else None)
+        self.seconds = seconds
         self._next_sample, self._turns = 0, Turns()
+        self._run_as(plan, modules, beside)
+
+    def _run_as(self, plan: Plan, modules: Mapping[str, nn.Module], beside: Executable | None = None) -> None:
+        """Run the graph of a plan over these modules from now on."""
+        self.graph: CheckedGraph = CheckedGraph(plan, modules, beside.graph.tensors() if beside is not None else None)
+        self.plan = plan
 
     @property
     def module(self) -> fx.GraphModule:

@@ -17,7 +17,7 @@ from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.storage.arrays import write_arrays
 from tilewright.runtime.storage.atomic_file import check_output_file
 from tilewright.runtime.storage.memory_budget import check_memory
@@ -32,7 +32,8 @@ class Run:
     """Outputs of a plan for the same samples, by the model's names.
 
     outputs: of each chip [chips, ...]. reference: those of the digital reference [...]. ideal: True if nothing but the
-    reference was run; the chips are then copies of it. seed, time: of the chips. nonfinite_origin: where the first NaN
+    reference was run; the chips are then copies of it. seed, time: of the chips. adapter: the plan's that ran beside
+    them; None for the base alone. nonfinite_origin: where the first NaN
     or infinity arose; None if all outputs are finite.
 
     repeats: number of chips.
@@ -45,6 +46,7 @@ class Run:
     repeats: int
     time: str | float
     nonfinite_origin: NonfiniteOrigin | None
+    adapter: str | None = None
 
     @property
     def nonfinite(self) -> int:
@@ -81,6 +83,7 @@ class Run:
         origin = self.nonfinite_origin
         return {
             "ideal": self.ideal,
+            "adapter": self.adapter,
             "chip": None if self.ideal else chip,
             "outputs": [self._line(name) for name in self.outputs],
             "nonfinite": self.nonfinite,
@@ -111,6 +114,7 @@ def run(
     time: str | float = "1s",
     seed: int = 0,
     repeats: int = 1,
+    adapter: str | None = None,
     ideal: bool = False,
     batch_size: int = 64,
     drift_compensation: bool = True,
@@ -121,13 +125,14 @@ def run(
     """Run a plan on ``repeats`` freshly programmed chips, and beside it the digital reference.
 
     inputs: tensors or arrays by the model's names, samples along the first dimension. time: since programming, in
-    seconds or as text ("1h", "1mo"). seed: names the chips. ideal: run the digital reference alone. batch_size: samples
+    seconds or as text ("1h", "1mo"). seed: names the chips. adapter: one of the plan's, which changes nothing of the
+    chips; the plan's own choice if None. ideal: run the digital reference alone. batch_size: samples
     at once, which change no result. drift_compensation, layer_by_layer, conductances: see ``Session``. on_chip: called
     before each chip with (done, of how many, what).
 
     Raises ``InputError`` for inputs that do not fit, numbers out of range, and outputs larger than memory.
     """
-    check_is_plan(plan)
+    plan = chosen_plan(plan, adapter)
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
@@ -139,7 +144,7 @@ def run(
     if ideal:
         origin = find_nonfinite(exact, prepared, batch_size) if not_finite(reference) else None
         copies = {name: np.broadcast_to(value, (repeats, *value.shape)) for name, value in reference.items()}
-        return Run(copies, reference, True, seed, repeats, time, origin)
+        return Run(copies, reference, True, seed, repeats, time, origin, plan.adapter)
     origin = None
     outputs = {name: np.empty((repeats, *value.shape), value.dtype) for name, value in reference.items()}
     for repeat in range(repeats):
@@ -158,7 +163,7 @@ def run(
             outputs[name][repeat] = value
         if origin is None and not_finite(ran):
             origin = find_nonfinite(session, prepared, batch_size)
-    return Run(outputs, reference, False, seed, repeats, time, origin)
+    return Run(outputs, reference, False, seed, repeats, time, origin, plan.adapter)
 
 
 def as_arrays(outputs: Mapping[str, Tensor]) -> Arrays:

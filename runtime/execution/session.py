@@ -10,12 +10,13 @@ from torch import nn
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
 from tilewright.runtime.chip.parallel import in_parallel
+from tilewright.runtime.execution.adapting import with_chosen_adapter
 from tilewright.runtime.execution.callbacks import OnLayer
 from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.layer_builder import LayerBuilder
 from tilewright.runtime.execution.on_demand import OnDemandLinear
 from tilewright.runtime.plan.names import layer_path, matmul_path
-from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.storage.memory_map import hand_back
 from tilewright.runtime.units.full_precision import DigitalMatmul
 from tilewright.targets.errors import InputError, nearest
@@ -46,6 +47,7 @@ class Session(Executable):
         seed: int = 0,
         *,
         repeat: int = 0,
+        adapter: str | None = None,
         ideal: bool = False,
         drift_compensation: bool = True,
         conductances: Literal["float32", "bfloat16"] = "float32",
@@ -54,14 +56,16 @@ class Session(Executable):
     ) -> None:
         """Program a chip.
 
-        seed, repeat: which chip. ideal: run the digital reference in full precision instead. drift_compensation:
-        False switches the target's compensation off. conductances: what programmed ones are kept in; bfloat16 takes
-        half the memory and adds less than a hundredth to the variance of programming. layer_by_layer: keep nothing of a
-        layer on tiles between calls, for plans that are larger than memory: the same bits, but each call programs each
-        layer anew. on_layer: called with each layer's name once it is programmed.
-        Raises ``InputError`` for a plan without weights.
+        seed, repeat: which chip. adapter: one of the plan's, whose layers run beside the chip's; the plan's own choice
+        if None (see ``Plan.adapted``). Which one it is changes nothing of the chip. ideal: run the digital reference in
+        full precision instead. drift_compensation: False switches the target's compensation off. conductances: what
+        programmed ones are kept in; bfloat16 takes half the memory and adds less than a hundredth to the variance of
+        programming. layer_by_layer: keep nothing of a layer on tiles between calls, for plans that are larger than
+        memory: the same bits, but each call programs each layer anew. on_layer: called with each layer's name once it
+        is programmed.
+        Raises ``InputError`` for a plan without weights, or without that adapter.
         """
-        check_is_plan(plan)
+        plan = chosen_plan(plan, adapter)
         plan.require_weights()
         if conductances not in KEPT_AS:
             raise InputError(f"conductances are kept as {conductances!r}; {nearest(str(conductances), KEPT_AS)}")
@@ -87,7 +91,8 @@ class Session(Executable):
         self._settle()
         for matmul in plan.document.matmuls:
             modules[matmul_path(matmul.name)] = DigitalMatmul() if ideal else builder.matmul(matmul)
-        super().__init__(plan, modules)
+        self._base = modules
+        super().__init__(plan, with_chosen_adapter(plan, modules))
 
     @torch.inference_mode()
     def advance_to(self, time: str | float, *, on_layer: OnLayer | None = None) -> Session:
@@ -107,7 +112,26 @@ class Session(Executable):
             self._settle()
         return self
 
-    @torch.inference_mode()
+    def use_adapter(self, adapter: str | None) -> Session:
+        """Change to another of the plan's adapters, or to the base alone; the chip stays as it is. Returns the session.
+
+        Nothing is programmed or read. Runs of other threads end first. Raises ``InputError`` if the plan has none of
+        that name.
+        """
+        plan = self.plan.adapted(adapter)
+        with self._turns.changing():
+            self._run_as(plan, with_chosen_adapter(plan, self._base), self)
+        return self
+
+    def with_adapter(self, adapter: str | None) -> Executable:
+        """View of this chip as it is now with another of the plan's adapters, to be called beside this session.
+
+        Everything but the adapter is shared: tasks that run side by side read the same devices. Samples are counted
+        from 0, on their own. Raises ``InputError`` if the plan has no adapter of that name.
+        """
+        plan = self.plan.adapted(adapter)
+        return self._view(plan, self.seconds)
+
     def at(self, time: str | float) -> Executable:
         """View of the chip at a time after programming, to be called beside this session, which stays where it is.
 
@@ -117,14 +141,18 @@ class Session(Executable):
         layer hold nothing.
         Raises ``InputError`` for a time before zero or of an unknown unit.
         """
-        seconds = parse_time(time)
+        return self._view(self.plan, parse_time(time))
+
+    @torch.inference_mode()
+    def _view(self, plan: Plan, seconds: float) -> Executable:
+        """View of the chip at a time, with the adapter of a plan that is this one but for it."""
         with self._turns.reading():
-            modules = dict(self.graph.modules)
+            modules = dict(self._base)
             made = in_parallel(lambda layer: layer.at(seconds), list(self._on_tiles.values()))
             for name, module in zip(self._on_tiles, made, strict=True):
                 modules[layer_path(name)] = module
             self._settle()
-            return Executable(self.plan, modules, seconds, self)
+            return Executable(plan, with_chosen_adapter(plan, modules), seconds, self)
 
     def _settle(self) -> None:
         """Hand back what was read and made while many layers were programmed or advanced."""
@@ -135,4 +163,5 @@ class Session(Executable):
         """A line for a terminal."""
         model, chip = self.plan.document.model.name, self.plan.document.chip.name
         what = "digital reference" if self.ideal else f"chip {self.repeat} of seed {self.seed}"
+        what += f", adapter {self.plan.adapter}" if self.plan.adapter is not None else ""
         return f"Session({model!r} on {chip}: {what}, {self.seconds:g} s after programming)"

@@ -62,6 +62,7 @@ class ShapeRun(fx.Interpreter):
         """Take a plan's graph over modules. limit: bytes a run may hold; None if nothing is made."""
         super().__init__(module)
         self.extra_traceback = False  # of fx, which would write into our errors
+        self.plan = plan
         self.layers_at = {layer_path(layer.name): layer for layer in plan.document.layers}
         self.limit, self.results, self.held = limit, 0, Held()
 
@@ -112,7 +113,7 @@ class ShapeRun(fx.Interpreter):
         if not left.is_floating_point() or left.dim() < 1 or left.shape[-1] != layer.inputs:
             what = f"{left.dtype} of shape {list(left.shape)}"
             raise InputError(f"layer {layer.name!r} takes {layer.inputs} numbers a vector, not {what}")
-        result = left.new_empty(*left.shape[:-1], layer.outputs, dtype=torch.float32)
+        result = left.new_empty(*left.shape[:-1], self.plan.outputs_of(layer), dtype=torch.float32)
         self.called(target, args[1] if len(args) > 1 else 0, left, result)
         return result
 

@@ -17,7 +17,7 @@ from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
 from tilewright.runtime.measuring.loggers import AnyLogger, log_evaluation, make_loggers
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
 from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples, figures_on_resamples
-from tilewright.runtime.plan.plan import Plan, check_is_plan
+from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.runtime.tasks.given import GivenTask, Readout
@@ -44,6 +44,7 @@ def evaluate(
     times: Sequence[str | float] = DEFAULT_TIMES,
     repeats: int = 5,
     seed: int = 0,
+    adapter: str | None = None,
     limit: int | None = None,
     batch_size: int = 64,
     drift_compensation: bool = True,
@@ -61,8 +62,9 @@ def evaluate(
     as ``{"stride": 512}``. In place of all three: metric, a ``Metric`` or a function of predictions and labels; inputs,
     arrays by input name with samples along the first dimension, or a ``DataLoader`` or ``datasets.Dataset`` that gives
     inputs and labels; labels, one an example; readout, a function from a batch's outputs by name to its predictions,
-    the first output if None. times: since programming, in seconds or as text ("1h"). seed: names the chips. limit: only
-    the first so many examples. batch_size: samples at once, which change no result. drift_compensation: False leaves
+    the first output if None. times: since programming, in seconds or as text ("1h"). seed: names the chips. adapter:
+    one of the plan's, for the task that it was trained on; the chips are the same. limit: only the first so many
+    examples. batch_size: samples at once, which change no result. drift_compensation: False leaves
     the drift as it is. results: a file of measurements, one JSON object a line, that is added to as they are made;
     those already in it, of the same plan, data and settings, are not made again. resamples: of the examples, on which
     the metric is computed once more to tell what other examples would give; 0 leaves that unknown. iso: A* that
@@ -73,7 +75,7 @@ def evaluate(
     Raises ``InputError`` for an unknown task, data that do not fit, numbers out of range, or a logger that is not
     installed.
     """
-    check_is_plan(plan)
+    plan = chosen_plan(plan, adapter)
     plan.require_weights()
     check_repeats(repeats)
     check_whole("batch size", batch_size)
@@ -93,6 +95,9 @@ def evaluate(
     how = prepared.metric
     settings: dict[str, Any] = {"plan": plan.sha256, "task": name, "data": fingerprint}
     settings |= {"metric": how.name, "metric_version": how.version}
+    record = plan.adapter_record
+    if record is not None:
+        settings |= {"adapter": record.name, "adapter_sha256": record.sha256}
     kept = MeasurementLog(Path(results) if results is not None else None, settings)
     chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
     done = count(1)
@@ -117,7 +122,7 @@ def evaluate(
         name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,
         digital.value, [compared.point(time, at, wanted) for time, at in seconds.items()],
         compared.digital_over_examples, compared.resamples, compared.left_out, wanted,
-        iso_figure(how, digital.value, wanted),
+        iso_figure(how, digital.value, wanted), plan.adapter, record.sha256 if record is not None else None,
     )  # fmt: skip
     keep_evaluation(plan, found.to_json())
     log_evaluation(loggers, found, plan)

@@ -54,7 +54,8 @@ class Evaluation:
     predictions that know nothing of the inputs; None if nobody knows. larger_is_better: False for an error. data: hash
     of the examples and the metric. digital_over_examples: 95 % interval of ``digital``. resamples: of the examples, on
     which intervals rest; 0 where measurements have none. left_out: how many of them had no figure. iso: A* that
-    iso-accuracy asks for. iso_figure: figure whose A* is that; None if nobody knows chance.
+    iso-accuracy asks for. iso_figure: figure whose A* is that; None if nobody knows chance. adapter, adapter_sha256:
+    name and hash of the plan's adapter that ran beside the chips; None for the base alone.
     """
 
     task: str
@@ -73,6 +74,8 @@ class Evaluation:
     left_out: int = 0
     iso: float = 0.99
     iso_figure: float | None = None
+    adapter: str | None = None
+    adapter_sha256: str | None = None
 
     @property
     def notes(self) -> list[str]:

@@ -81,6 +81,8 @@ class _Evaluation(BaseModel):
     left_out: Measured = 0
     iso: Share = 0.99
     iso_figure: Measured | None = None
+    adapter: str | None = None
+    adapter_sha256: str | None = None
     notes: list[str] = Field(default_factory=list)
 
 
@@ -95,17 +97,23 @@ def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
 
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
-    """Evaluations of this plan that ``tilewright evaluate`` kept, in the order they were made."""
+    """Evaluations of this plan that ``tilewright evaluate`` kept, in the order they were made.
+
+    Those with the plan's adapters are among them, and have these names, unless one adapter is chosen.
+    """
     kept = []
     for entry in entries(plan.folder / FILE if plan.folder is not None else None, LARGEST_FILE):
         with suppress(ValidationError):
             kept.append(_Evaluation.model_validate(entry))
-    sha256 = plan.sha256 if kept else ""
+    plans = [plan] if plan.adapter is not None else [plan, *map(plan.adapted, plan.adapters)]
+    adapters = {one.sha256: one.adapter for one in plans} if kept else {}
     latest: dict[str, dict[str, Any]] = {}
     for one in kept:
-        if one.plan == sha256 and one.draws == VERSION:
+        if one.plan in adapters and one.draws == VERSION:
             settings = one.task, one.metric, one.data, one.examples, one.seed, one.repeats, one.drift_compensation
-            identity = json.dumps([[point.time for point in one.points], *settings])
+            identity = json.dumps([[point.time for point in one.points], one.plan, *settings])
             latest.pop(identity, None)
             latest[identity] = one.model_dump(exclude={"plan", "draws"}, exclude_unset=True)
+            if adapters[one.plan] is not None:  # by the name that the plan has for it now
+                latest[identity]["adapter"] = adapters[one.plan]
     return list(latest.values())

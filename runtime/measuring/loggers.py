@@ -140,6 +140,7 @@ def _configuration(evaluation: Evaluation, plan: Plan) -> dict[str, Any]:
         "plan": plan.sha256,
         "model": plan.document.model.name,
         "target": plan.document.chip.name,
+        "adapter": evaluation.adapter or "none",
         **{name: getattr(evaluation, name) for name in names},
         "draws": VERSION,
     }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from tilewright.runtime.execution.shape_run import META, ShapeRun, UnboundedError, shape_run
+from tilewright.runtime.plan.adapters import is_replaced, macs_with
 from tilewright.runtime.plan.names import MATMUL_PREFIX
-from tilewright.runtime.plan.plan import Plan, check_is_plan
-from tilewright.runtime.plan.records import InputRecord, PlanDocument
+from tilewright.runtime.plan.plan import Plan, chosen_plan
+from tilewright.runtime.plan.records import InputRecord
 from tilewright.runtime.plan.types import DTYPES, MOST_NUMBERS
 from tilewright.runtime.plan.usual_sizes import choose_sizes
 from tilewright.targets.errors import InputError
@@ -31,7 +32,8 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs.
+    """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs, without
+    those of an adapter.
 
     name, use: of the layer or matmul, and which of its uses. node: in the plan's graph.
     """
@@ -64,11 +66,18 @@ class Operations:
     on_tiles: int
     on_digital_units: int
     on_attention_units: int
+    adapters: dict[str, int] = field(default_factory=dict)
+    """MACs of the adapter that is chosen, by layer; the base's layer has none where the adapter is in its place."""
+
+    @property
+    def on_adapters(self) -> int:
+        """MACs of the adapter, which are digital."""
+        return sum(self.adapters.values())
 
     @property
     def total(self) -> int:
         """All MACs: norms, softmax and other value by value operations are not in it."""
-        return self.on_tiles + self.on_digital_units + self.on_attention_units
+        return self.on_tiles + self.on_digital_units + self.on_attention_units + self.on_adapters
 
     @property
     def attention_share(self) -> float:
@@ -82,14 +91,20 @@ class Operations:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``, with the sums."""
-        return {**asdict(self), "total": self.total, "attention_share": self.attention_share}
+        return {
+            **asdict(self),
+            "on_adapters": self.on_adapters,
+            "total": self.total,
+            "attention_share": self.attention_share,
+        }
 
     def __repr__(self) -> str:
         """A line for a terminal."""
         sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
+        adapters = f", {self.on_adapters:,} of the adapter" if self.adapters else ""
         return (
             f"Operations({sizes}: {self.on_tiles:,} MACs on tiles, {self.on_digital_units:,} on digital units, "
-            f"{self.on_attention_units:,} in attention)"
+            f"{self.on_attention_units:,} in attention{adapters})"
         )
 
 
@@ -109,7 +124,8 @@ class _Counter(ShapeRun):
         if path in self.layers_at:
             layer = self.layers_at[path]
             vectors = left.numel() // layer.inputs
-            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * layer.inputs * layer.outputs))
+            own = 0 if is_replaced(self.plan.adapter_record, layer) else layer.inputs * layer.outputs
+            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * own))
         else:
             macs = result.numel() * left.shape[-1]
             self.calls.append(Call(path.removeprefix(MATMUL_PREFIX), use, self.node, 0, macs))
@@ -123,14 +139,14 @@ class _Counter(ShapeRun):
         return result
 
 
-def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Operations:
+def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None, *, adapter: str | None = None) -> Operations:
     """Count the multiplications of a run, on tiles, on digital units and in attention, on shapes alone.
 
     sizes: by the names of the plan's dimensions; the others are 1 for the batch and 128 for the rest, or the nearest to
-    it that the plan takes. Raises ``InputError`` for a dimension that the plan does not have, or a size that it does
-    not take.
+    it that the plan takes. adapter: one of the plan's, whose multiplications are counted too. Raises ``InputError`` for
+    a dimension that the plan does not have, or a size that it does not take.
     """
-    check_is_plan(plan)
+    plan = chosen_plan(plan, adapter)
     document = plan.document
     chosen = choose_sizes(document, sizes or {})
     counter = shape_run(plan, _Counter, None)
@@ -142,7 +158,7 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None) -> Oper
         raise
     except InputError as error:  # a convolution's window, say, that is larger than the input
         raise InputError(f"the network does not run on inputs of {chosen}; name other sizes: {error}") from error
-    return _sums(document, chosen, counter)
+    return _sums(plan, chosen, counter)
 
 
 def _on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
@@ -152,7 +168,8 @@ def _on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
     return torch.empty(shape, dtype=DTYPES[record.dtype], device=META)
 
 
-def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> Operations:
+def _sums(plan: Plan, sizes: dict[str, int], counter: _Counter) -> Operations:
+    document, record = plan.document, plan.adapter_record
     vectors = {layer.name: 0 for layer in document.layers}
     macs = dict.fromkeys([*vectors, *(matmul.name for matmul in document.matmuls)], 0)
     for call in counter.calls:
@@ -163,6 +180,8 @@ def _sums(document: PlanDocument, sizes: dict[str, int], counter: _Counter) -> O
     matmuls = {matmul.name: macs[matmul.name] for matmul in document.matmuls}
     on_tiles = sum(macs[layer.name] for layer in document.layers if layer.tiles)
     on_units = sum(layers.values()) - on_tiles
+    beside = {layer.name: vectors[layer.name] * macs_with(record, layer) for layer in document.layers}
     return Operations(
-        sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values())
-    )
+        sizes, counter.calls, counter.values, vectors, layers, matmuls, on_tiles, on_units, sum(matmuls.values()),
+        {name: count for name, count in beside.items() if count},
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from tilewright.runtime.plan.adapters import check_adapters
 from tilewright.runtime.plan.allowed_sizes import check_conditions
 from tilewright.runtime.plan.blocks import tile_position, tiles_of
 from tilewright.runtime.plan.graph import decode_graph
@@ -15,21 +16,17 @@ from tilewright.runtime.plan.names import (
     bias_key,
     calibration_key,
     channel_scale_key,
+    input_factor_key,
     layer_path,
     matmul_path,
+    output_factor_key,
     weight_key,
 )
+from tilewright.runtime.plan.plan_error import PlanError as PlanError
 from tilewright.runtime.plan.records import LayerOption, LayerRecord, Placement, PlanDocument
 from tilewright.runtime.plan.types import PATH_PATTERN
 from tilewright.targets.errors import nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
-
-
-class PlanError(ValueError):
-    """A plan that does not agree with itself: a file that was changed, or a bug of the compiler that made it.
-
-    Only who asked can tell the two apart: loading makes an ``InputError`` of it, the compiler a ``PassError``.
-    """
 
 
 def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
@@ -56,6 +53,7 @@ def check_plan(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
         _check_tensors(layer, tensors, has_weights=has_weights)
         _check_parts(layer)
     _check_graph(document, tensors)
+    check_adapters(document, tensors)
 
 
 def check_names(document: PlanDocument) -> None:
@@ -180,6 +178,9 @@ def _check_tensors(layer: LayerRecord, tensors: Mapping[str, Tensor], *, has_wei
         expected[bias_key(layer.name)] = [layer.outputs]
     if any(option.has_channel_scale for option in layer.options):
         expected[channel_scale_key(layer.name)] = [layer.inputs]
+    if layer.has_factors:
+        expected[input_factor_key(layer.name)] = [layer.inputs]
+        expected[output_factor_key(layer.name)] = [layer.outputs]
     for option in (option for option in layer.options if option.has_calibration):
         key = calibration_key(layer.name, option.target)
         inputs = tensors.get(key)

@@ -1,9 +1,11 @@
-"""Plans as folders: plan.json, weights.safetensors, tokenizer/. Saving is atomic; loading trusts nothing."""
+"""Plans as folders: plan.json, weights.safetensors, tokenizer/, adapters/. Saving is atomic; loading trusts nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.migration import READABLE, migrated
-from tilewright.runtime.plan.records import FileRecord, PlanDocument
+from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorRecord
 from tilewright.runtime.plan.stored_tensors import check_file, read_tensors, stored_once, without_numbers
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
 from tilewright.runtime.storage.weights_file import write_weights
@@ -23,6 +26,7 @@ from tilewright.targets.paths import FOLDER, kind_of, shown_path
 PLAN_FILE = "plan.json"
 WEIGHTS_FILE = "weights.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
+ADAPTERS_FOLDER = "adapters"
 LARGEST_PLAN_FILE = 2**30  # bytes of JSON
 LARGEST_TOKENIZER_FILE = 2**28  # bytes
 READINGS = 100
@@ -31,9 +35,18 @@ READINGS = 100
 
 def _files_of(document: Mapping[str, Any]) -> set[str]:
     """Files that saving wrote besides plan.json; other files that a stranger's plan may name are not its own."""
-    records = document.get("tokenizer")
-    names = [record.get("file") for record in records if isinstance(record, dict)] if isinstance(records, list) else []
-    return {WEIGHTS_FILE, *(f"{TOKENIZER_FOLDER}/{name}" for name in names if isinstance(name, str))}
+
+    def named(records: Any) -> list[Any]:
+        found = [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
+        return [record.get("file") for record in found]
+
+    tokenizer, adapters = named(document.get("tokenizer")), document.get("adapters")
+    listed = [one.get("weights") for one in adapters if isinstance(one, dict)] if isinstance(adapters, list) else []
+    return {
+        WEIGHTS_FILE,
+        *(f"{TOKENIZER_FOLDER}/{name}" for name in tokenizer if isinstance(name, str)),
+        *(f"{ADAPTERS_FOLDER}/{name}" for name in named(listed) if isinstance(name, str)),
+    }
 
 
 PLAN = FolderKind("a plan", PLAN_FILE, frozenset({"schema_version", "tilewright_version", "model", "graph"}), _files_of)
@@ -46,24 +59,73 @@ Parts = tuple[PlanDocument, dict[str, Tensor], dict[str, bytes]]
 
 
 def write(
-    document: PlanDocument, tensors: Tensors, tokenizer_files: Mapping[str, bytes], folder: Path, *, overwrite: bool
+    document: PlanDocument,
+    tensors: Tensors,
+    tokenizer_files: Mapping[str, bytes],
+    folder: Path,
+    *,
+    overwrite: bool,
+    weights_in: Path | None = None,
 ) -> PlanDocument:
-    """Write a plan as a folder, whole or not at all; see ``Plan.save``. Returns the document, which names the files."""
+    """Write a plan as a folder, whole or not at all; see ``Plan.save``. Returns the document, which names the files.
+
+    weights_in: a folder with the plan's file of weights as the document says it is, which is not written again.
+    """
     with atomic_folder(folder, PLAN, overwrite=overwrite) as new:
-        stored, records = stored_once(tensors)
-        weights = None
-        if document.weights is not None:
-            digest, size = write_weights(new / WEIGHTS_FILE, stored)
-            weights = FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size)
+        records, weights = _write_base(document, tensors, new, weights_in)
+        adapters = [_write_adapter(one, tensors, new / ADAPTERS_FOLDER) for one in document.adapters]
         if tokenizer_files:
             (new / TOKENIZER_FOLDER).mkdir()
         tokenizer = []
         for name, content in sorted(tokenizer_files.items()):
             (new / TOKENIZER_FOLDER / name).write_bytes(content)
             tokenizer.append(FileRecord(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)))
-        written = document.model_copy(update={"tensors": records, "weights": weights, "tokenizer": tokenizer})
-        (new / PLAN_FILE).write_text(readable_json(written.model_dump(mode="json")) + "\n", encoding="utf-8")
-    return written
+        files = {"tensors": records, "weights": weights, "tokenizer": tokenizer, "adapters": adapters}
+        whole = document.model_copy(update=files)
+        (new / PLAN_FILE).write_text(readable_json(whole.model_dump(mode="json")) + "\n", encoding="utf-8")
+    return whole
+
+
+def _write_base(
+    document: PlanDocument, tensors: Tensors, new: Path, weights_in: Path | None
+) -> tuple[dict[str, TensorRecord], FileRecord | None]:
+    """Write the tensors of the plan without its adapters. Returns their records and the file's."""
+    if document.weights is not None and weights_in is not None and _is_there(weights_in, document.weights):
+        _put(weights_in / document.weights.file, new / WEIGHTS_FILE)
+        return document.tensors, document.weights.model_copy(update={"file": WEIGHTS_FILE})
+    of_adapters = {key for record in document.adapters for key in record.tensors}
+    stored, records = stored_once({key: tensor for key, tensor in tensors.items() if key not in of_adapters})
+    if document.weights is None:
+        return records, None
+    digest, size = write_weights(new / WEIGHTS_FILE, stored)
+    return records, FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size)
+
+
+def _write_adapter(record: AdapterRecord, tensors: Tensors, folder: Path) -> AdapterRecord:
+    """Write the tensors of an adapter. Returns its record, which names the file."""
+    folder.mkdir(exist_ok=True)
+    stored, records = stored_once({key: tensors[key] for key in record.tensors})
+    file = f"{record.name}.safetensors"
+    digest, size = write_weights(folder / file, stored)
+    written = FileRecord(file=file, sha256=digest, bytes=size)
+    return record.model_copy(update={"tensors": records, "weights": written})
+
+
+def _is_there(folder: Path, record: FileRecord) -> bool:
+    """True if a file is in the folder as its record says."""
+    try:
+        check_file(folder, record, "plan")
+    except InputError:
+        return False
+    return True
+
+
+def _put(source: Path, destination: Path) -> None:
+    """Give a file that is never changed a second name; where the system cannot, copy it."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copyfile(source, destination)
 
 
 def read(folder: Path) -> Parts:
@@ -106,6 +168,12 @@ def _read(folder: Path) -> Parts:
         if document.weights is not None
         else without_numbers(document.tensors)
     )
+    for one in document.adapters:
+        check_file(folder / ADAPTERS_FOLDER, one.weights, "plan")
+        for key, tensor in read_tensors(folder / ADAPTERS_FOLDER / one.weights.file, one.tensors).items():
+            if key in tensors:
+                raise InputError(f"plan {folder}: adapter {one.name!r} has a tensor {key!r} that is there already")
+            tensors[key] = tensor
     try:
         check_plan(document, tensors)
     except (InputError, PlanError) as error:
@@ -156,6 +224,7 @@ SAID: Mapping[str, Any] = {
     "schema_version": True,
     "tilewright_version": True,
     "draws": True,
+    "adapters": True,
     "decisions": True,
     "verification": True,
     "check": True,
@@ -163,7 +232,15 @@ SAID: Mapping[str, Any] = {
     "notes": True,
     "unused_tensors": True,
     "weights_of_model": True,
-    "layers": {"__all__": {"reason": True, "predicted_loss": True, "options": {"__all__": OF_OPTIONS}}},
+    "layers": {
+        "__all__": {
+            "reason": True,
+            "predicted_loss": True,
+            "has_factors": True,
+            "parts": {"__all__": {"stored"}},
+            "options": {"__all__": OF_OPTIONS},
+        }
+    },
     "matmuls": {"__all__": {"reason"}},
 }
 """Parts of a document that say how it came about, and change nothing of what a chip does."""

@@ -21,6 +21,7 @@ ADDED: dict[int, dict[str, Any]] = {
     3: {"assignment": None},
     5: {"size_conditions": None, "unused_tensors": []},
     7: {"draws": 1},
+    9: {"adapters": []},
 }
 """Keys that documents have since the version after this one, with what they would have held."""
 
@@ -39,6 +40,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
         6: as_version_7,
         7: dict,
         8: _from_version_8,
+        9: _from_version_9,
     }
     while (version := content["schema_version"]) in steps:
         content = {**steps[version](content), **ADDED.get(version, {}), "schema_version": version + 1}
@@ -99,6 +101,16 @@ def _from_version_4(content: dict[str, Any]) -> dict[str, Any]:
 def _from_version_8(content: dict[str, Any]) -> dict[str, Any]:
     """A version 8 plan as version 9: models had no names of classes."""
     return {**content, "model": content["model"] | {"classes": None}}
+
+
+def _from_version_9(content: dict[str, Any]) -> dict[str, Any]:
+    """A version 9 plan as version 10: what was folded into a layer's matrix was not kept, so no adapter fits."""
+
+    def layer(record: dict[str, Any]) -> dict[str, Any]:
+        parts = [{**part, "stored": None} for part in record["parts"]]
+        return {**record, "has_factors": False, "parts": parts}
+
+    return {**content, "layers": each(content, "layers", layer)}
 
 
 def _runs(layer: dict[str, Any], chip: Chip) -> dict[str, Any]:

@@ -36,3 +36,23 @@ def calibration_key(name: str, target: str) -> str:
 def bias_key(name: str) -> str:
     """Key of a layer's bias [outputs]."""
     return f"{LAYER_PREFIX}{name}.bias"
+
+
+def input_factor_key(name: str) -> str:
+    """Key of the numbers [inputs] that a layer's matrix has more than the model's, and its inputs less."""
+    return f"{LAYER_PREFIX}{name}.input_factor"
+
+
+def output_factor_key(name: str) -> str:
+    """Key of the numbers [outputs] by which a layer's matrix and outputs are the model's times that."""
+    return f"{LAYER_PREFIX}{name}.output_factor"
+
+
+def adapter_word(adapter: str) -> str:
+    """Plain word for an adapter's name in keys; two adapters of a plan have different ones."""
+    return re.sub("[^a-z0-9]", "_", adapter.lower())
+
+
+def adapter_key(layer: str, adapter: str, part: int, what: str) -> str:
+    """Key of a tensor of an adapter for one part of a layer. what: A, B, weight or bias."""
+    return f"{LAYER_PREFIX}{layer}.adapter_{adapter_word(adapter)}.{part}_{what}"

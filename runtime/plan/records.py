@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.decisions import AssignmentRecord, Check, Decision, Verification, in_running_order
+from tilewright.runtime.plan.file_records import FileRecord as FileRecord
+from tilewright.runtime.plan.file_records import TensorRecord as TensorRecord
 from tilewright.runtime.plan.types import (
     DType,
     Identifier,
@@ -27,7 +30,7 @@ from tilewright.runtime.plan.types import (
 )
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 class ModelIdentity(Record):
@@ -102,6 +105,10 @@ class LayerPart(Record):
     weight: str
     bias: str | None
     columns: tuple[Natural, Natural]
+    stored: Literal["outputs first", "inputs first"] | None = Field(
+        description="order in which the model has these numbers; null where more than the layer's factors was folded "
+        "into them, so that no adapter of the model's matrix fits, and in plans of versions before 10"
+    )
 
 
 class SampleAxis(Record):
@@ -164,7 +171,7 @@ class LayerRecord(Record):
     """A weight matrix, and its options on targets.
 
     Its tensors are weight [outputs, inputs], bias [outputs], channel_scale [inputs], calibration_<target> [vectors,
-    inputs].
+    inputs], input_factor [inputs] and output_factor [outputs].
 
     name: dotted, as in the model. inputs, outputs: sizes of the matrix. has_bias: true if a bias is added. parts:
     matrices of the model in it. uses: places where it is called. reason: why it is on its target.
@@ -174,6 +181,10 @@ class LayerRecord(Record):
     inputs: Positive
     outputs: Positive
     has_bias: bool
+    has_factors: bool = Field(
+        description="true if its inputs are the model's divided by input_factor, its outputs the model's times "
+        "output_factor"
+    )
     parts: list[LayerPart]
     uses: list[UseRecord]
     target: str = Field(description="target that the layer runs on: that of one of its options")
@@ -275,22 +286,6 @@ class NodeRecord(Record):
     kwargs: dict[Identifier, Any] = Field({})
 
 
-class TensorRecord(Record):
-    """Tensor that the graph or a layer uses, and its place in the weights file."""
-
-    stored_as: str
-    dtype: str
-    shape: Shape
-
-
-class FileRecord(Record):
-    """File beside plan.json: name, size and hash."""
-
-    file: str
-    sha256: Sha256
-    bytes: Natural
-
-
 class PlanDocument(Record):
     """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors.
 
@@ -299,10 +294,11 @@ class PlanDocument(Record):
     limits of sizes that may vary, by name. layers, matmuls: what runs on tiles and units. weights_of_model: place
     of each parameter. calibration: inputs that ranges are of. verification: distance from the model after each
     pass. check: distance from the original, run by its own tools; null if not asked for. graph: its nodes, in
-    running order. tensors: in the weights file, by name. tokenizer: files of it, none if there is none.
+    running order. tensors: in the weights file, by name. tokenizer: files of it, none if there is none. adapters: by
+    the names that choose them.
     """
 
-    schema_version: Literal[9]
+    schema_version: Literal[10]
     tilewright_version: str
     draws: int = Field(
         ge=1,
@@ -340,9 +336,13 @@ class PlanDocument(Record):
         description="file of the weights; null in a plan of a model's config alone, which cannot be run"
     )
     tokenizer: list[FileRecord]
+    adapters: list[AdapterRecord] = Field(
+        description="adapters of the layers, one of which may be chosen for a run; each has a file of its own"
+    )
 
     @property
     def decisions_in_force(self) -> list[Decision]:
-        """All decisions, with those of each layer's option in force, in the order of the steps that made them."""
+        """All decisions, with those of each layer's option in force and of adapters, in the order they were made."""
         of_options = (decision for layer in self.layers for decision in layer.option.decisions)
-        return in_running_order([*of_options, *self.decisions])
+        of_adapters = (decision for adapter in self.adapters for decision in adapter.decisions)
+        return in_running_order([*of_options, *self.decisions, *of_adapters])

@@ -2,6 +2,7 @@ from .compiler.assignment.assign import assign as assign
 from .compiler.assignment.assigned import Assigned as Assigned
 from .compiler.assignment.assigned import Trial as Trial
 from .compiler.assignment.search import OnTrial as OnTrial
+from .compiler.cost.adapter_cost import AdapterCost as AdapterCost
 from .compiler.cost.estimate import AttentionCost as AttentionCost
 from .compiler.cost.estimate import CostEstimate as CostEstimate
 from .compiler.cost.estimate import TimedCall as TimedCall
@@ -59,13 +60,16 @@ from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
 from .runtime.measuring.uncertainty import Estimate as Estimate
 from .runtime.measuring.uncertainty import Interval as Interval
+from .runtime.plan.adapter_records import AdapterRecord as AdapterRecord
+from .runtime.plan.adapter_records import LowRankRecord as LowRankRecord
+from .runtime.plan.adapter_records import ReplacementRecord as ReplacementRecord
 from .runtime.plan.blocks import TilePosition as TilePosition
-from .runtime.plan.check import PlanError as PlanError
 from .runtime.plan.decisions import AssignmentRecord as AssignmentRecord
 from .runtime.plan.decisions import Decision as Decision
 from .runtime.plan.decisions import Figure as Figure
 from .runtime.plan.plan import Plan as Plan
 from .runtime.plan.plan import load as load
+from .runtime.plan.plan_error import PlanError as PlanError
 from .runtime.plan.records import LayerOption as LayerOption
 from .runtime.plan.records import LayerRecord as LayerRecord
 from .runtime.plan.records import MatmulRecord as MatmulRecord

@@ -1,6 +1,6 @@
 """Frozen plans, made by the code of the releases that wrote them.
 
-Each schema version of plan.json has a folder, v1 to v9, with plans as the last commit that wrote this version saved
+Each schema version of plan.json has a folder, v1 to v10, with plans as the last commit that wrote this version saved
 them. Beside each, NAME.safetensors holds inputs, and the outputs that the sessions of that commit gave. To see how they
 came about, check a commit out and give its folder to this script, which runs that code and nothing of today's:
 
@@ -16,7 +16,8 @@ came about, check a commit out and give its folder to this script, which runs th
     6         9f2b0ac
     7         7961e31
     8         7cc3a80
-    9         the newest when this was written
+    9         182ae46
+    10        the newest when this was written
 
 It was run with torch 2.13, for versions 1 to 6 on a processor with AVX-512, then on one with AVX2.
 Plans are not made again when a test of them fails: plans of
@@ -38,7 +39,7 @@ from typing import Any
 
 import torch
 import yaml
-from networks import Attention, images, sentence_ids, token_ids, write_convolution, write_sentences  # type: ignore[import-not-found]
+from networks import Attention, images, sentence_ids, token_ids, write_adapter, write_convolution, write_sentences  # type: ignore[import-not-found]
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -118,17 +119,26 @@ def shapes(release: Any, version: int, _scratch: Path) -> Made:
     return release.compile(network, target, example_inputs=torch.zeros(2, 40), name="shapes"), {}
 
 
+def adapted(release: Any, version: int, scratch: Path) -> Made:
+    """The torch network with an adapter: rank 2 beside two parts of a layer, and a digital matrix in place of one."""
+    plan, inputs = attention(release, version, scratch)
+    return plan.with_adapter("first", write_adapter(scratch / "adapter")), inputs
+
+
 PLANS: dict[Callable[[Any, int, Path], Made], tuple[int, ...]] = {
-    attention: (1, 2, 3, 4, 5, 6, 7, 8, 9),
-    convolution: (2, 3, 4, 6, 8, 9),
-    sentences: (1, 6, 8, 9),
+    attention: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+    convolution: (2, 3, 4, 6, 8, 9, 10),
+    sentences: (1, 6, 8, 9, 10),
     shapes: (5,),
+    adapted: (10,),
 }
 """Which versions there are of each."""
 
 
 def run(release: Any, plan: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inputs and outputs: in full precision, and on a chip at several times."""
+    """Inputs and outputs, in full precision and on a chip at several times; with the first adapter, if there is one."""
+    if getattr(plan, "adapters", []):
+        plan = plan.adapted(plan.adapters[0])
     found = {f"inputs.{name}": value for name, value in inputs.items()}
     found |= {f"ideal.{name}": value for name, value in release.Session(plan, ideal=True)(inputs).items()}
     session = release.Session(plan, seed=SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,25 @@ class Attention(nn.Module):
 def token_ids(batch: int, tokens: int) -> Tensor:
     """Token ids for ``Attention``."""
     return torch.randint(0, Attention.VOCABULARY, (batch, tokens), generator=torch.Generator().manual_seed(1))
+
+
+def write_adapter(folder: Path) -> Path:
+    """An adapter of ``Attention`` as peft saves one: rank 2 beside query and value, and a matrix in place of mixed."""
+    width, numbers = Attention.WIDTH, torch.Generator().manual_seed(4)
+    shapes = {
+        "query.lora_A.weight": (2, width),
+        "query.lora_B.weight": (width, 2),
+        "value.lora_A.weight": (2, width),
+        "value.lora_B.weight": (width, 2),
+        "mixed.weight": (width, width),
+        "mixed.bias": (width,),
+    }
+    tensors = {f"base_model.model.{name}": torch.randn(shape, generator=numbers) / 4 for name, shape in shapes.items()}
+    folder.mkdir()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "modules_to_save": ["mixed"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
 
 
 def write_convolution(path: Path) -> Path:

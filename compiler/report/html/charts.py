@@ -17,7 +17,7 @@ LABEL = 300
 ROW = 22
 LETTER = 7.5
 """Width of a letter of a figure, in the widest of usual fonts."""
-COMPONENT_KINDS = {"attention": "attention", "digital_layers": "digital"}
+COMPONENT_KINDS = {"attention": "attention", "digital_layers": "digital", "adapters": "digital"}
 """The colours of components; the others are tiles'."""
 
 

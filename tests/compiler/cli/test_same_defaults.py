@@ -31,16 +31,25 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
     "targets": [tilewright.load_document, tilewright.read_rpu_config],
     "doctor": [tilewright.doctor],
+    "adapter add": [tilewright.Plan.with_adapter, tilewright.Plan.save],
+    "adapter list": [tilewright.load],
+    "adapter remove": [tilewright.Plan.without_adapter, tilewright.Plan.save],
 }
 """Command -> the functions that do its work."""
-OTHERWISE = {"force": "overwrite", "kind": "kinds", "recipe_changes": "changes", "rpu_config": "path"}
+OTHERWISE = {
+    "force": "overwrite", "kind": "kinds", "recipe_changes": "changes", "rpu_config": "path", "new": "folder",
+}  # fmt: skip
 """Options with another name in Python."""
 PRINTING = {
     "as_json", ("report", "weights"), ("cost", "layers"),
     ("targets", "kind"), ("targets", "name"), ("targets", "file"), ("targets", "force"),
+    *((f"adapter {what}", "plan") for what in ("add", "list", "remove")),
 }  # fmt: skip
-"""Options that say what is printed, or where."""
-OPTIONAL_HERE = {("characterize", "folder"), ("report", "file"), ("targets", "rpu_config")}
+"""Options that say what is printed, or where, and the plan that a method is of."""
+OPTIONAL_HERE = {
+    ("characterize", "folder"), ("report", "file"), ("targets", "rpu_config"), ("adapter add", "name"),
+    ("adapter add", "new"), ("adapter remove", "new"),
+}  # fmt: skip
 """Places to write to or read from that a command can do without."""
 IN_PYTHON_ALONE = {("evaluate", name) for name in ("metric", "inputs", "labels", "readout")}
 """Parameters whose values a command line cannot hold."""
@@ -56,7 +65,11 @@ def test_words_that_a_shell_completes_are_those_that_are_taken():
 
 
 def commands():
-    return {command.name: command.callback for command in app.registered_commands}
+    found = {command.name: command.callback for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        found |= {f"{group.name} {one.name}": one.callback for one in group.typer_instance.registered_commands}
+    return found
 
 
 def wanted(name, option):
@@ -93,6 +106,7 @@ def test_defaults_are_the_same(name):
 def test_no_option_of_the_function_is_missing(name):
     """But for what only Python can give: objects, examples, and functions that are told of the progress."""
     known = {OTHERWISE.get(option, option) for option in inspect.signature(commands()[name]).parameters}
+    known |= {"folder"} if name == "adapter list" else set()  # the plan's, which is loaded
     only_in_python = {"example_inputs", "dynamic_shapes", "sensitivity", "self", "found"}
     for parameter in inspect.signature(CALLS[name][0]).parameters:
         is_here = parameter in only_in_python or (name, parameter) in IN_PYTHON_ALONE
