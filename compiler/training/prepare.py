@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
 from tilewright.compiler.frontends.unwrapping import unwrapped
+from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.network.restorable import has_restorable, restored
 from tilewright.compiler.training.channel_scales import channel_scale_of
 from tilewright.compiler.training.conditions import Conditions, PassCounter
@@ -35,6 +36,7 @@ def prepare(
     example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     calibration: Calibrating = None,
     attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
+    leave: Sequence[str] = (),
     seed: int = 0,
 ) -> Module:
     """Prepare a network for training on a target: its layers on tiles run the target's arithmetic, with gradients.
@@ -43,7 +45,8 @@ def prepare(
     subclasses of their own classes, with the same parameters; any loop trains it. target, example_inputs, calibration,
     attention_bits: as for ``compile``, which is run to find what the target does with this network: its fused matrices,
     channel scales, row-blocks and input ranges. plan: such a plan that is at hand, in place of these. recipe: what is
-    imposed: a name of the library, a YAML file, or an object. seed: names all noise; the same seed trains the same
+    imposed: a name of the library, a YAML file, or an object. leave: patterns of names of layers that stay as they are,
+    such as a head that an adapter replaces. seed: names all noise; the same seed trains the same
     bits whatever the threads.
 
     While it trains (``model.train()``), noise is drawn anew for each call of the model. In evaluation converters alone
@@ -62,21 +65,29 @@ def prepare(
         plan, scales = compile_keeping_scales(
             inner, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits
         )
-    prepare_by(inner, plan, load_recipe(recipe), seed, scales)
+    prepare_by(inner, plan, load_recipe(recipe), seed, scales, leave)
     return model
 
 
 def prepare_by(
-    inner: nn.Module, plan: Plan, recipe: Recipe, seed: int, scales: Mapping[str, Tensor] | None = None
+    inner: nn.Module,
+    plan: Plan,
+    recipe: Recipe,
+    seed: int,
+    scales: Mapping[str, Tensor] | None = None,
+    leave: Sequence[str] = (),
 ) -> None:
-    """Prepare a network by a plan of it. scales: channel scales of its layers by name; from the weights if None.
+    """Prepare a network by a plan of it.
+
+    scales: channel scales of its layers by name; from the weights if None. leave: patterns of layers that stay.
 
     Raises ``InputError`` as ``prepare`` does.
     """
     check_is_plan(plan)
     plan.require_weights()
     document = plan.document
-    analog = [layer for layer in document.layers if _is_analog(plan, layer)]
+    left = chosen_for(names_of_layers(document.layers), dict.fromkeys(leave, 0), "no preparation")
+    analog = [layer for layer in document.layers if _is_analog(plan, layer) and layer.name not in left]
     names = {layer.target for layer in analog}
     if not analog:
         raise InputError(

@@ -253,7 +253,7 @@ def test_export(run, small_plan_folder):
 
 def test_targets_of_every_kind(run):
     kinds = {row["kind"] for row in json.loads(run("targets", "--json")[1])}
-    assert kinds == {"analog", "digital", "attention", "programming", "chip", "cost"}
+    assert kinds == {"analog", "digital", "attention", "programming", "chip", "cost", "recipe"}
     only = json.loads(run("targets", "--kind", "programming", "--json")[1])
     assert {row["kind"] for row in only} == {"programming"}
     assert "pairs-2" in {row["name"] for row in only}
