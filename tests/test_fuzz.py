@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COUNTS = {"plans": 130, "weights": 30, "kept": 15, "arrays": 40, "targets": 60, "onnx": 150, "folders": 3, "faults": 10}
+COUNTS = {
+    "plans": 130,
+    "weights": 30,
+    "kept": 15,
+    "arrays": 40,
+    "targets": 60,
+    "settings": 40,
+    "onnx": 150,
+    "folders": 3,
+    "faults": 10,
+}
 FAULTS = {
     2: "KeyError",
     3: "SIGABRT",

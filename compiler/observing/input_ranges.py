@@ -31,6 +31,7 @@ FACTORS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.5, 2.0, 3.0)
 noise of the converters; a wider one drives the rows less, so that large sums clip less in the ADC.
 """
 TRAINED = "the checkpoint's own"
+"""Name of the range that a layer was trained with, among those that calibrating would try."""
 MOST_COLUMNS = 2048
 """Largest number of a layer's columns that ranges are tried on, evenly spaced; columns are alike in law."""
 

@@ -37,6 +37,7 @@ KINDS = {
     "kept": Kind("kept", 1_000, 20, 50),
     "arrays": Kind("arrays", 1_000, 20, 100),
     "targets": Kind("targets", 5_000, 20, 100),
+    "settings": Kind("settings", 3_000, 20, 100),
     "onnx": Kind("onnx_mutants", 3_000, 40, 20),
     "folders": Kind("folders", 1_000, 60, 10),
     "faults": Kind("faults", 0, 2, 4, growth=64),
