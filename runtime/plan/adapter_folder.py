@@ -35,7 +35,10 @@ Found = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Pair:
-    """Low-rank matrices of one module: a [rank, inputs] and b [outputs, rank], or kernels of convolutions."""
+    """Low-rank matrices of one module: a [rank, inputs] and b [outputs, rank], or kernels of convolutions.
+
+    Both are in their file until ``numbers_of`` takes them out.
+    """
 
     a: Tensor
     b: Tensor
@@ -91,7 +94,7 @@ def _tensors(path: Path) -> tuple[Found, Found]:
     replacements: Found = {}
     for name in sorted(file.names):
         module, what = _split(name)
-        (halves if what in HALVES else replacements).setdefault(module, {})[what] = _numbers(file, name)
+        (halves if what in HALVES else replacements).setdefault(module, {})[what] = _fractions(file, name)
     return halves, replacements
 
 
@@ -112,8 +115,8 @@ def _split(name: str) -> tuple[str, str]:
     return ".".join(module[1:]), what
 
 
-def _numbers(file: WeightsFile, name: str) -> Tensor:
-    """A tensor as float32 on its own memory. Raises ``InputError`` for other things than finite fractions."""
+def _fractions(file: WeightsFile, name: str) -> Tensor:
+    """A tensor in its file, which takes no memory yet. Raises ``InputError`` for other things than fractions."""
     stored = file.read(name)
     if not stored.is_floating_point() or stored.dtype.itemsize < 2:
         raise InputError(
@@ -121,9 +124,14 @@ def _numbers(file: WeightsFile, name: str) -> Tensor:
         )
     if not stored.numel():
         raise InputError(f"adapter tensor {shown(name)} is empty, of shape {list(stored.shape)}")
+    return stored
+
+
+def numbers_of(stored: Tensor, what: str) -> Tensor:
+    """A tensor of a file as float32 in memory. what: for sentences. Raises ``InputError`` for what is not finite."""
     numbers = stored.to(torch.float32, copy=True)
     if not bool(torch.isfinite(numbers).all()):
-        raise InputError(f"adapter tensor {shown(name)} holds NaN or infinity")
+        raise InputError(f"the adapter's {what} holds NaN or infinity")
     return numbers
 
 

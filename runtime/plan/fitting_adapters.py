@@ -8,7 +8,7 @@ import re
 
 from torch import Tensor
 
-from tilewright.runtime.plan.adapter_folder import Pair, PeftAdapter
+from tilewright.runtime.plan.adapter_folder import Pair, PeftAdapter, numbers_of
 from tilewright.runtime.plan.adapter_records import ADAPTER_NAME, AdapterRecord, LowRankRecord, ReplacementRecord
 from tilewright.runtime.plan.adapters import columns_of, outputs_of_layer
 from tilewright.runtime.plan.decisions import Alternative, Decision, Figure
@@ -96,8 +96,9 @@ def _beside(
             f"adapter {adapter!r}: lora_A and lora_B of {shown(module)} have shapes {list(pair.a.shape)} and "
             f"{list(pair.b.shape)}; its layer takes [rank, {', '.join(map(str, kernel))}] and [{columns}, rank]"
         )
-    tensors[adapter_key(layer.name, adapter, number, "A")] = pair.a.reshape(rank, layer.inputs)
-    tensors[adapter_key(layer.name, adapter, number, "B")] = pair.b.reshape(columns, rank)
+    a, b = (numbers_of(half, f"lora_{name} of {shown(module)}") for name, half in (("A", pair.a), ("B", pair.b)))
+    tensors[adapter_key(layer.name, adapter, number, "A")] = a.reshape(rank, layer.inputs)
+    tensors[adapter_key(layer.name, adapter, number, "B")] = b.reshape(columns, rank)
     return LowRankRecord(
         layer=layer.name, part=number, module=module, rank=rank, alpha=pair.alpha, scale=pair.scale,
         parameters=rank * (layer.inputs + columns),
@@ -135,9 +136,11 @@ def _instead(
     if bias is not None and list(bias.shape) != [outputs]:
         shape = list(bias.shape)
         raise InputError(f"adapter {adapter!r}: the bias of {shown(module)} has shape {shape}, not [{outputs}]")
-    tensors[adapter_key(layer.name, adapter, number, "weight")] = matrix.contiguous()
+    tensors[adapter_key(layer.name, adapter, number, "weight")] = numbers_of(
+        matrix.contiguous(), f"matrix of {shown(module)}"
+    )
     if bias is not None:
-        tensors[adapter_key(layer.name, adapter, number, "bias")] = bias
+        tensors[adapter_key(layer.name, adapter, number, "bias")] = numbers_of(bias, f"bias of {shown(module)}")
     return ReplacementRecord(
         layer=layer.name, part=number, module=module, outputs=outputs, has_bias=bias is not None,
         parameters=outputs * (layer.inputs + (bias is not None)),

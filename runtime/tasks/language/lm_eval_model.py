@@ -16,7 +16,7 @@ from tilewright.runtime.tasks.language.continuations import Answer, Continuation
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_seed, check_whole
 
-ARGUMENTS = ("plan", "time", "seed", "repeat", "ideal", "drift_compensation", "batch_size", "max_length")
+ARGUMENTS = ("plan", "time", "seed", "repeat", "ideal", "drift_compensation", "batch_size", "max_length", "adapter")
 NOT_USED = ("device", "max_batch_size")
 """Arguments that lm-eval gives to every model."""
 NO_GENERATION = "a plan cannot generate text yet (it has no KV cache): choose tasks of log-likelihoods, as {} is not"
@@ -90,6 +90,7 @@ class TilewrightLM(PlanLM):
         drift_compensation: bool = True,
         batch_size: int | str = 1,
         max_length: int | None = None,
+        adapter: str | None = None,
         **others: Any,
     ) -> None:
         """Load a plan and program the chip.
@@ -97,7 +98,7 @@ class TilewrightLM(PlanLM):
         plan: its folder. time: since programming, in seconds or as text ("1mo"). seed, repeat: which chip. ideal: run
         the digital reference instead. drift_compensation: False leaves the drift as it is. batch_size: samples at
         once, which change no result. max_length: tokens that are read at once; the plan's own limit if None, or its
-        tokenizer's, or 2048. Raises ``InputError`` for what cannot be used.
+        tokenizer's, or 2048. adapter: one of the plan's. Raises ``InputError`` for what cannot be used.
         """
         for name in others:
             if name not in NOT_USED:
@@ -109,7 +110,7 @@ class TilewrightLM(PlanLM):
         for name, given in (("ideal", ideal), ("drift_compensation", drift_compensation)):
             if not isinstance(given, bool):
                 raise InputError(f"{name} is {given!r}; allowed: true, false")
-        loaded = load(str(plan))
+        loaded = load(str(plan)).adapted(adapter)
         super().__init__(CausalTextEncoder(loaded, max_length), self._scored)
         self.batch_size = int(batch_size)
         session = Session(loaded, seed, repeat=repeat, ideal=ideal, drift_compensation=drift_compensation)
