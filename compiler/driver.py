@@ -30,6 +30,7 @@ from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_ke
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_flags
 from tilewright.targets.loading import load_attention_unit, load_chip, load_programming, target_names
 from tilewright.targets.spec import AttentionUnit, Chip, Programming, Target
 
@@ -78,6 +79,7 @@ def compile(
     Returns a plan in memory; ``plan.save(folder)`` writes it. Raises ``InputError`` for what cannot be compiled, and
     ``PassError`` for a bug of tilewright: a pass that changed what the network computes.
     """
+    check_flags(check=check, config_only=config_only, cache=cache)
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)

@@ -21,7 +21,7 @@ from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.storage.arrays import write_arrays
 from tilewright.runtime.storage.atomic_file import check_output_file
 from tilewright.runtime.storage.memory_budget import check_memory
-from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -131,6 +131,7 @@ def run(
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
+    check_flags(ideal=ideal, drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
     seconds = parse_time(time)
     prepared = prepare_inputs(plan.document, inputs)
     exact = Session(plan, ideal=True)

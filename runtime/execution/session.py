@@ -19,6 +19,7 @@ from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.storage.memory_map import hand_back
 from tilewright.runtime.units.full_precision import DigitalMatmul
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 KEPT_AS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -59,10 +60,13 @@ class Session(Executable):
         half the memory and adds less than a hundredth to the variance of programming. layer_by_layer: keep nothing of a
         layer on tiles between calls, for plans that are larger than memory: the same bits, but each call programs each
         layer anew. on_layer: called with each layer's name once it is programmed.
-        Raises ``InputError`` for a plan without weights.
+        Raises ``InputError`` for a plan without weights, numbers out of range, and flags that are not True or False.
         """
         check_is_plan(plan)
         plan.require_weights()
+        check_seed(seed)
+        check_whole("repeat", repeat, least=0)
+        check_flags(ideal=ideal, drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
         if conductances not in KEPT_AS:
             raise InputError(f"conductances are kept as {conductances!r}; {nearest(str(conductances), KEPT_AS)}")
         self.seed, self.repeat, self.ideal, self.layer_by_layer = seed, repeat, ideal, layer_by_layer

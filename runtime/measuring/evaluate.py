@@ -22,7 +22,7 @@ from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.runtime.tasks.given import GivenTask, Readout
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_repeats, check_seed, check_whole
 from tilewright.targets.shares import parse_share
 from tilewright.targets.times import parse_time
 
@@ -78,6 +78,7 @@ def evaluate(
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
+    check_flags(drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
     check_resamples(resamples)
     wanted, loggers = parse_share(iso, "iso"), make_loggers(log)
     seconds = {str(time): parse_time(time) for time in times}
