@@ -22,13 +22,13 @@ from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
 from tilewright.compiler.steps import Mapped, map_network
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
 from tilewright.runtime.plan.graph import encode_graph
 from tilewright.runtime.plan.names import LAYER_PREFIX, bias_key, calibration_key, channel_scale_key, weight_key
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_flags
 from tilewright.targets.loading import load_attention_unit, load_chip, load_programming, target_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ class Run:
 
     outputs: of each chip [chips, ...]. reference: those of the digital reference [...]. ideal: True if nothing but the
     reference was run; the chips are then copies of it. seed, time: of the chips. nonfinite_origin: where the first NaN
-    or infinity arose; None if all outputs are finite.
+    or infinity arose; None if all outputs are finite. notes: sentences on what a seed names, none for most plans.
 
     repeats: number of chips.
     """
@@ -45,6 +45,7 @@ class Run:
     repeats: int
     time: str | float
     nonfinite_origin: NonfiniteOrigin | None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def nonfinite(self) -> int:
@@ -85,6 +86,7 @@ class Run:
             "outputs": [self._line(name) for name in self.outputs],
             "nonfinite": self.nonfinite,
             "nonfinite_origin": asdict(origin) if origin is not None else None,
+            "notes": self.notes,
         }
 
     def _line(self, name: str) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def run(
             outputs[name][repeat] = value
         if origin is None and not_finite(ran):
             origin = find_nonfinite(session, prepared, batch_size)
-    return Run(outputs, reference, False, seed, repeats, time, origin)
+    return Run(outputs, reference, False, seed, repeats, time, origin, plan.notes_on_seeds)
 
 
 def as_arrays(outputs: Mapping[str, Tensor]) -> Arrays:
