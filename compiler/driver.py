@@ -23,7 +23,6 @@ from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
 from tilewright.compiler.steps import Mapped, map_network
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.adapter_folder import read_adapter
 from tilewright.runtime.plan.check import PlanError, check_plan
 from tilewright.runtime.plan.decisions import in_running_order
@@ -39,7 +38,9 @@ from tilewright.runtime.plan.names import (
 )
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import SCHEMA_VERSION, FileRecord, PlanDocument
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_flags
 from tilewright.targets.loading import load_attention_unit, load_chip, load_programming, target_names
 from tilewright.targets.spec import AttentionUnit, Chip, Programming, Target
 
@@ -116,6 +117,7 @@ def compile_keeping_scales(
     on_pass: OnPass | None = None,
 ) -> tuple[Plan, Mapping[str, Tensor]]:
     """The plan of ``compile``, and the channel scales of its layers by name, those too that weights hold by now."""
+    check_flags(check=check, config_only=config_only, cache=cache)
     chip = load_chip(target)
     units = attention_units(attention_bits, chip)
     methods = wanted_programming(programming)

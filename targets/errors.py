@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tilewright.targets.quantity import is_number
+from tilewright.targets.quantity import is_number, with_unit
 from tilewright.targets.shown import shown, visible
 
 LONGEST_MESSAGE = 4000
@@ -31,8 +31,9 @@ class InputError(ValueError):
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A half-sentence that names the allowed names and, where one is close, the likely one."""
     names = sorted(allowed)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    alike = {allowed_name.lower(): allowed_name for allowed_name in names}  # whatever the capitals
+    close = get_close_matches(name.lower(), alike, n=1, cutoff=0.5)
+    guess = f"did you mean {alike[close[0]]!r}? " if close else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return f"{guess}allowed: {shown or 'none'}"
 
@@ -54,7 +55,7 @@ def first_problem(error: ValidationError, model: type[BaseModel], content: Any =
     if kind in ("literal_error", "union_tag_invalid"):
         return _wrong_word(path, finding)
     message = finding["msg"].removeprefix("Value error, ")
-    given = f"{shown(value['value'])} {str(value['unit'])[:80]}" if is_number(value) else shown(value)
+    given = with_unit(shown(value["value"]), str(value["unit"])[:80]) if is_number(value) else shown(value)
     return f"{path} is {given}: {message[0].lower() + message[1:]}"
 
 

@@ -23,6 +23,8 @@ _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 """Pattern of numbers such as 1e-6, which YAML 1.1 reads as words because they have no point."""
 
 
+COUNTED = {"bit", "column", "iteration", "pair", "reading", "row", "state", "tile", "unit", "vector"}
+"""Units that are things, of which there is one or there are several."""
 NUMBER_KEYS = {"value", "unit", "source"}
 CHANGED = "changed by the user"
 """Source of a number that was changed without a word on where it comes from."""
@@ -92,7 +94,7 @@ class Rule:
         if not isinstance(source, str) or not source.strip():
             raise ValueError("the source must say where the number comes from")
         if not self.minimum <= value <= self.maximum:
-            raise ValueError(f"allowed is {self.minimum:g} to {self.maximum:g} {unit}")
+            raise ValueError(f"allowed is {self.minimum:g} to {with_unit(f'{self.maximum:g}', unit)}")
         return Count(int(value), unit, source) if number is Count else Quantity(value, unit, source)
 
     def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -114,6 +116,13 @@ class Rule:
             "required": ["value", "unit", "source"],
             "properties": {"value": value, "unit": {"enum": list(self.units)}, "source": {"type": "string"}},
         }
+
+
+def with_unit(number: str, unit: str) -> str:
+    """A number with its unit for sentences: nothing of "1", which is none; several rows where it is not one row."""
+    if unit == "1":
+        return number
+    return f"{number} {unit}s" if unit in COUNTED and number != "1" else f"{number} {unit}"
 
 
 def is_number(node: Any) -> TypeGuard[dict[str, Any]]:

@@ -17,8 +17,8 @@ from safetensors import safe_open
 
 import tilewright
 from tests.kernel_sets import forced
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.chip.kernels import native
+from tilewright.targets.draws_version import VERSION
 
 TESTS = Path(__file__).parent
 PLANS = sorted(path.parent for path in TESTS.glob("frozen/v*/*/plan.json"))

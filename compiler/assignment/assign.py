@@ -26,13 +26,15 @@ from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks import Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.limits import check_repeats, check_seed
+from tilewright.targets.limits import check_flags, check_repeats, check_seed
 from tilewright.targets.shares import parse_share
 from tilewright.targets.spec import Cost
 from tilewright.targets.times import parse_time
 
 CRITERION = "gradient"
 """Criterion whose figures are losses if none is named: it costs a few runs, and ranks layers well."""
+NEXT_SEEDS = 1000
+"""Seeds behind the one given that a search and the validation may take, at most."""
 
 
 def assign(
@@ -98,7 +100,8 @@ def assign(
     asked_for = chosen_for(names_of_layers(layers), fixed or {}, "target")
     stay = {one.name: option_of(one, asked_for[one.name][0]).target for one in layers if one.name in asked_for}
     check_repeats(repeats)
-    check_seed(seed)
+    check_flags(validate=validate)
+    check_seed(seed, after=NEXT_SEEDS)
     if wanted is not None:
         check_search(wanted, confidence, repeats, minimise)
     if sensitivity is None:

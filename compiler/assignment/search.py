@@ -18,7 +18,7 @@ from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, T
 from tilewright.compiler.assignment.written import Request, written
 from tilewright.compiler.sensitivity.measure import Sensitivity
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside
+from tilewright.runtime.measuring.measurements import MeasurementLog, kept_beside
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import AccuracyRecord
 from tilewright.runtime.plan.plan import Plan
@@ -146,7 +146,7 @@ class Measure:
         self.seconds, self.repeats = seconds, repeats
         settings = {"data": task.fingerprint(), "seconds": seconds}
         settings |= {"metric": task.metric.name, "metric_version": task.metric.version}
-        self.log = MeasurementLog(place_beside(plan, CACHE_FILE), settings)
+        self.log = MeasurementLog(kept_beside(plan, CACHE_FILE)[0], settings)
         key = {"plan": plan.sha256, "digital": True}
         self.digital = self.log.measure(key, lambda: task.measure(Session(plan, ideal=True), BATCH_SIZE))
 

@@ -137,6 +137,8 @@ def _print(assigned: Assigned, folder: Path) -> None:
             f"A* {found.normalised:.2%}, at least {found.lower_bound:.2%} with {found.confidence:.0%} confidence",
             soft_wrap=True,
         )
+    for note in assigned.sensitivity.notes:
+        output.print(f"note: {note}", soft_wrap=True)
     output.print(f"plan written to {folder}", soft_wrap=True)
 
 

@@ -84,6 +84,7 @@ def compile_command(
     """Compile a model into a plan: trace it, find its layers, place them on tiles, and verify every step."""
     from tilewright.runtime.plan.files import PLAN
     from tilewright.runtime.storage.atomic_folder import check_destination
+    from tilewright.runtime.storage.cache_folder import cache_folder, cache_problem
     from tilewright.runtime.storage.sample_files import read_samples
 
     check_destination(folder, PLAN, overwrite=force)
@@ -122,6 +123,11 @@ def compile_command(
     seconds = time.perf_counter() - started
     report = summarise(made)
     was_kept = LOWERING[0].__name__ not in {one["pass"] for one in passes}
+    place = cache_folder() if cache and not was_kept else None
+    problem = None if place is None else cache_problem(place)
+    if problem is not None:
+        elsewhere = "TILEWRIGHT_CACHE=FOLDER keeps it elsewhere, --no-cache nowhere"
+        errors.print(f"note: the traced network was not kept: {problem}; {elsewhere}", soft_wrap=True)
     if as_json:
         done = {"seconds": round(seconds, 3), "traced_earlier": was_kept, "passes": passes}
         print_json({"plan": str(folder), **done, "report": report.to_json()})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.report.plain_console import PlainTable
+
+if TYPE_CHECKING:
+    from tilewright.runtime.execution.doctor import Diagnosis
 
 
 def doctor_command(as_json: options.AsJson = False) -> None:
@@ -20,9 +25,18 @@ def doctor_command(as_json: options.AsJson = False) -> None:
     table.add_row("processor", " ".join([found.processor, *found.kernels.features]))
     table.add_row("threads", str(found.threads))
     table.add_row("random numbers", f"version {found.draws}")
-    kept = "off" if found.cache is None else f"{found.cache}: {found.cache_bytes / 2**20:,.0f} MB"
-    table.add_row("traced networks", kept)
+    table.add_row("traced networks", _kept(found))
     for package, installed in found.versions.items():
         missing = f"not installed; pip install 'tilewright[{OPTIONAL.get(package, '')}]' brings it"
         table.add_row(package, installed or missing)
     output.print(table)
+
+
+def _kept(found: Diagnosis) -> str:
+    """Where traced networks are kept, how much they take and may take; or why there are none."""
+    if found.cache is None:
+        return "off"
+    taken = f"{found.cache_bytes / 2**20:,.0f} MB of at most {found.cache_limit / 2**30:,.0f} GB"
+    if found.cache_problem is not None:
+        return f"{found.cache}: nothing is kept there: {found.cache_problem}"
+    return f"{found.cache}: {taken}; removing the folder empties it"

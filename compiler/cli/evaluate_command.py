@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tilewright.compiler.cli import completion, options
-from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_task_options
 from tilewright.compiler.report.accuracy_table import accuracy_table
 from tilewright.compiler.report.totals import measured_on
@@ -49,30 +49,44 @@ def evaluate_command(
     """
     from tilewright.runtime.measuring.evaluate import evaluate
     from tilewright.runtime.plan.plan import load
+    from tilewright.targets.paths import shown_path
     from tilewright.targets.times import parse_times
 
     labels, own = list(parse_times(times)), parse_task_options(task_options)
     loaded = load(plan)
-    with progress_bar("evaluate") as advance:
-        found = evaluate(
-            loaded,
-            task,
-            data,
-            times=labels,
-            repeats=repeats,
-            seed=seed,
-            adapter=adapter,
-            limit=limit,
-            task_options=own,
-            batch_size=batch_size,
-            drift_compensation=drift_compensation,
-            results=results,
-            resamples=resamples,
-            iso=iso,
-            log=log,
-            layer_by_layer=layer_by_layer,
-            on_measurement=advance,
-        )
+    done, count = 0, 0
+    try:
+        with progress_bar("evaluate") as advance:
+
+            def counted(number: int, of: int, what: str) -> None:
+                nonlocal done, count
+                done, count = number, of
+                advance(number, of, what)
+
+            found = evaluate(
+                loaded,
+                task,
+                data,
+                times=labels,
+                repeats=repeats,
+                seed=seed,
+                adapter=adapter,
+                limit=limit,
+                task_options=own,
+                batch_size=batch_size,
+                drift_compensation=drift_compensation,
+                results=results,
+                resamples=resamples,
+                iso=iso,
+                log=log,
+                layer_by_layer=layer_by_layer,
+                on_measurement=counted,
+            )
+    except KeyboardInterrupt:
+        if results is not None and done:
+            kept = f"{done} of {count} measurements are kept in {shown_path(results)}"
+            errors.print(f"{kept}; the same command goes on from there", soft_wrap=True)
+        raise
     content = found.to_json()
     if as_json:
         print_json(content)

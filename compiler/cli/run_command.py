@@ -68,6 +68,8 @@ def run_command(
     what += f", adapter {adapter}" if adapter is not None else ""
     output.print(f"{what}, written to {file}:")
     for line in content["outputs"]:
-        error = "" if ideal else f", error against digital {line['relative_error']:.3f}"
+        error = "" if ideal else f", relative error against digital {line['relative_error']:.3f}"
         error += f", {line['nonfinite']} not finite" if line["nonfinite"] else ""
         output.print(f"  {line['name']} {line['dtype']} {line['shape']}{error}")
+    for note in found.notes:
+        output.print(f"note: {note}")

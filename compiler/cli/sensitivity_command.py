@@ -75,6 +75,8 @@ def sensitivity_command(
         output.print(table)
     if found.correlations():
         output.print(_correlations(found))
+    for note in found.notes:
+        output.print(f"note: {note}", soft_wrap=True)
 
 
 def _tables(found: Sensitivity) -> Iterator[PlainTable]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tilewright.runtime.plan.blocks import split_columns, split_rows
-from tilewright.targets.quantity import Quantity
+from tilewright.targets.quantity import Quantity, with_unit
 from tilewright.targets.spec import AnalogTarget, Chip, Cost, DigitalTarget, bits_of
 
 PICO = 1e-3
@@ -36,7 +36,7 @@ class Account:
         if figure is None:
             self.missing.append(gap)
         elif figure.is_assumed:
-            self.assumptions.append(f"{what} {figure:g} {figure.unit}: {figure.source}")
+            self.assumptions.append(f"{what} {with_unit(f'{figure:g}', figure.unit)}: {figure.source}")
         return 0.0 if figure is None else float(figure)
 
     def spend(

@@ -19,7 +19,7 @@ from tilewright.compiler.network.network_document import NetworkDocument, networ
 from tilewright.runtime.plan.records import FileRecord
 from tilewright.runtime.plan.stored_tensors import check_file, read_tensors, stored_once, without_numbers
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder
-from tilewright.runtime.storage.cache_folder import bytes_in, cache_folder
+from tilewright.runtime.storage.cache_folder import MOST_KEPT, bytes_in, cache_folder
 from tilewright.runtime.storage.weights_file import write_weights
 from tilewright.targets.errors import InputError
 
@@ -27,8 +27,6 @@ NETWORKS = "networks"
 DOCUMENT, TENSORS, TOKENIZER = "network.json", "tensors.safetensors", "tokenizer"
 LARGEST_NETWORK = 2**32
 """Bytes of tensors beyond which a network is not kept."""
-MOST_KEPT = 2**34
-"""Bytes that all kept networks may take; those that were not used for longest are removed."""
 FREE = 4
 """Multiple of a network's bytes that must be free on the disk for it to be kept."""
 
@@ -43,9 +41,11 @@ KEPT = FolderKind("a kept network", DOCUMENT, frozenset({"written_by", "key", "g
 def find(key: str | None) -> Network | None:
     """The network that was kept under this key; None if there is none, or it is damaged."""
     folder = _folder(key)
-    if folder is None or not folder.is_dir():
+    if folder is None:
         return None
     try:
+        if not folder.is_dir():
+            return None
         document = NetworkDocument.model_validate_json((folder / DOCUMENT).read_text(encoding="utf-8"))
         network = _read(folder, document) if document.key == key else None
         os.utime(folder)

@@ -12,7 +12,7 @@ from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.tables import ADAPTERS, ASSIGNMENTS, COSTS, MATMULS, PLANS
 from tilewright.runtime.plan.plan import Plan
-from tilewright.targets.quantity import is_number, leaves
+from tilewright.targets.quantity import is_number, leaves, with_unit
 
 APART = {"schema_version", "kind", "name", "summary", "chip"}
 """Keys of a target that are compared elsewhere or say nothing of what it does."""
@@ -147,7 +147,7 @@ def _value(leaf: Any) -> Any:
     """A number with its unit; what is not a number as it is."""
     if not is_number(leaf):
         return leaf
-    return f"{leaf['value']:g}" + (f" {leaf['unit']}" if leaf["unit"] != "1" else "")
+    return with_unit(f"{leaf['value']:g}", leaf["unit"])
 
 
 def _as_text(value: Any) -> str:

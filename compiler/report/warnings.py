@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tilewright.compiler.engineering import counted
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.plan.records import LayerOption
@@ -77,12 +76,7 @@ def _of_older_versions(plan: Plan) -> list[str]:
             "the plan is of an older version, which did not say at which sizes its graph may not be the network; "
             "compile it again"
         )
-    if document.draws < VERSION and document.placement.tiles:
-        warnings.append(
-            f"the plan's own figures are of version {document.draws} of the random numbers, and its chips are "
-            f"simulated with version {VERSION}: a seed names another chip than it did, of the same statistics"
-        )
-    return warnings
+    return warnings + plan.notes_on_seeds
 
 
 def _layers(names: Collection[str]) -> str:

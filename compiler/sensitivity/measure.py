@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
@@ -22,13 +22,13 @@ from tilewright.compiler.sensitivity.criteria import (
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.compiler.sensitivity.samples import samples_of
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.measuring.measurements import MeasurementLog, place_beside, read_measurements
+from tilewright.runtime.measuring.measurements import MeasurementLog, kept_beside, read_measurements
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.plan.records import LayerRecord
 from tilewright.runtime.tasks.finding import AnyTask, make_task
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
@@ -77,7 +77,7 @@ class Sensitivity:
     seconds: after programming. repeats, seed: chips. samples: how many counted. source: where they are from.
     ``to_json`` keeps these names.
 
-    figures: of each layer, target and criterion.
+    figures: of each layer, target and criterion. notes: why they were not kept in the plan's folder, if they were not.
     """
 
     seconds: float
@@ -88,6 +88,7 @@ class Sensitivity:
     criteria: dict[str, str]
     """Meaning of each criterion's figures, by its name."""
     figures: list[LayerFigure]
+    notes: list[str] = field(default_factory=list)
 
     def of(self, criterion: str) -> dict[tuple[str, str], float]:
         """Figures of one criterion: (layer, target) -> figure."""
@@ -175,9 +176,8 @@ def measure_sensitivity(
     made = [CRITERIA[name](setting) for name in dict.fromkeys(criteria)]
     if prepared is None and any(criterion.needs_task for criterion in made):
         raise InputError(f"criterion {MeasuredTask.name!r} needs a task and its data")
-    log = MeasurementLog(
-        place_beside(plan, CACHE_FILE), {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed}
-    )
+    path, unkept = kept_beside(plan, CACHE_FILE)
+    log = MeasurementLog(path, {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed})
     figures = _figures(made, setting, log, on_figure)
     taken = take() if take.cache_info().currsize else None
     return Sensitivity(
@@ -188,6 +188,7 @@ def measure_sensitivity(
         source=taken.source if taken else "the task's data" if prepared else "none",
         criteria={criterion.name: f"{criterion.meaning}, {criterion.unit}" for criterion in made},
         figures=figures,
+        notes=[] if unkept is None else [f"the figures were not kept: {unkept}"],
     )
 
 

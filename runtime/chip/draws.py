@@ -4,6 +4,8 @@ A draw is named by (seed, repeat, layer, effect, ...): a hash of that name is th
 a number's place in the draw is the counter. So what one layer draws does not depend on what was drawn before it, on
 batch size, threads or the processor, and a draw need not be stored: any part of it can be made again. A name's hash has
 64 bits: of the half million draws of a large plan two share one with a chance of 1 in 10⁸.
+
+What a name stands for has a version, ``targets/draws_version.py``, to be raised with any change of it.
 """
 
 from __future__ import annotations
@@ -20,12 +22,6 @@ from torch import Tensor
 from tilewright.runtime.chip import normal_law
 from tilewright.runtime.chip.kernels import native
 from tilewright.runtime.chip.philox import random_words
-
-VERSION = 2
-"""Version of the numbers that a name stands for. Results tell it, since a seed is another chip in another version.
-
-1 was torch's generator, whose normal numbers depend on the processor's instructions.
-"""
 
 
 @dataclass(frozen=True)

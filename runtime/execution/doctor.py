@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.chip.kernels.native import Kernels, kernels
-from tilewright.runtime.storage.cache_folder import bytes_in, cache_folder
+from tilewright.runtime.storage.cache_folder import MOST_KEPT, bytes_in, cache_folder, cache_problem
+from tilewright.targets.draws_version import VERSION
 
 REQUIRED = ("tilewright", "torch")
 OPTIONAL = {"transformers": "huggingface", "onnx": "onnx", "onnxruntime": "onnx", "matplotlib": "plots"}
@@ -25,8 +25,9 @@ class Diagnosis:
 
     kernels: those of the hot loops. draws: version of the random numbers; seeds name the same chips everywhere that it
     is the same. threads: that torch and the kernels use. processor: its architecture. cache: folder of traced networks
-    that are kept; None if it is switched off. cache_bytes: what they take. versions: of Python and packages; None of an
-    optional package that is not installed.
+    that are kept; None if it is switched off. cache_bytes: what they take. cache_limit: bytes that they take at most.
+    cache_problem: why nothing can be kept there; None if something can, or if it is switched off. versions: of Python
+    and packages; None of an optional package that is not installed.
     """
 
     kernels: Kernels
@@ -35,6 +36,8 @@ class Diagnosis:
     processor: str
     cache: Path | None
     cache_bytes: int
+    cache_limit: int
+    cache_problem: str | None
     versions: dict[str, str | None]
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +55,18 @@ def doctor() -> Diagnosis:
     versions = {"python": platform.python_version()} | {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
     cache = cache_folder()
     taken = 0 if cache is None else bytes_in(cache)
-    return Diagnosis(kernels(), VERSION, torch.get_num_threads(), platform.machine(), cache, taken, versions)
+    problem = None if cache is None else cache_problem(cache)
+    return Diagnosis(
+        kernels=kernels(),
+        draws=VERSION,
+        threads=torch.get_num_threads(),
+        processor=platform.machine(),
+        cache=cache,
+        cache_bytes=taken,
+        cache_limit=MOST_KEPT,
+        cache_problem=problem,
+        versions=versions,
+    )
 
 
 def _version(package: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.storage.arrays import write_arrays
 from tilewright.runtime.storage.atomic_file import check_output_file
 from tilewright.runtime.storage.memory_budget import check_memory
-from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -33,8 +33,8 @@ class Run:
 
     outputs: of each chip [chips, ...]. reference: those of the digital reference [...]. ideal: True if nothing but the
     reference was run; the chips are then copies of it. seed, time: of the chips. adapter: the plan's that ran beside
-    them; None for the base alone. nonfinite_origin: where the first NaN
-    or infinity arose; None if all outputs are finite.
+    them; None for the base alone. nonfinite_origin: where the first NaN or infinity arose; None if all outputs are
+    finite. notes: sentences on what a seed names, none for most plans.
 
     repeats: number of chips.
     """
@@ -47,6 +47,7 @@ class Run:
     time: str | float
     nonfinite_origin: NonfiniteOrigin | None
     adapter: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def nonfinite(self) -> int:
@@ -88,6 +89,7 @@ class Run:
             "outputs": [self._line(name) for name in self.outputs],
             "nonfinite": self.nonfinite,
             "nonfinite_origin": asdict(origin) if origin is not None else None,
+            "notes": self.notes,
         }
 
     def _line(self, name: str) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def run(
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
+    check_flags(ideal=ideal, drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
     seconds = parse_time(time)
     prepared = prepare_inputs(plan.document, inputs)
     exact = Session(plan, ideal=True)
@@ -163,7 +166,7 @@ def run(
             outputs[name][repeat] = value
         if origin is None and not_finite(ran):
             origin = find_nonfinite(session, prepared, batch_size)
-    return Run(outputs, reference, False, seed, repeats, time, origin, plan.adapter)
+    return Run(outputs, reference, False, seed, repeats, time, origin, plan.adapter, plan.notes_on_seeds)
 
 
 def as_arrays(outputs: Mapping[str, Tensor]) -> Arrays:

@@ -20,6 +20,7 @@ from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.storage.memory_map import hand_back
 from tilewright.runtime.units.full_precision import DigitalMatmul
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 KEPT_AS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -63,10 +64,14 @@ class Session(Executable):
         programming. layer_by_layer: keep nothing of a layer on tiles between calls, for plans that are larger than
         memory: the same bits, but each call programs each layer anew. on_layer: called with each layer's name once it
         is programmed.
-        Raises ``InputError`` for a plan without weights, or without that adapter.
+        Raises ``InputError`` for a plan without weights, or without that adapter, numbers out of range, and flags that
+        are not True or False.
         """
         plan = chosen_plan(plan, adapter)
         plan.require_weights()
+        check_seed(seed)
+        check_whole("repeat", repeat, least=0)
+        check_flags(ideal=ideal, drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
         if conductances not in KEPT_AS:
             raise InputError(f"conductances are kept as {conductances!r}; {nearest(str(conductances), KEPT_AS)}")
         self.seed, self.repeat, self.ideal, self.layer_by_layer = seed, repeat, ideal, layer_by_layer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,8 @@ from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.runtime.tasks.given import GivenTask, Readout
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_repeats, check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_repeats, check_seed, check_whole
+from tilewright.targets.paths import shown_path
 from tilewright.targets.shares import parse_share
 from tilewright.targets.times import parse_time
 
@@ -69,8 +71,9 @@ def evaluate(
     those already in it, of the same plan, data and settings, are not made again. resamples: of the examples, on which
     the metric is computed once more to tell what other examples would give; 0 leaves that unknown. iso: A* that
     iso-accuracy asks for, "99%" or 0.99. log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's
-    own; or several. What is found is kept in the plan's folder, if it has one that can be written, for reports to show.
-    layer_by_layer: see ``Session``. on_measurement: called after each measurement with (done, of how many, what).
+    own; or several. What is found is kept in the plan's folder, if it has one, for reports to show; where that fails,
+    a note says why. layer_by_layer: see ``Session``. on_measurement: called after each measurement with (done, of how
+    many, what).
 
     Raises ``InputError`` for an unknown task, data that do not fit, numbers out of range, or a logger that is not
     installed.
@@ -80,6 +83,7 @@ def evaluate(
     check_repeats(repeats)
     check_whole("batch size", batch_size)
     check_seed(seed)
+    check_flags(drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
     check_resamples(resamples)
     wanted, loggers = parse_share(iso, "iso"), make_loggers(log)
     seconds = {str(time): parse_time(time) for time in times}
@@ -123,8 +127,12 @@ def evaluate(
         digital.value, [compared.point(time, at, wanted) for time, at in seconds.items()],
         compared.digital_over_examples, compared.resamples, compared.left_out, wanted,
         iso_figure(how, digital.value, wanted), plan.adapter, record.sha256 if record is not None else None,
+        plan.notes_on_seeds,
     )  # fmt: skip
-    keep_evaluation(plan, found.to_json())
+    unkept = keep_evaluation(plan, found.to_json())
+    if unkept is not None:
+        elsewhere = "--results FILE keeps it elsewhere" if results is None else f"{shown_path(results)} has its figures"
+        found = replace(found, further_notes=[*found.further_notes, f"nothing was kept: {unkept}; {elsewhere}"])
     log_evaluation(loggers, found, plan)
     return found
 

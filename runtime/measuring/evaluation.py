@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import mean
 from typing import Any
 
@@ -55,7 +55,8 @@ class Evaluation:
     of the examples and the metric. digital_over_examples: 95 % interval of ``digital``. resamples: of the examples, on
     which intervals rest; 0 where measurements have none. left_out: how many of them had no figure. iso: A* that
     iso-accuracy asks for. iso_figure: figure whose A* is that; None if nobody knows chance. adapter, adapter_sha256:
-    name and hash of the plan's adapter that ran beside the chips; None for the base alone.
+    name and hash of the plan's adapter that ran beside the chips; None for the base alone. further_notes:
+    sentences on what a seed names, and on an evaluation that was not kept.
     """
 
     task: str
@@ -76,13 +77,14 @@ class Evaluation:
     iso_figure: float | None = None
     adapter: str | None = None
     adapter_sha256: str | None = None
+    further_notes: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on the uncertainty: what decides it, and what is not known of it."""
-        return list(self._notes())
+        """Sentences on the uncertainty: what decides it, what is not known of it; and those of ``further_notes``."""
+        return [*self._on_uncertainty(), *self.further_notes]
 
-    def _notes(self) -> Iterator[str]:
+    def _on_uncertainty(self) -> Iterator[str]:
         if self.examples == 1:
             yield "one example: how much examples differ is unknown"
         elif not self.resamples:
@@ -106,6 +108,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``, with means and standard errors."""
         content = asdict(self)
+        del content["further_notes"]
         content["points"] = [
             {**asdict(point), "mean": point.mean, "standard_error": point.standard_error} for point in self.points
         ]

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, StrictBool, ValidationError
 
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.measuring.iso_accuracy import Verdict
-from tilewright.runtime.measuring.measurements import is_measured, place_beside
+from tilewright.runtime.measuring.measurements import is_measured, kept_beside
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.line_file import add_line, entries
+from tilewright.targets.draws_version import VERSION
+from tilewright.targets.paths import shown_path
 from tilewright.targets.quantity import is_finite
 
 FILE = "evaluations.jsonl"
@@ -86,14 +87,19 @@ class _Evaluation(BaseModel):
     notes: list[str] = Field(default_factory=list)
 
 
-def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> None:
+def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> str | None:
     """Add an evaluation to a plan's folder, in place of earlier ones with the same settings and times.
 
-    Does nothing for a plan without a folder, or whose folder cannot be written.
+    Does nothing for a plan without a folder. Returns why nothing was kept in one that there is, half a sentence; None
+    if nothing went wrong.
     """
-    path = place_beside(plan, FILE)
+    path, problem = kept_beside(plan, FILE)
     if path is not None:
-        add_line(path, {"plan": plan.sha256, "draws": VERSION, **evaluation})
+        try:
+            add_line(path, {"plan": plan.sha256, "draws": VERSION, **evaluation})
+        except OSError as error:  # what was measured is shown in any case
+            problem = f"{shown_path(path)} cannot be written: {error.strerror}"
+    return problem
 
 
 def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:

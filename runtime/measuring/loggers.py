@@ -15,9 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.plan.plan import Plan
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
 
 PROJECT = "tilewright"

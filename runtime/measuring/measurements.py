@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, can_add, entries, parsed
+from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, entries, parsed, why_not_added
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
 
@@ -108,12 +108,18 @@ def _measured(entry: dict[str, Any]) -> Measured:
     return Measured(float(value), [None if figure is None else float(figure) for figure in resampled])
 
 
-def place_beside(plan: Plan, file: str) -> Path | None:
-    """Path of measurements in a plan's folder; None if it has no folder, or none that can be added to there."""
+def kept_beside(plan: Plan, file: str) -> tuple[Path | None, str | None]:
+    """Path of measurements in a plan's folder, and why nothing is kept in a folder that there is, half a sentence.
+
+    Both are None for a plan without a folder.
+    """
     folder = plan.folder
-    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK) or not can_add(folder / file):
-        return None
-    return folder / file
+    if folder is None:
+        return None, None
+    if not folder.is_dir():
+        return None, f"the plan's folder {shown_path(folder)} is not there any more"
+    problem = why_not_added(folder / file)
+    return (folder / file, None) if problem is None else (None, problem)
 
 
 def read_measurements(path: Path | None) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from tilewright.runtime.plan.records import FileRecord, PlanDocument, TensorReco
 from tilewright.runtime.plan.stored_tensors import check_file, read_tensors, stored_once, without_numbers
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, put_back
 from tilewright.runtime.storage.weights_file import write_weights
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, first_problem
 from tilewright.targets.paths import FOLDER, kind_of, shown_path
 
@@ -196,12 +197,17 @@ def _read_document(folder: Path) -> PlanDocument:
         shown = ", ".join(map(str, READABLE))
         raise InputError(f"{path} has schema version {version!r}; this tilewright reads versions {shown}")
     try:
-        content = migrated(content)
-        return PlanDocument.model_validate(content)
+        document = PlanDocument.model_validate(migrated(content))
     except ValidationError as error:
         raise InputError(f"plan {folder}: {first_problem(error, PlanDocument)}") from error
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be a plan") from error
+    if document.draws > VERSION:
+        raise InputError(
+            f"plan {folder} was made by a newer version of tilewright, {document.tilewright_version[:80]}: its random "
+            f"numbers are of version {document.draws}, this one draws those of version {VERSION}"
+        )
+    return document
 
 
 def readable_json(value: Any, indent: str = "") -> str:

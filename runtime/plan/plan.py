@@ -21,6 +21,7 @@ from tilewright.runtime.plan.fitting_adapters import fit_adapter
 from tilewright.runtime.plan.graph_code import GraphCode
 from tilewright.runtime.plan.plan_error import PlanError
 from tilewright.runtime.plan.records import LayerRecord, PlanDocument
+from tilewright.targets.draws_version import note_on_older
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
@@ -175,6 +176,11 @@ class Plan:
         except PlanError as error:
             raise InputError(f"the plan does not fit the chip {chip.name}: {error}") from error
         return Plan(document, self.tensors, self.tokenizer_files)
+
+    @property
+    def notes_on_seeds(self) -> list[str]:
+        """Sentences on seeds that name other chips than when the plan was made; none if it has no tiles."""
+        return note_on_older(self.document.draws) if self.document.placement.tiles else []
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name. Raises ``InputError`` with the nearest name."""

@@ -24,8 +24,12 @@ def check_file(folder: Path, record: FileRecord, owner: str) -> None:
     if Path(record.file).name != record.file or record.file in ("", ".", ".."):
         raise InputError(f"{owner} {folder}: file name {record.file!r} does not stay inside it")
     path = folder / record.file
-    if kind_of(path) != FILE or path.is_symlink():  # kind_of first: a name may be longer than the system takes
-        raise InputError(f"{owner} {folder}: the file {record.file} is missing")
+    kind = kind_of(path)  # first: a name may be longer than the system takes
+    if path.is_symlink():
+        raise InputError(f"{owner} {folder}: the file {record.file} is a link, which is not followed")
+    if kind != FILE:
+        what = "missing" if kind is None else f"a {kind}, not a regular file"
+        raise InputError(f"{owner} {folder}: the file {record.file} is {what}")
     if path.stat().st_size != record.bytes:
         raise InputError(f"{path} has {path.stat().st_size} bytes where its record says {record.bytes}: it is damaged")
     if file_sha256(path) != record.sha256:

@@ -10,11 +10,13 @@ from typing import BinaryIO
 
 from tilewright.runtime.storage.workspace import check_beside, check_may_replace, workspace
 from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_flags
 from tilewright.targets.paths import FILE, kind_of, real_path, shown_path
 
 
 def check_output_file(path: Path, *, overwrite: bool) -> None:
     """Raise ``InputError`` if ``path`` cannot be written, before the work is done. Only regular files are replaced."""
+    check_flags(overwrite=overwrite)
     check_beside(path)
     kind = kind_of(path)
     if kind is None:

@@ -22,6 +22,7 @@ from typing import Any
 from tilewright.runtime.storage.c_library import exchange
 from tilewright.runtime.storage.workspace import abandoned, check_beside, check_may_replace, remove, workspace
 from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_flags
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, real_path, shown_path
 
 NEW, READY, OLD = "new", "ready", "old"
@@ -55,6 +56,7 @@ class FolderKind:
 
 def check_destination(folder: Path, kind: FolderKind, *, overwrite: bool) -> None:
     """Raise ``InputError`` if ``folder`` cannot be written; an old one is replaced only if it is of that kind."""
+    check_flags(overwrite=overwrite)
     check_beside(folder)
     put_back(folder)
     there = kind_of(folder)

@@ -72,15 +72,20 @@ def parsed(line: bytes) -> Any:
         raise
 
 
-def can_add(path: Path) -> bool:
-    """True if lines can be added to a file, or to a new one, that a stranger may have put there."""
+def why_not_added(path: Path) -> str | None:
+    """Reason why no lines are added to a file, or to a new one, in half a sentence; None if they can be.
+
+    A stranger may have put the file there.
+    """
     if path.is_symlink():  # it may lead to any file of the user's
-        return False
+        return f"{shown_path(path)} is a link, which is not followed"
+    if not os.path.lexists(path):
+        return None if os.access(path.parent, os.W_OK) else f"no permission to write in {shown_path(path.parent)}"
     try:
         check_file(path, FILE, LARGEST_FILE)
-    except InputError:
-        return not os.path.lexists(path) and os.access(path.parent, os.W_OK)
-    return os.access(path, os.W_OK)
+    except InputError as error:
+        return str(error)
+    return None if os.access(path, os.W_OK) else f"no permission to write to {shown_path(path)}"
 
 
 def _repair(file: io.FileIO) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_flags
 from tilewright.targets.shown import shown
 
 Of = Callable[[Any, Any], Any]
@@ -38,6 +39,7 @@ class Metric:
         """Raise ``InputError`` for what is no metric."""
         if not callable(self.of) or not (self.each is None or callable(self.each)):
             raise InputError(f"metric {shown(self.name)} needs functions of predictions and labels")
+        check_flags(larger_is_better=self.larger_is_better, in_logarithms=self.in_logarithms)
         known = isinstance(self.chance, int | float) and math.isfinite(self.chance)
         if self.chance is not None and not known:
             raise InputError(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from tests.narrowing import analog, instance, present
 from tests.variants import leaves
+from tilewright.runtime.chip.kernels.native import check_forced
+from tilewright.targets import spec
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import (
     load_chip,
@@ -20,6 +22,7 @@ from tilewright.targets.loading import (
     parse_target,
     target_names,
 )
+from tilewright.targets.quantity import COUNTED, with_unit
 from tilewright.targets.spec import Target
 from tilewright.targets.spec.device import FtjDevice, PcmDevice, ProgrammingNoise
 from tilewright.targets.spec.tile import PercentileRange
@@ -117,7 +120,8 @@ def change(path, value):
     [
         (("tile", "rowz"), 1, ["rowz", "did you mean 'rows'"]),
         (("nam",), "x", ["nam is not a known key", "did you mean 'name'"]),
-        (("tile", "rows", "value"), 0, ["tile.rows", "1 to 65536"]),
+        (("tile", "rows", "value"), 0, ["tile.rows is 0 rows: allowed is 1 to 65536 rows"]),
+        (("tile", "dac", "bound", "value"), -1, ["tile.dac.bound is -1: ", "allowed is "]),
         (("tile", "rows", "value"), 1.5, ["tile.rows", "whole number"]),
         (("tile", "rows", "unit"), "uS", ["tile.rows", "row", "'uS'"]),
         (("tile", "rows"), 512, ["tile.rows", "value, unit (row) and source"]),
@@ -181,6 +185,23 @@ def test_what_is_not_a_target_is_one_sentence(tmp_path, text):
 def test_an_unknown_target_names_the_nearest():
     with pytest.raises(InputError, match="did you mean 'pcm-512'"):
         load_target("pcm512")
+    with pytest.raises(InputError, match="did you mean 'pcm-512'"):
+        load_target("PCM-512")
+    with pytest.raises(InputError, match="did you mean 'avx2'"):
+        check_forced("AVX2")
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "words"),
+    [("-1", "1", "-1"), ("1", "row", "1 row"), ("0", "row", "0 rows"), ("16", "bit", "16 bits"), ("25", "uS", "25 uS")],
+)
+def test_a_number_with_its_unit_reads_as_people_write_it(number, unit, words):
+    assert with_unit(number, unit) == words
+
+
+def test_units_that_are_things_are_units_of_the_library():
+    text = " ".join(path.read_text() for path in Path(spec.__file__).parent.glob("*.py"))
+    assert all(f'Rule("{unit}"' in text for unit in COUNTED)
 
 
 json_values = st.recursive(

@@ -100,7 +100,7 @@ def _file() -> Path | None:
 def _why(best: str, features: tuple[str, ...]) -> str:
     """Reason why there is no better set than the best of this processor, in a sentence."""
     if best == SETS[-1]:
-        return "the best there are"
+        return "the best for this processor, and there is no better set"
     missing = sorted(NEEDED[SETS[SETS.index(best) + 1]] - set(features))
     return f"the best for this processor: {SETS[SETS.index(best) + 1]} needs {', '.join(missing)}"
 

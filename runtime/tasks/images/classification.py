@@ -21,7 +21,7 @@ from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.metrics import TOP, accuracy, accuracy_of_top
 from tilewright.runtime.tasks.task import Sample, Task
 from tilewright.targets.errors import InputError
-from tilewright.targets.shown import shown
+from tilewright.targets.limits import check_flags
 
 
 class ImageClassification(Task):
@@ -51,8 +51,7 @@ class ImageClassification(Task):
         model's in the same order, whatever their names. With a limit, classes of data that lie class by class take
         turns. Raises ``InputError`` for data that do not fit.
         """
-        if not isinstance(by_name, bool):
-            raise InputError(f"by_name is {shown(by_name)}; allowed are true and false")
+        check_flags(by_name=by_name)
         given = preparation(size, crop, resample, scale, mean, std)
         prepare = given or own_preparation(plan) or Preparation()
         takes = ImageInput(plan)

@@ -14,7 +14,7 @@ from tilewright.runtime.plan.plan import load
 from tilewright.runtime.tasks.language.causal_text import CausalTextEncoder, Pair
 from tilewright.runtime.tasks.language.continuations import Answer, Continuations
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.limits import check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_seed, check_whole
 
 ARGUMENTS = ("plan", "time", "seed", "repeat", "ideal", "drift_compensation", "batch_size", "max_length", "adapter")
 NOT_USED = ("device", "max_batch_size")
@@ -107,9 +107,7 @@ class TilewrightLM(PlanLM):
         check_whole("batch_size", batch_size)
         check_seed(seed)
         check_whole("repeat", repeat, least=0)
-        for name, given in (("ideal", ideal), ("drift_compensation", drift_compensation)):
-            if not isinstance(given, bool):
-                raise InputError(f"{name} is {given!r}; allowed: true, false")
+        check_flags(ideal=ideal, drift_compensation=drift_compensation)
         loaded = load(str(plan)).adapted(adapter)
         super().__init__(CausalTextEncoder(loaded, max_length), self._scored)
         self.batch_size = int(batch_size)

@@ -4,6 +4,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from tilewright.compiler.cli import main
+
 LOST_IN_A_DESTRUCTOR = """
 import os, signal, time
 from tilewright.compiler.cli import program
@@ -37,3 +41,23 @@ def test_other_lost_errors_are_told_as_python_does():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ValueError: lost" in done.stderr
     assert signal.SIGTERM not in (-done.returncode,)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_an_evaluation_says_what_it_has_kept(small_plan_folder, tmp_path, monkeypatch, capsys, given):
+    def stopped(*_, on_measurement, **__):
+        on_measurement(3, 26, "chip 0 at 1h")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tilewright.runtime.measuring.evaluate.evaluate", stopped)
+    log = tmp_path / "log.jsonl"
+    options = ["--data", "data.tsv", *(["--results", str(log)] if given else [])]
+    monkeypatch.setattr(sys, "argv", ["tilewright", "evaluate", str(small_plan_folder), *options])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    assert leaving.value.code == 130
+    said = [line.strip() for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert said[-1] == "interrupted: nothing half-done was left"
+    kept = f"3 of 26 measurements are kept in {str(log)!r}; the same command goes on from there"
+    assert (said[-2:-1] == [kept]) is given
+    assert any("are kept in" in line for line in said) is given

@@ -14,9 +14,11 @@ from onnx import TensorProto, helper
 
 import tilewright
 from tests.conftest import small_bert_config
+from tests.narrowing import present
 from tests.networks import lower, stack, traced_network
 from tests.onnx_models import model_of
 from tilewright.compiler import driver
+from tilewright.compiler.cli import main
 from tilewright.compiler.frontends import source_key as keys
 from tilewright.compiler.network import kept_networks
 from tilewright.compiler.steps import LOWERING
@@ -214,6 +216,54 @@ def test_a_cache_that_cannot_be_written_is_no_error(network, tmp_path, monkeypat
     kept_networks.keep(network, KEY)
     assert kept_networks.find(KEY) is None
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("file", "is a file, not a folder"), ("file/inside", "is a file, not a folder"), ("x" * 300, "too long"),
+     ("read-only/inside", "no permission to write in"), ("/proc/nope", "nothing can be made in '/proc'")],
+)  # fmt: skip
+def test_a_cache_that_cannot_be_written_is_said(place, words, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "read-only").mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "read-only" not in str(path) and may(path, mode))
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / place))
+    found = tilewright.doctor()
+    assert words in present(found.cache_problem)
+    assert found.to_json()["cache_problem"] == found.cache_problem
+    assert found.cache_bytes in (0, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "read-only"]
+
+
+def test_a_cache_that_can_be_made_is_not_made_to_look_at_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "new" / "cache"))
+    assert tilewright.doctor().cache_problem is None
+    assert tilewright.doctor().cache_limit == 2**34
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("TILEWRIGHT_CACHE", "off")
+    assert tilewright.doctor().cache_problem is None
+
+
+def test_compile_and_doctor_say_that_nothing_is_kept(small_bert_folder, tmp_path, monkeypatch, capsys):
+    def said(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tilewright", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        assert not leaving.value.code
+        return capsys.readouterr()
+
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "file"))
+    options = ["compile", small_bert_folder / "config.json", "--config-only", "-o"]
+    err = said(*options, tmp_path / "one").err
+    assert err.count("the traced network was not kept: ") == 1
+    assert f"{str(tmp_path / 'file')!r} is a file, not a folder; TILEWRIGHT_CACHE=FOLDER keeps it elsewhere" in err
+    assert "not kept" not in said(*options, tmp_path / "two", "--no-cache").err
+    assert "nothing is kept there" in " ".join(said("doctor").out.split())
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "cache"))
+    assert "not kept" not in said(*options, tmp_path / "three").err
+    assert "MB of at most 16 GB; removing the folder empties it" in " ".join(said("doctor").out.split())
 
 
 def test_the_oldest_are_removed_and_what_is_not_ours_stays(network, cache, monkeypatch):

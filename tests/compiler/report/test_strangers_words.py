@@ -15,9 +15,9 @@ from tilewright.compiler.report.markdown import markdown
 from tilewright.compiler.report.plain_console import PlainConsole
 from tilewright.compiler.report.summary import summarise
 from tilewright.compiler.report.terminal import print_report
-from tilewright.runtime.chip.draws import VERSION
 from tilewright.runtime.measuring.kept_evaluations import FILE
 from tilewright.runtime.plan.plan import Plan
+from tilewright.targets.draws_version import VERSION
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\x1b]52;c;ZWNobw==\x07\u202ereversed"
 MARKUP = "[link=https://evil.example]click[/link] [/] [bold red] :boom:"

@@ -71,7 +71,8 @@ def test_where_a_nan_arises_is_said(plan):
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"repeats": 0}, "repeats is 0"), ({"batch_size": 0}, "batch size is 0"), ({"time": "1x"}, "one of the units"),
-     ({"seed": 2**64}, "seed is"), ({"conductances": "int8"}, "conductances are kept as 'int8'")],
+     ({"seed": 2**64}, "seed is"), ({"seed": np.int64(0)}, r"seed is np.int64\(0\), allowed is a whole number, -9"),
+     ({"conductances": "int8"}, "conductances are kept as 'int8'")],
 )  # fmt: skip
 def test_wrong_options_are_one_sentence(plan, options, words):
     with pytest.raises(tilewright.InputError, match=words):

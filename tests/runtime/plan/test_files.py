@@ -16,6 +16,7 @@ from tilewright.runtime.plan import files as plan_io
 from tilewright.runtime.plan.stored_tensors import stored_once
 from tilewright.runtime.storage.atomic_folder import atomic_folder
 from tilewright.runtime.storage.weights_file import WeightsFile, write_weights
+from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import file_sha256
 
@@ -196,6 +197,12 @@ def test_another_schema_version(folder):
     assert "schema version 11; this tilewright reads versions 1, 2, 3, 4, 5, 6, 7, 8, 9, 10" in refusal(folder)
 
 
+def test_random_numbers_of_a_newer_version(folder):
+    edit(folder, lambda content: content.update(draws=VERSION + 1, tilewright_version="9.0"))
+    words = refusal(folder)
+    assert f"made by a newer version of tilewright, 9.0: its random numbers are of version {VERSION + 1}" in words
+
+
 FROZEN = Path(__file__).parents[2] / "frozen"
 
 
@@ -287,7 +294,13 @@ def test_paths_stay_inside_the_plan(folder, tmp_path):
         assert "does not stay inside" in refusal(folder)
     (folder / "link").symlink_to(tmp_path / "secret")
     edit(folder, lambda content: content["weights"].update(file="link"))
-    assert "missing" in refusal(folder)
+    assert "the file link is a link, which is not followed" in refusal(folder)
+    (tmp_path / "secret").unlink()
+    assert "the file link is a link, which is not followed" in refusal(folder)
+    for name, words in (("nothing", "is missing"), ("folder", "is a folder, not a regular file")):
+        (folder / "folder").mkdir(exist_ok=True)
+        edit(folder, lambda content, name=name: content["weights"].update(file=name))
+        assert f"the file {name} {words}" in refusal(folder)
 
 
 def option(content):

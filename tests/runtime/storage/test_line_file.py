@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tilewright.runtime.measuring.measurements import MeasurementLog, add_measurements, read_measurements
-from tilewright.runtime.storage.line_file import LARGEST_FILE, LONGEST_LINE, add_line, can_add, entries
+from tilewright.runtime.storage.line_file import LARGEST_FILE, LONGEST_LINE, add_line, entries, why_not_added
 from tilewright.targets.errors import InputError
 
 SETTINGS = {"plan": "a", "seed": 0}
@@ -105,10 +105,10 @@ def test_what_is_no_file_is_refused(log, tmp_path):
 def test_a_link_beside_a_strangers_plan_is_not_followed(log, tmp_path):
     (tmp_path / "link").symlink_to(log)
     os.mkfifo(tmp_path / "pipe")
-    assert can_add(log)
-    assert can_add(tmp_path / "new")
-    assert not can_add(tmp_path / "link")
-    assert not can_add(tmp_path / "pipe")
+    assert why_not_added(log) is None
+    assert why_not_added(tmp_path / "new") is None
+    assert "link' is a link, which is not followed" in str(why_not_added(tmp_path / "link"))
+    assert "is a named pipe, not a regular file" in str(why_not_added(tmp_path / "pipe"))
 
 
 def in_children(count, work):

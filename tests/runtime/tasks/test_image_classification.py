@@ -492,7 +492,7 @@ def test_arrays_are_bounded(plans, tmp_path, monkeypatch):
         ({"std": [0.1, 0, 0.2]}, "deviations are more than 0"),
         ({"scale": float("nan")}, "scale is nan"),
         ({"scale": [1, 2]}, "scale is .* one number"),
-        ({"by_name": "no"}, "by_name is 'no'; allowed are true and false"),
+        ({"by_name": "no"}, "by_name is 'no'; allowed: true, false"),
         ({"resample": "cubic", "size": 8}, "resample is 'cubic'; did you mean 'bicubic'"),
         ({"size": 8, "crop": 9}, "image 0 is 9 x 9 pixels, and input 'images' takes 8 x 8"),
     ],

@@ -298,7 +298,7 @@ def test_a_folder_that_is_none_and_a_harness_that_is_not_there(plan, tmp_path, m
     [
         ("tme=1mo", "there is no model argument 'tme'; did you mean 'time'"),
         ("ideal=7", "ideal is 7; allowed: true, false"),
-        ("batch_size=auto", "batch_size is 'auto', allowed is 1 or more"),
+        ("batch_size=auto", "batch_size is 'auto', allowed is a whole number, 1 or more"),
         ("time=1mx", "1mx"),
         ("max_length=0", "max_length is 0"),
     ],
