@@ -18,6 +18,7 @@ from torch.nn import functional
 from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.conditions import Conditions
 from tilewright.compiler.training.input_ranges import InputRanges, is_parameter
+from tilewright.compiler.training.precision import in_float32, is_recomputing
 from tilewright.compiler.training.tile_row import TileRowInTraining, range_gradient
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class PreparedLayer(_Base):
     conditions: Conditions
     row_splits: list[int]
     clip_deviations: float | None
-    calls: tuple[int, int]
-    """Number of a pass, and of the calls of this layer in it."""
+    calls: tuple[int, int, int]
+    """Number of a pass, and of the calls of this layer in it: forward, and again for a backward pass."""
     range_owners: tuple[PreparedLayer, ...]
     """The layer whose ranges these inputs have, where several share the DACs; else none."""
 
@@ -67,7 +68,7 @@ class PreparedLayer(_Base):
         ranges it has.
         """
         self.layer_name, self.conditions, self.row_splits = name, conditions, row_splits
-        self.clip_deviations, self.calls = clip_deviations, (-1, 0)
+        self.clip_deviations, self.calls = clip_deviations, (-1, 0, 0)
         rule, device = conditions.recipe.input_ranges, self.weight.device
         self.register_buffer("channel_scale", None if channel_scale is None else channel_scale.clone().to(device))
         self.range_owners = () if shares is None else (shares,)
@@ -108,13 +109,16 @@ class PreparedLayer(_Base):
 
     def forward(self, *arguments: Tensor, **named: Tensor) -> Tensor:
         """Outputs of the layer as the target's tiles make them, in the shape of torch's own."""
-        (x,) = (*arguments, *named.values())  # torch's layers call it input, transformers' x
+        (given,) = (*arguments, *named.values())  # torch's layers call it input, transformers' x
+        return in_float32(self._forward, given)
+
+    def _forward(self, x: Tensor) -> Tensor:
         owner, learns = self.range_owner, self.training and torch.is_grad_enabled()
         ranges, learning = owner.input_range, owner.learning
         if ranges is not None and learns:
             learning.move(ranges)
         parts, call = self.parts(x), self._call()
-        if ranges is not None and self.training and learning.starts and owner is self:
+        if ranges is not None and self.training and learning.starts and owner is self and not is_recomputing():
             learning.see(ranges, parts)
         blocks = self.matrix().split(self.row_splits, dim=1)
         scales = [None] * len(blocks) if self.channel_scale is None else self.channel_scale.split(self.row_splits)
@@ -137,10 +141,18 @@ class PreparedLayer(_Base):
         return self.in_shape(outputs, x)
 
     def _call(self) -> int:
-        """Number of this call within the pass."""
-        number = self.conditions.passes
-        self.calls = (number, self.calls[1] + 1 if self.calls[0] == number else 0)
-        return self.calls[1]
+        """Number of this call within the pass.
+
+        Where activations are not kept, a backward pass calls the layer again, the last call first: with the same noise.
+        """
+        number, forward, again = (
+            self.calls if self.calls[0] == self.conditions.passes else (self.conditions.passes, 0, 0)
+        )
+        if is_recomputing():
+            self.calls = (number, forward, again + 1)
+            return max(0, forward - 1 - again)
+        self.calls = (number, forward + 1, again)
+        return forward
 
     def parts(self, x: Tensor) -> list[Tensor]:
         """Inputs of each row-block [..., rows], divided by the channel scale."""

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from tilewright.compiler.frontends.decompositions import scaled_dot_product_attention
 from tilewright.compiler.network.restorable import Restorable
+from tilewright.compiler.training.precision import in_float32
 from tilewright.runtime.units.formats import largest_step, rounded
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import bits_of
@@ -91,6 +92,9 @@ class PreparedProduct(nn.Module, Restorable):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Product [..., m, n] of left [..., m, k] and right [..., k, n]."""
+        return in_float32(self._multiply, left, right)
+
+    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
         bits = bits_of(self.operands)
         if bits is None:
             return torch.matmul(self._float(left), self._float(right))

@@ -262,3 +262,74 @@ def test_ranges_that_were_trained_are_the_plans():
 def test_a_buffer_of_ranges_follows_its_network():
     model = prepared().double()
     assert model[0].input_range.dtype == torch.float64
+
+
+def test_recomputed_activations_have_the_same_noise():
+    from torch.utils.checkpoint import checkpoint
+
+    x, labels = batch()
+    gradients = []
+    for recomputes in (False, True):
+        model = prepared(seed=3)
+        run = (lambda part, value: checkpoint(part, value, use_reentrant=False)) if recomputes else lambda f, v: f(v)
+        model.forward = lambda value, model=model, run=run: run(model[2:], run(model[:2], value))
+        nn.functional.cross_entropy(model(x), labels).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+def test_mixed_precision_does_not_round_the_levels_of_converters():
+    x = batch()[0]
+    model = prepared().eval()
+    exact = model[0](x)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model[0](x)
+    assert mixed.dtype == torch.bfloat16
+    assert torch.equal(mixed, exact.bfloat16())
+
+
+def test_frozen_layers_stay_and_impose_their_noise():
+    model = prepared()
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    before = model[0].weight.clone()
+    losses, _ = trained(model, 3)
+    assert torch.equal(model[0].weight, before)
+    assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize(("rule", "limit"), [("matrix_deviations", 0.3), ("column_deviations", 0.3), ("fixed", 0.25)])
+def test_weights_are_clipped_after_a_step(rule, limit):
+    key = "value" if rule == "fixed" else "deviations"
+    clipping = {"rule": rule, key: {"value": 0.25 if rule == "fixed" else 3, "unit": "1", "source": "s"}}
+    recipe = load_recipe("device-noise", {"weight_clipping": clipping})
+    layer = nn.Linear(400, 50)
+    nn.init.normal_(layer.weight, std=0.1)
+    model = prepare(layer, "pcm-512", recipe=recipe, example_inputs={"input": torch.randn(4, 400)})
+    with torch.no_grad():
+        layer.weight.mul_(0.1 / layer.weight.std(dim=1, keepdim=True, correction=0))
+        layer.weight[0, 0] = 0.9
+    before = layer.weight.detach().clone()
+    tilewright.after_step(model)
+    inside = before.abs() < 0.24
+    assert torch.equal(layer.weight[inside], before[inside])
+    assert float(layer.weight[1:].detach().abs().max()) <= limit * 1.01
+    assert float(layer.weight[0, 0].detach()) < 0.4
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.5, True, "half", float("nan")])
+def test_progress_is_a_share(progress):
+    with pytest.raises(InputError, match="allowed is 0 to 1"):
+        tilewright.set_progress(prepared(), progress)
+
+
+def test_the_ramp_follows_the_progress():
+    model, (x, _) = prepared("device-noise", output_noise={"value": 0, "unit": "1", "source": "s"}), batch()
+    clean = model.eval()(x)
+    model.train()
+    distances = []
+    for progress in (0, 0.1, 1):
+        tilewright.set_progress(model, progress)
+        distances.append(float((model(x) - clean).detach().norm()))
+    assert distances[0] == 0
+    assert 0 < distances[1] < distances[2]
