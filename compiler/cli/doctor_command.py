@@ -33,7 +33,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
 
 
 def _kept(found: Diagnosis) -> str:
-    """Where traced networks are kept, how much they take and may take; or why there are none."""
+    """Place of the traced networks, what they take and may take; or the reason why there are none."""
     if found.cache is None:
         return "off"
     taken = f"{found.cache_bytes / 2**20:,.0f} MB of at most {found.cache_limit / 2**30:,.0f} GB"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -163,6 +164,17 @@ def test_run_gives_what_the_session_gives(run, small_plan_folder, inputs_file, t
             for name in outputs.files:
                 assert np.array_equal(outputs[name][repeat], expected[name].numpy())
     assert all(line["relative_error"] > 0 for line in result["outputs"])
+
+
+def test_run_says_that_an_older_plans_seeds_name_other_chips(run, small_plan_folder, inputs_file, tmp_path):
+    document = json.loads((small_plan_folder / "plan.json").read_text())
+    shutil.copytree(small_plan_folder, tmp_path / "older")
+    (tmp_path / "older" / "plan.json").write_text(json.dumps(document | {"draws": document["draws"] - 1}))
+    for folder, older in ((tmp_path / "older", True), (small_plan_folder, False)):
+        code, out, _ = run("run", folder, "--inputs", inputs_file, "-o", "out.npz", "--force")
+        assert code == 0
+        assert out.count(", relative error against digital 0.") == 2
+        assert ("note: the plan's own figures are of version 1 of the random numbers" in out) is older
 
 
 def test_run_layer_by_layer_is_the_same_chip(run, small_plan_folder, inputs_file, tmp_path):

@@ -99,7 +99,7 @@ def test_hardware_is_compared_key_by_key(plain):
     other = compiled(load_target("pcm-512", {"tile.adc.bits": 8, "drift_compensation": "none"}))
     changes = {c.key: (c.before, c.after) for c in difference(plain, other).changes if c.subject == "hardware"}
     assert changes == {
-        "pcm-512: tile.adc.bits": ("10 bit", "8 bit"),
+        "pcm-512: tile.adc.bits": ("10 bits", "8 bits"),
         "pcm-512: drift_compensation": ("global", "none"),
     }
     torch.manual_seed(1)
