@@ -46,7 +46,7 @@ def test_none_is_forgotten():
     tested = {
         "adapters.py", "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py",
         "mixed_precision.py", "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py",
-        "size_of_a_llama.py", "which_effect_hurts.py",
+        "size_of_a_llama.py", "train_for_the_chip.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -211,3 +211,10 @@ def test_fine_tuning_on_glue(run, minilm_folder, tmp_path):
     assert plan.document.model.classes == ["entailment", "not_entailment"]
     found = tilewright.evaluate(plan, "glue/rte", tmp_path, times=["1s"], repeats=1)
     assert f"rte: accuracy {found.digital:.2f} on 13 examples" in lines[0]
+
+
+def test_a_network_trained_for_the_chip_loses_less(run):
+    digital, for_chip = run("train_for_the_chip.py", "--steps", 100).splitlines()
+    assert digital.startswith("trained digitally")
+    found = [float(line.split(", ")[2].split()[0]) for line in (digital, for_chip)]
+    assert found[1] > found[0] + 3  # several standard errors of five chips
