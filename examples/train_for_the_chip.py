@@ -4,8 +4,8 @@
 
 Digits are easy: on the library's devices they lose next to nothing. So writes are made eight times as noisy here. A
 small network of 8 x 8 pixels (scikit-learn's digits) is trained digitally; two copies of it then train for the same
-steps, one of them with the noise and the converters of the chip. The figures are of images that no training saw, on five
-chips.
+steps, one of them with the noise and the converters of the chip. The figures are of images that no training saw, on
+five chips.
 """
 
 from __future__ import annotations
