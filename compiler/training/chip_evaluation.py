@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.driver import compile
+from tilewright.compiler.driver import Calibrating, compile
 from tilewright.compiler.training.trained_folder import save_trained
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
@@ -25,7 +25,7 @@ class ChipTrial:
     """Tokenizer or image processor, saved with the weights; None without one."""
     task: str
     data: Path
-    calibration: Sequence[str] | None
+    calibration: Calibrating
     times: Sequence[str]
     repeats: int = 3
     limit: int | None = None

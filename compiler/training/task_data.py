@@ -67,6 +67,11 @@ class TrainingExamples(torch.utils.data.Dataset[list[int]]):
     def __getitem__(self, place: int) -> list[int]:
         return list(self.groups[place])
 
+    def first_inputs(self, count: int) -> dict[str, Any]:
+        """Inputs of the first so many samples by name, as arrays [samples, ...], to calibrate ranges with."""
+        samples = [self.task.samples[number] for number in range(min(count, len(self.task.samples)))]
+        return {name: _stacked([sample[name] for sample in samples]).numpy() for name in samples[0]}
+
     def collate(self, groups: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Inputs of a batch by name [samples, ...], padded to the longest, and the samples' numbers."""
         numbers = [number for group in groups for number in group]

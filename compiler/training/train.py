@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.driver import AttentionBits, compile_keeping_scales
+from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
 from tilewright.compiler.training.chip_evaluation import ChipTrial
 from tilewright.compiler.training.prepare import prepare_by
 from tilewright.compiler.training.starting_model import StartingModel, starting_model
@@ -129,16 +129,19 @@ def train(
         raise InputError(f"there is nothing to resume: {str(checkpoints)!r} is not there")
     sources = TrainingData.of(task, data, evaluate_on)
     start = starting_model(model, sources, seed)
-    texts = _texts(sources, task_options)
     notes: list[str] = []
-    plan, scales = _plan_of(start, chip, texts, attention_bits)
+    calibration: Calibrating = _texts(sources, task_options)
+    plan, scales = _plan_of(start, chip, calibration, attention_bits)
     examples = TrainingExamples(make_task(plan, task, sources.train, limit, task_options))
+    if calibration is None:  # only the plan could tell what the task's inputs are
+        calibration = examples.first_inputs(CALIBRATION_SAMPLES)
+        plan, scales = _plan_of(start, chip, calibration, attention_bits)
     taught = _teacher(start, teacher, loaded, notes)
     if not loaded.imposes_nothing:
         prepare_by(start.model, plan, loaded, seed, scales)
     trial = ChipTrial(
-        chip, start.processor, task, sources.evaluation, texts, tuple(times), repeats, evaluation_limit, task_options,
-        attention_bits,
+        chip, start.processor, task, sources.evaluation, calibration, tuple(times), repeats, evaluation_limit,
+        task_options, attention_bits,
     )  # fmt: skip
     ran = run_trainer(
         start.model, examples, loaded, teacher=taught, checkpoints=checkpoints, resume=resume, epochs=epochs,
@@ -157,7 +160,7 @@ def train(
     return made
 
 
-def _plan_of(start: StartingModel, chip: Chip, texts: Sequence[str] | None, attention_bits: Any) -> tuple[Plan, Any]:
+def _plan_of(start: StartingModel, chip: Chip, calibration: Calibrating, attention_bits: Any) -> tuple[Plan, Any]:
     """The plan of the network before training, and its channel scales."""
     folder = Path(tempfile.mkdtemp(prefix="tilewright-train-"))
     try:
@@ -165,7 +168,7 @@ def _plan_of(start: StartingModel, chip: Chip, texts: Sequence[str] | None, atte
         if start.processor is not None:
             start.processor.save_pretrained(folder)
         plan, scales = compile_keeping_scales(
-            folder, chip, calibration=texts, attention_bits=attention_bits, cache=False
+            folder, chip, calibration=calibration, attention_bits=attention_bits, cache=False
         )
         return plan, {name: scale.clone() for name, scale in scales.items()}
     finally:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -166,3 +167,24 @@ def test_a_folder_of_others_is_never_replaced(base, data, tmp_path):
     (tmp_path / "out" / "notes").write_text("mine")
     trained(base, data, tmp_path / "out", steps=1, overwrite=True)
     assert (tmp_path / "out" / "notes").read_text() == "mine"
+
+
+def test_images_are_trained_and_calibrated_on(tmp_path):
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    torch.manual_seed(0)
+    config = ResNetConfig(
+        num_channels=1, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=2
+    )
+    ResNetForImageClassification(config).save_pretrained(tmp_path / "base")
+    generator = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    images = (generator.random((24, 16, 16)) * 100 + 100 * labels[:, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    made = train(
+        tmp_path / "base", "image-classification", tmp_path / "images.npz", tmp_path / "out", target="ftj-balanced",
+        evaluate_on=tmp_path / "images.npz", task_options={"size": 16, "by_name": False}, steps=4, batch_size=8,
+        repeats=1, times=("1s",), recipe="ftj-thesis", learning_rate=1e-3,
+    )  # fmt: skip
+    assert made.evaluation is not None
+    assert any(name.endswith("input_range") for name in weights(tmp_path / "out")) is False  # own ranges on FTJ targets
