@@ -8,7 +8,8 @@ from tests.variants import variant
 from tilewright.compiler.training.weight_noise import weight_noise
 from tilewright.runtime.chip.draws import Draws
 from tilewright.targets.devices import statistics_of
-from tilewright.targets.loading import load_recipe
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import load_recipe, load_target
 
 NAME = ("training", "l", 0)
 COUNT = 20_000
@@ -79,3 +80,28 @@ def test_nothing_is_imposed_of_an_exact_device():
     exact = variant(device={"statistics": "ideal"})
     weights = column(0.5)
     assert torch.equal(weight_noise(load_recipe("device-noise"), exact)(weights, 1.0, Draws(0, 1), NAME), weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("weight_nose: null", "weight_nose"),
+        ("ramp: 0.5", "a number needs value, unit"),
+        ("backward: none", "noisy"),
+        ("weight_noise: {kind: loud, strength: {value: 1, unit: '1', source: s}}", "loud"),
+        ("ramp: {value: 2, unit: '1', source: s}", "allowed is 0 to 1"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(tmp_path, change, said):
+    file = tmp_path / "r.yaml"
+    file.write_text(f"schema_version: 2\nkind: recipe\nextends: device-noise\nname: r\nsummary: s\n{change}\n")
+    with pytest.raises(InputError, match=said) as caught:
+        load_recipe(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_is_no_target():
+    with pytest.raises(InputError, match="spoon-2021"):
+        load_recipe("pcm-512")
+    with pytest.raises(InputError, match="recipe"):
+        load_target("spoon-2021")
