@@ -27,6 +27,8 @@ EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 """Exponents to try in s_j = (largest |x_j| / median over channels)^exponent: all channels move."""
 CUTS = (99.0, 95.0, 80.0)
 """Percentiles to try in s_j = max(1, largest |x_j| / percentile over channels): only the largest channels move."""
+SMALLEST_SHARE = 1e-3
+"""Least size of a channel that counts, in parts of the median over channels."""
 UNSCALED = "no channel scale"
 LEAST_GAIN = 0.05
 """Share by which the error must fall to be worth a multiplication a channel."""
@@ -86,12 +88,17 @@ def _scale(case: Case) -> tuple[Tensor | None, Decision]:
 
 
 def scale_candidates(seen: list[Observed]) -> dict[str, Tensor]:
-    """Channel scales s_j [inputs] by name, over all uses; channels that were never driven count as the least driven."""
+    """Channel scales s_j [inputs] by name, over all uses.
+
+    Channels that were never driven count as the least driven, and none as driven by less than ``SMALLEST_SHARE`` of the
+    median: other inputs, or training, may wake one that the samples do not, and its weights must not be lost then.
+    """
     largest = torch.stack([observed.channel_largest for observed in seen]).amax(dim=0)
     driven = largest[largest > 0]
     if not driven.numel():
         return {}
-    largest = largest.clamp(min=float(driven.min()))
+    least = max(float(driven.min()), SMALLEST_SHARE * float(largest.median()))
+    largest = largest.clamp(min=least)
     relative = largest / largest.median()
     candidates = {f"channel scale with exponent {exponent:g}": relative**exponent for exponent in EXPONENTS}
     for percentile in CUTS:

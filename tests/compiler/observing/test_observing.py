@@ -113,3 +113,12 @@ def test_a_single_wild_value_does_not_set_the_range():
         model.weight[:, 0] = 0
     plan = tilewright.compile(model, example_inputs=inputs)
     assert present(plan.document.layers[0].option.uses[0].input_range) < 10
+
+
+def test_a_channel_that_sleeps_in_the_samples_keeps_its_weights():
+    seen = Observed(1, 4)
+    values = torch.ones(4, 9)
+    values[:, 3] = 1e-16  # a normalisation's factor that training may change
+    seen.see(values)
+    for scale in scale_candidates([seen]).values():
+        assert float(scale.min()) >= 1e-3
