@@ -38,6 +38,9 @@ def call(plan, tmp_path):
         Run.save: (ran, target),
         Assigned.save: (assigned, target),
         Metric: ("share, %", max),
+        Plan.with_adapter: (plan, "name", "nowhere"),
+        tilewright.export_layers: (plan, target),
+        tilewright.train: ("nowhere", "glue/sst2", "nowhere", target),
     }
     yield lambda function, **options: function(*arguments[function], **options)
     assert list(tmp_path.iterdir()) == [], "something was written though a flag was wrong"

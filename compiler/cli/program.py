@@ -103,12 +103,19 @@ def _unraisable(lost: Any) -> None:
     A moment later, since nothing can be raised from here either.
     """
     if issubclass(lost.exc_type, KeyboardInterrupt):
-        again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+        again = threading.Timer(0.01, os.kill, (os.getpid(), _Came.number))
         again.daemon = True
         again.start()
     else:
         sys.__unraisablehook__(lost)
 
 
-def _stop(_number: int, _frame: Any) -> None:
+class _Came:
+    """Signal that came last: SIGINT may be ignored, as in a shell's background, where another one came."""
+
+    number: int = signal.SIGINT
+
+
+def _stop(number: int, _frame: Any) -> None:
+    _Came.number = number
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What mixed precision and recomputed activations ask of a layer whose numbers are those of converters."""
+"""Mixed precision and recomputed activations: what they ask of a layer whose numbers are those of converters."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destin
 from tilewright.runtime.tasks.finding import make_task
 from tilewright.runtime.tasks.rows import read_rows
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.loading import load_chip, load_recipe
 from tilewright.targets.spec import Chip, Recipe, Target
 
@@ -112,6 +112,7 @@ def train(
     from tilewright.compiler.training.trainer import run_trainer
 
     check_seed(seed)
+    check_flags(resume=resume)
     for name, number in (
         ("accumulate", accumulate),
         ("steps", steps),

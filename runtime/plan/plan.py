@@ -23,6 +23,7 @@ from tilewright.runtime.plan.plan_error import PlanError
 from tilewright.runtime.plan.records import LayerRecord, PlanDocument
 from tilewright.targets.draws_version import note_on_older
 from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.limits import check_flags
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
 
@@ -131,6 +132,7 @@ class Plan:
         weights, ranges and places are not touched, and saving writes its file of weights no second time.
         Raises ``InputError`` for a folder that holds no such adapter, or one that does not fit the plan's layers.
         """
+        check_flags(replace=replace)
         whole = self.adapted(None)
         whole.require_weights()
         if name in whole.adapters and not replace:

@@ -10,6 +10,7 @@ from tilewright.compiler.cli import main
 
 LOST_IN_A_DESTRUCTOR = """
 import os, signal, time
+signal.signal(signal.SIGINT, signal.{when_interrupted})
 from tilewright.compiler.cli import program
 
 class Thing:
@@ -28,8 +29,12 @@ program.main()
 
 
 def test_an_interrupt_in_a_destructor_stops_the_program():
-    for name in ("SIGTERM", "SIGINT"):
-        code = LOST_IN_A_DESTRUCTOR.replace("{name}", name)
+    for name, when_interrupted in (
+        ("SIGTERM", "SIG_IGN"),
+        ("SIGTERM", "default_int_handler"),
+        ("SIGINT", "default_int_handler"),
+    ):
+        code = LOST_IN_A_DESTRUCTOR.format(name=name, when_interrupted=when_interrupted)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 130
         assert done.stderr.splitlines() == ["interrupted: nothing half-done was left"]
