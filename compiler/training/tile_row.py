@@ -12,6 +12,7 @@ from torch import Tensor
 from tilewright.compiler.training.conditions import Conditions
 from tilewright.compiler.training.conversion import RangeGradient, adc, dac, held_weights
 from tilewright.runtime.chip.programming.scaling import divisor, weight_scale
+from tilewright.runtime.plan.blocks import split_columns
 
 Product = Callable[[Tensor, Tensor], Tensor]
 """Sums of a row-block: of its inputs, in parts of their range, and weights [columns, rows]."""
@@ -48,7 +49,8 @@ class TileRowInTraining:
         conditions, tile = self.conditions, self.conditions.target.tile
         with torch.no_grad():
             scaled = weight if channel_scale is None else weight * channel_scale
-            gamma = weight_scale(scaled, [len(weight)], tile.weight_scale, self.clip_deviations)
+            splits = split_columns(len(weight), tile)
+            gamma = weight_scale(scaled, splits, tile.weight_scale, self.clip_deviations)
             by = divisor(gamma).unsqueeze(1)
         held = held_weights(weight, by, channel_scale, self._held)
         if input_range is None:

@@ -23,11 +23,13 @@ TARGETS: dict[str, dict[str, Any]] = {
     "pcm-512-dynamic": QUIET,
     "hermes-256": QUIET | {"tile__ir_drop": None},
     "ftj-balanced": QUIET | {"programming": "direct"},
+    "pcm-512, a scale a tile": QUIET
+    | {"tile__scale_precision": "float32", "tile__weight_scale": "per_tile", "tile__columns": 16},
 }
 
 
 def quiet(name):
-    return variant(name, **EXACT_DEVICE, **TARGETS[name], drift_compensation="none", stuck_devices=None)
+    return variant(name.split(",")[0], **EXACT_DEVICE, **TARGETS[name], drift_compensation="none", stuck_devices=None)
 
 
 def outliers(*shape):
