@@ -22,7 +22,7 @@ class ChipTrial:
 
     chip: Chip
     processor: Any
-    """Tokenizer or image processor, saved with the weights; None without one."""
+    """Tokenizer or image processor, saved with the weights by ``save_pretrained``."""
     task: str
     data: Path
     calibration: Calibrating
@@ -39,8 +39,7 @@ class ChipTrial:
         folder = Path(tempfile.mkdtemp(prefix="tilewright-trial-"))
         try:
             save_trained(model, folder)
-            if self.processor is not None:
-                self.processor.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
             plan = compile(
                 folder, self.chip, calibration=self.calibration, attention_bits=self.attention_bits, cache=False
             )

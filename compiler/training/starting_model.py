@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from tilewright.compiler.frontends.huggingface_model import architecture_of, import_transformers, load_config
+from tilewright.compiler.frontends.huggingface_model import (
+    architecture_of,
+    image_processor_files,
+    import_transformers,
+    load_config,
+    load_tokenizer,
+)
 from tilewright.compiler.training.task_data import TrainingData
 from tilewright.targets.errors import InputError
 
@@ -24,15 +30,30 @@ HEADS = (
 
 
 @dataclass(frozen=True)
+class Processor:
+    """Processor of a model's inputs: its tokenizer, if it has one, and the files of its image processor by name."""
+
+    tokenizer: Any
+    files: dict[str, bytes]
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write both beside a model's files."""
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
+
+
+@dataclass(frozen=True)
 class StartingModel:
     """A network to train, and what is saved with it.
 
-    model: of transformers, in float32. processor: its tokenizer or image processor; None without one. new_head: True
-    if the head was made anew, of random weights.
+    model: of transformers, in float32. processor: its tokenizer or image processor. new_head: True if the head was made
+    anew, of random weights.
     """
 
     model: Any
-    processor: Any
+    processor: Processor
     new_head: bool
 
 
@@ -63,14 +84,6 @@ def starting_model(source: str | Path, data: TrainingData, seed: int) -> Startin
         raise InputError(
             f"model {str(source)!r} cannot be loaded for training: {' '.join(str(error).split())[:300]}"
         ) from error
-    return StartingModel(model, _processor(transformers, source), new_head)
-
-
-def _processor(transformers: Any, source: str | Path) -> Any:
-    """The tokenizer of a model, or the image processor; None if it has neither."""
-    for kind in (transformers.AutoTokenizer, transformers.AutoImageProcessor):
-        try:
-            return kind.from_pretrained(str(source))
-        except Exception:  # noqa: BLE001, S112 (transformers raises many types for a folder without one)
-            continue
-    return None
+    return StartingModel(
+        model, Processor(load_tokenizer(transformers, source), image_processor_files(source)), new_head
+    )

@@ -44,6 +44,9 @@ class TrainingData:
         Raises ``InputError`` for an unknown task, or where nothing is left to evaluate on.
         """
         found, folder = find_task(task), Path(data)
+        for path in (folder, evaluate_on):
+            if path is not None and kind_of(path) is None:
+                raise InputError(f"there are no data at {shown_path(Path(path))}")
         is_glue = issubclass(found, GlueTask | SemanticSimilarity)
         names = list(found.classes) if issubclass(found, GlueTask) else None
         if is_glue and kind_of(folder) == FOLDER:

@@ -26,6 +26,7 @@ from tilewright.runtime.tasks.rows import read_rows
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.loading import load_chip, load_recipe
+from tilewright.targets.quantity import is_finite
 from tilewright.targets.spec import Chip, Recipe, Target
 
 OnStep = Callable[[int, int, str], None]
@@ -118,10 +119,16 @@ def train(
         ("steps", steps),
         ("evaluate_every", evaluate_every),
         ("save_every", save_every),
+        ("batch_size", batch_size),
+        ("limit", limit),
+        ("evaluation_limit", evaluation_limit),
     ):
         if number is not None:
             check_whole(name, number)
     check_whole("repeats", repeats, least=0)
+    for name, amount in (("learning_rate", learning_rate), ("epochs", epochs)):
+        if amount is not None and not (is_finite(amount) and amount > 0):
+            raise InputError(f"{name} is {amount!r}; it must be a finite number above 0")
     chip, loaded = load_chip(target), load_recipe(recipe)
     folder = Path(folder)
     check_destination(folder, TRAINED, overwrite=overwrite)
@@ -154,8 +161,7 @@ def train(
     made = Trained(folder, ran.steps, ran.loss, ran.best_step, last, ran.evaluations, notes)
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
         save_trained(start.model, new)
-        if start.processor is not None:
-            start.processor.save_pretrained(new)
+        start.processor.save_pretrained(new)
         write_record(new, _record(made, loaded, chip, sources, examples, seed))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return made
@@ -166,8 +172,7 @@ def _plan_of(start: StartingModel, chip: Chip, calibration: Calibrating, attenti
     folder = Path(tempfile.mkdtemp(prefix="tilewright-train-"))
     try:
         save_trained(start.model, folder)
-        if start.processor is not None:
-            start.processor.save_pretrained(folder)
+        start.processor.save_pretrained(folder)
         plan, scales = compile_keeping_scales(
             folder, chip, calibration=calibration, attention_bits=attention_bits, cache=False
         )

@@ -145,6 +145,10 @@ def test_the_command_line_trains(base, data, tmp_path):
         ({"teacher": "x", "recipe": "spoon-2021"}, "does not distil"),
         ({"resume": True}, "nothing to resume"),
         ({"steps": 0}, "steps is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"evaluate_on": "nowhere"}, "there are no data at 'nowhere'"),
         ({"task": "question-answering"}, "name other data to evaluate on"),
     ],
 )
@@ -188,3 +192,11 @@ def test_images_are_trained_and_calibrated_on(tmp_path):
     )  # fmt: skip
     assert made.evaluation is not None
     assert any(name.endswith("input_range") for name in weights(tmp_path / "out")) is False  # own ranges on FTJ targets
+
+
+def test_a_model_without_a_tokenizer_is_not_given_an_empty_one(base, data, tmp_path):
+    shutil.copytree(base, tmp_path / "base")
+    for file in (tmp_path / "base").glob("*token*"):
+        file.unlink()
+    with pytest.raises(InputError, match="need a tokenizer, and this model has none"):
+        trained(tmp_path / "base", data, tmp_path / "out")
