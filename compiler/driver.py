@@ -17,7 +17,7 @@ from tilewright.compiler.compare_with_network import checked_against
 from tilewright.compiler.frontends.source_key import source_key
 from tilewright.compiler.mapping.assign_targets import check_targets
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
-from tilewright.compiler.mapping.ranges_left_out import ranges_left_out
+from tilewright.compiler.mapping.ranges_left_out import product_ranges_left_out, ranges_left_out
 from tilewright.compiler.network import kept_networks
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
@@ -259,7 +259,11 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         decisions=in_running_order(mapped.decisions),
         verification=network.verification,
         check=None,
-        notes=[*traced.notes, *ranges_left_out(network.traced.trained, network.trained_weights, mapped.layers)],
+        notes=[
+            *traced.notes,
+            *ranges_left_out(traced.trained, network.trained_weights, mapped.layers),
+            *product_ranges_left_out(traced.trained_products, mapped.matmuls),
+        ],
         chip=chip,
         programming=mapped.programming,
         graph=encode_graph(network.graph.graph),

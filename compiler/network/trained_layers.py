@@ -117,7 +117,7 @@ def weight_clips(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, 
             raise InputError(
                 f"{name} has shape {list(clip.shape)}; it must be {[slices, outputs]}: one clip a slice and output"
             )
-        found[weight] = _positive(name, clip)
+        found[weight] = positive(name, clip)
     return found
 
 
@@ -156,7 +156,7 @@ def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLay
             f"{prefix}{RANGE} has shape {list(given.shape)}; allowed are one range, or one for each slice of its "
             f"{inputs} inputs"
         )
-    ranges = _positive(prefix + RANGE, given)
+    ranges = positive(prefix + RANGE, given)
     slices = equal_parts(inputs, ranges.numel())
     if prefix + SPLITS in tensors:
         slices = _splits(prefix + SPLITS, tensors[prefix + SPLITS], ranges.numel(), inputs)
@@ -164,7 +164,7 @@ def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLay
     if scale is not None:
         if list(scale.shape) != [inputs]:
             raise InputError(f"{prefix}{SCALE} has shape {list(scale.shape)}; it must be [{inputs}]: one an input")
-        scale = _positive(prefix + SCALE, scale)
+        scale = positive(prefix + SCALE, scale)
         scale = None if bool((scale == 1).all()) else scale
     updates = tensors.get(prefix + UPDATES)
     return TrainedLayer(
@@ -176,7 +176,7 @@ def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLay
     )
 
 
-def _positive(name: str, tensor: Tensor) -> Tensor:
+def positive(name: str, tensor: Tensor) -> Tensor:
     """A tensor in float32. Raises ``InputError`` unless all its numbers are finite and above zero."""
     if tensor.is_complex():
         raise InputError(f"{name} holds complex numbers; it must be finite and above zero")

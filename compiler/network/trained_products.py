@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from tilewright.compiler.network.trained_layers import positive
 from tilewright.targets.errors import InputError
 
 LEFT, RIGHT = ".left_range", ".right_range"
@@ -45,15 +45,8 @@ def of_product(trained: Mapping[str, TrainedProduct], name: str) -> str | None:
     return around[0] if len(around) == 1 else None
 
 
-def ranges_without_product(trained: Collection[str], used: Collection[str]) -> list[str]:
-    """Note on trained ranges that are of no product of the plan, if there are any."""
-    strays = sorted(set(trained) - set(used))
-    shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
-    return [f"the operand ranges of {len(strays)} products of the checkpoint are not used ({shown})"] if strays else []
-
-
 def _ranges(name: str, tensors: Mapping[str, Tensor]) -> tuple[float, ...]:
-    values = tensors[name].detach().to(torch.float32).flatten()
-    if not 1 <= values.numel() <= MOST_HEADS or not bool((values.isfinite() & (values > 0)).all()):
-        raise InputError(f"{name} must be one range, or one a head, each finite and above zero")
+    values = positive(name, tensors[name]).flatten()
+    if values.numel() > MOST_HEADS:
+        raise InputError(f"{name} holds {values.numel()} numbers; allowed are one range, or one a head")
     return tuple(values.tolist())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tilewright.compiler.driver import Calibrating, compile
-from tilewright.compiler.training.trained_folder import save_trained
+from tilewright.compiler.training.trained_folder import snapshot
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.targets.spec import Chip
@@ -34,12 +33,9 @@ class ChipTrial:
     seed: int = 0
     """Seed of the chips; not that of the training, whose noise they must not share."""
 
-    def __call__(self, model: Any, on_measurement: Callable[[int, int, str], None] | None = None) -> Evaluation:
+    def __call__(self, model: Any, on_measurement: OnProgress | None = None) -> Evaluation:
         """Figures of the network as it is now, on freshly programmed chips."""
-        folder = Path(tempfile.mkdtemp(prefix="tilewright-trial-"))
-        try:
-            save_trained(model, folder)
-            self.processor.save_pretrained(folder)
+        with snapshot(model, self.processor) as folder:
             plan = compile(
                 folder, self.chip, calibration=self.calibration, attention_bits=self.attention_bits, cache=False
             )
@@ -47,5 +43,3 @@ class ChipTrial:
                 plan, self.task, self.data, times=self.times, repeats=self.repeats, limit=self.limit,
                 task_options=self.task_options, seed=self.seed, on_measurement=on_measurement,
             )  # fmt: skip
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)

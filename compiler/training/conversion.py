@@ -9,17 +9,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from tilewright.runtime.chip.kernels import values as kernel
+from tilewright.runtime.units.formats import whole_steps
 from tilewright.targets.spec import Converter
 
 RangeGradient = Callable[[Tensor, float], Tensor | None]
 """Gradient of an input range from its pull and the share of inputs within it; None if no optimiser is to have it."""
-
-
-def whole_steps(values: Tensor, factor: float | Tensor, levels: int) -> Tensor:
-    """Whole steps round(values · factor), clipped to ±levels."""
-    made = kernel.whole_steps(values, factor, -levels, levels)
-    return made if made is not None else (values * factor).round_().clamp_(-levels, levels)
 
 
 class _Dac(Function):
@@ -36,7 +30,7 @@ class _Dac(Function):
             factor = (
                 1.0 / (float(input_range) * dac.step) if input_range.numel() == 1 else 1.0 / (input_range * dac.step)
             )
-            made = whole_steps(values, factor, dac.levels).mul_(dac.step)
+            made = whole_steps(values, factor, -dac.levels, dac.levels).mul_(dac.step)
         ctx.save_for_backward(inside, made, input_range)
         ctx.gradient = gradient
         return made
@@ -75,7 +69,7 @@ class _Adc(Function):
     @staticmethod
     def forward(ctx: Any, sums: Tensor, noise: Tensor | None, adc: Converter) -> Tensor:
         noisy = sums if noise is None else sums + noise
-        made = whole_steps(noisy, 1.0 / adc.step, adc.levels)
+        made = whole_steps(noisy, 1.0 / adc.step, -adc.levels, adc.levels)
         clipped = made.abs() >= adc.levels
         ctx.clips = bool(clipped.any())
         if ctx.clips:

@@ -101,10 +101,17 @@ def prepare_by(
     check_has_effects(on_tiles)
     conditions = Conditions(on_tiles, recipe, seed)
     found = _owners(inner, analog)
-    for layer in analog:
-        _prepare_layer(plan, layer, found[layer.name], conditions, scales)
+    if scales is None:
+        scales = {
+            layer.name: scale for layer in analog if (scale := _scale_of(plan, layer, found[layer.name])) is not None
+        }
+    products = []
     if recipe.attention != "full_precision":
-        _prepare_products(inner, document.matmuls, learned=recipe.attention == "learned")
+        products = _products(inner, document.matmuls, learned=recipe.attention == "learned")
+    for layer in analog:  # all that can fail is behind: a network is prepared whole or not at all
+        _prepare_layer(layer, found[layer.name], conditions, scales.get(layer.name))
+    for owner, own in products:
+        prepare_products(owner, own)
     PassCounter(inner, found[analog[0].name][0][1], conditions)
 
 
@@ -174,11 +181,7 @@ def _owners(model: nn.Module, layers: Sequence[LayerRecord]) -> dict[str, list[t
 
 
 def _prepare_layer(
-    plan: Plan,
-    layer: LayerRecord,
-    owners: list[tuple[str, nn.Module]],
-    conditions: Conditions,
-    scales: Mapping[str, Tensor] | None,
+    layer: LayerRecord, owners: list[tuple[str, nn.Module]], conditions: Conditions, scale: Tensor | None
 ) -> None:
     """Give the modules of one layer the classes that run the target's arithmetic.
 
@@ -187,11 +190,6 @@ def _prepare_layer(
     option = layer.option
     ranges = [use.input_range for use in option.uses]
     known = [value for value in ranges if value is not None]
-    if scales is not None:
-        scale = scales.get(layer.name)
-    else:
-        matrices = [_matrix(module) for _, module in owners]
-        scale = channel_scale_of(plan, layer, torch.cat(matrices[: len(layer.parts)]))
     first: PreparedLayer | None = None
     for name, module in owners:
         made = prepared_class(module)
@@ -205,13 +203,20 @@ def _prepare_layer(
         first = first or module
 
 
-def _matrix(module: nn.Module) -> Tensor:
-    weight = module.get_parameter("weight").detach()
-    return weight.t() if type(module).__name__ == "Conv1D" else weight.flatten(1)
+def _scale_of(plan: Plan, layer: LayerRecord, owners: list[tuple[str, nn.Module]]) -> Tensor | None:
+    """Channel scale of a layer by the plan's weights and the model's."""
+    matrices = []
+    for _, module in owners[: len(layer.parts)]:
+        made = prepared_class(module)
+        assert made is not None
+        matrices.append(made.matrix(module).detach())  # type: ignore[arg-type]
+    return channel_scale_of(plan, layer, torch.cat(matrices))
 
 
-def _prepare_products(model: nn.Module, records: Sequence[MatmulRecord], *, learned: bool) -> None:
-    """Send the products of each module to units of the plan's formats and ranges."""
+def _products(
+    model: nn.Module, records: Sequence[MatmulRecord], *, learned: bool
+) -> list[tuple[nn.Module, dict[str, PreparedProduct]]]:
+    """Modules that multiply activations, each with its products on units of the plan's formats and ranges."""
     by_owner: dict[str, dict[str, PreparedProduct]] = {}
     modules = dict(model.named_modules())
     for record in records:
@@ -223,5 +228,4 @@ def _prepare_products(model: nn.Module, records: Sequence[MatmulRecord], *, lear
         by_owner.setdefault(owner, {})[name] = PreparedProduct(
             record.operands, record.left_ranges, record.right_ranges, left_signed=record.left_signed, learned=learned
         )
-    for owner, products in by_owner.items():
-        prepare_products(modules[owner], products)
+    return [(modules[owner], products) for owner, products in by_owner.items()]

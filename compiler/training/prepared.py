@@ -257,8 +257,7 @@ class PreparedConvolution(PreparedLayer):
 
     def _patches(self, x: Tensor) -> Tensor:
         """Patches [..., patches, channels · kernel] of images [..., channels, height, width]."""
-        own = str(self.padding_mode)
-        mode = "constant" if own == "zeros" else own
+        mode = "constant" if self.padding_mode == "zeros" else str(self.padding_mode)
         x = functional.pad(x, self._reversed_padding_repeated_twice, mode=mode)
         kernel, dilation, stride = self.kernel_size, self.dilation, self.stride
         if self._dimensions == 1:

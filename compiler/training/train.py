@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,20 @@ from tilewright.compiler.training.chip_evaluation import ChipTrial
 from tilewright.compiler.training.prepare import prepare_by
 from tilewright.compiler.training.starting_model import StartingModel, starting_model
 from tilewright.compiler.training.task_data import TrainingData, TrainingExamples
-from tilewright.compiler.training.trained_folder import TRAINED, save_trained, write_record
+from tilewright.compiler.training.trained_folder import TRAINED, save_trained, snapshot, write_record
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destination
-from tilewright.runtime.tasks.finding import make_task
+from tilewright.runtime.tasks.finding import find_task, make_task
 from tilewright.runtime.tasks.rows import read_rows
+from tilewright.runtime.tasks.texts.text_classification import TextTask
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.loading import load_chip, load_recipe
 from tilewright.targets.quantity import is_finite
 from tilewright.targets.spec import Chip, Recipe, Target
 
-OnStep = Callable[[int, int, str], None]
 CALIBRATION_SAMPLES = 32
 """Examples of the training data on which ranges are calibrated."""
 
@@ -91,7 +90,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     seed: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnProgress | None = None,
     on_evaluation: Callable[[int, Evaluation], None] | None = None,
 ) -> Trained:
     """Train a HuggingFace model for a chip, on a task that ``evaluate`` knows, and write it as a folder.
@@ -169,29 +168,21 @@ def train(
 
 def _plan_of(start: StartingModel, chip: Chip, calibration: Calibrating, attention_bits: Any) -> tuple[Plan, Any]:
     """The plan of the network before training, and its channel scales."""
-    folder = Path(tempfile.mkdtemp(prefix="tilewright-train-"))
-    try:
-        save_trained(start.model, folder)
-        start.processor.save_pretrained(folder)
+    with snapshot(start.model, start.processor) as folder:
         plan, scales = compile_keeping_scales(
             folder, chip, calibration=calibration, attention_bits=attention_bits, cache=False
         )
         return plan, {name: scale.clone() for name, scale in scales.items()}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _texts(sources: TrainingData, task_options: Mapping[str, Any] | None) -> list[str] | None:
     """Texts of the first examples to train on, to calibrate ranges with; None for a task of other inputs."""
-    from tilewright.runtime.tasks.finding import find_task
-    from tilewright.runtime.tasks.texts.text_classification import TextTask
-
     found = find_task(sources.task)
     if not issubclass(found, TextTask):
         return None
     column = (task_options or {}).get("text") or found.columns.text
     rows = read_rows(sources.train, [column], CALIBRATION_SAMPLES, header=found.columns.header)
-    return [str(row[column]) for row in islice(rows, CALIBRATION_SAMPLES)]
+    return [str(row[column]) for row in rows]
 
 
 def _teacher(start: StartingModel, teacher: str | Path | None, recipe: Recipe, notes: list[str]) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,16 @@ def save_trained(model: Any, folder: Path) -> None:
     if tensors:
         weights = load_file(file)
         save_file({**weights, **tensors}, file, metadata={"format": "pt"})
+
+
+@contextmanager
+def snapshot(model: Any, processor: Any) -> Iterator[Path]:
+    """Folder of a network as it is now, with its tokenizer or image processor, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        save_trained(model, folder)
+        processor.save_pretrained(folder)
+        yield folder
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

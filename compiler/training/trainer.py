@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from tilewright.compiler.training.callbacks import ChipCallback
 from tilewright.compiler.training.distillation import distilled
 from tilewright.compiler.training.progress import check_loss, parameter_groups
 from tilewright.compiler.training.task_data import NUMBERS, TrainingExamples, named_outputs
+from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import Recipe
@@ -72,7 +73,7 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
 class _Report(TrainerCallback):  # type: ignore[misc]
     """Reports of steps."""
 
-    def __init__(self, on_step: Callable[[int, int, str], None]) -> None:
+    def __init__(self, on_step: OnProgress) -> None:
         self.on_step, self.loss = on_step, "begin"
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -100,7 +101,7 @@ def run_trainer(
     trial: Callable[[Any], Evaluation] | None,
     evaluate_every: int | None,
     seed: int,
-    on_step: Callable[[int, int, str], None] | None,
+    on_step: OnProgress | None,
     on_evaluation: Callable[[int, Evaluation], None] | None,
 ) -> TrainerRun:
     """Train a network on a task's examples; what is not given is the recipe's. It ends with the best weights on chips.
@@ -133,9 +134,7 @@ def run_trainer(
     )
     chips = ChipCallback(trial, evaluate_every if trial is not None else None, checkpoints, on_evaluation)
     trainer = TaskTrainer(examples, recipe, teacher, model=model, args=arguments, callbacks=[chips])
-    for name in ("PrinterCallback", "ProgressCallback"):
-        for callback in [one for one in trainer.callback_handler.callbacks if type(one).__name__ == name]:
-            trainer.remove_callback(callback)
+    trainer.remove_callback(PrinterCallback)
     if on_step:
         trainer.add_callback(_Report(on_step))
     last = get_last_checkpoint(str(checkpoints)) if resume else None

@@ -19,9 +19,13 @@ def largest_step(bits: int, *, signed: bool = True) -> int:
 def to_steps(values: Tensor, value_range: float | Tensor, bits: int, *, signed: bool = True) -> Tensor:
     """Whole numbers up to ``largest_step``, as float32: round(x / range · largest)."""
     largest = largest_step(bits, signed=signed)
-    factor, least = largest / value_range, -largest if signed else 0
-    made = kernel.whole_steps(values, factor, least, largest)
-    return made if made is not None else (values * factor).round_().clamp_(least, largest)
+    return whole_steps(values, largest / value_range, -largest if signed else 0, largest)
+
+
+def whole_steps(values: Tensor, factor: float | Tensor, least: int, most: int) -> Tensor:
+    """Whole steps round(values · factor), clipped to [least, most], as float32."""
+    made = kernel.whole_steps(values, factor, least, most)
+    return made if made is not None else (values * factor).round_().clamp_(least, most)
 
 
 def rounded(values: Tensor, number_format: str, value_range: float | Tensor, *, signed: bool = True) -> Tensor:

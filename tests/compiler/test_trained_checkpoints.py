@@ -60,7 +60,7 @@ def through_dacs(x, layer, ranges, scale, rows):
 
 
 def agree(found, expected):
-    """The same but for halves of a step that round the other way."""
+    """Equality of two outputs, but for halves of a step that round the other way."""
     difference = (found - expected).abs() / expected.abs().max()
     return difference.max() < 0.02 and (difference > 1e-4).double().mean() < 0.02
 
@@ -241,7 +241,7 @@ def with_tensors(folder, tensors, change=dict):
 
 
 def test_a_folder(tmp_path, monkeypatch):
-    """As AIHWKit-Lightning writes one, and kept between two compilations."""
+    """Folder of a BERT as AIHWKit-Lightning writes one, kept between two compilations."""
     bert = tmp_path / "bert"
     transformers.BertModel(small_bert_config(num_hidden_layers=1)).save_pretrained(bert)
     state = {"input_range_update_idx": [0.0], "x_min": [-1e-5], "x_max": [1e-5]}

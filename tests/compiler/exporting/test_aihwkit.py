@@ -37,7 +37,7 @@ def exact_block(_target, weight, _input_range):
 
 
 def test_the_folder_rebuilds_the_plans_layers(inputs, tmp_path, monkeypatch):
-    """With exact row-blocks the whole network is the digital reference."""
+    """Outputs of the whole network with exact row-blocks: the digital reference's."""
     plan = plan_of(inputs, analog("pcm-512", {"tile.rows": 10}))
     found = tilewright.export_layers(plan, tmp_path / "out")
     assert found.layers == ["0", "2"]

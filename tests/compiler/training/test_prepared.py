@@ -335,3 +335,14 @@ def test_the_ramp_follows_the_progress():
         distances.append(float((model(x) - clean).detach().norm()))
     assert distances[0] == 0
     assert 0 < distances[1] < distances[2]
+
+
+def test_a_network_is_prepared_whole_or_not_at_all():
+    x = outliers(8, 20)
+    plan = tilewright.compile(network(), "pcm-512", example_inputs={"input": x})
+    other = network()
+    nn.init.normal_(other[4].weight)  # the last layer is not the plan's
+    with pytest.raises(InputError, match="are not those of the plan"):
+        prepare(other, plan=plan)
+    assert [type(part) for part in other] == [type(part) for part in network()]
+    assert set(other.state_dict()) == set(network().state_dict())

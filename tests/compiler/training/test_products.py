@@ -116,3 +116,15 @@ def test_learned_ranges_are_the_plans():
         ]
         assert decision.reason == "the checkpoint was trained with it"
         assert decision.rejected
+
+
+def test_learned_ranges_that_a_plan_does_not_use_are_said():
+    x = torch.randn(2, 6, 12)
+    model = prepare(Attention("sdpa"), "pcm-512", example_inputs={"x": x})
+    floating = tilewright.compile(model, "pcm-512", example_inputs={"x": x}, attention_bits="bf16")
+    assert [note for note in floating.document.notes if "2 products" in note and "floating point" in note]
+    whole = tilewright.compile(model, "pcm-512", example_inputs={"x": x})
+    assert not [note for note in whole.document.notes if "operand ranges" in note]
+    model.add_module("other", PreparedProduct("int8", [1.0], [1.0], left_signed=True, learned=True))
+    stray = tilewright.compile(model, "pcm-512", example_inputs={"x": x})
+    assert [note for note in stray.document.notes if "1 product" in note and "(other)" in note]

@@ -1,4 +1,4 @@
-"""What is said beside figures: that they were not kept and why, and that a seed names another chip than it did."""
+"""Notes beside figures: that they were not kept and why, and that a seed names another chip than it did."""
 
 import os
 from dataclasses import replace

@@ -310,7 +310,7 @@ def first(content):
 
 
 def edited(plan_folder, change):
-    """What loading says of a plan whose JSON was changed."""
+    """Sentence of loading a plan whose JSON was changed."""
     path = plan_folder / "plan.json"
     content = json.loads(path.read_text())
     change(content)
