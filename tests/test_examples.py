@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import tilewright
 from tests.conftest import small_bert_config
@@ -46,7 +46,7 @@ def test_none_is_forgotten():
     tested = {
         "adapters.py", "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py",
         "mixed_precision.py", "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py",
-        "size_of_a_llama.py", "train_for_the_chip.py", "which_effect_hurts.py",
+        "size_of_a_llama.py", "train_for_the_chip.py", "train_resnet_cifar10.py", "which_effect_hurts.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -164,8 +164,9 @@ def test_own_metric():
     assert 50 < float(month[1]) < float(second[1]) < 100
 
 
-def test_resnet_cifar10(run, tmp_path):
-    """Weights of the smallest such network, and images of one colour each: the plan says what the network says."""
+@pytest.fixture
+def small_resnet(tmp_path):
+    """Weights of the smallest ResNet for CIFAR-10, and images of one colour each: it is right about seven of eight."""
     network = runpy.run_path(str(EXAMPLES / "resnet_cifar10.py"))["ResNet"]
     torch.manual_seed(0)
     model = network(depth=1).eval()
@@ -182,11 +183,31 @@ def test_resnet_cifar10(run, tmp_path):
     labels[0] = (labels[0] + 1) % 10
     offsets = np.cumsum([0, *map(len, files)])
     np.savez(tmp_path / "images.npz", jpeg=np.frombuffer(b"".join(files), np.uint8), offsets=offsets, labels=labels)
-    given = tmp_path / "resnet8.safetensors", tmp_path / "images.npz", "-o", tmp_path / "plan", "--samples", 4
+    return tmp_path / "resnet8.safetensors", tmp_path / "images.npz"
+
+
+def test_resnet_cifar10(run, small_resnet, tmp_path):
+    given = *small_resnet, "-o", tmp_path / "plan", "--samples", 4
     assert "'resnet8' on pcm-512: 8 layers" in run("resnet_cifar10.py", *given)
     plan = tilewright.load(tmp_path / "plan")
     found = tilewright.evaluate(plan, "image-classification", tmp_path / "images.npz", times=["1s"], repeats=1)
     assert found.digital == 87.5
+
+
+def test_train_resnet_cifar10(run, small_resnet, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    weights, images = small_resnet
+    begun = load_file(weights)
+    for recipe, target in (("digital", "pcm-512"), ("ftj-thesis", "pcm-512")):
+        folder = tmp_path / recipe
+        given = weights, images, "-o", folder, "--recipe", recipe, "--target", target, "--epochs", 2, "--device", "cpu"
+        assert f"'{recipe}' on {target}: 8 layers" in run("train_resnet_cifar10.py", *given)
+        made = load_file(folder / "trained.safetensors")
+        assert made.keys() == begun.keys()
+        assert not torch.equal(made["conv1.weight"], begun["conv1.weight"])
+        plan = tilewright.load(folder / "plan")
+        choices = [decision.choice for layer in plan.document.layers for decision in layer.option.decisions]
+        assert ("input range: the checkpoint's own" in choices) == (recipe != "digital")
 
 
 def test_fine_tuning_on_glue(run, minilm_folder, tmp_path):

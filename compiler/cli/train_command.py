@@ -11,6 +11,7 @@ import typer
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes, parse_task_options
+from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_chip, load_recipe
 
 
@@ -27,12 +28,12 @@ def train_command(
     data: Annotated[Path, typer.Option(help="The task's data: GLUE's folder with train.tsv and dev.tsv, or a file.")],
     folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write the trained model to.")],
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A target's name (see: tilewright targets) or a YAML file.",
+            help="A target's name (see: tilewright targets) or a YAML file; pcm-512 without it.",
             autocompletion=completion.names_of("chip", "analog"),
         ),
-    ] = "pcm-512",
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option(
@@ -46,6 +47,12 @@ def train_command(
     task_options: options.TaskOptions = None,
     teacher: Annotated[
         str | None, typer.Option(help="The digital model to distil from; the model before training if none is named.")
+    ] = None,
+    adapter_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="A plan of the model: train an adapter beside it, for the plan's chips, and leave the model as it is."
+        ),
     ] = None,
     changes: options.Changes = None,
     recipe_changes: Annotated[
@@ -79,7 +86,7 @@ def train_command(
 ) -> None:
     """Train a model for a chip, on a task: its own noise and converters are imposed while it learns.
 
-    The folder holds the model's files, with ranges beside the weights: tilewright compile takes it.
+    The folder holds the model's files, with ranges beside the weights, or an adapter: tilewright compile takes both.
     """
     # products in float32 then have the same bits whatever the number of threads
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
@@ -87,7 +94,9 @@ def train_command(
     from tilewright.runtime.storage.atomic_folder import check_destination
 
     check_destination(folder, TRAINED, overwrite=force)
-    chip = load_chip(target, parse_changes(changes))
+    if adapter_of is not None and changes:
+        raise InputError("--set changes a target, and an adapter is trained for the chips of its plan; leave it out")
+    chip = load_chip(target or "pcm-512", parse_changes(changes)) if target or changes else None
     loaded, own = load_recipe(recipe, parse_changes(recipe_changes)), parse_task_options(task_options)
     from tilewright.compiler.training.train import train
     from tilewright.runtime.measuring.evaluation import Evaluation
@@ -108,6 +117,7 @@ def train_command(
             evaluate_on=evaluate_on,
             task_options=own,
             teacher=teacher,
+            adapter_of=adapter_of,
             attention_bits=int(attention_bits) if attention_bits.isdigit() else attention_bits,
             epochs=epochs,
             steps=steps,
@@ -130,7 +140,10 @@ def train_command(
         print_json(made.to_json())
         return
     kept = f", of which step {made.best_step} was kept" if made.best_step is not None else ""
-    output.print(f"trained {model} on {task} by {loaded.name}: {made.steps} steps{kept}; written to {folder}")
+    what = f"an adapter of {model}" if adapter_of else model
+    output.print(
+        f"trained {what} on {task} by {loaded.name}: {made.steps} steps on {made.device}{kept}; written to {folder}"
+    )
     if made.evaluation is not None:
         figures = ", ".join(f"{point.mean:.2f} at {point.time}" for point in made.evaluation.points)
         output.print(f"{made.evaluation.metric}: digital {made.evaluation.digital:.2f}, on {repeats} chips {figures}")

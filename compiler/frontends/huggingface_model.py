@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tilewright.compiler.frontends.caches import configs_with_cache
 from tilewright.compiler.frontends.checkpoint import check_complete, computed_tables, missing_weights, unused_tensors
 from tilewright.compiler.frontends.config_limits import bounded_building, check_config
 from tilewright.compiler.frontends.foreign_errors import in_one_line, refusing
@@ -208,9 +209,8 @@ def _filled(architecture: Any, source: str | Path, config: Any, weights: dict[st
 
 def _to_run(model: Any) -> Any:
     """The model in eval mode, without gradients and without caches of keys and values."""
-    for module in model.modules():  # decoders have configs of their own
-        if getattr(getattr(module, "config", None), "use_cache", False):
-            module.config.use_cache = False
+    for config in configs_with_cache(model):
+        config.use_cache = False
     return model.eval().requires_grad_(False)
 
 

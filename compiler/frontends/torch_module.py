@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
 from tilewright.compiler.frontends.automatic_inputs import split_samples
+from tilewright.compiler.frontends.caches import without_caches
 from tilewright.compiler.frontends.exported import (
     ExportedGraph,
     check_number_formats,
@@ -88,7 +89,7 @@ def _trace(
     check_finite(module)
     call, inputs = forward_call(module, example_inputs)
     inputs = beside(module, inputs)
-    with in_eval_mode(module), in_float32() as asked:
+    with in_eval_mode(module), without_caches(module), in_float32() as asked:
         exported = _export(module, call, inputs, dynamic_shapes, as_pair=as_pair)
     autocast = [f"the model asks for {asked[0]} by autocast; the plan computes in float32"] if asked else []
     if not exported.outputs:
@@ -98,7 +99,7 @@ def _trace(
     @torch.inference_mode()
     def original(given: Inputs) -> list[Tensor]:
         positional, named = call.arguments([value.clone() for value in given.values()])
-        with in_eval_mode(module), in_float32(), computing_plainly(module):
+        with in_eval_mode(module), without_caches(module), in_float32(), computing_plainly(module):
             return exported.select_outputs(module(*positional, **named))
 
     known: dict[str, Any] = {

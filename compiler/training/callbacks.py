@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from transformers import TrainerCallback
 
 from tilewright.compiler.training.prepare import is_prepared
-from tilewright.compiler.training.progress import after_step, check_loss, set_progress
+from tilewright.compiler.training.progress import after_step, begin_after, check_loss, set_progress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.storage.atomic_file import write_whole
 
@@ -42,8 +42,10 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         self.evaluations: list[dict[str, Any]] = []
         self.best_step: int | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take up what was measured before the step that a training is resumed at."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Take up what was measured before the step that a training is resumed at, and the number of its passes."""
+        if is_prepared(model):
+            begin_after(model, state.global_step * args.gradient_accumulation_steps)
         kept = None if self.folder is None else self.folder / FIGURES
         if kept is not None and kept.is_file() and not self.evaluations:
             read = json.loads(kept.read_text(encoding="utf-8"))

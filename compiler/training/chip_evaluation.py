@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tilewright.compiler.driver import Calibrating, compile
+from tilewright.compiler.training.adapters import save_adapter
 from tilewright.compiler.training.trained_folder import snapshot
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
+from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.spec import Chip
+
+TRIED = "adapter"
+"""Name of an adapter in the plan that it is measured with."""
 
 
 @dataclass(frozen=True)
-class ChipTrial:
-    """Trial of a snapshot of a training on chips: times, task and data, as of ``evaluate``."""
+class Measuring:
+    """Task and data, times and chips of the evaluations of a training, as of ``evaluate``."""
 
-    chip: Chip
-    processor: Any
-    """Tokenizer or image processor, saved with the weights by ``save_pretrained``."""
     task: str
     data: Path
-    calibration: Calibrating
     times: Sequence[str]
     repeats: int = 3
     limit: int | None = None
     task_options: Mapping[str, Any] | None = None
-    attention_bits: Any = "target"
     seed: int = 0
     """Seed of the chips; not that of the training, whose noise they must not share."""
+
+    def of(self, plan: Plan, adapter: str | None, on_measurement: OnProgress | None) -> Evaluation:
+        """Figures of a plan, with an adapter of it if one is named."""
+        return evaluate(
+            plan, self.task, self.data, times=self.times, repeats=self.repeats, limit=self.limit,
+            task_options=self.task_options, seed=self.seed, adapter=adapter, on_measurement=on_measurement,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChipTrial:
+    """Trial of a snapshot of a training on chips."""
+
+    measuring: Measuring
+    chip: Chip
+    processor: Any
+    """Tokenizer or image processor, saved with the weights by ``save_pretrained``."""
+    calibration: Calibrating
+    attention_bits: Any = "target"
 
     def __call__(self, model: Any, on_measurement: OnProgress | None = None) -> Evaluation:
         """Figures of the network as it is now, on freshly programmed chips."""
@@ -39,7 +59,19 @@ class ChipTrial:
             plan = compile(
                 folder, self.chip, calibration=self.calibration, attention_bits=self.attention_bits, cache=False
             )
-            return evaluate(
-                plan, self.task, self.data, times=self.times, repeats=self.repeats, limit=self.limit,
-                task_options=self.task_options, seed=self.seed, on_measurement=on_measurement,
-            )  # fmt: skip
+            return self.measuring.of(plan, None, on_measurement)
+
+
+@dataclass(frozen=True)
+class AdapterTrial:
+    """Trial of an adapter on chips that hold its base."""
+
+    measuring: Measuring
+    base: Plan
+
+    def __call__(self, model: Any, on_measurement: OnProgress | None = None) -> Evaluation:
+        """Figures of the adapter as it is now, on freshly programmed chips."""
+        with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
+            save_adapter(model, Path(made))
+            plan = self.base.with_adapter(TRIED, made)
+        return self.measuring.of(plan, TRIED, on_measurement)

@@ -103,6 +103,12 @@ class PreparedLayer(_Base):
         """Layer that holds the ranges of these inputs: this one, unless others share its DACs."""
         return self.range_owners[0] if self.range_owners else self
 
+    @property
+    def moves_ranges(self) -> bool:
+        """True if training moves the ranges: not those of a frozen layer, which is on the chip already."""
+        ranges = self.input_range
+        return self.weight.requires_grad or (ranges is not None and ranges.requires_grad)
+
     def matrix(self) -> Tensor:
         """Weights [columns, rows] as tiles hold them, in the model's units."""
         return self.weight
@@ -113,12 +119,14 @@ class PreparedLayer(_Base):
         return in_float32(self._forward, given)
 
     def _forward(self, x: Tensor) -> Tensor:
-        owner, learns = self.range_owner, self.training and torch.is_grad_enabled()
+        owner = self.range_owner
         ranges, learning = owner.input_range, owner.learning
+        learns = self.training and torch.is_grad_enabled() and owner.moves_ranges
         if ranges is not None and learns:
             learning.move(ranges)
         parts, call = self.parts(x), self._call()
-        if ranges is not None and self.training and learning.starts and owner is self and not is_recomputing():
+        starts = self.training and owner.moves_ranges and learning.starts
+        if ranges is not None and starts and owner is self and not is_recomputing():
             learning.see(ranges, parts)
         blocks = self.matrix().split(self.row_splits, dim=1)
         scales = [None] * len(blocks) if self.channel_scale is None else self.channel_scale.split(self.row_splits)

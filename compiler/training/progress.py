@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from tilewright.compiler.training.conditions import PassCounter
 from tilewright.compiler.training.prepare import conditions_of
 from tilewright.compiler.training.weight_clipping import clip_weights
 from tilewright.targets.errors import InputError
@@ -21,6 +22,16 @@ def set_progress(model: nn.Module, progress: float) -> None:
     if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 1:
         raise InputError(f"progress is {progress!r}; allowed is 0 to 1")
     conditions_of(model).progress = float(progress)
+
+
+def begin_after(model: nn.Module, passes: int) -> None:
+    """Let a prepared network go on after so many training passes, where a checkpoint does not hold their number.
+
+    A checkpoint of an adapter holds the adapter alone.
+    """
+    for part in model.modules():
+        if isinstance(part, PassCounter):
+            part.passes.clamp_(min=passes)
 
 
 def after_step(model: nn.Module) -> None:

@@ -57,26 +57,35 @@ class StartingModel:
     new_head: bool
 
 
-def starting_model(source: str | Path, data: TrainingData, seed: int) -> StartingModel:
+def starting_model(source: str | Path, data: TrainingData, seed: int, *, is_base: bool = False) -> StartingModel:
     """The network of a folder or hub name, with a head for the task's classes where it has none.
 
-    seed: of the weights of such a head. Raises ``InputError`` for a model that cannot be loaded, or that has no head
-    where the task does not say how many classes there are.
+    seed: of the weights of such a head. is_base: it is the base of an adapter, which replaces the head that the base
+    has, whatever its classes. Raises ``InputError`` for a model that cannot be loaded, or that has no head where the
+    task does not say how many classes there are, or where a base must have one.
     """
     transformers = import_transformers()
     config = load_config(transformers, source, config_only=False)
     architecture = architecture_of(transformers, source, config)
     names = data.class_names
     new_head = names is not None and not architecture.__name__.endswith(HEADS)
+    if new_head and is_base:
+        raise InputError(
+            f"model {str(source)!r} has no head that an adapter could replace by its own; take as the base a folder of "
+            "what transformers' AutoModelForSequenceClassification.from_pretrained makes of it"
+        )
+    other_classes = is_base and names is not None and len(names) != config.num_labels
     torch.manual_seed(seed)
     try:
-        if new_head:
+        if new_head or other_classes:
             assert names is not None
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            made = transformers.AutoModelForSequenceClassification if new_head else architecture
+            model = made.from_pretrained(
                 str(source),
                 id2label=dict(enumerate(names)),
                 label2id={name: number for number, name in enumerate(names)},
                 dtype=torch.float32,
+                ignore_mismatched_sizes=other_classes,
             )
         else:
             model = architecture.from_pretrained(str(source), dtype=torch.float32)

@@ -10,40 +10,37 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
-from tilewright.compiler.training.chip_evaluation import ChipTrial
-from tilewright.compiler.training.prepare import prepare_by
+from tilewright.compiler.driver import AttentionBits
+from tilewright.compiler.training.adapters import for_adapters
+from tilewright.compiler.training.chip_evaluation import Measuring
+from tilewright.compiler.training.learners import Learner, adapter_beside, whole_network
 from tilewright.compiler.training.starting_model import StartingModel, starting_model
-from tilewright.compiler.training.task_data import TrainingData, TrainingExamples
-from tilewright.compiler.training.trained_folder import TRAINED, save_trained, snapshot, write_record
+from tilewright.compiler.training.task_data import TrainingData
+from tilewright.compiler.training.trained_folder import TRAINED, write_record
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
-from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.plan.plan import Plan, load
 from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destination
-from tilewright.runtime.tasks.finding import find_task, make_task
-from tilewright.runtime.tasks.rows import read_rows
-from tilewright.runtime.tasks.texts.text_classification import TextTask
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_flags, check_seed, check_whole
 from tilewright.targets.loading import load_chip, load_recipe
 from tilewright.targets.quantity import is_finite
 from tilewright.targets.spec import Chip, Recipe, Target
 
-CALIBRATION_SAMPLES = 32
-"""Examples of the training data on which ranges are calibrated."""
-
 
 @dataclass(frozen=True)
 class Trained:
-    """A network that was trained for a chip.
+    """A network that was trained for a chip, or an adapter of one.
 
-    folder: HuggingFace's files, with the ranges and channel scales beside the weights; ``compile`` takes it. steps: of
+    folder: HuggingFace's files, with the ranges and channel scales beside the weights; ``compile`` takes it. Of an
+    adapter peft's files. device: where it was trained, as torch names it. steps: of
     the optimiser. loss: of the last steps. best_step: the step whose weights were best on the chip, and were kept; None
     if it was not measured meanwhile. evaluation: of the network in the folder, on chips; None if not asked for.
     evaluations: those on the way, each with its step. notes: sentences on what was left out.
     """
 
     folder: Path
+    device: str
     steps: int
     loss: float
     best_step: int | None
@@ -55,6 +52,7 @@ class Trained:
         """Plain values for ``json.dumps``."""
         return {
             "folder": str(self.folder),
+            "device": self.device,
             "steps": self.steps,
             "loss": self.loss,
             "best_step": self.best_step,
@@ -70,11 +68,12 @@ def train(
     data: str | Path,
     folder: str | Path,
     *,
-    target: str | Path | Target | Chip = "pcm-512",
+    target: str | Path | Target | Chip | None = None,
     recipe: str | Path | Recipe = "device-noise",
     evaluate_on: str | Path | None = None,
     task_options: Mapping[str, Any] | None = None,
     teacher: str | Path | None = None,
+    adapter_of: str | Path | Plan | None = None,
     attention_bits: AttentionBits | Mapping[str, AttentionBits] = "target",
     epochs: float | None = None,
     steps: int | None = None,
@@ -97,10 +96,12 @@ def train(
 
     model: a folder or hub name; a model without a head gets one for the task's classes. task, data, task_options: as
     for ``evaluate``; of GLUE's folders train.tsv is trained on and dev.tsv evaluated on. evaluate_on: other data to
-    evaluate on. target, attention_bits: as for ``compile``. recipe: what is imposed, and the schedule; ``digital``
-    imposes nothing. teacher: folder of the digital model to distil from, where the recipe distils; the model itself
-    before training if None. epochs, steps, learning_rate, batch_size: in place of the recipe's. accumulate: batches
-    whose gradients make one step. limit: only the first so many examples to train on; evaluation_limit: to evaluate on.
+    evaluate on. target, attention_bits: as for ``compile``; pcm-512 if None. recipe: what is imposed, and the schedule;
+    ``digital`` imposes nothing. teacher: folder of the digital model to distil from, where the recipe distils; the
+    model itself before training if None. adapter_of: a plan of the model: in its place an adapter of peft is trained
+    beside it, for the plan's chips; the folder is what ``adapter add`` and ``compile(model, adapters=...)`` take.
+    epochs, steps, learning_rate, batch_size: in place of the recipe's. accumulate: batches whose gradients make one
+    step. limit: only the first so many examples to train on; evaluation_limit: to evaluate on.
     evaluate_every: steps between evaluations on chips, of which the best weights are kept; none if None. times,
     repeats: of these evaluations and of the last one; no chips if repeats is 0. save_every: steps between checkpoints,
     in FOLDER.checkpoints, from which ``resume`` goes on with the same bits; they are removed at the end. overwrite: a
@@ -128,64 +129,53 @@ def train(
     for name, amount in (("learning_rate", learning_rate), ("epochs", epochs)):
         if amount is not None and not (is_finite(amount) and amount > 0):
             raise InputError(f"{name} is {amount!r}; it must be a finite number above 0")
-    chip, loaded = load_chip(target), load_recipe(recipe)
+    base = _base(adapter_of, target, attention_bits)
+    chip = load_chip("pcm-512" if target is None else target) if base is None else base.document.chip
+    loaded = load_recipe(recipe) if base is None else for_adapters(load_recipe(recipe))
     folder = Path(folder)
     check_destination(folder, TRAINED, overwrite=overwrite)
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     if resume and not checkpoints.is_dir():
         raise InputError(f"there is nothing to resume: {str(checkpoints)!r} is not there")
     sources = TrainingData.of(task, data, evaluate_on)
-    start = starting_model(model, sources, seed)
+    start = starting_model(model, sources, seed, is_base=base is not None)
     notes: list[str] = []
-    calibration: Calibrating = _texts(sources, task_options)
-    plan, scales = _plan_of(start, chip, calibration, attention_bits)
-    examples = TrainingExamples(make_task(plan, task, sources.train, limit, task_options))
-    if calibration is None:  # only the plan could tell what the task's inputs are
-        calibration = examples.first_inputs(CALIBRATION_SAMPLES)
-        plan, scales = _plan_of(start, chip, calibration, attention_bits)
-    taught = _teacher(start, teacher, loaded, notes)
-    if not loaded.imposes_nothing:
-        prepare_by(start.model, plan, loaded, seed, scales)
-    trial = ChipTrial(
-        chip, start.processor, task, sources.evaluation, calibration, tuple(times), repeats, evaluation_limit,
-        task_options, attention_bits,
-    )  # fmt: skip
+    taught = _teacher(start, teacher, loaded, notes, of_adapter=base is not None)
+    measuring = Measuring(task, sources.evaluation, tuple(times), repeats, evaluation_limit, task_options)
+    if base is None:
+        learner = whole_network(start, sources, measuring, loaded, chip, attention_bits, limit, seed)
+    else:
+        learner = adapter_beside(start, sources, measuring, loaded, base, model, limit, seed)
     ran = run_trainer(
-        start.model, examples, loaded, teacher=taught, checkpoints=checkpoints, resume=resume, epochs=epochs,
-        steps=steps, learning_rate=learning_rate, batch_size=batch_size, accumulate=accumulate, save_every=save_every,
-        trial=trial if repeats else None, evaluate_every=evaluate_every, seed=seed, on_step=on_step,
-        on_evaluation=on_evaluation,
+        learner.network, learner.examples, loaded, teacher=taught, checkpoints=checkpoints, resume=resume,
+        epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size, accumulate=accumulate,
+        save_every=save_every, trial=learner.trial if repeats else None, evaluate_every=evaluate_every, seed=seed,
+        on_step=on_step, on_evaluation=on_evaluation,
     )  # fmt: skip
-    last = trial(start.model, on_step) if repeats else None
-    made = Trained(folder, ran.steps, ran.loss, ran.best_step, last, ran.evaluations, notes)
+    last = learner.trial(learner.network, on_step) if repeats else None
+    made = Trained(folder, ran.device, ran.steps, ran.loss, ran.best_step, last, ran.evaluations, notes)
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
-        save_trained(start.model, new)
-        start.processor.save_pretrained(new)
-        write_record(new, _record(made, loaded, chip, sources, examples, seed))
+        learner.save(new)
+        write_record(new, _record(made, loaded, chip, sources, learner, seed))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return made
 
 
-def _plan_of(start: StartingModel, chip: Chip, calibration: Calibrating, attention_bits: Any) -> tuple[Plan, Any]:
-    """The plan of the network before training, and its channel scales."""
-    with snapshot(start.model, start.processor) as folder:
-        plan, scales = compile_keeping_scales(
-            folder, chip, calibration=calibration, attention_bits=attention_bits, cache=False
-        )
-        return plan, {name: scale.clone() for name, scale in scales.items()}
-
-
-def _texts(sources: TrainingData, task_options: Mapping[str, Any] | None) -> list[str] | None:
-    """Texts of the first examples to train on, to calibrate ranges with; None for a task of other inputs."""
-    found = find_task(sources.task)
-    if not issubclass(found, TextTask):
+def _base(adapter_of: str | Path | Plan | None, target: object, attention_bits: object) -> Plan | None:
+    """The plan that an adapter is trained for. Raises ``InputError`` for what the plan says already."""
+    if adapter_of is None:
         return None
-    column = (task_options or {}).get("text") or found.columns.text
-    rows = read_rows(sources.train, [column], CALIBRATION_SAMPLES, header=found.columns.header)
-    return [str(row[column]) for row in rows]
+    for name, given in (("target", target), ("attention_bits", None if attention_bits == "target" else attention_bits)):
+        if given is not None:
+            raise InputError(f"{name} is {given!r}, and an adapter is trained for the chips of its plan; leave it out")
+    plan = adapter_of if isinstance(adapter_of, Plan) else load(adapter_of)
+    plan.require_weights()
+    return plan.adapted(None)
 
 
-def _teacher(start: StartingModel, teacher: str | Path | None, recipe: Recipe, notes: list[str]) -> Any:
+def _teacher(
+    start: StartingModel, teacher: str | Path | None, recipe: Recipe, notes: list[str], *, of_adapter: bool
+) -> Any:
     """The digital model that is distilled from, in evaluation; None if the recipe does not distil."""
     if recipe.distillation is None or not recipe.distillation.share:
         if teacher is not None:
@@ -196,6 +186,9 @@ def _teacher(start: StartingModel, teacher: str | Path | None, recipe: Recipe, n
 
         own = type(start.model)
         found = own.from_pretrained(str(teacher), config=AutoConfig.from_pretrained(str(teacher)))
+    elif of_adapter:
+        notes.append("nothing is distilled: an adapter's base may know another task; name a teacher")
+        return None
     elif start.new_head:
         notes.append("nothing is distilled: the model's head is new, so it has nothing to teach; name a teacher")
         return None
@@ -205,14 +198,14 @@ def _teacher(start: StartingModel, teacher: str | Path | None, recipe: Recipe, n
 
 
 def _record(
-    made: Trained, recipe: Recipe, chip: Chip, sources: TrainingData, examples: TrainingExamples, seed: int
+    made: Trained, recipe: Recipe, chip: Chip, sources: TrainingData, learner: Learner, seed: int
 ) -> dict[str, Any]:
     return {
         "tilewright_version": version("tilewright"),
         "recipe": recipe.model_dump(mode="json"),
         "chip": chip.name,
         "task": sources.task,
-        "examples": len(examples),
+        "examples": len(learner.examples),
         "seed": seed,
         **{key: value for key, value in made.to_json().items() if key != "folder"},
     }

@@ -26,8 +26,9 @@ LOG_EVERY = 10
 
 @dataclass(frozen=True)
 class TrainerRun:
-    """End of a training: steps, loss of the last ones, and the evaluations on chips with the step that was best."""
+    """End of a training: where it ran, steps, loss of the last ones, evaluations on chips and the best one's step."""
 
+    device: str
     steps: int
     loss: float
     best_step: int | None
@@ -39,7 +40,8 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
 
     def __init__(self, examples: TrainingExamples, recipe: Recipe, teacher: Any, **named: Any) -> None:
         super().__init__(train_dataset=examples, data_collator=examples.collate, **named)
-        self.examples, self.recipe, self.teacher = examples, recipe, teacher
+        self.examples, self.recipe = examples, recipe
+        self.teacher = None if teacher is None else teacher.to(self.args.device)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch: Trainer divides it by the batches
 
     def create_optimizer(self, *_arguments: Any, **_named: Any) -> Any:
@@ -132,6 +134,7 @@ def run_trainer(
         seed=seed,
         data_seed=seed,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several would split a batch, which has one draw of the noise
     chips = ChipCallback(trial, evaluate_every if trial is not None else None, checkpoints, on_evaluation)
     trainer = TaskTrainer(examples, recipe, teacher, model=model, args=arguments, callbacks=[chips])
     trainer.remove_callback(PrinterCallback)
@@ -144,4 +147,5 @@ def run_trainer(
     if trial is not None and evaluate_every and total % evaluate_every:
         chips.measure(model, total)
     best = chips.restore_best(model)
-    return TrainerRun(trainer.state.global_step, float(ran.training_loss), best, chips.evaluations)
+    device, last_step = str(arguments.device), trainer.state.global_step
+    return TrainerRun(device, last_step, float(ran.training_loss), best, chips.evaluations)

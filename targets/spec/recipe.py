@@ -124,6 +124,15 @@ class Distillation(Description):
     share: Annotated[Quantity, Rule("1", 0, 1)]
 
 
+class Adapter(Description):
+    """Adapter beside each layer on tiles of a frozen network: W x + alpha / rank · B A x (LoRA, Hu et al. 2021)."""
+
+    rank: Annotated[Count, Rule("1", 1, 100_000)]
+    alpha: Annotated[Count, Rule("1", 1, 1_000_000)]
+    dropout: Annotated[Quantity, Rule("1", 0, 0.99)] = Field(description="share of A's inputs that are zero for a pass")
+    learning_rate: Annotated[Quantity, Rule("1", 0, 10)] = Field(description="in place of the schedule's")
+
+
 class Schedule(Description):
     """Optimiser and its schedule: the defaults of ``tilewright train``. Learning rates fall linearly to zero."""
 
@@ -140,7 +149,8 @@ class Recipe(Document):
     """A recipe of hardware-aware training: what is imposed on a network while it trains, and the schedule.
 
     kind: "recipe". weight_clipping: after each step of the optimiser; null for none. input_ranges: where they start and
-    how they are learned. distillation: from the digital model; null for none. schedule: optimiser, rates, epochs.
+    how they are learned. distillation: from the digital model; null for none. adapter: what ``train`` is to make where
+    it trains one. schedule: optimiser, rates, epochs.
     """
 
     kind: Literal["recipe"]
@@ -167,6 +177,7 @@ class Recipe(Document):
         description="ranges of the operands of attention on the chip's units: learned (LSQ), as calibrated, or not used"
     )
     distillation: Distillation | None
+    adapter: Adapter | None = None
     schedule: Schedule
 
     @property

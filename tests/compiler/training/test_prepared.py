@@ -261,6 +261,34 @@ def test_ranges_that_were_trained_are_the_plans():
         assert layer.option.input_ranges == [own[part.weight.replace(".weight", ".input_range")]]
 
 
+def test_a_language_model_of_transformers_is_prepared():
+    """GPT-2, whose linear layers are transformers' own, [inputs, outputs], and whose outputs have a cache."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 16, "vocab_size": 50, "resid_pdrop": 0.0}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, attn_pdrop=0.0, embd_pdrop=0.0)).eval()
+    batch = {"input_ids": torch.arange(24).view(2, 12), "attention_mask": torch.ones(2, 12, dtype=torch.int64)}
+    prepare(model, example_inputs=batch).train()
+    assert model.config.use_cache
+    optimizer = torch.optim.AdamW(tilewright.parameter_groups(model), 1e-3)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = model(**batch, labels=batch["input_ids"]).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    plan = tilewright.compile(model.eval(), example_inputs=batch)
+    assert len(plan.document.layers) == 5
+    assert all(layer.option.input_ranges for layer in plan.document.layers)
+    with torch.no_grad():
+        wanted = restore(model)(**batch).logits
+    found = tilewright.Session(plan, ideal=True)(**batch)["logits"]
+    assert float((found - wanted).norm() / wanted.norm()) < 1e-5
+
+
 def test_a_buffer_of_ranges_follows_its_network():
     model = prepared().double()
     assert model[0].input_range.dtype == torch.float64

@@ -7,33 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertForSequenceClassification, BertModel
+from transformers import BertModel
 from typer.testing import CliRunner
 
 import tilewright
 from tilewright.compiler.cli.app import app
 from tilewright.compiler.training.train import train
 from tilewright.targets.errors import InputError
-
-SENTENCES = [
-    ("a fine and moving film", 1), ("dull from the first minute", 0), ("the actors are a joy", 1),
-    ("it never comes to life", 0), ("warm, funny and wise", 1), ("a waste of two hours", 0),
-    ("I would watch it again", 1), ("nothing in it is true", 0),
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for file, times in (("train.tsv", 4), ("dev.tsv", 1)):
-        rows = [f"{text}\t{label}" for text, label in SENTENCES * times]
-        (folder / file).write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def base(small_model):
-    return small_model(BertForSequenceClassification, ("negative", "positive"))[0]
 
 
 def trained(base, data, output, **changes):
