@@ -19,6 +19,7 @@ COUNTS = {
     "settings": 40,
     "onnx": 150,
     "folders": 3,
+    "adapters": 60,
     "faults": 10,
 }
 FAULTS = {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.weight_noise import weight_noise
 from tilewright.runtime.chip.draws import Draws
+from tilewright.targets.devices import statistics_of
 from tilewright.targets.spec import AnalogTarget, Converter
 from tilewright.targets.spec.recipe import Recipe
 
@@ -37,6 +38,7 @@ class Conditions:
 
     def __post_init__(self) -> None:
         self.noisy = weight_noise(self.recipe, self.target)
+        self.statistics = statistics_of(self.target.device)
         self.draws = Draws(self.seed, 0)
 
     @property
@@ -51,9 +53,16 @@ class Conditions:
 
     @property
     def share(self) -> float:
-        """Share of the weight noise's strength that is imposed now."""
+        """Share of the weight noise's strength, and of the drift, that is imposed now."""
         ramp = float(self.recipe.ramp)
         return min(1.0, self.progress / ramp) if ramp else 1.0
+
+    @property
+    def drift_logarithm(self) -> float:
+        """Logarithm of time to whose drift weights are held now (``DeviceStatistics.drift_logarithm``); 0 for none."""
+        if self.recipe.drift is None or not self.statistics.drifts:
+            return 0.0
+        return self.share * self.statistics.drift_logarithm(float(self.recipe.drift))
 
     @property
     def output_deviation(self) -> float:

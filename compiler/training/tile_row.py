@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tilewright.compiler.training.conditions import Conditions
 from tilewright.compiler.training.conversion import RangeGradient, adc, dac, held_weights
+from tilewright.compiler.training.drift import kept_after
 from tilewright.runtime.chip.programming.scaling import divisor, weight_scale
 from tilewright.runtime.plan.blocks import split_columns
 
@@ -53,20 +54,34 @@ class TileRowInTraining:
             gamma = weight_scale(scaled, splits, tile.weight_scale, self.clip_deviations)
             by = divisor(gamma).unsqueeze(1)
         held = held_weights(weight, by, channel_scale, self._held)
+        kept = self._kept(held.detach(), over_columns)
         if input_range is None:
-            input_range = self._own_ranges(values.detach(), held.detach(), call)
+            input_range = self._own_ranges(values.detach(), held.detach(), kept, call)
         driven = dac(values, input_range, conditions.dac, gradient)
         if self.noisy and conditions.recipe.backward == "clean":
             clean = held_weights(weight, by, channel_scale, lambda weights: weights)
             sums = self.product(driven, clean) + self.product(driven.detach(), (held - clean).detach())
         else:
             sums = self.product(driven, held)
+        sums = sums if kept is None else sums * kept
         outputs = adc(sums, self._noise(driven, held, sums, call), conditions.adc)
-        return outputs * self._factor(gamma, input_range.detach(), over_columns)
+        factor = self._factor(gamma, input_range.detach(), over_columns)
+        if kept is not None and conditions.target.drift_compensation != "none":
+            factor = factor / kept
+        return outputs * factor
 
     def _held(self, weights: Tensor) -> Tensor:
         conditions = self.conditions
         return conditions.noisy(weights, conditions.share, conditions.draws, self.name) if self.noisy else weights
+
+    def _kept(self, held: Tensor, over_columns: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Part of the sums that drift leaves, in a shape that multiplies them; None where none is imposed."""
+        conditions = self.conditions
+        logarithm = conditions.drift_logarithm if self.noisy else 0.0
+        if not logarithm:
+            return None
+        kept = kept_after(logarithm, held, conditions.statistics, conditions.target)
+        return over_columns(kept) if kept.dim() else kept
 
     def _factor(self, gamma: Tensor, input_range: Tensor, over_columns: Callable[[Tensor], Tensor]) -> Tensor:
         """Digital scale of each column, in the precision that the target keeps it in, times the range."""
@@ -77,7 +92,7 @@ class TileRowInTraining:
         return over_columns(factor) if one else over_columns(factor) * input_range
 
     @torch.no_grad()
-    def _own_ranges(self, values: Tensor, held: Tensor, call: int) -> Tensor:
+    def _own_ranges(self, values: Tensor, held: Tensor, kept: Tensor | None, call: int) -> Tensor:
         """Range of each vector [..., 1]: its largest |x|, doubled while an ADC saturates (Gokmen et al. 2017)."""
         ranges = values.abs().amax(dim=-1, keepdim=True)
         ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
@@ -87,6 +102,7 @@ class TileRowInTraining:
             assert converter is not None
             driven = dac(values, ranges, conditions.dac, None)
             sums = self.product(driven, held)
+            sums = sums if kept is None else sums * kept
             noise = self._noise(driven, held, sums, call)
             sums = sums if noise is None else sums + noise
             saturated = (sums.abs() >= converter.bound - converter.step / 2).any(dim=-1, keepdim=True)

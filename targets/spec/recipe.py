@@ -157,8 +157,13 @@ class Recipe(Document):
     weight_noise: WeightNoise | None = Field(
         description="noise of the weights, drawn anew each pass, one draw for the whole batch"
     )
+    drift: Annotated[Quantity, Rule("s", 0, 1e12)] | None = Field(
+        None,
+        description="time since programming whose mean drift makes sums smaller, before the ADC; null for none",
+    )
     ramp: Annotated[Quantity, Rule("1", 0, 1)] = Field(
-        description="share of the training over which the weight noise grows from 0 to its strength"
+        description="share of the training over which the weight noise, and the logarithm of the drift's time, grow "
+        "from 0"
     )
     dropped_weights: Annotated[Quantity, Rule("1", 0, 1)] = Field(
         description="probability that a weight is zero for a pass, after the noise (drop-connect, without rescaling)"
@@ -185,4 +190,4 @@ class Recipe(Document):
         """True if a network that trains by it computes what it computes without."""
         silent = self.output_noise is not None and not self.output_noise and not self.read_noise
         exact = not self.converters and self.attention == "full_precision"
-        return self.weight_noise is None and not self.dropped_weights and silent and exact
+        return self.weight_noise is None and not self.drift and not self.dropped_weights and silent and exact

@@ -40,6 +40,7 @@ KINDS = {
     "settings": Kind("settings", 3_000, 20, 100),
     "onnx": Kind("onnx_mutants", 3_000, 40, 20),
     "folders": Kind("folders", 1_000, 60, 10),
+    "adapters": Kind("adapters", 2_000, 20, 100),
     "faults": Kind("faults", 0, 2, 4, growth=64),
 }
 ALL = [name for name, kind in KINDS.items() if kind.wanted]

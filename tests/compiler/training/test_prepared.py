@@ -374,3 +374,44 @@ def test_a_network_is_prepared_whole_or_not_at_all():
         prepare(other, plan=plan)
     assert [type(part) for part in other] == [type(part) for part in network()]
     assert set(other.state_dict()) == set(network().state_dict())
+
+
+@pytest.mark.parametrize(("compensation", "restored"), [("global", 1.0), ("per_column", 1.0), ("none", 0.5617)])
+def test_drift_shrinks_sums_before_the_adc_and_compensation_enlarges_them(compensation, restored):
+    """Of equal weights each has the largest conductance, where ν = .049: a month leaves (2592000 / 20)^-.049 of it."""
+    on = variant("pcm-512", **QUIET, drift_compensation=compensation, tile__adc=None, tile__dac=None)
+    layer, x = nn.Linear(8, 2, bias=False), torch.ones(1, 8)
+    with torch.no_grad():
+        layer.weight.fill_(0.5)
+        wanted = layer(x)
+    recipe = load_recipe("digital").model_copy(update={"drift": float(30 * 86400)})
+    assert not recipe.imposes_nothing
+    prepare(layer, on, recipe=recipe, example_inputs={"input": x})
+    with torch.no_grad():
+        assert torch.allclose(layer.eval()(x), wanted)
+        found = layer.train()(x) / wanted
+    assert found.flatten().tolist() == pytest.approx([restored] * 2, abs=5e-3)
+
+
+def test_noise_after_drift_is_a_sessions():
+    """Output noise beside the sums of equal weights: 2,560 numbers, so deviations are known to 1.4 %."""
+    silent = ["device__programming__scale", "device__accumulated_noise__scale", "tile__short_term_read_noise"]
+    silent += [f"device__drift__exponent_spread__{name}" for name in ("slope", "intercept", "minimum", "maximum")]
+    on = variant("pcm-512", **dict.fromkeys(silent, 0), drift_compensation="global")
+    layer, x = nn.Linear(100, 40), torch.randn(64, 100, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.sign() / 20)
+    session = tilewright.Session(tilewright.compile(layer, on, example_inputs={"input": x}), seed=0)
+    recipe = load_recipe("device-noise").model_copy(update={"weight_noise": None})
+    prepare(layer, on, recipe=recipe, example_inputs={"input": x})
+    with torch.no_grad():
+        exact = layer.eval()(x)
+        made = float((layer.train()(x) - exact).std())
+        conditions_of(layer).progress = 0.0
+        fresh = float((layer(x) - exact).std())
+    wanted = {
+        time: float((next(iter(session.advance_to(time)(input=x).values())) - exact).std()) for time in (0, "1mo")
+    }
+    assert made == pytest.approx(wanted["1mo"], rel=0.06)
+    assert fresh == pytest.approx(wanted[0], rel=0.06)
+    assert made / fresh > 1.5  # the ADC's part of it 1 / .5617
