@@ -1,9 +1,9 @@
 """Switch the effects of a chip off one at a time, and see which one costs accuracy.
 
-    python examples/which_effect_hurts.py PLAN DATA [--limit N] [--repeats N]
+    python examples/which_effect_hurts.py PLAN DATA [--task stsb] [--limit N] [--repeats N]
 
-PLAN is a folder of ``tilewright compile``; DATA is what ``tilewright evaluate --task stsb --data`` takes. The plan
-stays as it is: only the description of the hardware that it is simulated on changes.
+PLAN is a folder of ``tilewright compile``; DATA is what ``tilewright evaluate --task stsb --data`` takes, or of another
+task. The plan stays as it is: only the description of the hardware that it is simulated on changes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan")
     parser.add_argument("data")
+    parser.add_argument("--task", default="stsb")
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--times", default="1s,1mo")
@@ -46,8 +47,9 @@ def main() -> None:
     for name, changes in VARIANTS.items():
         changed = plan.on(tilewright.load_chip(target, changes))
         found = tilewright.evaluate(
-            changed, "stsb", options.data, times=options.times.split(","), repeats=options.repeats, limit=options.limit
-        )
+            changed, options.task, options.data, times=options.times.split(","), repeats=options.repeats,
+            limit=options.limit,
+        )  # fmt: skip
         figures = [
             f"{point.time} {point.mean:6.2f}" + (f" ± {point.standard_error:.2f}" if point.standard_error else "")
             for point in found.points
