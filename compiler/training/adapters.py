@@ -48,7 +48,7 @@ class AdapterParts:
 
 
 def adapter_of(recipe: Recipe) -> Adapter:
-    """What a recipe says of adapters. Raises ``InputError`` if it says nothing."""
+    """A recipe's adapter. Raises ``InputError`` if it says nothing."""
     if recipe.adapter is None:
         raise InputError(
             f"recipe {recipe.name!r} says nothing of adapters; add its adapter: rank, alpha, dropout, learning_rate"

@@ -1,4 +1,4 @@
-"""What a training trains, with its examples, its trial on chips and its folder: a whole network, or an adapter."""
+"""Networks that are ready to train, whole or with an adapter: their examples, their trial on chips, their folder."""
 
 from __future__ import annotations
 

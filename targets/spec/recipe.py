@@ -130,7 +130,7 @@ class Adapter(Description):
     rank: Annotated[Count, Rule("1", 1, 100_000)]
     alpha: Annotated[Count, Rule("1", 1, 1_000_000)]
     dropout: Annotated[Quantity, Rule("1", 0, 0.99)] = Field(description="share of A's inputs that are zero for a pass")
-    learning_rate: Annotated[Quantity, Rule("1", 0, 10)] = Field(description="in place of the schedule's")
+    learning_rate: Annotated[Quantity, Rule("1", 0, 10)] = Field(description="largest rate, in place of the schedule's")
 
 
 class Schedule(Description):
