@@ -6,9 +6,9 @@
     tilewright evaluate for-chip/plan --task image-classification --data cifar10-jpeg-test.npz \
         --task-option mean=[.485,.456,.406] --task-option std=[.229,.224,.225]
 
-The network and the files are those of resnet_cifar10.py. Optimiser, rate and noise are the recipe's; the rate falls to
-zero by half a cosine. Images are shifted by up to four pixels and mirrored, as He et al. (2016) do. The folder gets the
-trained weights and a plan for the target.
+The network and the files are those of resnet_cifar10.py. Noise is the recipe's, optimiser and rate those of ftj-thesis,
+which was made for this network; the rate falls to zero by half a cosine. Images are shifted by up to four pixels and
+mirrored, as He et al. (2016) do. The folder gets the trained weights and a plan for the target.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import nn
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec.recipe import Adapter, Recipe
+
+TRIED = "adapter"
+"""Name of an adapter in the plan that it is measured with."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,13 @@ def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter of a network as peft saves it, with the name of its base."""
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # a form of peft's that nobody filled in
+
+
+def adapted(plan: Plan, model: Any) -> Plan:
+    """A plan of the base with the adapter of a network as it is now, which is chosen."""
+    with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
+        save_adapter(model, Path(made))
+        return plan.with_adapter(TRIED, made).adapted(TRIED)
 
 
 def _head_of(model: Any) -> list[str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tilewright.compiler.driver import Calibrating, compile
-from tilewright.compiler.training.adapters import save_adapter
+from tilewright.compiler.training.adapters import adapted
 from tilewright.compiler.training.trained_folder import snapshot
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.spec import Chip
-
-TRIED = "adapter"
-"""Name of an adapter in the plan that it is measured with."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +30,11 @@ class Measuring:
     seed: int = 0
     """Seed of the chips; not that of the training, whose noise they must not share."""
 
-    def of(self, plan: Plan, adapter: str | None, on_measurement: OnProgress | None) -> Evaluation:
-        """Figures of a plan, with an adapter of it if one is named."""
+    def of(self, plan: Plan, on_measurement: OnProgress | None) -> Evaluation:
+        """Figures of a plan, with the adapter that is chosen in it, if there is one."""
         return evaluate(
             plan, self.task, self.data, times=self.times, repeats=self.repeats, limit=self.limit,
-            task_options=self.task_options, seed=self.seed, adapter=adapter, on_measurement=on_measurement,
+            task_options=self.task_options, seed=self.seed, on_measurement=on_measurement,
         )  # fmt: skip
 
 
@@ -59,7 +55,7 @@ class ChipTrial:
             plan = compile(
                 folder, self.chip, calibration=self.calibration, attention_bits=self.attention_bits, cache=False
             )
-            return self.measuring.of(plan, None, on_measurement)
+            return self.measuring.of(plan, on_measurement)
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,4 @@ class AdapterTrial:
 
     def __call__(self, model: Any, on_measurement: OnProgress | None = None) -> Evaluation:
         """Figures of the adapter as it is now, on freshly programmed chips."""
-        with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
-            save_adapter(model, Path(made))
-            plan = self.base.with_adapter(TRIED, made)
-        return self.measuring.of(plan, TRIED, on_measurement)
+        return self.measuring.of(adapted(self.base, model), on_measurement)

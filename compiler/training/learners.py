@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
-from tilewright.compiler.training.adapters import AdapterParts, save_adapter, with_adapter
-from tilewright.compiler.training.chip_evaluation import TRIED, AdapterTrial, ChipTrial, Measuring
+from tilewright.compiler.training.adapters import AdapterParts, adapted, save_adapter, with_adapter
+from tilewright.compiler.training.chip_evaluation import AdapterTrial, ChipTrial, Measuring
 from tilewright.compiler.training.prepare import prepare_by
 from tilewright.compiler.training.starting_model import StartingModel
 from tilewright.compiler.training.task_data import TrainingData, TrainingExamples
@@ -75,10 +74,8 @@ def adapter_beside(
     if not recipe.imposes_nothing:
         prepare_by(start.model, plan, recipe, seed, leave=parts.left)
     network = with_adapter(start.model, parts, recipe, source, seed)
-    with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
-        save_adapter(network, Path(made))
-        adapted = plan.with_adapter(TRIED, made).adapted(TRIED)  # its outputs are the task's, the base's may be others
-    examples = TrainingExamples(make_task(adapted, sources.task, sources.train, limit, measuring.task_options))
+    of_task = adapted(plan, network)  # its outputs are the task's, the base's may be others
+    examples = TrainingExamples(make_task(of_task, sources.task, sources.train, limit, measuring.task_options))
     return Learner(network, examples, AdapterTrial(measuring, plan), lambda folder: save_adapter(network, folder))
 
 

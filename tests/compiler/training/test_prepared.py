@@ -378,7 +378,7 @@ def test_a_network_is_prepared_whole_or_not_at_all():
 
 @pytest.mark.parametrize(("compensation", "restored"), [("global", 1.0), ("per_column", 1.0), ("none", 0.5617)])
 def test_drift_shrinks_sums_before_the_adc_and_compensation_enlarges_them(compensation, restored):
-    """Of equal weights each has the largest conductance, where ν = .049: a month leaves (2592000 / 20)^-.049 of it."""
+    """Equal weights all have the largest conductance, where ν = .049: a month leaves (2592000 / 20)^-.049 of it."""
     on = variant("pcm-512", **QUIET, drift_compensation=compensation, tile__adc=None, tile__dac=None)
     layer, x = nn.Linear(8, 2, bias=False), torch.ones(1, 8)
     with torch.no_grad():
