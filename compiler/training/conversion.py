@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -14,6 +15,14 @@ from tilewright.targets.spec import Converter
 
 RangeGradient = Callable[[Tensor, float], Tensor | None]
 """Gradient of an input range from its pull and the share of inputs within it; None if no optimiser is to have it."""
+
+
+def _reaches(values: Tensor, size: float) -> bool:
+    """True if any |value| reaches a size."""
+    if not values.numel():
+        return False
+    lowest, highest = torch.aminmax(values)
+    return bool(highest >= size) or bool(lowest <= -size)
 
 
 class _Dac(Function):
@@ -42,11 +51,9 @@ class _Dac(Function):
         in_units = wanted / input_range  # ∂L/∂x, in units of the input
         pull = None
         if ctx.gradient is not None:
-            outside = ~inside
-            covered = 1.0 - float(outside.count_nonzero()) / outside.numel()
-            asked = in_units.new_zeros(())
-            if covered < 1.0:
-                asked = (in_units[outside] * made[outside].sign()).clamp_(max=0.0).sum()
+            outside = (~inside).flatten().nonzero().squeeze(1)
+            covered = 1.0 - len(outside) / max(1, inside.numel())
+            asked = (in_units.flatten()[outside] * made.flatten()[outside].sign()).clamp_(max=0.0).sum()
             pull = ctx.gradient(asked, covered)
         return in_units.mul_(inside), pull, None, None
 
@@ -68,10 +75,9 @@ class _Adc(Function):
 
     @staticmethod
     def forward(ctx: Any, sums: Tensor, noise: Tensor | None, adc: Converter) -> Tensor:
-        noisy = sums if noise is None else sums + noise
+        noisy = sums if noise is None else noise.add_(sums)  # large tensors cost most by the memory they take
         made = whole_steps(noisy, 1.0 / adc.step, -adc.levels, adc.levels)
-        clipped = made.abs() >= adc.levels
-        ctx.clips = bool(clipped.any())
+        ctx.clips = _reaches(made, adc.levels)
         if ctx.clips:
             ctx.save_for_backward(noisy.abs() <= adc.bound)
         return made.mul_(adc.step)
@@ -85,7 +91,8 @@ class _Adc(Function):
 def adc(sums: Tensor, noise: Tensor | None, converter: Converter | None) -> Tensor:
     """Sums with their noise as the ADC reads them: rounded and clipped, in units of the normalised sum.
 
-    Gradients pass straight through the rounding, and not where the ADC clips.
+    noise: of this read alone; its memory is used. Gradients pass straight through the rounding, and not where the ADC
+    clips.
     """
     if converter is None:
         return sums if noise is None else sums + noise
@@ -102,7 +109,7 @@ class _Held(Function):
     ) -> Tensor:
         scaled = weight if channel_scale is None else weight * channel_scale
         normalised = scaled / divisor
-        ctx.clips = bool((normalised.abs().amax() > 1.0 + 1e-6) if normalised.numel() else False)
+        ctx.clips = _reaches(normalised, 1.0 + 1e-6)
         saved = [divisor, channel_scale, normalised.abs() <= 1.0 if ctx.clips else None]
         ctx.save_for_backward(*saved)
         return noisy(normalised.clamp_(-1.0, 1.0))

@@ -54,34 +54,31 @@ class TileRowInTraining:
             gamma = weight_scale(scaled, splits, tile.weight_scale, self.clip_deviations)
             by = divisor(gamma).unsqueeze(1)
         held = held_weights(weight, by, channel_scale, self._held)
-        kept = self._kept(held.detach(), over_columns)
+        kept = self._kept(held.detach())
+        held = held if kept is None else held * kept
         if input_range is None:
-            input_range = self._own_ranges(values.detach(), held.detach(), kept, call)
+            input_range = self._own_ranges(values.detach(), held.detach(), call)
         driven = dac(values, input_range, conditions.dac, gradient)
         if self.noisy and conditions.recipe.backward == "clean":
             clean = held_weights(weight, by, channel_scale, lambda weights: weights)
+            clean = clean if kept is None else clean * kept
             sums = self.product(driven, clean) + self.product(driven.detach(), (held - clean).detach())
         else:
             sums = self.product(driven, held)
-        sums = sums if kept is None else sums * kept
         outputs = adc(sums, self._noise(driven, held, sums, call), conditions.adc)
-        factor = self._factor(gamma, input_range.detach(), over_columns)
         if kept is not None and conditions.target.drift_compensation != "none":
-            factor = factor / kept
-        return outputs * factor
+            gamma = gamma / kept.flatten()
+        return outputs * self._factor(gamma, input_range.detach(), over_columns)
 
     def _held(self, weights: Tensor) -> Tensor:
         conditions = self.conditions
         return conditions.noisy(weights, conditions.share, conditions.draws, self.name) if self.noisy else weights
 
-    def _kept(self, held: Tensor, over_columns: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """Part of the sums that drift leaves, in a shape that multiplies them; None where none is imposed."""
+    def _kept(self, held: Tensor) -> Tensor | None:
+        """Part of the weights that drift leaves, of all or of each column; None where none is imposed."""
         conditions = self.conditions
         logarithm = conditions.drift_logarithm if self.noisy else 0.0
-        if not logarithm:
-            return None
-        kept = kept_after(logarithm, held, conditions.statistics, conditions.target)
-        return over_columns(kept) if kept.dim() else kept
+        return kept_after(logarithm, held, conditions.statistics, conditions.target) if logarithm else None
 
     def _factor(self, gamma: Tensor, input_range: Tensor, over_columns: Callable[[Tensor], Tensor]) -> Tensor:
         """Digital scale of each column, in the precision that the target keeps it in, times the range."""
@@ -92,7 +89,7 @@ class TileRowInTraining:
         return over_columns(factor) if one else over_columns(factor) * input_range
 
     @torch.no_grad()
-    def _own_ranges(self, values: Tensor, held: Tensor, kept: Tensor | None, call: int) -> Tensor:
+    def _own_ranges(self, values: Tensor, held: Tensor, call: int) -> Tensor:
         """Range of each vector [..., 1]: its largest |x|, doubled while an ADC saturates (Gokmen et al. 2017)."""
         ranges = values.abs().amax(dim=-1, keepdim=True)
         ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
@@ -102,7 +99,6 @@ class TileRowInTraining:
             assert converter is not None
             driven = dac(values, ranges, conditions.dac, None)
             sums = self.product(driven, held)
-            sums = sums if kept is None else sums * kept
             noise = self._noise(driven, held, sums, call)
             sums = sums if noise is None else sums + noise
             saturated = (sums.abs() >= converter.bound - converter.step / 2).any(dim=-1, keepdim=True)
