@@ -27,6 +27,8 @@ KINDS: dict[str, type[Document]] = {
     "recipe": Recipe,
 }
 Changes = Mapping[str, Any] | None
+DEFAULT_CHIP = "pcm-512"
+"""Name of the target where none is named."""
 
 
 def target_names(*kinds: str) -> list[str]:

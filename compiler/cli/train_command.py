@@ -12,7 +12,7 @@ from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_changes, parse_task_options
 from tilewright.targets.errors import InputError
-from tilewright.targets.loading import load_chip, load_recipe
+from tilewright.targets.loading import DEFAULT_CHIP, load_chip, load_recipe
 
 
 def train_command(
@@ -78,10 +78,12 @@ def train_command(
         int | None, typer.Option(help="Steps between checkpoints, in OUTPUT.checkpoints, that --resume goes on from.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint, with the same bits.")
+        bool, typer.Option("--resume", help="Go on from the last checkpoint, with the same bits; all else as it began.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Names the noise, the order of examples, dropout and a new head.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a trained model that is there already.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a trained model, and checkpoints of a stopped training.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a model for a chip, on a task: its own noise and converters are imposed while it learns.
@@ -96,7 +98,7 @@ def train_command(
     check_destination(folder, TRAINED, overwrite=force)
     if adapter_of is not None and changes:
         raise InputError("--set changes a target, and an adapter is trained for the chips of its plan; leave it out")
-    chip = load_chip(target or "pcm-512", parse_changes(changes)) if target or changes else None
+    chip = load_chip(target or DEFAULT_CHIP, parse_changes(changes)) if target or changes else None
     loaded, own = load_recipe(recipe, parse_changes(recipe_changes)), parse_task_options(task_options)
     from tilewright.compiler.training.train import train
     from tilewright.runtime.measuring.evaluation import Evaluation

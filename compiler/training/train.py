@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 
 from tilewright.compiler.driver import AttentionBits
 from tilewright.compiler.training.adapters import for_adapters
+from tilewright.compiler.training.checkpoints import last_checkpoint, remove_checkpoints, write_settings
 from tilewright.compiler.training.chip_evaluation import Measuring
 from tilewright.compiler.training.learners import Learner, adapter_beside, whole_network
 from tilewright.compiler.training.starting_model import StartingModel, starting_model
@@ -23,7 +23,7 @@ from tilewright.runtime.plan.plan import Plan, load
 from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destination
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_flags, check_seed, check_whole
-from tilewright.targets.loading import load_chip, load_recipe
+from tilewright.targets.loading import DEFAULT_CHIP, load_chip, load_recipe
 from tilewright.targets.quantity import is_finite
 from tilewright.targets.spec import Chip, Recipe, Target
 
@@ -104,8 +104,9 @@ def train(
     step. limit: only the first so many examples to train on; evaluation_limit: to evaluate on.
     evaluate_every: steps between evaluations on chips, of which the best weights are kept; none if None. times,
     repeats: of these evaluations and of the last one; no chips if repeats is 0. save_every: steps between checkpoints,
-    in FOLDER.checkpoints, from which ``resume`` goes on with the same bits; they are removed at the end. overwrite: a
-    folder that was trained before may be replaced. seed: of the head, the order, dropout and all noise. on_step,
+    in FOLDER.checkpoints, from which ``resume`` goes on with the same bits if all that decides them is given again;
+    they are removed at the end. overwrite: a folder that was trained before, and checkpoints of a training that was
+    stopped, may be replaced. seed: of the head, the order, dropout and all noise. on_step,
     on_evaluation: called with (done, of how many, what) and with (step, evaluation).
 
     Raises ``InputError`` for what cannot be trained, and for a loss that is no number.
@@ -130,13 +131,22 @@ def train(
         if amount is not None and not (is_finite(amount) and amount > 0):
             raise InputError(f"{name} is {amount!r}; it must be a finite number above 0")
     base = _base(adapter_of, target, attention_bits)
-    chip = load_chip("pcm-512" if target is None else target) if base is None else base.document.chip
+    chip = load_chip(DEFAULT_CHIP if target is None else target) if base is None else base.document.chip
     loaded = load_recipe(recipe) if base is None else for_adapters(load_recipe(recipe))
     folder = Path(folder)
     check_destination(folder, TRAINED, overwrite=overwrite)
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
-    if resume and not checkpoints.is_dir():
-        raise InputError(f"there is nothing to resume: {str(checkpoints)!r} is not there")
+    settings = {
+        "model": str(model), "task": task, "data": str(data), "task_options": dict(task_options or {}),
+        "recipe": loaded.model_dump(mode="json"), "target": chip.model_dump(mode="json"),
+        "adapter_of": None if base is None else base.sha256, "attention_bits": attention_bits,
+        "teacher": None if teacher is None else str(teacher), "epochs": epochs, "steps": steps,
+        "learning_rate": learning_rate, "batch_size": batch_size, "accumulate": accumulate, "limit": limit,
+        "seed": seed,
+    }  # fmt: skip
+    goes_on = last_checkpoint(checkpoints, settings, resume=resume, overwrite=overwrite)
+    if save_every:
+        write_settings(checkpoints, settings)
     sources = TrainingData.of(task, data, evaluate_on)
     start = starting_model(model, sources, seed, is_base=base is not None)
     notes: list[str] = []
@@ -147,7 +157,7 @@ def train(
     else:
         learner = adapter_beside(start, sources, measuring, loaded, base, model, limit, seed)
     ran = run_trainer(
-        learner.network, learner.examples, loaded, teacher=taught, checkpoints=checkpoints, resume=resume,
+        learner.network, learner.examples, loaded, teacher=taught, checkpoints=checkpoints, goes_on=goes_on,
         epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size, accumulate=accumulate,
         save_every=save_every, trial=learner.trial if repeats else None, evaluate_every=evaluate_every, seed=seed,
         on_step=on_step, on_evaluation=on_evaluation,
@@ -157,7 +167,7 @@ def train(
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
         learner.save(new)
         write_record(new, _record(made, loaded, chip, sources, learner, seed))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    remove_checkpoints(checkpoints)
     return made
 
 

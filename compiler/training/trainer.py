@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from tilewright.compiler.training.callbacks import ChipCallback
 from tilewright.compiler.training.distillation import distilled
@@ -17,7 +16,6 @@ from tilewright.compiler.training.progress import check_loss, parameter_groups
 from tilewright.compiler.training.task_data import NUMBERS, TrainingExamples, named_outputs
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
-from tilewright.targets.errors import InputError
 from tilewright.targets.spec import Recipe
 
 LOG_EVERY = 10
@@ -93,7 +91,7 @@ def run_trainer(
     *,
     teacher: Any,
     checkpoints: Path,
-    resume: bool,
+    goes_on: Path | None,
     epochs: float | None,
     steps: int | None,
     learning_rate: float | None,
@@ -108,7 +106,7 @@ def run_trainer(
 ) -> TrainerRun:
     """Train a network on a task's examples; what is not given is the recipe's. It ends with the best weights on chips.
 
-    Raises ``InputError`` for a loss that is no number, and checkpoints that are of nothing.
+    goes_on: checkpoint to begin at. Raises ``InputError`` for a loss that is no number.
     """
     schedule = recipe.schedule
     size = batch_size or int(schedule.batch_size)
@@ -140,10 +138,7 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if on_step:
         trainer.add_callback(_Report(on_step))
-    last = get_last_checkpoint(str(checkpoints)) if resume else None
-    if resume and last is None:
-        raise InputError(f"there is nothing to resume: {str(checkpoints)!r} holds no checkpoint")
-    ran = trainer.train(resume_from_checkpoint=last)
+    ran = trainer.train(resume_from_checkpoint=None if goes_on is None else str(goes_on))
     if trial is not None and evaluate_every and total % evaluate_every:
         chips.measure(model, total)
     best = chips.restore_best(model)

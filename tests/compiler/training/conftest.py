@@ -24,3 +24,9 @@ def data(tmp_path_factory):
 def base(small_model):
     """Folder of a small BERT with a head of two classes, and its tokenizer."""
     return small_model(BertForSequenceClassification, ("negative", "positive"))[0]
+
+
+@pytest.fixture(scope="module")
+def plan(small_model):
+    """A plan of the base."""
+    return small_model(BertForSequenceClassification, ("negative", "positive"))[1]

@@ -1,4 +1,4 @@
-"""train(): a folder that compile takes, the same bits after a stop, figures on chips, and refusals of one sentence."""
+"""train(): a folder that compile takes, figures on chips, and refusals of one sentence."""
 
 import json
 import shutil
@@ -11,14 +11,10 @@ from transformers import BertModel
 from typer.testing import CliRunner
 
 import tilewright
+from tests.compiler.training.trainings import trained
 from tilewright.compiler.cli.app import app
 from tilewright.compiler.training.train import train
 from tilewright.targets.errors import InputError
-
-
-def trained(base, data, output, **changes):
-    settings = {"steps": 6, "batch_size": 4, "repeats": 0, "learning_rate": 1e-3} | changes
-    return train(base, "glue/sst2", data, output, **settings)
 
 
 def weights(folder):
@@ -52,25 +48,6 @@ def test_training_changes_weights_and_a_seed_names_it(base, data, tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert any(not torch.equal(a[name], c[name]) for name in a)
     assert any(not torch.equal(a[name], before[name]) for name in before)
-
-
-def test_a_stopped_training_goes_on_with_the_same_bits(base, data, tmp_path):
-    trained(base, data, tmp_path / "whole", save_every=2)
-
-    class Stop(Exception):
-        pass
-
-    def stop(done, _count, _what):
-        if done == 5:
-            raise Stop
-
-    with pytest.raises(Stop):
-        trained(base, data, tmp_path / "out", save_every=2, on_step=stop)
-    assert not (tmp_path / "out").exists()
-    assert (tmp_path / "out.checkpoints" / "checkpoint-4").is_dir()
-    trained(base, data, tmp_path / "out", save_every=2, resume=True)
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "out")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_the_best_weights_on_the_chip_are_kept(base, data, tmp_path):

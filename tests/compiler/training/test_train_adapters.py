@@ -9,24 +9,17 @@ from transformers import BertForSequenceClassification, BertModel
 from typer.testing import CliRunner
 
 import tilewright
+from tests.compiler.training import trainings
 from tilewright.compiler.cli.app import app
 from tilewright.compiler.training.adapters import AdapterParts, for_adapters, with_adapter
 from tilewright.compiler.training.conditions import PassCounter
-from tilewright.compiler.training.train import train
 from tilewright.targets.errors import InputError
 
 pytest.importorskip("peft", reason="adapters are trained with peft")
 
 
-@pytest.fixture(scope="module")
-def plan(small_model):
-    """A plan of the base."""
-    return small_model(BertForSequenceClassification, ("negative", "positive"))[1]
-
-
 def trained(base, data, output, plan, **changes):
-    settings = {"steps": 6, "batch_size": 4, "repeats": 0, "learning_rate": 1e-2, "adapter_of": plan} | changes
-    return train(base, "glue/sst2", data, output, **settings)
+    return trainings.trained(base, data, output, **({"learning_rate": 1e-2, "adapter_of": plan} | changes))
 
 
 def weights(folder):
@@ -68,24 +61,6 @@ def test_the_base_and_its_ranges_stay(base, plan):
     assert any(name.endswith("input_range") for name in before)
     (counter,) = [part for part in model.modules() if isinstance(part, PassCounter)]
     assert int(counter.passes) == 3
-
-
-def test_a_stopped_training_goes_on_with_the_same_bits(base, data, plan, tmp_path):
-    trained(base, data, tmp_path / "whole", plan, save_every=2, accumulate=2)
-
-    class Stop(Exception):
-        pass
-
-    def stop(done, _count, _what):
-        if done == 5:
-            raise Stop
-
-    with pytest.raises(Stop):
-        trained(base, data, tmp_path / "out", plan, save_every=2, accumulate=2, on_step=stop)
-    trained(base, data, tmp_path / "out", plan, save_every=2, accumulate=2, resume=True)
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "out")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert all(tensor.abs().sum() > 0 for name, tensor in whole.items() if "lora_B" in name)
 
 
 def test_the_command_line_trains_an_adapter_by_the_recipe(base, data, plan, tmp_path):
