@@ -42,6 +42,7 @@ from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_flags
 from tilewright.targets.loading import load_attention_unit, load_chip, load_programming, target_names
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import AttentionUnit, Chip, Programming, Target
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def compile_keeping_scales(
     if config_only and (calibration is not None or check or adapters):
         what = "calibration" if calibration is not None else "check" if check else "an adapter"
         raise InputError(f"{what} needs the model's weights, which config_only leaves out; give one of them")
+    if adapters is not None and not isinstance(adapters, Mapping):
+        raise InputError(f"adapters are {shown(adapters)}; give folders by the names that choose them")
     for folder in (adapters or {}).values():
         read_adapter(folder)  # what is wrong with it is said before the model is traced
     given = {"example_inputs": example_inputs, "calibration": calibration, "name": name}

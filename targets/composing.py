@@ -24,6 +24,8 @@ def compose(located: Located, kinds: Mapping[str, type[Document]], changes: Mapp
     changes: dotted keys (``tile.adc.bits``) and values; a number keeps its unit and has "changed by the user" as its
     source. Raises ``InputError`` for a key that does not exist, a reference to nothing, or a circle.
     """
+    if not isinstance(changes, Mapping):
+        raise InputError(f"{located.what}: changes are {shown(changes)}; they must be values by key")
     content = _resolved(_extended(located, tuple(kinds), 0), located, kinds, 0)
     for path, value in changes.items():
         _change(content, path, value, located.what)

@@ -14,6 +14,7 @@ from tilewright.targets.library import library_files
 from tilewright.targets.migration import migrated
 from tilewright.targets.paths import kind_of, read_text
 from tilewright.targets.plain_yaml import read_plain
+from tilewright.targets.shown import shown
 
 CALLED = {
     "digital": "digital unit",
@@ -44,6 +45,8 @@ def find_document(name: str | Path, kinds: Sequence[str], folder: Path | None = 
     ``InputError`` if there is none or it cannot be read.
     """
     what = CALLED.get(kinds[0], "target") if len(kinds) == 1 else "target"
+    if not isinstance(name, str | Path):
+        raise InputError(f"{what} is {shown(name)}; it must be a name of the library, a YAML file, or a {what} itself")
     files = library_files(*kinds)
     path, elsewhere = files.get(str(name)), library_files().get(str(name))
     if path is None and elsewhere is not None:

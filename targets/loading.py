@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from tilewright.targets.composing import compose
-from tilewright.targets.documents import Located, find_document
+from tilewright.targets.documents import CALLED, Located, find_document
 from tilewright.targets.errors import InputError, first_problem, nearest
 from tilewright.targets.library import library_files
 from tilewright.targets.migration import migrated
@@ -112,7 +112,8 @@ def _changed(document: Document, changes: Changes) -> Document:
     """A document that was loaded, with changes."""
     if not changes:
         return document
-    return parse_document(Located(document.model_dump(mode="json"), f"target {document.name}", None), changes=changes)
+    what = f"{CALLED.get(getattr(document, 'kind', ''), 'target')} {document.name}"
+    return parse_document(Located(document.model_dump(mode="json"), what, None), changes=changes)
 
 
 def load_chip(chip: str | Path | Target | Chip, changes: Changes = None) -> Chip:

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 FILE, FOLDER = "file", "folder"
 _KINDS = {
@@ -44,6 +45,13 @@ def kind_of(path: str | Path) -> str | None:
     except (OSError, ValueError) as error:  # ValueError: a zero byte
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{shown_path(path)} cannot be used as a path: {reason}") from error
+
+
+def as_path(given: object, what: str) -> Path:
+    """What was given as a path. what: its name, for the sentence. Raises ``InputError`` for what cannot be one."""
+    if not isinstance(given, str | Path):
+        raise InputError(f"{what} is {shown(given)}; it must be a path")
+    return Path(given)
 
 
 def real_path(path: str | Path) -> Path:

@@ -12,9 +12,12 @@ from tilewright.targets.paths import real_path
 from tilewright.targets.shown import shown
 
 
-def parse_changes(given: list[str] | None) -> dict[str, Any]:
-    """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML. Raises ``InputError``."""
-    return _parse_values(given, "set", "tile.adc.bits=8")
+def parse_changes(given: list[str] | None, option: str = "set", example: str = "tile.adc.bits=8") -> dict[str, Any]:
+    """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML.
+
+    option, example: for sentences. Raises ``InputError``.
+    """
+    return _parse_values(given, option, example)
 
 
 def parse_task_options(given: list[str] | None) -> dict[str, Any]:

@@ -99,7 +99,8 @@ def train_command(
     if adapter_of is not None and changes:
         raise InputError("--set changes a target, and an adapter is trained for the chips of its plan; leave it out")
     chip = load_chip(target or DEFAULT_CHIP, parse_changes(changes)) if target or changes else None
-    loaded, own = load_recipe(recipe, parse_changes(recipe_changes)), parse_task_options(task_options)
+    loaded = load_recipe(recipe, parse_changes(recipe_changes, "set-recipe", "weight_noise.strength=3"))
+    own = parse_task_options(task_options)
     from tilewright.compiler.training.train import train
     from tilewright.runtime.measuring.evaluation import Evaluation
     from tilewright.targets.times import parse_times

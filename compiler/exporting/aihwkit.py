@@ -21,6 +21,7 @@ from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, 
 from tilewright.runtime.storage.memory_map import used
 from tilewright.runtime.storage.weights_file import write_weights
 from tilewright.targets.errors import InputError
+from tilewright.targets.paths import as_path
 from tilewright.targets.spec import AnalogTarget, Converter
 from tilewright.targets.spec.device import PcmDevice
 
@@ -56,7 +57,7 @@ def export_layers(plan: Plan, folder: str | Path, *, overwrite: bool = False) ->
     """
     check_is_plan(plan)
     plan.require_weights()
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     check_destination(folder, KIND, overwrite=overwrite)
     document = plan.document
     on_tiles = [layer for layer in document.layers if layer.tiles]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tilewright.targets.errors import InputError
+from tilewright.targets.shown import shown
 
 WRAPPERS = {
     "DataParallel": "module",
@@ -22,6 +23,8 @@ WRAPPERS = {
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """The network inside its wrappers, with notes on these. Raises ``InputError`` for what cannot be looked into."""
+    if not isinstance(module, nn.Module):
+        raise InputError(f"model is {shown(module)}; it must be a torch.nn.Module")
     found: Any = _without_wrapper(module)
     notes = []
     if hasattr(found, "peft_config") and hasattr(found, "get_base_model"):

@@ -18,7 +18,11 @@ from tilewright.targets.errors import InputError
 WEIGHT = "weight"
 RANGE, SCALE, SPLITS, CLIP = "input_range", "channel_scale", "row_splits", "learnable_weight_clip"
 UPDATES = "input_range_update_idx"
-OF_TRAINING = (UPDATES, "x_min", "x_max")
+SMALLEST, LARGEST = 1e-18, 1e18
+"""Sizes of ranges, scales and clips."""
+OF_TRAINING = (
+    UPDATES, "x_min", "x_max", "learning.asked", "learning.size", "learning.covered", "learning.seen", "counter.passes",
+)  # fmt: skip
 """State of training itself, which says nothing of what was trained."""
 BESIDE = (RANGE, SCALE, SPLITS, CLIP, *OF_TRAINING)
 """Last words of the names of tensors that stand beside a weight."""
@@ -177,14 +181,19 @@ def _read(prefix: str, inputs: int, tensors: Mapping[str, Tensor]) -> TrainedLay
 
 
 def positive(name: str, tensor: Tensor) -> Tensor:
-    """A tensor in float32. Raises ``InputError`` unless all its numbers are finite and above zero."""
+    """A tensor in float32.
+
+    Raises ``InputError`` unless all its numbers are above zero, and of such a size that the product of two of them is
+    a number of float32 too.
+    """
     if tensor.is_complex():
         raise InputError(f"{name} holds complex numbers; it must be finite and above zero")
     values = tensor.detach().to(torch.float32)
-    if not values.numel() or not bool((values.isfinite() & (values > 0)).all()):
-        wrong = values[~(values.isfinite() & (values > 0))].flatten().tolist()[:1]
+    allowed = (values >= SMALLEST) & (values <= LARGEST)
+    if not values.numel() or not bool(allowed.all()):
+        wrong = values[~allowed].flatten().tolist()[:1]
         what = f"holds {wrong[0]:g}" if wrong else "is empty"
-        raise InputError(f"{name} {what}; it must be finite and above zero")
+        raise InputError(f"{name} {what}; it must be finite and above zero, from {SMALLEST:g} to {LARGEST:g}")
     return values
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
+from torch import Tensor
 from transformers import TrainerCallback
 
 from tilewright.compiler.training.prepare import is_prepared
 from tilewright.compiler.training.progress import after_step, begin_after, check_loss, set_progress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.storage.atomic_file import write_whole
+from tilewright.targets.paths import as_path
 
 BEST, FIGURES = "best-on-chip.safetensors", "evaluations-on-chip.json"
 
@@ -31,16 +34,17 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         folder: str | Path | None = None,
         on_evaluation: Callable[[int, Evaluation], None] | None = None,
     ) -> None:
-        """Measure by ``evaluate(model)`` after every so many steps, and keep the weights that are best on the chip.
+        """Measure by ``evaluate(model)`` after every so many steps and the last; training ends with the best weights.
 
         The figure that decides is the mean over chips at the last time. folder: where the best weights and all figures
-        are kept, so that a resumed training goes on with them. on_evaluation: called with the step's number and what
-        was found.
+        are kept, so that a resumed training goes on with them; in memory if None. on_evaluation: called with the step's
+        number and what was found.
         """
         self.evaluate, self.every, self.on_evaluation = evaluate, every, on_evaluation
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else as_path(folder, "folder")
         self.evaluations: list[dict[str, Any]] = []
         self.best_step: int | None = None
+        self._best_weights: dict[str, Tensor] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Take up what was measured before the step that a training is resumed at, and the number of its passes."""
@@ -64,10 +68,23 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         if self.evaluate is not None and self.every and state.global_step % self.every == 0:
             self.measure(model, state.global_step)
 
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Measure the last step, if it was not, and give the network the weights that were best on the chip."""
+        if self.evaluate is None or not self.every:
+            return
+        if state.global_step % self.every:
+            self.measure(model, state.global_step)
+        self.restore_best(model)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Stop at a loss that is no number. Raises ``InputError``."""
+        """Stop at a loss that is no number. Raises ``InputError``.
+
+        A Trainer leaves such a loss out of its logs, unless it is told not to; its gradients are no numbers either.
+        """
         if logs and "loss" in logs:
             check_loss(float(logs["loss"]), state.global_step)
+        if logs and not args.fp16 and math.isnan(float(logs.get("grad_norm", 0.0))):
+            check_loss(math.nan, state.global_step)
 
     def measure(self, model: Any, step: int) -> Evaluation:
         """Measure the network as it is, and keep its weights if it is the best so far."""
@@ -81,9 +98,11 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         best = self._best()
         if best == step:
             self.best_step = best
-            if self.folder is not None:
+            state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            if self.folder is None:
+                self._best_weights = state
+            else:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
                 write_whole(self.folder / BEST, save(state))
         if self.folder is not None:
             write_whole(self.folder / FIGURES, json.dumps(self.evaluations).encode())
@@ -93,9 +112,10 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
 
     def restore_best(self, model: Any) -> int | None:
         """Give the network the weights that were best on the chip; returns their step, None if none were measured."""
-        if self.best_step is None or self.folder is None:
+        if self.best_step is None:
             return None
-        model.load_state_dict(load_file(self.folder / BEST))
+        kept = self._best_weights if self.folder is None else load_file(self.folder / BEST)
+        model.load_state_dict(kept)
         return self.best_step
 
     def _best(self) -> int | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from tilewright.compiler.training.callbacks import BEST, FIGURES
 from tilewright.runtime.storage.atomic_file import write_whole
@@ -19,7 +20,11 @@ from tilewright.targets.shown import shown
 
 SETTINGS = "tilewright_settings.json"
 """Name of the file that says which training the checkpoints beside it are of."""
-LARGEST = 2**24  # bytes of JSON
+STATE = "trainer_state.json"
+"""Name of the file that transformers writes last."""
+FILES = (STATE, "optimizer.pt", "scheduler.pt", "rng_state.pth")
+"""Files of a checkpoint beside its weights, without which a training would go on with other bits."""
+LARGEST = 2**26  # bytes of JSON
 
 
 def last_checkpoint(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
@@ -29,26 +34,58 @@ def last_checkpoint(folder: Path, settings: Mapping[str, Any], *, resume: bool, 
     resumed that has no checkpoint or began with other settings, and if one is to begin where another can be resumed,
     unless that may be replaced.
     """
-    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    found = whole_checkpoints(folder)
     if resume:
-        if found is None:
-            missing = "is not there" if not folder.exists() else "holds no checkpoint"
+        if not found:
+            missing = "is not there" if not folder.exists() else "holds no whole checkpoint"
             raise InputError(f"there is nothing to resume: {shown_path(folder)} {missing}")
         _check_same(folder, settings)
-        return Path(found)
-    if found is not None and not overwrite:
+        return found[-1]
+    if found and not overwrite:
         raise InputError(
-            f"{shown_path(folder)} holds {Path(found).name} of a training that was stopped: resume it, or overwrite it "
+            f"{shown_path(folder)} holds {found[-1].name} of a training that was stopped: resume it, or overwrite it "
             "(--resume, --force)"
         )
     remove_checkpoints(folder)
     return None
 
 
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints in a folder that were written to their end, in the order of their steps.
+
+    transformers writes one file by file; a training that is stopped meanwhile leaves some of them.
+    """
+    found = {}
+    for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        step = path.name.rpartition("-")[2]
+        if step.isdecimal() and all((path / name).is_file() for name in FILES) and _is_whole(path / STATE):
+            found[int(step)] = path
+    return [found[step] for step in sorted(found)]
+
+
+def _is_whole(file: Path) -> bool:
+    """True if the file that is written last is whole."""
+    try:
+        return isinstance(json.loads(read_bytes(file, "state of a training", LARGEST)), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Say which training the checkpoints of a folder will be of."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / SETTINGS, (json.dumps(settings, indent=1, default=str) + "\n").encode())
+
+
+@contextmanager
+def no_trace_of_a_failure(folder: Path) -> Iterator[None]:
+    """Remove what a training leaves in its folder of checkpoints if it fails before the first one is whole."""
+    try:
+        yield
+    except BaseException:
+        if not whole_checkpoints(folder):
+            remove_checkpoints(folder)
+        raise
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -14,6 +14,7 @@ from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.finding import make_task
 from tilewright.targets.spec import Chip
 
 
@@ -29,6 +30,11 @@ class Measuring:
     task_options: Mapping[str, Any] | None = None
     seed: int = 0
     """Seed of the chips; not that of the training, whose noise they must not share."""
+
+    def check(self, plan: Plan) -> None:
+        """Raise ``InputError`` for data or times that a network like the plan's cannot be measured on."""
+        if self.repeats:
+            make_task(plan, self.task, self.data, self.limit, self.task_options)
 
     def of(self, plan: Plan, on_measurement: OnProgress | None) -> Evaluation:
         """Figures of a plan, with the adapter that is chosen in it, if there is one."""

@@ -48,6 +48,7 @@ def whole_network(
     calibration: Calibrating = _texts(sources, options)
     plan, scales = _plan_of(start, chip, calibration, attention_bits)
     examples = TrainingExamples(make_task(plan, sources.task, sources.train, limit, options))
+    measuring.check(plan)
     if calibration is None:  # only the plan could tell what the task's inputs are
         calibration = examples.first_inputs(CALIBRATION_SAMPLES)
         plan, scales = _plan_of(start, chip, calibration, attention_bits)
@@ -76,6 +77,7 @@ def adapter_beside(
     network = with_adapter(start.model, parts, recipe, source, seed)
     of_task = adapted(plan, network)  # its outputs are the task's, the base's may be others
     examples = TrainingExamples(make_task(of_task, sources.task, sources.train, limit, measuring.task_options))
+    measuring.check(of_task)
     return Learner(network, examples, AdapterTrial(measuring, plan), lambda folder: save_adapter(network, folder))
 
 

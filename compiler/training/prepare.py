@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,8 @@ from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.plan.records import LayerRecord, MatmulRecord
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_seed
-from tilewright.targets.loading import load_recipe
+from tilewright.targets.loading import DEFAULT_CHIP, load_recipe
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import AnalogTarget, Chip, IdealDevice, Recipe, Target
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -29,7 +31,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def prepare(
     model: Module,
-    target: str | Path | Target | Chip = "pcm-512",
+    target: str | Path | Target | Chip | None = None,
     *,
     plan: Plan | None = None,
     recipe: str | Path | Recipe = "device-noise",
@@ -44,7 +46,8 @@ def prepare(
     model: any ``torch.nn.Module``; it is changed in place and returned. Its linear layers and convolutions get
     subclasses of their own classes, with the same parameters; any loop trains it. target, example_inputs, calibration,
     attention_bits: as for ``compile``, which is run to find what the target does with this network: its fused matrices,
-    channel scales, row-blocks and input ranges. plan: such a plan that is at hand, in place of these. recipe: what is
+    channel scales, row-blocks and input ranges; the target is pcm-512 if None. plan: such a plan that is at hand, in
+    place of these. recipe: what is
     imposed: a name of the library, a YAML file, or an object. leave: patterns of names of layers that stay as they are,
     such as a head that an adapter replaces. seed: names all noise; the same seed trains the same
     bits whatever the threads.
@@ -57,16 +60,39 @@ def prepare(
     of another model, and layers on tiles that are none of torch's own linear layers and convolutions.
     """
     check_seed(seed)
+    _check_given(model, plan, target, example_inputs, calibration, attention_bits, leave)
     inner, _ = unwrapped(model)
     if is_prepared(inner):
         raise InputError(f"{type(inner).__name__} is prepared already; restore() gives the plain network back")
     scales: Mapping[str, Tensor] | None = None
     if plan is None:
         plan, scales = compile_keeping_scales(
-            inner, target, example_inputs=example_inputs, calibration=calibration, attention_bits=attention_bits
+            inner,
+            DEFAULT_CHIP if target is None else target,
+            example_inputs=example_inputs,
+            calibration=calibration,
+            attention_bits=attention_bits,
         )
     prepare_by(inner, plan, load_recipe(recipe), seed, scales, leave)
     return model
+
+
+def _check_given(
+    model: object, plan: object, target: object, example_inputs: object, calibration: object, attention_bits: object,
+    leave: object,
+) -> None:  # fmt: skip
+    """Raise ``InputError`` for a model that is none, and for what a plan says already."""
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"model is {shown(model)}; it must be a torch.nn.Module, such as transformers' from_pretrained makes"
+        )
+    if isinstance(leave, str) or not isinstance(leave, Sequence) or not all(isinstance(one, str) for one in leave):
+        raise InputError(f"leave is {shown(leave)}; it must be a list of names of layers, or patterns of them")
+    own = None if attention_bits == "target" else attention_bits
+    beside = {"target": target, "example_inputs": example_inputs, "calibration": calibration, "attention_bits": own}
+    for name, given in beside.items():
+        if plan is not None and given is not None:
+            raise InputError(f"{name} is given beside a plan, which says it already; leave one of them out")
 
 
 def prepare_by(
@@ -134,6 +160,8 @@ def is_prepared(model: nn.Module) -> bool:
 
 def conditions_of(model: nn.Module) -> Conditions:
     """Conditions of a prepared network. Raises ``InputError`` if it is not prepared."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is {shown(model)}; it must be a torch.nn.Module that is prepared")
     for part in model.modules():
         if isinstance(part, PreparedLayer):
             return part.conditions
@@ -177,6 +205,13 @@ def _owners(model: nn.Module, layers: Sequence[LayerRecord]) -> dict[str, list[t
                 )
             owners += modules
         found[layer.name] = owners
+    held = Counter(id(module) for owners in found.values() for _, module in owners)
+    shared = next((name for owners in found.values() for name, module in owners if held[id(module)] > 1), None)
+    if shared is not None:  # with biases of their own, two layers of one matrix
+        raise InputError(
+            f"the weight of {shared!r} is that of several layers of the plan, each on devices of its own: it cannot be "
+            "prepared; give each layer a weight of its own"
+        )
     return found
 
 

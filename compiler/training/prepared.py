@@ -98,6 +98,20 @@ class PreparedLayer(_Base):
         splits = {} if ranges is None else {"row_splits": torch.tensor(self.row_splits)}
         return {name: tensor for name, tensor in found.items() if tensor is not None} | splits
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Save ranges and their places of every layer, those too that are another's: so any checkpoint compiles."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, tensor in self.trained().items():
+            destination.setdefault(prefix + name, tensor.detach().clone())
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
+        """Load what the layer itself holds; ranges of another layer, and places, are there already."""
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+        unexpected = arguments[3]
+        for name in self.trained():
+            if prefix + name in unexpected:
+                unexpected.remove(prefix + name)
+
     @property
     def range_owner(self) -> PreparedLayer:
         """Layer that holds the ranges of these inputs: this one, unless others share its DACs."""
@@ -128,7 +142,9 @@ class PreparedLayer(_Base):
         starts = self.training and owner.moves_ranges and learning.starts
         if ranges is not None and starts and owner is self and not is_recomputing():
             learning.see(ranges, parts)
-        blocks = self.matrix().split(self.row_splits, dim=1)
+        matrix = self.matrix()
+        matrix = matrix if matrix.dtype == torch.float64 else matrix.float()  # levels are no numbers of bfloat16
+        blocks = matrix.split(self.row_splits, dim=1)
         scales = [None] * len(blocks) if self.channel_scale is None else self.channel_scale.split(self.row_splits)
         total: Tensor | None = None
         for block, (values, weight, scale) in enumerate(zip(parts, blocks, scales, strict=True)):

@@ -154,6 +154,10 @@ class Sending(Restorable):
             )
         return outputs
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Way to pickle a module whose class is made when it is asked for."""
+        return _sending, (self.torch_class,), self.__dict__
+
     def restore(self) -> None:
         """Run the module's own code alone again."""
         for name in self.__dict__.pop("product_names"):
@@ -165,6 +169,12 @@ class Sending(Restorable):
 def sending_class(torch_class: type[nn.Module]) -> type[nn.Module]:
     """Subclass of a module's class that sends its products of activations to prepared ones."""
     return type(f"Prepared{torch_class.__name__}", (Sending, torch_class), {"torch_class": torch_class})
+
+
+def _sending(torch_class: type[nn.Module]) -> nn.Module:
+    """Module that sends its products, before it has its state."""
+    made = sending_class(torch_class)
+    return made.__new__(made)
 
 
 def prepare_products(owner: nn.Module, products: dict[str, PreparedProduct]) -> None:

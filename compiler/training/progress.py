@@ -11,6 +11,8 @@ from tilewright.compiler.training.conditions import PassCounter
 from tilewright.compiler.training.prepare import conditions_of
 from tilewright.compiler.training.weight_clipping import clip_weights
 from tilewright.targets.errors import InputError
+from tilewright.targets.quantity import is_finite
+from tilewright.targets.shown import shown
 
 
 def set_progress(model: nn.Module, progress: float) -> None:
@@ -55,7 +57,12 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[s
     """Parameters of a prepared network in groups for an optimiser: weight decay is for matrices alone.
 
     Ranges, biases and the factors of normalisations have none: decay would shrink a range whatever the inputs are.
+    Raises ``InputError`` for what is no module, and a decay below zero.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is {shown(model)}; it must be a torch.nn.Module")
+    if not is_finite(weight_decay) or weight_decay < 0:
+        raise InputError(f"weight_decay is {shown(weight_decay)}; it must be a finite number from 0")
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

@@ -96,3 +96,30 @@ def starting_model(source: str | Path, data: TrainingData, seed: int, *, is_base
     return StartingModel(
         model, Processor(load_tokenizer(transformers, source), image_processor_files(source)), new_head
     )
+
+
+def teacher_of(start: StartingModel, source: str | Path) -> Any:
+    """The network of another folder or hub name, to distil into the one that starts.
+
+    Raises ``InputError`` for one that cannot be loaded, is of another kind, or lacks weights: a head that is made anew
+    would teach what nobody knows.
+    """
+    transformers = import_transformers()
+    own, config = type(start.model), load_config(transformers, source, config_only=False)
+    if type(config) is not type(start.model.config):
+        raise InputError(
+            f"teacher {str(source)!r} is a {config.model_type}, and the model a {start.model.config.model_type}: their "
+            "inputs are not the same"
+        )
+    if config.num_labels != start.model.config.num_labels:
+        raise InputError(
+            f"teacher {str(source)!r} has {config.num_labels} classes, and the model {start.model.config.num_labels}"
+        )
+    try:
+        found, told = own.from_pretrained(str(source), config=config, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"teacher {str(source)!r} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    if told["missing_keys"]:
+        missing = sorted(told["missing_keys"])
+        raise InputError(f"teacher {str(source)!r} has no {missing[0]}: it is no {own.__name__} that was trained")
+    return found

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from tilewright.runtime.tasks.finding import find_task
+from tilewright.runtime.tasks.language.lm_eval_task import PREFIX
 from tilewright.runtime.tasks.task import Task
 from tilewright.runtime.tasks.texts.glue import GlueTask
 from tilewright.runtime.tasks.texts.stsb import SemanticSimilarity
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FOLDER, kind_of, shown_path
+from tilewright.targets.paths import FOLDER, as_path, kind_of, shown_path
+from tilewright.targets.shown import shown
 
 TRAIN = "train.tsv"
 """Name of the file to train on in a folder of GLUE."""
@@ -43,7 +45,11 @@ class TrainingData:
 
         Raises ``InputError`` for an unknown task, or where nothing is left to evaluate on.
         """
-        found, folder = find_task(task), Path(data)
+        if isinstance(task, str) and task.startswith(PREFIX):
+            raise InputError(
+                f"task {shown(task)} has no loss to train by: train on texts, by perplexity, and evaluate on it"
+            )
+        found, folder = find_task(task), as_path(data, "data")
         for path in (folder, evaluate_on):
             if path is not None and kind_of(path) is None:
                 raise InputError(f"there are no data at {shown_path(Path(path))}")
@@ -53,7 +59,7 @@ class TrainingData:
             return cls(task, folder / TRAIN, Path(evaluate_on) if evaluate_on is not None else folder, names)
         if evaluate_on is None:
             raise InputError(
-                f"task {task!r} is trained on {shown_path(folder)}; name other data to evaluate on (evaluate_on)"
+                f"task {task!r} is trained on {shown_path(folder)}; name other data to evaluate on (--evaluate-on)"
             )
         return cls(task, folder, Path(evaluate_on), names)
 

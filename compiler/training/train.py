@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tilewright.compiler.driver import AttentionBits
 from tilewright.compiler.training.adapters import for_adapters
-from tilewright.compiler.training.checkpoints import last_checkpoint, remove_checkpoints, write_settings
+from tilewright.compiler.training.checkpoints import (
+    last_checkpoint,
+    no_trace_of_a_failure,
+    remove_checkpoints,
+    write_settings,
+)
 from tilewright.compiler.training.chip_evaluation import Measuring
 from tilewright.compiler.training.learners import Learner, adapter_beside, whole_network
-from tilewright.compiler.training.starting_model import StartingModel, starting_model
+from tilewright.compiler.training.starting_model import StartingModel, starting_model, teacher_of
 from tilewright.compiler.training.task_data import TrainingData
-from tilewright.compiler.training.trained_folder import TRAINED, write_record
+from tilewright.compiler.training.trained_folder import TRAINED, add_to_record, write_record
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.plan.plan import Plan, load
 from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destination
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_flags, check_seed, check_whole
+from tilewright.targets.limits import check_flags, check_whole
 from tilewright.targets.loading import DEFAULT_CHIP, load_chip, load_recipe
 from tilewright.targets.quantity import is_finite
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip, Recipe, Target
+from tilewright.targets.times import parse_time
 
 
 @dataclass(frozen=True)
@@ -113,23 +120,16 @@ def train(
     """
     from tilewright.compiler.training.trainer import run_trainer
 
-    check_seed(seed)
     check_flags(resume=resume)
-    for name, number in (
-        ("accumulate", accumulate),
-        ("steps", steps),
-        ("evaluate_every", evaluate_every),
-        ("save_every", save_every),
-        ("batch_size", batch_size),
-        ("limit", limit),
-        ("evaluation_limit", evaluation_limit),
-    ):
-        if number is not None:
-            check_whole(name, number)
-    check_whole("repeats", repeats, least=0)
-    for name, amount in (("learning_rate", learning_rate), ("epochs", epochs)):
-        if amount is not None and not (is_finite(amount) and amount > 0):
-            raise InputError(f"{name} is {amount!r}; it must be a finite number above 0")
+    _check_numbers(
+        {
+            "accumulate": accumulate, "steps": steps, "evaluate_every": evaluate_every, "save_every": save_every,
+            "batch_size": batch_size, "limit": limit, "evaluation_limit": evaluation_limit,
+        },
+        {"learning_rate": learning_rate, "epochs": epochs},
+    )  # fmt: skip
+    check_whole("seed", seed, least=0, most=2**32 - 1)  # what transformers' Trainer takes
+    _check_evaluations(times, repeats, evaluate_every)
     base = _base(adapter_of, target, attention_bits)
     chip = load_chip(DEFAULT_CHIP if target is None else target) if base is None else base.document.chip
     loaded = load_recipe(recipe) if base is None else for_adapters(load_recipe(recipe))
@@ -145,30 +145,54 @@ def train(
         "seed": seed,
     }  # fmt: skip
     goes_on = last_checkpoint(checkpoints, settings, resume=resume, overwrite=overwrite)
-    if save_every:
-        write_settings(checkpoints, settings)
-    sources = TrainingData.of(task, data, evaluate_on)
-    start = starting_model(model, sources, seed, is_base=base is not None)
-    notes: list[str] = []
-    taught = _teacher(start, teacher, loaded, notes, of_adapter=base is not None)
-    measuring = Measuring(task, sources.evaluation, tuple(times), repeats, evaluation_limit, task_options)
-    if base is None:
-        learner = whole_network(start, sources, measuring, loaded, chip, attention_bits, limit, seed)
-    else:
-        learner = adapter_beside(start, sources, measuring, loaded, base, model, limit, seed)
-    ran = run_trainer(
-        learner.network, learner.examples, loaded, teacher=taught, checkpoints=checkpoints, goes_on=goes_on,
-        epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size, accumulate=accumulate,
-        save_every=save_every, trial=learner.trial if repeats else None, evaluate_every=evaluate_every, seed=seed,
-        on_step=on_step, on_evaluation=on_evaluation,
-    )  # fmt: skip
-    last = learner.trial(learner.network, on_step) if repeats else None
-    made = Trained(folder, ran.device, ran.steps, ran.loss, ran.best_step, last, ran.evaluations, notes)
+    with no_trace_of_a_failure(checkpoints):
+        if save_every:
+            write_settings(checkpoints, settings)
+        sources = TrainingData.of(task, data, evaluate_on)
+        start = starting_model(model, sources, seed, is_base=base is not None)
+        notes: list[str] = []
+        taught = _teacher(start, teacher, loaded, notes, of_adapter=base is not None)
+        measuring = Measuring(task, sources.evaluation, tuple(times), repeats, evaluation_limit, task_options)
+        if base is None:
+            learner = whole_network(start, sources, measuring, loaded, chip, attention_bits, limit, seed)
+        else:
+            learner = adapter_beside(start, sources, measuring, loaded, base, model, limit, seed)
+        ran = run_trainer(
+            learner.network, learner.examples, loaded, teacher=taught, checkpoints=checkpoints, goes_on=goes_on,
+            epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size, accumulate=accumulate,
+            save_every=save_every, trial=learner.trial if repeats else None, evaluate_every=evaluate_every, seed=seed,
+            on_step=on_step, on_evaluation=on_evaluation,
+        )  # fmt: skip
+    made = Trained(folder, ran.device, ran.steps, ran.loss, ran.best_step, None, ran.evaluations, notes)
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
         learner.save(new)
         write_record(new, _record(made, loaded, chip, sources, learner, seed))
     remove_checkpoints(checkpoints)
+    if repeats:  # what was trained is there, whatever becomes of its evaluation
+        made = replace(made, evaluation=learner.trial(learner.network, on_step))
+        add_to_record(folder, {"evaluation": made.to_json()["evaluation"]})
     return made
+
+
+def _check_numbers(whole: Mapping[str, Any], amounts: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for numbers that are out of range; None is the recipe's."""
+    for name, number in whole.items():
+        if number is not None:
+            check_whole(name, number)
+    for name, amount in amounts.items():
+        if amount is not None and not (is_finite(amount) and amount > 0):
+            raise InputError(f"{name} is {amount!r}; it must be a finite number above 0")
+
+
+def _check_evaluations(times: Any, repeats: int, evaluate_every: int | None) -> None:
+    """Raise ``InputError`` for evaluations that cannot be made, before hours of training."""
+    check_whole("repeats", repeats, least=0)
+    if isinstance(times, str) or not isinstance(times, Sequence) or not times:
+        raise InputError(f"times are {shown(times)}; give some in a list, such as ['1s', '1mo']")
+    for time in times:
+        parse_time(time)
+    if evaluate_every is not None and not repeats:
+        raise InputError(f"evaluate_every is {evaluate_every}, and repeats is 0: there are no chips to evaluate on")
 
 
 def _base(adapter_of: str | Path | Plan | None, target: object, attention_bits: object) -> Plan | None:
@@ -177,7 +201,8 @@ def _base(adapter_of: str | Path | Plan | None, target: object, attention_bits: 
         return None
     for name, given in (("target", target), ("attention_bits", None if attention_bits == "target" else attention_bits)):
         if given is not None:
-            raise InputError(f"{name} is {given!r}, and an adapter is trained for the chips of its plan; leave it out")
+            said = getattr(given, "name", given)
+            raise InputError(f"{name} is {said!r}, and an adapter is trained for the chips of its plan; leave it out")
     plan = adapter_of if isinstance(adapter_of, Plan) else load(adapter_of)
     plan.require_weights()
     return plan.adapted(None)
@@ -192,10 +217,7 @@ def _teacher(
             raise InputError(f"recipe {recipe.name!r} does not distil, so it takes no teacher")
         return None
     if teacher is not None:
-        from transformers import AutoConfig
-
-        own = type(start.model)
-        found = own.from_pretrained(str(teacher), config=AutoConfig.from_pretrained(str(teacher)))
+        found = teacher_of(start, teacher)
     elif of_adapter:
         notes.append("nothing is distilled: an adapter's base may know another task; name a teacher")
         return None

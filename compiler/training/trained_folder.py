@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tilewright.compiler.network.restorable import plain_copy, trained_tensors
+from tilewright.runtime.storage.atomic_file import write_whole
 from tilewright.runtime.storage.atomic_folder import FolderKind
 
 WEIGHTS = "model.safetensors"
@@ -46,6 +47,12 @@ def snapshot(model: Any, processor: Any) -> Iterator[Path]:
         save_trained(model, folder)
         processor.save_pretrained(folder)
         yield folder
+
+
+def add_to_record(folder: Path, found: dict[str, Any]) -> None:
+    """Add to what a folder says of its training."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    write_whole(folder / RECORD, (json.dumps({**record, **found}, indent=1) + "\n").encode())
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

@@ -139,8 +139,5 @@ def run_trainer(
     if on_step:
         trainer.add_callback(_Report(on_step))
     ran = trainer.train(resume_from_checkpoint=None if goes_on is None else str(goes_on))
-    if trial is not None and evaluate_every and total % evaluate_every:
-        chips.measure(model, total)
-    best = chips.restore_best(model)
     device, last_step = str(arguments.device), trainer.state.global_step
-    return TrainerRun(device, last_step, float(ran.training_loss), best, chips.evaluations)
+    return TrainerRun(device, last_step, float(ran.training_loss), chips.best_step, chips.evaluations)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -17,32 +16,43 @@ from tilewright.targets.spec.recipe import AdditiveNoise, DeviceNoise, Multiplic
 Name = tuple[object, ...]
 
 
-def weight_noise(recipe: Recipe, target: AnalogTarget) -> Callable[[Tensor, float, Draws, Name], Tensor]:
-    """Function that makes noisy weights of normalised ones [columns, rows]; of an exact device these themselves.
+@dataclass(frozen=True)
+class WeightNoiseLaw:
+    """Law by which noisy weights are made of normalised ones [columns, rows].
 
-    Its arguments: the weights, the share of the recipe's strength that is imposed, the draws of the pass, and the name
-    of the matrix. Writes are the target's own, by ``targets.devices``; ``strength`` multiplies their deviation.
+    noise: None for none. statistics: of the target's devices, whose writes are the target's own; ``strength`` of the
+    noise multiplies their deviation. dropped: probability that a weight is zero.
     """
-    noise, dropped = recipe.weight_noise, float(recipe.dropped_weights)
-    if isinstance(noise, DeviceNoise) and isinstance(target.device, IdealDevice):
-        noise = None
-    statistics = statistics_of(target.device)
 
-    def noisy(weights: Tensor, share: float, draws: Draws, name: Name) -> Tensor:
-        made = weights
+    noise: AdditiveNoise | DeviceNoise | MultiplicativeNoise | PolynomialNoise | None
+    statistics: DeviceStatistics
+    dropped: float
+
+    def __call__(self, weights: Tensor, share: float, draws: Draws, name: Name) -> Tensor:
+        """Noisy weights; these themselves where nothing is imposed.
+
+        share: of the noise's strength. draws: of the pass. name: of the matrix.
+        """
+        made, noise = weights, self.noise
         if noise is not None and share > 0 and noise.strength > 0:
             strength = float(noise.strength) * share
             if isinstance(noise, DeviceNoise):
-                made = _written(weights, statistics, strength, draws, name)
+                made = _written(weights, self.statistics, strength, draws, name)
             else:
                 normal = draws.normal(weights.shape, *name, "weight noise").to(weights.device)
                 made = weights + normal.mul_(_deviation(noise, weights, strength))
-        if dropped and share > 0:
-            kept = draws.uniform(weights.shape, *name, "dropped weights").to(weights.device) >= dropped
+        if self.dropped and share > 0:
+            kept = draws.uniform(weights.shape, *name, "dropped weights").to(weights.device) >= self.dropped
             made = made * kept
         return made
 
-    return noisy
+
+def weight_noise(recipe: Recipe, target: AnalogTarget) -> WeightNoiseLaw:
+    """Law of a recipe's weight noise on a target; of an exact device's own there is none."""
+    noise = recipe.weight_noise
+    if isinstance(noise, DeviceNoise) and isinstance(target.device, IdealDevice):
+        noise = None
+    return WeightNoiseLaw(noise, statistics_of(target.device), float(recipe.dropped_weights))
 
 
 def _deviation(

@@ -14,7 +14,7 @@ from torch import Tensor
 from tilewright.runtime.plan.adapter_config import AdapterConfig, read_config
 from tilewright.runtime.storage.weights_file import WeightsFile
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FOLDER, check_file, kind_of, real_path, shown_path
+from tilewright.targets.paths import FOLDER, as_path, check_file, kind_of, real_path, shown_path
 from tilewright.targets.shown import shown
 
 TENSORS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
@@ -62,7 +62,7 @@ class PeftAdapter:
 
 def read_adapter(folder: str | Path) -> PeftAdapter:
     """The adapter in a folder. Raises ``InputError`` for what is not a whole LoRA adapter that tilewright knows."""
-    folder = Path(folder)
+    folder = as_path(folder, "adapter's folder")
     if kind_of(folder) != FOLDER:
         raise InputError(f"there is no adapter folder {shown_path(folder)}")
     config, shown_folder = read_config(folder), f"adapter {shown_path(folder)}"

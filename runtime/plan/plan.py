@@ -149,7 +149,7 @@ class Plan:
     def without_adapter(self, name: str) -> Plan:
         """A plan without one of its adapters; this plan stays as it is. Raises ``InputError`` if there is none."""
         whole = self.adapted(None)
-        record = whole.adapted(name).adapter_record
+        record = whole.adapted(str(name)).adapter_record
         assert record is not None
         left = [one for one in whole.document.adapters if one.name != name]
         return whole._with_adapters(left, {k: tensor for k, tensor in whole.tensors.items() if k not in record.tensors})

@@ -125,6 +125,8 @@ def check_options(task: type[Task], name: str, options: Mapping[str, Any], given
 
 def find_task(name: str) -> type[Task]:
     """The task of that name. Raises ``InputError`` with the nearest name."""
+    if not isinstance(name, str):
+        raise InputError(f"task is {shown(repr(name))}; it must be a task's name, or FILE.py:CLASS")
     if ":" in name:
         return _of_file(*name.rsplit(":", 1))
     if name in TASKS:

@@ -127,22 +127,24 @@ class Distillation(Description):
 class Adapter(Description):
     """Adapter beside each layer on tiles of a frozen network: W x + alpha / rank · B A x (LoRA, Hu et al. 2021)."""
 
-    rank: Annotated[Count, Rule("1", 1, 100_000)]
+    rank: Annotated[Count, Rule("1", 1, 4096)]
     alpha: Annotated[Count, Rule("1", 1, 1_000_000)]
     dropout: Annotated[Quantity, Rule("1", 0, 0.99)] = Field(description="share of A's inputs that are zero for a pass")
-    learning_rate: Annotated[Quantity, Rule("1", 0, 10)] = Field(description="largest rate, in place of the schedule's")
+    learning_rate: Annotated[Quantity, Rule("1", 1e-12, 10)] = Field(
+        description="largest rate, in place of the schedule's"
+    )
 
 
 class Schedule(Description):
     """Optimiser and its schedule: the defaults of ``tilewright train``. Learning rates fall linearly to zero."""
 
     optimiser: Literal["adamw", "sgd"]
-    learning_rate: Annotated[Quantity, Rule("1", 0, 10)]
+    learning_rate: Annotated[Quantity, Rule("1", 1e-12, 10)]
     weight_decay: Annotated[Quantity, Rule("1", 0, 10)]
     momentum: Annotated[Quantity, Rule("1", 0, 1)] | None = Field(None, description="momentum of sgd")
     warm_up: Annotated[Quantity, Rule("1", 0, 1)] = Field(description="share of the steps over which it rises from 0")
     batch_size: Annotated[Count, Rule("sample", 1, 1_000_000)]
-    epochs: Annotated[Quantity, Rule("epoch", 0, 1e6)]
+    epochs: Annotated[Quantity, Rule("epoch", 1e-6, 1e6)]
 
 
 class Recipe(Document):
@@ -165,7 +167,7 @@ class Recipe(Document):
         description="share of the training over which the weight noise, and the logarithm of the drift's time, grow "
         "from 0"
     )
-    dropped_weights: Annotated[Quantity, Rule("1", 0, 1)] = Field(
+    dropped_weights: Annotated[Quantity, Rule("1", 0, 0.99)] = Field(
         description="probability that a weight is zero for a pass, after the noise (drop-connect, without rescaling)"
     )
     backward: Literal["noisy", "clean"] = Field(

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.compiler.training.trainings import stopped, trained
-from tilewright.compiler.training.checkpoints import SETTINGS, last_checkpoint
+from tilewright.compiler.training.checkpoints import FILES, SETTINGS, last_checkpoint
 from tilewright.targets.errors import InputError
 
 
@@ -44,13 +44,33 @@ def test_a_training_goes_on_only_as_it_began(base, data, tmp_path):
     (tmp_path / "out.checkpoints" / "mine").write_text("mine")
     trained(base, data, tmp_path / "out", seed=1, steps=1, overwrite=True)
     assert [file.name for file in (tmp_path / "out.checkpoints").iterdir()] == ["mine"]
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="holds no whole checkpoint"):
         trained(base, data, tmp_path / "out", resume=True, overwrite=True)
+
+
+def checkpoint(folder, step, *left_out):
+    """A checkpoint of transformers, as far as it was written."""
+    (folder / f"checkpoint-{step}").mkdir()
+    for name in {*FILES} - {*left_out}:
+        (folder / f"checkpoint-{step}" / name).write_text("{}")
+
+
+def test_what_was_not_written_to_its_end_is_passed_by(tmp_path):
+    checkpoint(tmp_path, 5)
+    checkpoint(tmp_path, 10, "trainer_state.json")
+    checkpoint(tmp_path, 15, "optimizer.pt")
+    (tmp_path / SETTINGS).write_text("{}")
+    assert last_checkpoint(tmp_path, {}, resume=True, overwrite=False) == tmp_path / "checkpoint-5"
+    (tmp_path / "checkpoint-5" / "trainer_state.json").write_text('{"ste')
+    with pytest.raises(InputError, match="holds no whole checkpoint"):
+        last_checkpoint(tmp_path, {}, resume=True, overwrite=False)
+    assert last_checkpoint(tmp_path, {}, resume=False, overwrite=False) is None
+    assert not tmp_path.exists()
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"", b"[]"])
 def test_settings_that_cannot_be_read_are_one_sentence(content, tmp_path):
-    (tmp_path / "checkpoint-4").mkdir()
+    checkpoint(tmp_path, 4)
     (tmp_path / SETTINGS).write_bytes(content)
     with pytest.raises(InputError, match="which training was stopped"):
         last_checkpoint(tmp_path, {}, resume=True, overwrite=False)

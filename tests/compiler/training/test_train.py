@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertModel
+from transformers import BertForSequenceClassification, BertModel
 from typer.testing import CliRunner
 
 import tilewright
@@ -107,13 +107,35 @@ def test_the_command_line_trains(base, data, tmp_path):
         ({"epochs": -1}, "epochs is -1"),
         ({"evaluate_on": "nowhere"}, "there are no data at 'nowhere'"),
         ({"task": "question-answering"}, "name other data to evaluate on"),
+        ({"task": "lm-eval:piqa"}, "has no loss to train by"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"times": "1s,1mo"}, "give some in a list"),
+        ({"times": []}, "give some in a list"),
+        ({"times": ["1x"]}, "time '1x'"),
+        ({"evaluate_every": 1}, "there are no chips to evaluate on"),
+        ({"teacher": "nowhere"}, "nowhere"),
+        ({"recipe": "device-noise", "teacher": "encoder"}, "is no BertForSequenceClassification that was trained"),
+        ({"recipe": "device-noise", "teacher": "classes"}, "has 3 classes, and the model 2"),
     ],
 )
-def test_what_cannot_be_trained_is_one_sentence(base, data, tmp_path, changes, said):
-    task = changes.pop("task", "glue/sst2")
+def test_what_cannot_be_trained_is_one_sentence(base, small_model, data, tmp_path, changes, said):
+    task, changes = changes.get("task", "glue/sst2"), {key: given for key, given in changes.items() if key != "task"}
+    others = {"encoder": (BertModel, 2), "classes": (BertForSequenceClassification, 3)}
+    if changes.get("teacher") in others:
+        changes |= {"teacher": small_model(*others[changes["teacher"]])[0]}
     with pytest.raises(InputError, match=said):
         train(base, task, data, tmp_path / "out", **({"steps": 3, "batch_size": 4, "repeats": 0} | changes))
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_to_evaluate_on_are_read_before_training(base, data, tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(data / "train.tsv", tmp_path / "data")
+    steps = []
+    with pytest.raises(InputError, match=r"dev\.tsv"):
+        trained(base, tmp_path / "data", tmp_path / "out", repeats=1, on_step=lambda *step: steps.append(step))
+    assert not steps
 
 
 def test_a_folder_of_others_is_never_replaced(base, data, tmp_path):
