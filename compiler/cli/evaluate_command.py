@@ -41,6 +41,7 @@ def evaluate_command(
         ),
     ] = None,
     layer_by_layer: options.LayerByLayer = False,
+    workers: options.Workers = 1,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time.
@@ -80,6 +81,7 @@ def evaluate_command(
                 iso=iso,
                 log=log,
                 layer_by_layer=layer_by_layer,
+                workers=workers,
                 on_measurement=counted,
             )
     except KeyboardInterrupt:

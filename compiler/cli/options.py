@@ -95,4 +95,7 @@ LayerByLayer = Annotated[
         help="For plans larger than memory: program each layer when it is called, and drop it. The same results.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option(help="Processes that measure chips side by side; the results do not depend on it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
-from functools import cache, partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.chip_work import Bench, Settings, TaskSource
 from tilewright.runtime.measuring.comparison import Comparison
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.measuring.iso_accuracy import iso_figure
 from tilewright.runtime.measuring.kept_evaluations import keep_evaluation
 from tilewright.runtime.measuring.loggers import AnyLogger, log_evaluation, make_loggers
-from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
-from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples, figures_on_resamples
+from tilewright.runtime.measuring.measured_chips import MeasuredChips
+from tilewright.runtime.measuring.measurements import MeasurementLog
+from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
@@ -55,6 +55,8 @@ def evaluate(
     iso: float | str = "99%",
     log: AnyLogger | Sequence[AnyLogger] | None = None,
     layer_by_layer: bool = False,
+    workers: int = 1,
+    executor: Executor | None = None,
     on_measurement: OnProgress | None = None,
 ) -> Evaluation:
     """Measure a task on the digital reference and on ``repeats`` freshly programmed chips at each time.
@@ -72,8 +74,10 @@ def evaluate(
     the metric is computed once more to tell what other examples would give; 0 leaves that unknown. iso: A* that
     iso-accuracy asks for, "99%" or 0.99. log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's
     own; or several. What is found is kept in the plan's folder, if it has one, for reports to show; where that fails,
-    a note says why. layer_by_layer: see ``Session``. on_measurement: called after each measurement with (done, of how
-    many, what).
+    a note says why. layer_by_layer: see ``Session``. workers: processes that measure chips side by side, with the same
+    bits whatever their number; a program that has several begins under ``if __name__ == "__main__"``. executor: any of
+    ``concurrent.futures``, dask's among them, in their place. on_measurement: called after each measurement with (done,
+    of how many, what).
 
     Raises ``InputError`` for an unknown task, data that do not fit, numbers out of range, or a logger that is not
     installed.
@@ -103,24 +107,15 @@ def evaluate(
     if record is not None:
         settings |= {"adapter": record.name, "adapter_sha256": record.sha256}
     kept = MeasurementLog(Path(results) if results is not None else None, settings)
-    chips = {"seed": seed, "drift_compensation": compensates}  # the digital reference does not depend on them
-    done = count(1)
-
-    def measure(what: str, measurement: dict[str, Any], chip: Callable[[], Session], at: float) -> Measured:
-        found = kept.measured(measurement, lambda: _measured(prepared, chip().advance_to(at), batch_size, resamples))
-        if on_measurement:
-            on_measurement(next(done), 1 + repeats * len(seconds), what)
-        return found
-
-    digital = measure("digital", {"digital": True}, partial(Session, plan, ideal=True), 0.0)
-    by_time: dict[str, list[Measured]] = {time: [] for time in seconds}
-    program = partial(Session, plan, seed, drift_compensation=compensates, layer_by_layer=layer_by_layer)
-    for repeat in range(repeats):
-        chip = cache(partial(program, repeat=repeat))  # programmed only if something is left to measure
-        for time, at in seconds.items():
-            by_time[time].append(
-                measure(f"chip {repeat} at {time}", {**chips, "repeat": repeat, "seconds": at}, chip, at)
-            )
+    bench = Bench(plan, prepared, Settings(seed, compensates, layer_by_layer, batch_size, resamples))
+    given = task if metric is None else prepared
+    source = TaskSource(given, None if data is None else Path(data).absolute(), limit, task_options)
+    chips = MeasuredChips(
+        bench, source, kept, seconds, workers=workers, executor=executor, on_measurement=on_measurement
+    )
+    digital = chips.digital()
+    chips.measure(range(repeats))
+    by_time = chips.by_time(range(repeats))
     compared = Comparison(how, prepared.size, digital, by_time, resamples)
     found = Evaluation(
         name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,
@@ -135,15 +130,6 @@ def evaluate(
         found = replace(found, further_notes=[*found.further_notes, f"nothing was kept: {unkept}; {elsewhere}"])
     log_evaluation(loggers, found, plan)
     return found
-
-
-def _measured(task: Task, session: Session, batch_size: int, resamples: int) -> Measured:
-    """The task's figure of a session, and those on resamples of its examples."""
-    if type(task).measure is not Task.measure:  # a measure of its own, which may have no predictions
-        return Measured(task.metric.figure(task.measure(session, batch_size)))
-    predictions = task.predict(session, batch_size)
-    value = task.metric(predictions, task.labels)
-    return Measured(value, figures_on_resamples(task.metric, predictions, task.labels, value, resamples))
 
 
 def _prepared(

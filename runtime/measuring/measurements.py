@@ -85,13 +85,20 @@ class MeasurementLog:
 
     def measured(self, measurement: dict[str, Any], make: Callable[[], Measured]) -> Measured:
         """Result of that measurement, with its figures on resamples, made now if its value is not known."""
+        found = self.known(measurement)
+        return found if found is not None else self.add(measurement, make())
+
+    def known(self, measurement: dict[str, Any]) -> Measured | None:
+        """Result of that measurement, if it was made before."""
+        return self._known.get(self._name({**self.settings, **measurement}))
+
+    def add(self, measurement: dict[str, Any], found: Measured) -> Measured:
+        """Keep the result of a measurement that was not known. Returns it."""
         entry = {**self.settings, **measurement}
-        name = self._name(entry)
-        if name not in self._known:
-            found = self._known[name] = make()
-            if self.path is not None:
-                add_line(self.path, {**entry, **{key: x for key, x in found._asdict().items() if x is not None}})
-        return self._known[name]
+        self._known[self._name(entry)] = found
+        if self.path is not None:
+            add_line(self.path, {**entry, **{key: x for key, x in found._asdict().items() if x is not None}})
+        return found
 
 
 def _measured(entry: dict[str, Any]) -> Measured:

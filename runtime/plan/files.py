@@ -77,10 +77,9 @@ def write(
         adapters = [_write_adapter(one, tensors, new / ADAPTERS_FOLDER) for one in document.adapters]
         if tokenizer_files:
             (new / TOKENIZER_FOLDER).mkdir()
-        tokenizer = []
-        for name, content in sorted(tokenizer_files.items()):
+        for name, content in tokenizer_files.items():
             (new / TOKENIZER_FOLDER / name).write_bytes(content)
-            tokenizer.append(FileRecord(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)))
+        tokenizer = _tokenizer_records(tokenizer_files)
         files = {"tensors": records, "weights": weights, "tokenizer": tokenizer, "adapters": adapters}
         whole = document.model_copy(update=files)
         (new / PLAN_FILE).write_text(readable_json(whole.model_dump(mode="json")) + "\n", encoding="utf-8")
@@ -94,12 +93,25 @@ def _write_base(
     if document.weights is not None and weights_in is not None and _is_there(weights_in, document.weights):
         _put(weights_in / document.weights.file, new / WEIGHTS_FILE)
         return document.tensors, document.weights.model_copy(update={"file": WEIGHTS_FILE})
+    return _write_tensors(document, tensors, new / WEIGHTS_FILE)
+
+
+def _write_tensors(
+    document: PlanDocument, tensors: Tensors, file: Path
+) -> tuple[dict[str, TensorRecord], FileRecord | None]:
     of_adapters = {key for record in document.adapters for key in record.tensors}
     stored, records = stored_once({key: tensor for key, tensor in tensors.items() if key not in of_adapters})
     if document.weights is None:
         return records, None
-    digest, size = write_weights(new / WEIGHTS_FILE, stored)
+    digest, size = write_weights(file, stored)
     return records, FileRecord(file=WEIGHTS_FILE, sha256=digest, bytes=size)
+
+
+def _tokenizer_records(tokenizer_files: Mapping[str, bytes]) -> list[FileRecord]:
+    return [
+        FileRecord(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        for name, content in sorted(tokenizer_files.items())
+    ]
 
 
 def _write_adapter(record: AdapterRecord, tensors: Tensors, folder: Path) -> AdapterRecord:
@@ -250,6 +262,13 @@ SAID: Mapping[str, Any] = {
     "matmuls": {"__all__": {"reason"}},
 }
 """Parts of a document that say how it came about, and change nothing of what a chip does."""
+
+
+def unwritten_sha256(document: PlanDocument, tensors: Tensors, tokenizer_files: Mapping[str, bytes]) -> str:
+    """SHA-256 as of ``document_sha256`` that a plan in memory will have once it is written."""
+    records, weights = _write_tensors(document, tensors, Path(os.devnull))
+    files = {"tensors": records, "weights": weights, "tokenizer": _tokenizer_records(tokenizer_files)}
+    return document_sha256(document.model_copy(update=files))
 
 
 def document_sha256(document: PlanDocument) -> str:

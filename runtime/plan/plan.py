@@ -95,8 +95,12 @@ class Plan:
 
         Adapters that are not chosen change nothing of it.
         """
-        record = self.adapter_record
-        own = files.document_sha256(self.document if self.whole is None else self.whole.document)
+        record, whole = self.adapter_record, self.whole or self
+        weights = whole.document.weights
+        if weights is not None and not weights.bytes:  # in memory: the document does not tell which numbers these are
+            own = files.unwritten_sha256(whole.document, whole.tensors, whole.tokenizer_files)
+        else:
+            own = files.document_sha256(whole.document)
         return own if record is None else hashlib.sha256(f"{own} {record.sha256}".encode()).hexdigest()
 
     @property

@@ -1,0 +1,148 @@
+"""Unit of work of an evaluation: one chip at all its times, a pure function of values that can be sent anywhere."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.measurements import Measured
+from tilewright.runtime.measuring.resampling import figures_on_resamples
+from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.tasks import Task
+from tilewright.runtime.tasks.finding import AnyTask, make_task
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import shown_path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How chips are measured. batch_size changes no figure, nor does layer_by_layer. resamples: of the examples."""
+
+    seed: int
+    drift_compensation: bool
+    layer_by_layer: bool
+    batch_size: int
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured on chips, in this process: a task that is prepared for a plan, and how."""
+
+    plan: Plan
+    task: Task
+    settings: Settings
+
+    def opened(self) -> Bench:
+        """Bench itself."""
+        return self
+
+    def digital(self) -> Measured:
+        """Figure of the digital reference."""
+        return self._measured(Session(self.plan, ideal=True).advance_to(0.0))
+
+    def chip(self, repeat: int, times: tuple[float, ...]) -> Iterator[Measured]:
+        """Figures of one chip, freshly programmed, at each of the times in seconds."""
+        how = self.settings
+        chip = Session(
+            self.plan, how.seed, repeat=repeat, drift_compensation=how.drift_compensation,
+            layer_by_layer=how.layer_by_layer,
+        )  # fmt: skip
+        for seconds in times:
+            yield self._measured(chip.advance_to(seconds))
+
+    def _measured(self, session: Session) -> Measured:
+        """The task's figure of a session, and those on resamples of its examples."""
+        task, how = self.task, self.settings
+        if type(task).measure is not Task.measure:  # a measure of its own, which may have no predictions
+            return Measured(task.metric.figure(task.measure(session, how.batch_size)))
+        predictions = task.predict(session, how.batch_size)
+        value = task.metric(predictions, task.labels)
+        return Measured(value, figures_on_resamples(task.metric, predictions, task.labels, value, how.resamples))
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Task as it can be made again in another process: by name and data, or an object that is sent itself."""
+
+    task: AnyTask
+    data: Path | None
+    limit: int | None
+    options: Mapping[str, Any] | None
+
+    def made(self, plan: Plan) -> Task:
+        """The task, prepared for a plan."""
+        return make_task(plan, self.task, self.data, self.limit, self.options)
+
+
+@dataclass(frozen=True)
+class SentBench:
+    """Bench as small values: the plan's folder and hash, and what the task is made of.
+
+    adapter: of the plan. fingerprint: of the task's data, which must be the same where it is opened.
+    """
+
+    folder: Path
+    adapter: str | None
+    plan_sha256: str
+    source: TaskSource
+    fingerprint: str
+    settings: Settings
+
+    def opened(self) -> Bench:
+        """Bench in this process, made once for all its chips. Raises ``InputError`` if plan or data are others here."""
+        if self._key not in _OPEN:
+            _OPEN.clear()  # one is enough, and may be large
+            _OPEN[self._key] = self._open()
+        return _OPEN[self._key]
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return str(self.folder), self.adapter, self.plan_sha256, self.fingerprint, self.settings
+
+    def _open(self) -> Bench:
+        plan = load(self.folder).adapted(self.adapter)
+        if plan.sha256 != self.plan_sha256:
+            raise InputError(f"the plan in {shown_path(self.folder)} is another than when its evaluation began")
+        task = self.source.made(plan)
+        if task.fingerprint() != self.fingerprint:
+            raise InputError("the task's data are others than when its evaluation began")
+        return Bench(plan, task, self.settings)
+
+
+_OPEN: dict[tuple[object, ...], Bench] = {}
+"""The bench that this process has open."""
+
+
+@dataclass(frozen=True)
+class ChipWork:
+    """Work on one chip: its figures at times in seconds. repeat: which chip, of the settings' seed."""
+
+    bench: Bench | SentBench
+    repeat: int
+    times: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """Name in sentences."""
+        return f"chip {self.repeat}"
+
+
+def measured_chip(work: ChipWork) -> Iterator[Measured]:
+    """Figures of one chip at its times, in whatever process; the same bits everywhere."""
+    return work.bench.opened().chip(work.repeat, work.times)
+
+
+def check_sendable(source: TaskSource, pickled: Callable[[object], bytes] = pickle.dumps) -> None:
+    """Raise ``InputError`` for a task that other processes cannot be given."""
+    try:
+        pickled(source)
+    except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"the task cannot be sent to other processes: {error}; define its functions at the top of a module, or "
+            "name it as FILE.py:CLASS"
+        ) from error
