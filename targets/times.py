@@ -36,3 +36,11 @@ def parse_times(times: str) -> dict[str, float]:
     if not labels:
         raise InputError(f"times {times!r} names no time; write for example 1s,1h,1d")
     return {label: parse_time(label) for label in labels}
+
+
+def shown_time(seconds: float) -> str:
+    """Seconds as people write them, in the largest unit that gives a whole number: 1mo for 2,592,000."""
+    for unit, size in reversed(SECONDS.items()):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"

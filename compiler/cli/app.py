@@ -20,6 +20,7 @@ from tilewright.compiler.cli import (
     export_command,
     operations_command,
     report_command,
+    results_command,
     run_command,
     sensitivity_command,
     targets_command,
@@ -42,6 +43,7 @@ app.add_typer(adapter_command.adapter_app, name="adapter")
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
+app.command("results")(results_command.results_command)
 app.command("train")(train_command.train_command)
 app.command("characterize")(characterize_command.characterize_command)
 app.command("export")(export_command.export_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_task_options
+from tilewright.compiler.cli.settings import parse_chips, parse_task_options
 from tilewright.compiler.report.accuracy_table import accuracy_table
 from tilewright.compiler.report.totals import measured_on
 
@@ -20,6 +21,17 @@ def evaluate_command(
     task: options.TaskName = None,
     times: options.Times = "1s,1h,1d,1w,1mo",
     repeats: options.Repeats = 5,
+    chips: Annotated[
+        str | None, typer.Option(help="Chips by number, FIRST:END, in place of the first so many; for parts of many.")
+    ] = None,
+    until_error: Annotated[
+        str | None,
+        typer.Option(
+            help="Add chips until the standard error is so small at each time (0.1, or 1% of the mean), or "
+            "iso-accuracy is decided (iso); --repeats is the most."
+        ),
+    ] = None,
+    fewest: Annotated[int, typer.Option(help="Chips to begin with, where an error says how many.")] = 3,
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
     limit: options.Limit = None,
@@ -27,7 +39,10 @@ def evaluate_command(
     batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
     results: Annotated[
-        Path | None, typer.Option(help="A file of measurements to add to; those in it are not made again.")
+        list[Path] | None,
+        typer.Option(
+            help="A file of measurements to add to; those in it are not made again. Repeated: others are only read."
+        ),
     ] = None,
     resamples: Annotated[
         int, typer.Option(help="Resamples of the examples, for what other examples would give; 0 for none.")
@@ -42,12 +57,14 @@ def evaluate_command(
     ] = None,
     layer_by_layer: options.LayerByLayer = False,
     workers: options.Workers = 1,
+    dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy over time: the digital reference, then mean and standard error over chips at each time.
 
     Beside them 95 % intervals over examples, and over examples and chips; A*; and whether iso-accuracy holds.
     """
+    from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.runtime.measuring.evaluate import evaluate
     from tilewright.runtime.plan.plan import load
     from tilewright.targets.paths import shown_path
@@ -57,7 +74,7 @@ def evaluate_command(
     loaded = load(plan)
     done, count = 0, 0
     try:
-        with progress_bar("evaluate") as advance:
+        with progress_bar("evaluate") as advance, dask_executor(dask) if dask else nullcontext() as executor:
 
             def counted(number: int, of: int, what: str) -> None:
                 nonlocal done, count
@@ -70,23 +87,27 @@ def evaluate_command(
                 data,
                 times=labels,
                 repeats=repeats,
+                chips=parse_chips(chips),
+                until_error=until_error,
+                fewest=fewest,
                 seed=seed,
                 adapter=adapter,
                 limit=limit,
                 task_options=own,
                 batch_size=batch_size,
                 drift_compensation=drift_compensation,
-                results=results,
+                results=results or None,
                 resamples=resamples,
                 iso=iso,
                 log=log,
                 layer_by_layer=layer_by_layer,
                 workers=workers,
+                executor=executor,
                 on_measurement=counted,
             )
     except KeyboardInterrupt:
-        if results is not None and done:
-            kept = f"{done} of {count} measurements are kept in {shown_path(results)}"
+        if results and done:
+            kept = f"{done} of {count} measurements are kept in {shown_path(results[0])}"
             errors.print(f"{kept}; the same command goes on from there", soft_wrap=True)
         raise
     content = found.to_json()

@@ -98,4 +98,12 @@ LayerByLayer = Annotated[
 Workers = Annotated[
     int, typer.Option(help="Processes that measure chips side by side; the results do not depend on it.")
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="Measure on a dask cluster in place of own processes: tcp://HOST:PORT, its scheduler file, or a YAML file "
+        "that describes one (docs/clusters.md).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

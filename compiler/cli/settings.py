@@ -1,4 +1,4 @@
-"""KEY=VALUE, PATTERN=NAME and NAME=SIZE, as options of the command line give them."""
+"""KEY=VALUE, PATTERN=NAME, NAME=SIZE and FIRST:END, as options of the command line give them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from tilewright.targets.paths import real_path
 from tilewright.targets.shown import shown
 
 
-def parse_changes(given: list[str] | None, option: str = "set", example: str = "tile.adc.bits=8") -> dict[str, Any]:
-    """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML.
-
-    option, example: for sentences. Raises ``InputError``.
-    """
-    return _parse_values(given, option, example)
+def parse_changes(given: list[str] | None) -> dict[str, Any]:
+    """Changes such as ``tile.adc.bits=8``, as key -> value: number, word or null as in YAML. Raises ``InputError``."""
+    return parse_values(given, "set", "tile.adc.bits=8")
 
 
 def parse_task_options(given: list[str] | None) -> dict[str, Any]:
     """Options of a task such as ``stride=512``, as key -> value as in YAML. Raises ``InputError``."""
-    return _parse_values(given, "task-option", "stride=512")
+    return parse_values(given, "task-option", "stride=512")
 
 
-def _parse_values(given: list[str] | None, option: str, example: str) -> dict[str, Any]:
+def parse_values(given: list[str] | None, option: str, example: str) -> dict[str, Any]:
+    """Pairs KEY=VALUE of an option, as key -> value as in YAML. example: for the sentence. Raises ``InputError``."""
     values: dict[str, Any] = {}
     for text in given or []:
         key, sign, value = text.partition("=")
@@ -88,3 +86,13 @@ def parse_sizes(text: str) -> dict[str, int]:
             raise InputError(f"--at {part!r} is not NAME=SIZE, for example sequence=128")
         sizes[name.strip()] = int(size)
     return sizes
+
+
+def parse_chips(text: str | None) -> range | None:
+    """Numbers of chips such as ``5:10``, of which 10 is not one; None for None. Raises ``InputError``."""
+    if text is None:
+        return None
+    first, sign, end = text.partition(":")
+    if not sign or not (first.strip().isdecimal() and end.strip().isdecimal()) or int(first) >= int(end):
+        raise InputError(f"--chips {shown(text)} is not FIRST:END, for example 5:10 for the chips 5 to 9")
+    return range(int(first), int(end))

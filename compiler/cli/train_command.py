@@ -10,7 +10,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_changes, parse_task_options
+from tilewright.compiler.cli.settings import parse_changes, parse_task_options, parse_values
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import DEFAULT_CHIP, load_chip, load_recipe
 
@@ -99,7 +99,7 @@ def train_command(
     if adapter_of is not None and changes:
         raise InputError("--set changes a target, and an adapter is trained for the chips of its plan; leave it out")
     chip = load_chip(target or DEFAULT_CHIP, parse_changes(changes)) if target or changes else None
-    loaded = load_recipe(recipe, parse_changes(recipe_changes, "set-recipe", "weight_noise.strength=3"))
+    loaded = load_recipe(recipe, parse_values(recipe_changes, "set-recipe", "weight_noise.strength=3"))
     own = parse_task_options(task_options)
     from tilewright.compiler.training.train import train
     from tilewright.runtime.measuring.evaluation import Evaluation

@@ -30,7 +30,7 @@ def plans_csv(reports: Sequence[Report]) -> str:
     return _csv([column.key for column in columns], ([column.of(report) for column in columns] for report in reports))
 
 
-def _written(value: Any) -> Any:
+def written_cell(value: Any) -> Any:
     """Value of a cell; words that a spreadsheet would run as a formula are quoted, and numbers stay numbers."""
     if not isinstance(value, str):
         return "" if value is None else value
@@ -42,5 +42,5 @@ def _csv(header: list[str], rows: Iterable[list[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([_written(value) for value in row] for row in rows)
+    writer.writerows([written_cell(value) for value in row] for row in rows)
     return file.getvalue()

@@ -18,6 +18,7 @@ from tilewright.runtime.measuring.loggers import AnyLogger, log_evaluation, make
 from tilewright.runtime.measuring.measured_chips import MeasuredChips
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples
+from tilewright.runtime.measuring.stopping import FEWEST, parse_until
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
@@ -45,12 +46,15 @@ def evaluate(
     readout: Readout | None = None,
     times: Sequence[str | float] = DEFAULT_TIMES,
     repeats: int = 5,
+    chips: range | None = None,
+    until_error: float | str | None = None,
+    fewest: int = FEWEST,
     seed: int = 0,
     adapter: str | None = None,
     limit: int | None = None,
     batch_size: int = 64,
     drift_compensation: bool = True,
-    results: str | Path | None = None,
+    results: str | Path | Sequence[str | Path] | None = None,
     resamples: int = RESAMPLES,
     iso: float | str = "99%",
     log: AnyLogger | Sequence[AnyLogger] | None = None,
@@ -66,11 +70,15 @@ def evaluate(
     as ``{"stride": 512}``. In place of all three: metric, a ``Metric`` or a function of predictions and labels; inputs,
     arrays by input name with samples along the first dimension, or a ``DataLoader`` or ``datasets.Dataset`` that gives
     inputs and labels; labels, one an example; readout, a function from a batch's outputs by name to its predictions,
-    the first output if None. times: since programming, in seconds or as text ("1h"). seed: names the chips. adapter:
+    the first output if None. times: since programming, in seconds or as text ("1h"). chips: their numbers, such as
+    range(5, 10) for one part of many, in place of the first ``repeats``. until_error: add chips until the standard
+    error is so small (0.1 in the metric's unit, "1%" of the mean), or iso-accuracy is decided ("iso"), at each time;
+    from ``fewest`` to ``repeats`` of them. seed: names the chips. adapter:
     one of the plan's, for the task that it was trained on; the chips are the same. limit: only the first so many
     examples. batch_size: samples at once, which change no result. drift_compensation: False leaves
     the drift as it is. results: a file of measurements, one JSON object a line, that is added to as they are made;
-    those already in it, of the same plan, data and settings, are not made again. resamples: of the examples, on which
+    those already in it, of the same plan, data and settings, are not made again; of several files the others are only
+    read. resamples: of the examples, on which
     the metric is computed once more to tell what other examples would give; 0 leaves that unknown. iso: A* that
     iso-accuracy asks for, "99%" or 0.99. log: "wandb", "tensorboard", "mlflow", or an ``EvaluationLogger`` of one's
     own; or several. What is found is kept in the plan's folder, if it has one, for reports to show; where that fails,
@@ -85,6 +93,9 @@ def evaluate(
     plan = chosen_plan(plan, adapter)
     plan.require_weights()
     check_repeats(repeats)
+    numbers = range(repeats) if chips is None else _checked(chips)
+    check_whole("fewest", fewest, least=2)
+    until = parse_until(until_error, len(numbers), fewest)
     check_whole("batch size", batch_size)
     check_seed(seed)
     check_flags(drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
@@ -106,29 +117,52 @@ def evaluate(
     record = plan.adapter_record
     if record is not None:
         settings |= {"adapter": record.name, "adapter_sha256": record.sha256}
-    kept = MeasurementLog(Path(results) if results is not None else None, settings)
+    written, *others = [None] if results is None else _paths(results)
+    kept = MeasurementLog(written, settings, others)
     bench = Bench(plan, prepared, Settings(seed, compensates, layer_by_layer, batch_size, resamples))
     given = task if metric is None else prepared
     source = TaskSource(given, None if data is None else Path(data).absolute(), limit, task_options)
-    chips = MeasuredChips(
+    measured = MeasuredChips(
         bench, source, kept, seconds, workers=workers, executor=executor, on_measurement=on_measurement
     )
-    digital = chips.digital()
-    chips.measure(range(repeats))
-    by_time = chips.by_time(range(repeats))
-    compared = Comparison(how, prepared.size, digital, by_time, resamples)
+    asked = dict.fromkeys(seconds, numbers if until is None else numbers[: until.fewest])
+    while True:
+        measured.measure(asked)
+        compared = Comparison(how, prepared.size, measured.digital, measured.by_time(asked), resamples)
+        points = {time: compared.point(time, at, wanted) for time, at in seconds.items()}
+        more = until.more(points) if until is not None else {}
+        if not more:
+            break
+        asked |= {time: numbers[:count] for time, count in more.items()}
+    digital = measured.digital.value
     found = Evaluation(
-        name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed, repeats, compensates,
-        digital.value, [compared.point(time, at, wanted) for time, at in seconds.items()],
+        name, how.name, how.chance, how.larger_is_better, fingerprint, prepared.size, seed,
+        max(len(chosen) for chosen in asked.values()), compensates, digital, list(points.values()),
         compared.digital_over_examples, compared.resamples, compared.left_out, wanted,
-        iso_figure(how, digital.value, wanted), plan.adapter, record.sha256 if record is not None else None,
-        plan.notes_on_seeds,
+        iso_figure(how, digital, wanted), plan.adapter, record.sha256 if record is not None else None,
+        [*plan.notes_on_seeds, *kept.notes], numbers.start,
     )  # fmt: skip
     unkept = keep_evaluation(plan, found.to_json())
     if unkept is not None:
-        elsewhere = "--results FILE keeps it elsewhere" if results is None else f"{shown_path(results)} has its figures"
+        elsewhere = "--results FILE keeps it elsewhere" if written is None else f"{shown_path(written)} has its figures"
         found = replace(found, further_notes=[*found.further_notes, f"nothing was kept: {unkept}; {elsewhere}"])
     log_evaluation(loggers, found, plan)
+    return found
+
+
+def _checked(chips: range) -> range:
+    """Chips by number. Raises ``InputError`` unless they are some, one after another."""
+    if not isinstance(chips, range) or chips.step != 1 or chips.start < 0 or not chips:
+        raise InputError(f"chips are {chips!r}; they must be numbers from 0 one after another, such as range(5, 10)")
+    check_repeats(len(chips))
+    return chips
+
+
+def _paths(results: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Files of measurements: the first is added to, the others are read."""
+    found = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
+    if not found:
+        raise InputError("results name no file; leave them out, or name one to add to")
     return found
 
 

@@ -48,7 +48,8 @@ class Evaluation:
     """Accuracy over time, as ``evaluate`` measures it.
 
     metric: the task's figure, in its own unit. examples: of the data. digital: the figure of the digital reference.
-    points: the same on ``repeats`` chips of ``seed``, a point a time.
+    points: the same on ``repeats`` chips of ``seed``, a point a time; where chips were added until enough was known,
+    on so many at most. first_chip: number of the first of them.
 
     task: its name. seed, repeats: chips. drift_compensation: True if drift was compensated. chance: figure of
     predictions that know nothing of the inputs; None if nobody knows. larger_is_better: False for an error. data: hash
@@ -78,6 +79,7 @@ class Evaluation:
     adapter: str | None = None
     adapter_sha256: str | None = None
     further_notes: list[str] = field(default_factory=list)
+    first_chip: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -97,11 +99,11 @@ class Evaluation:
             return
         for point in reversed(self.points):
             error, data = point.standard_error, point.over_examples
-            of_chips = student(self.repeats - 1) * error if error is not None else 0.0
+            of_chips = student(len(point.values) - 1) * error if error is not None else 0.0
             if data is not None and data.half_width > of_chips:
                 yield (
-                    f"{self.examples} examples decide more than {self.repeats} chips: ± {data.half_width:.2f} from the "
-                    f"data, ± {of_chips:.2f} from the chips ({point.time})"
+                    f"{self.examples} examples decide more than {len(point.values)} chips: ± {data.half_width:.2f} "
+                    f"from the data, ± {of_chips:.2f} from the chips ({point.time})"
                 )
                 return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +16,8 @@ from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
 from tilewright.runtime.measuring.workers import do_all
 from tilewright.targets.errors import InputError
 
+DIGITAL: dict[str, Any] = {"digital": True}
+"""Name of the digital reference among measurements: it depends on no chip."""
 FACTOR = 1.9
 """Memory of a session beside that of the weights in their file, which processes share."""
 
@@ -41,48 +43,49 @@ class MeasuredChips:
         """Take what is measured. source: what the bench's task is made of, for other processes."""
         self.bench, self.source, self.log, self.times = bench, source, log, times
         self.workers, self.executor, self.on_measurement = workers, executor, on_measurement
-        self.done = self.wanted = 0
+        self._asked: set[tuple[int, str]] = set()
+        self._done = 0
 
-    def digital(self) -> Measured:
-        """Figure of the digital reference, measured here."""
-        self.wanted += 1
-        found = self.log.measured({"digital": True}, self.bench.digital)
-        self._tell("digital")
-        return found
-
-    def measure(self, repeats: Iterable[int]) -> None:
-        """Measure these chips at all times, but for what is known."""
-        chips = list(repeats)
-        self.wanted += len(chips) * len(self.times)
-        left: dict[int, list[str]] = {}
-        for repeat in chips:
-            seen: set[float] = set()
-            for time, seconds in self.times.items():
-                if seconds in seen or self.log.known(self._named(repeat, seconds)) is not None:
-                    self._tell(f"chip {repeat} at {time}")
-                else:
-                    left.setdefault(repeat, []).append(time)
-                seen.add(seconds)
+    def measure(self, chips: Mapping[str, Sequence[int]]) -> None:
+        """Measure the digital reference, and these chips at each of these times, but for what is known."""
+        new = [(repeat, time) for time, repeats in chips.items() for repeat in repeats]
+        new = sorted({*new} - self._asked, key=lambda one: one[0])
+        first, self._asked = not self._asked, self._asked | {*new}
+        if first:
+            self.log.measured(DIGITAL, self.bench.digital)
+            self._tell("digital")
+        left: dict[int, dict[float, str]] = {}
+        for repeat, time in new:
+            seconds = self.times[time]
+            if self.log.known(self._named(repeat, seconds)) is not None or seconds in left.get(repeat, {}):
+                self._tell(f"chip {repeat} at {time}")
+            else:
+                left.setdefault(repeat, {})[seconds] = time
         with ExitStack() as stack:
             bench = self._sent(stack) if self._elsewhere(len(left)) else self.bench
-            works = [
-                ChipWork(bench, repeat, tuple(self.times[time] for time in names)) for repeat, names in left.items()
-            ]
-            names = [iter(names) for names in left.values()]
+            works = [ChipWork(bench, repeat, tuple(times)) for repeat, times in left.items()]
+            names = [iter(times.items()) for times in left.values()]
             for number, found in do_all(
                 measured_chip, works, workers=self.workers, executor=self.executor, memory=self._memory(), called=str
             ):
-                time, repeat = next(names[number]), works[number].repeat
-                self.log.add(self._named(repeat, self.times[time]), found)
+                (seconds, time), repeat = next(names[number]), works[number].repeat
+                self.log.add(self._named(repeat, seconds), found)
                 self._tell(f"chip {repeat} at {time}")
 
-    def by_time(self, repeats: Iterable[int]) -> dict[str, list[Measured]]:
-        """Figures of these chips, which were measured, at each time."""
-        chips = list(repeats)
-        return {time: [self._known(repeat, seconds) for repeat in chips] for time, seconds in self.times.items()}
+    @property
+    def digital(self) -> Measured:
+        """Figure of the digital reference, which was measured."""
+        return self._known(DIGITAL)
 
-    def _known(self, repeat: int, seconds: float) -> Measured:
-        found = self.log.known(self._named(repeat, seconds))
+    def by_time(self, chips: Mapping[str, Sequence[int]]) -> dict[str, list[Measured]]:
+        """Figures of these chips, which were measured, at each time."""
+        return {
+            time: [self._known(self._named(repeat, self.times[time])) for repeat in repeats]
+            for time, repeats in chips.items()
+        }
+
+    def _known(self, measurement: dict[str, Any]) -> Measured:
+        found = self.log.known(measurement)
         assert found is not None
         return found
 
@@ -93,9 +96,9 @@ class MeasuredChips:
         }  # fmt: skip
 
     def _tell(self, what: str) -> None:
-        self.done += 1
+        self._done += 1
         if self.on_measurement:
-            self.on_measurement(self.done, self.wanted, what)
+            self.on_measurement(self._done, 1 + len(self._asked), what)
 
     def _elsewhere(self, chips: int) -> bool:
         return chips > 0 and (self.executor is not None or min(self.workers, chips) > 1)

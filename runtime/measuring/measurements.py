@@ -1,10 +1,12 @@
-"""Measurements that are kept as they are made, so that a run can be resumed."""
+"""Measurements that are kept as they are made, so that a run can be resumed, and merged by reading their files."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +16,12 @@ from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
 
+ID = "id"
+"""Key of a measurement's id, the hash of all that affects its value."""
 RESAMPLED = "resampled"
 """Key of the figures on resamples of the examples, beside ``value``."""
-NAMELESS = ("value", RESAMPLED, "metric", "metric_version")
-"""Keys that do not name a measurement: what was measured, and what the hash ``data`` holds and people like to read."""
+NAMELESS = (ID, "value", RESAMPLED, "metric", "metric_version")
+"""Keys that do not name a measurement: its id, what was measured, and what the hash ``data`` holds and people read."""
 MOST_RESAMPLES = 10_000
 
 
@@ -32,52 +36,53 @@ class Measured(NamedTuple):
     resampled: list[float | None] | None = None
 
 
-class MeasurementLog:
-    """Measurements by their name, kept in a file so that a run can be resumed.
+def measurement_id(entry: Mapping[str, Any]) -> str:
+    """Id of a measurement: SHA-256, in hexadecimal, of all that affects its value."""
+    named = {key: entry[key] for key in sorted(entry) if key not in NAMELESS}
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
-    The file may hold torn lines of runs that were killed, at its end or where another process went on: these are
-    passed by, and their measurements are made again.
+
+class MeasurementLog:
+    """Measurements by their id, kept in a file so that a run can be resumed; other files are read beside it.
+
+    A file may hold torn lines of runs that were killed, at its end or where another process went on: these are passed
+    by, and their measurements are made again. differing: how many of the files' measurements have two values; the
+    first that is read counts.
     """
 
-    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path | None, settings: dict[str, Any], others: Sequence[Path] = ()) -> None:
         """Open a log. settings: those of the run, in each measurement, beside the version of the random numbers.
 
-        Raises ``InputError`` for another file.
+        others: files of measurements that are read alone. Raises ``InputError`` for files of anything else.
         """
-        self.path, self.settings = path, {"draws": VERSION, **settings}
+        self.path, self.settings, self.differing = path, {"draws": VERSION, **settings}, 0
         self._known: dict[str, Measured] = {}
-        if path is None:
-            return
-        kind = kind_of(path)
-        if kind == FOLDER or kind_of(path.absolute().parent) != FOLDER:
-            raise InputError(
-                f"cannot write measurements to {shown_path(path)}: its folder does not exist or it is a folder itself"
-            )
-        if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
-            raise InputError(f"cannot write measurements to {shown_path(path)}: no permission")
-        if kind is not None:
-            self._read(path)
+        if path is not None:
+            kind = kind_of(path)
+            if kind == FOLDER or kind_of(path.absolute().parent) != FOLDER:
+                raise InputError(
+                    f"cannot write measurements to {shown_path(path)}: its folder does not exist or it is a folder "
+                    "itself"
+                )
+            if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
+                raise InputError(f"cannot write measurements to {shown_path(path)}: no permission")
+            if kind is not None:
+                self._read(path)
+        for other in others:
+            self._read(other)
 
     def _read(self, path: Path) -> None:
-        doubtful = 0
-        for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
-            try:
-                entry = parsed(line)
-                self._known[self._name(entry)] = _measured(entry)
-            except TornLineError as torn:
-                doubtful = doubtful or (0 if self._begins_like_ours(str(torn)) else number)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(f"{shown_path(path)} line {number} is not a measurement of tilewright") from error
-        if doubtful and not self._known:  # nothing tells that it is a file of measurements
-            raise InputError(f"{shown_path(path)} line {doubtful} is not a measurement of tilewright")
+        for entry in measurements_in(path):
+            name, found = measurement_id(entry), _measured(entry)
+            first = self._known.setdefault(name, found)
+            self.differing += first.value != found.value and not math.isnan(first.value + found.value)
 
-    def _begins_like_ours(self, text: str) -> bool:
-        ours = "{" + "".join(f"{json.dumps(key)}: " for key in list(self.settings)[:1])
-        return text.startswith(ours) or ours.startswith(text)
-
-    @staticmethod
-    def _name(entry: dict[str, Any]) -> str:
-        return json.dumps({key: entry[key] for key in sorted(entry) if key not in NAMELESS})
+    @property
+    def notes(self) -> list[str]:
+        """Sentence on measurements that have two values, if there are any."""
+        if not self.differing:
+            return []
+        return [f"{self.differing} measurements of several files differ; the value that was read first counts"]
 
     def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
         """The value of that measurement, made now if it is not known."""
@@ -90,15 +95,46 @@ class MeasurementLog:
 
     def known(self, measurement: dict[str, Any]) -> Measured | None:
         """Result of that measurement, if it was made before."""
-        return self._known.get(self._name({**self.settings, **measurement}))
+        return self._known.get(measurement_id({**self.settings, **measurement}))
 
     def add(self, measurement: dict[str, Any], found: Measured) -> Measured:
         """Keep the result of a measurement that was not known. Returns it."""
         entry = {**self.settings, **measurement}
-        self._known[self._name(entry)] = found
+        name = measurement_id(entry)
+        self._known[name] = found
         if self.path is not None:
-            add_line(self.path, {**entry, **{key: x for key, x in found._asdict().items() if x is not None}})
+            add_line(self.path, {**entry, ID: name, **{key: x for key, x in found._asdict().items() if x is not None}})
         return found
+
+
+def measurements_in(path: Path) -> Iterator[dict[str, Any]]:
+    """Whole measurements of a file, in its order.
+
+    Raises ``InputError`` for a file of other things, and for a measurement whose id is not that of what it says.
+    """
+    doubtful, ours = 0, False
+    for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
+        try:
+            entry = parsed(line)
+            _measured(entry)
+            named = entry.get(ID, None)
+            right = named is None or named == measurement_id(entry)
+        except TornLineError as torn:
+            doubtful = doubtful or (0 if _begins_like_ours(str(torn)) else number)
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError(f"{shown_path(path)} line {number} is not a measurement of tilewright") from error
+        if not right:
+            raise InputError(f"{shown_path(path)} line {number} was changed: its id is not that of what it says")
+        ours = True
+        yield entry
+    if doubtful and not ours:  # nothing tells that it is a file of measurements
+        raise InputError(f"{shown_path(path)} line {doubtful} is not a measurement of tilewright")
+
+
+def _begins_like_ours(text: str) -> bool:
+    ours = '{"draws": '
+    return text.startswith(ours) or ours.startswith(text)
 
 
 def _measured(entry: dict[str, Any]) -> Measured:

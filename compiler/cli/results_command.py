@@ -1,0 +1,52 @@
+"""tilewright results"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tilewright.compiler.cli import completion
+from tilewright.compiler.cli.console import errors, output
+from tilewright.compiler.cli.settings import parse_values
+from tilewright.targets.errors import InputError, nearest
+
+FORMATS = ("terminal", "csv", "markdown", "latex", "json")
+
+
+def results_command(
+    files: Annotated[list[Path], typer.Argument(help="Files of measurements, as --results writes them.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="KEY=VALUE that measurements must have, such as seconds=1 or plan=3f86. May be repeated."),
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*FORMATS))
+    ] = "terminal",
+    merged: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new file for the measurements, each of them once.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """List, filter and merge measurements of any number of files: a row for all chips of one setting."""
+    from tilewright.compiler.report.results_table import results_table
+    from tilewright.runtime.measuring.results import read_results
+
+    chosen = "json" if as_json else format
+    if chosen not in FORMATS:
+        raise InputError(f"format is {chosen!r}; {nearest(chosen, FORMATS)}")
+    found = read_results(files)
+    wanted = parse_values(where, "where", "seconds=1")
+    kept = found.where(wanted) if wanted else found
+    if merged is not None:
+        kept.write(merged)
+        errors.print(f"{len(kept.entries)} measurements written to {merged}", soft_wrap=True)
+    elif chosen == "terminal":
+        output.print(results_table(kept).terminal())
+    else:
+        typer.echo(results_table(kept, whole=chosen in ("csv", "json")).written(chosen), nl=False)
+    if found.repeated:
+        errors.print(f"{found.repeated} measurements are there more than once, and count once")
+    if found.differing:
+        errors.print(f"{found.differing} of them have two values; the first that was read counts")

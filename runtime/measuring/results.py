@@ -1,0 +1,112 @@
+"""Measurements of files, merged, filtered, and summed over chips: what ``tilewright results`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from tilewright.runtime.measuring.measurements import ID, RESAMPLED, measurement_id, measurements_in
+from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.storage.line_file import add_line
+from tilewright.targets.errors import InputError, nearest
+from tilewright.targets.paths import kind_of, shown_path
+from tilewright.targets.shown import shown
+
+CHIP = "repeat"
+"""Key that tells the chips of one seed apart."""
+HIDDEN = (ID, "value", RESAMPLED, CHIP)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Measurements of several files, each once.
+
+    entries: as they stand in the files, in their order. differing: how many have another value in a later file; the
+    first counts. repeated: how many are there more than once.
+    """
+
+    entries: list[dict[str, Any]]
+    repeated: int
+    differing: int
+
+    def where(self, wanted: Mapping[str, Any]) -> Results:
+        """Those whose keys have these values; a hash may be given by its first letters.
+
+        Raises ``InputError`` for a key that none of them has.
+        """
+        keys = {key for entry in self.entries for key in entry if key not in (ID, RESAMPLED)}
+        for key in wanted:
+            if key not in keys:
+                raise InputError(f"no measurement has the key {shown(key)}; {nearest(key, keys)}")
+        return Results([entry for entry in self.entries if _fits(entry, wanted)], self.repeated, self.differing)
+
+    def groups(self) -> list[ResultGroup]:
+        """Measurements that only differ in their chip, together, in the order of the first of each."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for entry in self.entries:
+            found.setdefault(measurement_id({**entry, CHIP: None}), []).append(entry)
+        return [ResultGroup(entries) for entries in found.values()]
+
+    def write(self, path: Path) -> None:
+        """Write the measurements to a new file, which any command takes for its own. Raises ``InputError``."""
+        if kind_of(path) is not None:
+            raise InputError(f"{shown_path(path)} exists already; choose another name")
+        for entry in self.entries:
+            add_line(path, entry)
+
+
+@dataclass(frozen=True)
+class ResultGroup:
+    """Measurements of several chips that are alike in all else."""
+
+    entries: list[dict[str, Any]]
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What they have in common: keys and values."""
+        return {key: value for key, value in self.entries[0].items() if key not in HIDDEN}
+
+    @property
+    def values(self) -> list[float]:
+        """Figures, one a chip."""
+        return [float(entry["value"]) for entry in self.entries]
+
+    @property
+    def mean(self) -> float:
+        """Mean over chips."""
+        return mean(self.values)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the mean; None from one chip."""
+        return standard_error(self.values)
+
+
+def read_results(paths: Sequence[str | Path]) -> Results:
+    """Measurements of files, merged: each is there once, by its id.
+
+    Raises ``InputError`` for a file of anything else, and for a line that was changed.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    repeated = differing = 0
+    for path in paths:
+        for entry in measurements_in(Path(path)):
+            name = measurement_id(entry)
+            if name in found:
+                repeated += 1
+                differing += found[name]["value"] != entry["value"]
+            else:
+                found[name] = {**entry, ID: name}
+    return Results(list(found.values()), repeated, differing)
+
+
+def _fits(entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(_alike(entry.get(key), value) for key, value in wanted.items())
+
+
+def _alike(value: Any, wanted: Any) -> bool:
+    is_hash = isinstance(value, str) and len(value) == 64
+    return value == wanted or (is_hash and value.startswith(str(wanted)) and bool(str(wanted)))
