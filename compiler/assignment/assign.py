@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,16 +16,23 @@ from tilewright.compiler.assignment.search import Measure, OnTrial, check_search
 from tilewright.compiler.assignment.written import Request
 from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.mapping.retarget import option_of
-from tilewright.compiler.sensitivity.divergence import Divergence
+from tilewright.compiler.sensitivity.figure_work import (
+    DivergenceWork,
+    SettingSource,
+    measured_divergence,
+    opened_there,
+)
 from tilewright.compiler.sensitivity.measure import Sensitivity, measure_sensitivity
-from tilewright.compiler.sensitivity.samples import samples_of, takes_text
+from tilewright.compiler.sensitivity.samples import takes_text
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.chip_work import TaskSource
+from tilewright.runtime.measuring.sent_plan import session_memory
 from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.measuring.workers import do_all
 from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks import Task
-from tilewright.runtime.tasks.finding import AnyTask, make_task
+from tilewright.runtime.tasks.finding import AnyTask
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_flags, check_repeats, check_seed
 from tilewright.targets.shares import parse_share
@@ -61,6 +69,8 @@ def assign(
     repeats: int = 5,
     seed: int = 0,
     validate: bool = True,
+    workers: int = 1,
+    executor: Executor | None = None,
     on_step: OnProgress | None = None,
     on_trial: OnTrial | None = None,
 ) -> Assigned:
@@ -79,7 +89,8 @@ def assign(
     energy and latency are of, see ``estimate_cost``.
 
     validate: run the new plan at ``time`` on ``repeats`` chips of ``seed`` + 1, which had no part in the choice, where
-    inputs are given or the plan takes text; the divergence stands in ``Assigned.record``. on_step: called after each
+    inputs are given or the plan takes text; the divergence stands in ``Assigned.record``. workers, executor: as of
+    ``evaluate``. on_step: called after each
     measurement of a layer or chip with (done, of how many, what); on_trial: with each ``Trial`` of a search.
 
     Raises ``InputError`` for budgets or an accuracy that no choice keeps, with what the closest one comes to, and for
@@ -107,7 +118,8 @@ def assign(
     if sensitivity is None:
         sensitivity = measure_sensitivity(
             plan, [criterion or CRITERION], inputs=inputs, samples=samples, outputs=outputs, task=task, data=data,
-            limit=limit, task_options=task_options, time=time, repeats=repeats, seed=seed, on_figure=on_step,
+            limit=limit, task_options=task_options, time=time, repeats=repeats, seed=seed, workers=workers,
+            executor=executor, on_figure=on_step,
         )  # fmt: skip
     criterion = criterion or next(iter(sensitivity.criteria))
     if criterion not in sensitivity.criteria:
@@ -118,23 +130,30 @@ def assign(
         made = choose(plan, sensitivity, problem, request)
     else:
         assert task is not None
-        prepared = make_task(plan, task, data, limit, task_options)
-        measure = Measure(plan, prepared, wanted, confidence, parse_time(time), repeats)
+        source = TaskSource(task, None if data is None else Path(data).absolute(), limit, task_options)
+        measure = Measure(plan, source, wanted, confidence, parse_time(time), repeats, workers, executor)
         made = search(plan, sensitivity, problem, request, measure, seed, on_trial)
     if validate and plan.has_weights and (inputs is not None or takes_text(plan)):
-        divergence = Divergence(plan, samples_of(plan, inputs, samples), list(outputs) if outputs else None)
-        made = _validated(made, divergence, parse_time(time), repeats, seed + 1, on_step)
+        of = SettingSource(inputs, samples, outputs, parse_time(time), repeats, seed + 1)
+        made = _validated(made, of, workers, executor, on_step)
     return made
 
 
 def _validated(
-    made: Assigned, divergence: Divergence, seconds: float, repeats: int, seed: int, on_step: OnProgress | None
+    made: Assigned, source: SettingSource, workers: int, executor: Executor | None, on_step: OnProgress | None
 ) -> Assigned:
     """The assignment with what its plan, attention units and all, does on chips that had no part in the choice."""
-    values = []
-    for repeat in range(repeats):
-        values.append(divergence.of(Session(made.plan, seed, repeat=repeat).advance_to(seconds)))
-        if on_step:
-            on_step(repeat + 1, repeats, f"chip {repeat} of seed {seed}")
-    found = MeasuredRecord(divergence=mean(values), standard_error=standard_error(values), chips=repeats, seed=seed)
-    return recorded(made, measured=found)
+    values: dict[int, float] = {}
+    setting, memory = source.made(made.plan), session_memory(made.plan)
+    with opened_there(source, setting, source.repeats, workers, executor) as there:
+        works = [DivergenceWork(there or setting, repeat) for repeat in range(source.repeats)]
+        found = do_all(measured_divergence, works, workers=workers, executor=executor, memory=memory)
+        for done, (number, value) in enumerate(found, start=1):
+            values[number] = value
+            if on_step:
+                on_step(done, source.repeats, f"chip {number} of seed {source.seed}")
+    ordered = [values[number] for number in sorted(values)]
+    measured = MeasuredRecord(
+        divergence=mean(ordered), standard_error=standard_error(ordered), chips=source.repeats, seed=source.seed
+    )
+    return recorded(made, measured=measured)

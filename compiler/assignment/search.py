@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from statistics import mean
 from typing import Protocol
@@ -18,11 +19,12 @@ from tilewright.compiler.assignment.problem import DIGITAL_MACS, ENERGY, LOSS, T
 from tilewright.compiler.assignment.written import Request, written
 from tilewright.compiler.sensitivity.measure import Sensitivity
 from tilewright.runtime.execution.session import Session
+from tilewright.runtime.measuring.chip_work import Bench, Settings, TaskSource
+from tilewright.runtime.measuring.measured_chips import measured_chips
 from tilewright.runtime.measuring.measurements import MeasurementLog, kept_beside
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.plan.decisions import AccuracyRecord
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.tasks import Task
 from tilewright.targets.errors import InputError
 
 STEPS = 8
@@ -140,10 +142,14 @@ class Measure:
     give is not counted (``evaluate`` tells).
     """
 
-    def __init__(self, plan: Plan, task: Task, wanted: float, confidence: float, seconds: float, repeats: int) -> None:
-        """Measure the digital reference. seconds: after programming."""
-        self.task, self.wanted, self.confidence = task, wanted, confidence
-        self.seconds, self.repeats = seconds, repeats
+    def __init__(
+        self, plan: Plan, source: TaskSource, wanted: float, confidence: float, seconds: float, repeats: int,
+        workers: int = 1, executor: Executor | None = None,
+    ) -> None:  # fmt: skip
+        """Measure the digital reference. seconds: after programming. workers, executor: as of ``evaluate``."""
+        self.source, self.task, self.wanted, self.confidence = source, source.made(plan), wanted, confidence
+        self.seconds, self.repeats, self.workers, self.executor = seconds, repeats, workers, executor
+        task = self.task
         settings = {"data": task.fingerprint(), "seconds": seconds}
         settings |= {"metric": task.metric.name, "metric_version": task.metric.version}
         self.log = MeasurementLog(kept_beside(plan, CACHE_FILE)[0], settings)
@@ -153,7 +159,8 @@ class Measure:
     def __call__(self, plan: Plan, choice: dict[str, str], predicted: dict[str, float], seed: int) -> Trial:
         """Measure a plan on its chips. Without tiles all chips are alike, and one is enough."""
         alike = not plan.document.placement.tiles
-        values = [self._chip(plan, seed, 0 if alike else repeat) for repeat in range(self.repeats)]
+        values = self._chips(plan, seed, [0] if alike else list(range(self.repeats)))
+        values = values * self.repeats if alike else values
         normalised = [self.task.metric.normalised(value, self.digital) for value in values]
         error = standard_error(normalised) or 0.0
         lower = mean(normalised) - float(student.ppf(self.confidence, self.repeats - 1)) * error
@@ -162,11 +169,16 @@ class Measure:
             lower >= self.wanted,
         )  # fmt: skip
 
-    def _chip(self, plan: Plan, seed: int, repeat: int) -> float:
-        key = {"plan": plan.sha256, "seed": seed, "repeat": repeat}
-        return self.log.measure(
-            key, lambda: self.task.measure(Session(plan, seed, repeat=repeat).advance_to(self.seconds), BATCH_SIZE)
-        )
+    def _chips(self, plan: Plan, seed: int, repeats: list[int]) -> list[float]:
+        """Figures of these chips of a plan."""
+        settings = Settings(seed, drift_compensation=True, layer_by_layer=False, batch_size=BATCH_SIZE, resamples=0)
+        sha256, bench = plan.sha256, Bench(plan, self.task, settings)
+        keys = {repeat: {"plan": sha256, "seed": seed, "repeat": repeat} for repeat in repeats}
+        left = [repeat for repeat in repeats if self.log.known(keys[repeat]) is None]
+        where = {"workers": self.workers, "executor": self.executor}
+        for repeat, found in measured_chips(bench, self.source, dict.fromkeys(left, (self.seconds,)), **where):
+            self.log.add(keys[repeat], found)
+        return [self.log.measure(keys[repeat], lambda: math.nan) for repeat in repeats]
 
     def record(self, trial: Trial) -> AccuracyRecord:
         """Record for the plan, of the trial that confirmed it."""

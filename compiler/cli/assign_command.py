@@ -72,11 +72,14 @@ def assign_command(
     validate: Annotated[
         bool, typer.Option("--validate/--no-validate", help="Run the new plan on fresh chips, and say what it does.")
     ] = True,
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a plan that is there already.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Choose every layer's target: the least loss under budgets, the least cost under a loss, or under an accuracy."""
     from tilewright.compiler.assignment.assign import assign
+    from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.runtime.plan.files import PLAN
     from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.atomic_folder import check_destination
@@ -86,12 +89,12 @@ def assign_command(
     limits = parse_assignments(budgets, "at-most", example="energy=60uJ")
     stay, at = parse_assignments(fixed, "assign"), parse_sizes(sizes or "")
     given, own = read_samples(inputs, "inputs"), parse_task_options(task_options)
-    with progress_bar("assign") as advance:
+    with progress_bar("assign") as advance, dask_executor(dask) as executor:
         assigned = assign(
             load(plan), minimise=minimise, budgets=limits, accuracy=accuracy, confidence=confidence, fixed=stay,
             criterion=criterion, method=method, sizes=at, preset=preset, inputs=given, samples=samples,
             outputs=outputs, task=task, data=data, limit=limit, task_options=own, time=time, repeats=repeats,
-            seed=seed, validate=validate, on_step=advance, on_trial=_say_trial,
+            seed=seed, validate=validate, workers=workers, executor=executor, on_step=advance, on_trial=_say_trial,
         )  # fmt: skip
     assigned.save(folder, overwrite=force)
     if as_json:

@@ -38,6 +38,8 @@ def characterize_command(
     vectors: Annotated[int, typer.Option(help="Input vectors.")] = 512,
     repeats: options.Repeats = 3,
     seed: options.Seed = 0,
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
     folder: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder to write plots (PNG) and all figures (JSON) to.")
     ] = None,
@@ -46,6 +48,7 @@ def characterize_command(
 ) -> None:
     """Measure what targets do to matrix-vector products: their error over time, and the errors of weights."""
     from tilewright.runtime.measuring.characterize import characterize
+    from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.targets.loading import load_target
     from tilewright.targets.times import parse_times
 
@@ -54,7 +57,7 @@ def characterize_command(
 
         check_folder(folder, overwrite=force)
     loaded = [load_target(target, parse_changes(changes)) for target in targets]
-    with progress_bar("characterize") as advance:
+    with progress_bar("characterize") as advance, dask_executor(dask) as executor:
         found = characterize(
             loaded,
             programming,
@@ -64,6 +67,8 @@ def characterize_command(
             vectors=vectors,
             repeats=repeats,
             seed=seed,
+            workers=workers,
+            executor=executor,
             on_curve=advance,
         )
     if folder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +73,7 @@ def evaluate_command(
     loaded = load(plan)
     done, count = 0, 0
     try:
-        with progress_bar("evaluate") as advance, dask_executor(dask) if dask else nullcontext() as executor:
+        with progress_bar("evaluate") as advance, dask_executor(dask) as executor:
 
             def counted(number: int, of: int, what: str) -> None:
                 nonlocal done, count

@@ -38,16 +38,19 @@ def sensitivity_command(
     repeats: options.Repeats = 3,
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how much the outputs suffer from each layer, on each target that it may run on."""
     from tilewright.compiler.sensitivity.measure import measure_sensitivity
+    from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.sample_files import read_samples
 
     own = parse_task_options(task_options)
     loaded, given = load(plan), read_samples(inputs, "inputs")
-    with progress_bar("sensitivity") as advance:
+    with progress_bar("sensitivity") as advance, dask_executor(dask) as executor:
         found = measure_sensitivity(
             loaded,
             criteria,
@@ -62,6 +65,8 @@ def sensitivity_command(
             repeats=repeats,
             seed=seed,
             adapter=adapter,
+            workers=workers,
+            executor=executor,
             on_figure=advance,
         )
     if as_json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from itertools import combinations, product
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations, count, product
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,20 @@ from tilewright.compiler.sensitivity.criteria import (
     MeasuredDivergence,
     MeasuredTask,
     OutputNoise,
-    Setting,
     WeightError,
 )
+from tilewright.compiler.sensitivity.figure_work import FigureWork, SettingSource, measured_figure, opened_there
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
-from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.measuring.measurements import MeasurementLog, kept_beside, read_measurements
+from tilewright.runtime.measuring.chip_work import TaskSource
+from tilewright.runtime.measuring.measurements import Measured, MeasurementLog, kept_beside, read_measurements
+from tilewright.runtime.measuring.sent_plan import session_memory
+from tilewright.runtime.measuring.workers import do_all
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.plan.records import LayerRecord
-from tilewright.runtime.tasks.finding import AnyTask, make_task
+from tilewright.runtime.tasks.finding import AnyTask
 from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.limits import check_repeats, check_seed, check_whole
@@ -143,6 +145,8 @@ def measure_sensitivity(
     repeats: int = 3,
     seed: int = 0,
     adapter: str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
     on_figure: OnProgress | None = None,
 ) -> Sensitivity:
     """Measure how much the plan's outputs suffer from each layer, on each target that it may run on.
@@ -152,8 +156,9 @@ def measure_sensitivity(
     outputs: those that count; all if None. task, data, limit, task_options: as of ``evaluate``, for the criterion
     "task". time: since programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are
     measured on chips of the same names. adapter: one of the plan's, that runs beside every layer. Figures are kept in
-    the plan's folder, if it has one that can be written, and those that are there are not measured again. on_figure:
-    called after each figure with (done, of how many, what).
+    the plan's folder, if it has one that can be written, and those that are there are not measured again. workers,
+    executor: as of ``evaluate``; a figure is measured on one of them. on_figure: called after each figure with (done,
+    of how many, what).
 
     Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
@@ -168,48 +173,88 @@ def measure_sensitivity(
     check_repeats(repeats)
     check_whole("samples", samples)
     check_seed(seed)
-    prepared = make_task(plan, task, data, limit, task_options) if task is not None else None
-    labels = prepared.fingerprint() if prepared is not None else ""
-    take = cache(lambda: samples_of(plan, inputs, samples))
-    counted = list(outputs) if outputs else None
-    setting = Setting(plan, take, parse_time(time), repeats, seed, counted, prepared, labels)
-    made = [CRITERIA[name](setting) for name in dict.fromkeys(criteria)]
-    if prepared is None and any(criterion.needs_task for criterion in made):
+    by_task = any(CRITERIA[name].needs_task for name in criteria)
+    if task is None and by_task:
         raise InputError(f"criterion {MeasuredTask.name!r} needs a task and its data")
+    source = SettingSource(inputs, samples, outputs, parse_time(time), repeats, seed)
+    if task is not None:
+        of_task = TaskSource(task, None if data is None else Path(data).absolute(), limit, task_options)
+        prepared = of_task.made(plan)
+        source = replace(source, task=of_task, labels=prepared.fingerprint())
+        setting = source.made(plan, prepared)
+    else:
+        setting = source.made(plan)
+    made = [CRITERIA[name](setting) for name in dict.fromkeys(criteria)]
     path, unkept = kept_beside(plan, CACHE_FILE)
     log = MeasurementLog(path, {"plan": options_sha256(plan), "seconds": setting.seconds, "seed": seed})
-    figures = _figures(made, setting, log, on_figure)
-    taken = take() if take.cache_info().currsize else None
+    figures = _figures(made, source, log, workers, executor, on_figure)
+    taken = setting.samples() if any(_samples_count(criterion) for criterion in made) else None
     return Sensitivity(
         seconds=setting.seconds,
         repeats=repeats,
         seed=seed,
         samples=taken.size if taken else 0,
-        source=taken.source if taken else "the task's data" if prepared else "none",
+        source=taken.source if taken else "the task's data" if task is not None else "none",
         criteria={criterion.name: f"{criterion.meaning}, {criterion.unit}" for criterion in made},
         figures=figures,
         notes=[] if unkept is None else [f"the figures were not kept: {unkept}"],
     )
 
 
+def _samples_count(criterion: Criterion) -> bool:
+    """True if a criterion runs the samples."""
+    return not criterion.needs_task and criterion.name != WeightError.name
+
+
 def _figures(
-    criteria: list[Criterion], setting: Setting, log: MeasurementLog, on_figure: OnProgress | None
+    criteria: list[Criterion],
+    source: SettingSource,
+    log: MeasurementLog,
+    workers: int,
+    executor: Executor | None,
+    on_figure: OnProgress | None,
 ) -> list[LayerFigure]:
+    setting = criteria[0].setting
     layers = setting.plan.document.layers
     wanted = [(criterion, layer, target) for criterion in criteria for layer in layers for target in targets_of(layer)]
-    found = []
-    for done, (criterion, layer, target) in enumerate(wanted, start=1):
-        name: dict[str, Any] = {"criterion": criterion.name, "layer": layer.name, "target": target}
-        name["repeats"] = len(setting.chips(target))
-        if criterion.needs_task:
-            name["data"] = setting.labels
-        elif criterion.name != WeightError.name:
-            name |= {"samples": setting.samples().sha256, "outputs": setting.outputs}
-        value = log.measure(name, lambda c=criterion, la=layer, t=target: c.figure(la, t))  # type: ignore[misc]
-        found.append(LayerFigure(layer.name, target, criterion.name, value))
+    names = [_named(*one) for one in wanted]
+    left = [number for number, name in enumerate(names) if log.known(name) is None]
+    done = count(1)
+
+    def tell(number: int) -> None:
         if on_figure:
-            on_figure(done, len(wanted), f"{criterion.name} of {layer.name} on {target}")
-    return found
+            criterion, layer, target = wanted[number]
+            on_figure(next(done), len(wanted), f"{criterion.name} of {layer.name} on {target}")
+
+    for number in sorted({*range(len(wanted))} - {*left}):
+        tell(number)
+    with opened_there(source, setting, len(left), workers, executor) as sent:
+        works = []
+        for number in left:
+            criterion, layer, target = wanted[number]
+            where = criterion if sent is None else (sent, type(criterion))
+            works.append(FigureWork(where, layer.name, target))
+        for place, value in do_all(
+            measured_figure, works, workers=workers, executor=executor, memory=session_memory(setting.plan)
+        ):
+            log.add(names[left[place]], Measured(value))
+            tell(left[place])
+    return [
+        LayerFigure(layer.name, target, criterion.name, log.measure(name, lambda: math.nan))
+        for (criterion, layer, target), name in zip(wanted, names, strict=True)
+    ]
+
+
+def _named(criterion: Criterion, layer: LayerRecord, target: str) -> dict[str, Any]:
+    """Name of a figure among measurements."""
+    setting = criterion.setting
+    name: dict[str, Any] = {"criterion": criterion.name, "layer": layer.name, "target": target}
+    name["repeats"] = len(setting.chips(target))
+    if criterion.needs_task:
+        name["data"] = setting.labels
+    elif _samples_count(criterion):
+        name |= {"samples": setting.samples().sha256, "outputs": setting.outputs}
+    return name
 
 
 def targets_of(layer: LayerRecord) -> list[str]:

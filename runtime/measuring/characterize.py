@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
@@ -18,6 +19,7 @@ from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.measuring.workers import do_all
 from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.targets.errors import InputError
@@ -34,6 +36,8 @@ BINS = 80
 WIDEST = 0.2
 """Largest weight error that a histogram shows apart; larger ones are counted in its last bins."""
 LARGEST_SIZE = 8192
+Problem = tuple[Tensor, Tensor, Tensor]
+"""Weights, inputs and exact products."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def characterize(
     vectors: int = 512,
     repeats: int = 3,
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
     on_curve: OnProgress | None = None,
 ) -> Characterization:
     """Measure the error of matrix-vector products on freshly programmed chips over time.
@@ -137,8 +143,8 @@ def characterize(
     The standard problem: weights N(0, .246) clipped to ±1 with column scale 1 [columns, rows], inputs uniform in ±1
     [vectors, rows]. targets: one or several, by name, file or object. programming: the methods to compare on every
     analog target; each target's own if none is given. times: since programming, in seconds or as text ("1h"). repeats,
-    seed: chips. A matrix larger than a tile takes several. on_curve: called after each curve with (done, of how many,
-    which).
+    seed: chips. A matrix larger than a tile takes several. workers, executor: as of ``evaluate``. on_curve: called
+    after each curve with (done, of how many, which).
 
     Raises ``InputError`` for an unknown target or method, and numbers out of range.
     """
@@ -162,14 +168,27 @@ def characterize(
         for target in loaded
         for method in (methods if methods and target.programming else [target.programming])
     ]
-    problem = standard_problem(rows, columns, vectors)
-    curves = []
-    for number, (target, method) in enumerate(pairs, start=1):
-        curves.append(_curve(target, method, problem, seconds, repeats, seed))
-        if on_curve:
-            on_curve(number, len(pairs), curves[-1].label)
+    weight, driven = standard_problem(rows, columns, vectors)
+    problem = weight, driven, driven @ weight.T
+    works = [
+        _MatrixWork(target, method, problem, tuple(seconds.values()), seed, repeat)
+        for target, method in pairs
+        for repeat in range(repeats)
+    ]
+    memory = sum(4 * tensor.numel() for tensor in problem) * (2 + len(seconds))
+    found: list[list[tuple[float, Tensor]]] = [[] for _ in works]
+    curves: dict[int, Curve] = {}
+    for number, one in do_all(_measured_matrix, works, workers=workers, executor=executor, memory=memory):
+        found[number].append(one)
+        place = number // repeats
+        chips = slice(place * repeats, (place + 1) * repeats)
+        if all(len(chip) == len(seconds) for chip in found[chips]):
+            curves[place] = _curve(works[chips], seconds, found[chips])
+            found[chips] = [[]] * repeats  # they are large
+            if on_curve:
+                on_curve(len(curves), len(pairs), curves[place].label)
     text = f"w ~ N(0, {SPREAD}) clipped to ±1, x ~ U(-1, 1)"
-    return Characterization(text, rows, columns, vectors, repeats, seed, curves)
+    return Characterization(text, rows, columns, vectors, repeats, seed, [curves[place] for place in range(len(pairs))])
 
 
 def standard_problem(rows: int, columns: int, vectors: int) -> tuple[Tensor, Tensor]:
@@ -181,38 +200,46 @@ def standard_problem(rows: int, columns: int, vectors: int) -> tuple[Tensor, Ten
     return weight, inputs
 
 
+@dataclass(frozen=True)
+class _MatrixWork:
+    """Work on one chip that holds one matrix, at its times in seconds. repeat: which chip."""
+
+    target: AnalogTarget | DigitalTarget
+    method: Programming | None
+    problem: Problem
+    seconds: tuple[float, ...]
+    seed: int
+    repeat: int
+
+    def __str__(self) -> str:
+        """Name in sentences."""
+        return f"chip {self.repeat} of {self.target.name}"
+
+
 @torch.inference_mode()
-def _curve(
-    target: AnalogTarget | DigitalTarget,
-    method: Programming | None,
-    problem: tuple[Tensor, Tensor],
-    seconds: dict[str, float],
-    repeats: int,
-    seed: int,
-) -> Curve:
-    weight, inputs = problem
-    exact = inputs @ weight.T
-    edges = torch.linspace(-WIDEST, WIDEST, BINS + 1)
-    errors: dict[str, list[float]] = {time: [] for time in seconds}
-    wrong: dict[str, list[Tensor]] = {time: [] for time in seconds}
-    for repeat in range(repeats):
-        layer = _layer(target, method, weight, Draws(seed, repeat))
-        for time, at in seconds.items():
-            if isinstance(layer, AnalogLinear):
-                layer.advance_to(at)
-            with reading(range(len(inputs))):
-                outputs, held = layer(inputs), layer.held_weights()
-            errors[time].append(float((outputs - exact).norm() / exact.norm()))
-            wrong[time].append((held - weight)[:, 1:].flatten())
-    points = []
-    for time, at in seconds.items():
-        all_wrong = torch.cat(wrong[time])
+def _measured_matrix(work: _MatrixWork) -> Iterator[tuple[float, Tensor]]:
+    """Error of the products, and those of all weights, at each time."""
+    weight, inputs, exact = work.problem
+    layer = _layer(work.target, work.method, weight, Draws(work.seed, work.repeat))
+    for seconds in work.seconds:
+        if isinstance(layer, AnalogLinear):
+            layer.advance_to(seconds)
+        with reading(range(len(inputs))):
+            outputs, held = layer(inputs), layer.held_weights()
+        yield float((outputs - exact).norm() / exact.norm()), (held - weight)[:, 1:].flatten()
+
+
+def _curve(works: list[_MatrixWork], seconds: dict[str, float], found: list[list[tuple[float, Tensor]]]) -> Curve:
+    """Curve of a target and method, of what was found on each of its chips."""
+    edges, points = torch.linspace(-WIDEST, WIDEST, BINS + 1), []
+    for place, (time, at) in enumerate(seconds.items()):
+        all_wrong = torch.cat([chip[place][1] for chip in found])
         counts = torch.histogram(all_wrong.clamp(-WIDEST, WIDEST), edges).hist
+        errors = [chip[place][0] for chip in found]
         points.append(
-            CharacterizedTime(
-                time, at, errors[time], float(all_wrong.mean()), float(all_wrong.std()), counts.long().tolist()
-            )
+            CharacterizedTime(time, at, errors, float(all_wrong.mean()), float(all_wrong.std()), counts.long().tolist())
         )
+    target, method = works[0].target, works[0].method
     name, devices = (method.name, 2 * method.pairs) if method else (None, 0)
     return Curve(target.name, name, devices, target.drift_compensation, points, edges.tolist())
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.measurements import Measured
 from tilewright.runtime.measuring.resampling import figures_on_resamples
-from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.measuring.sent_plan import SentPlan
+from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import shown_path
 
 
 @dataclass(frozen=True)
@@ -82,37 +81,27 @@ class TaskSource:
 
 @dataclass(frozen=True)
 class SentBench:
-    """Bench as small values: the plan's folder and hash, and what the task is made of.
+    """Bench as small values: the plan, what the task is made of, and how it is measured.
 
-    adapter: of the plan. fingerprint: of the task's data, which must be the same where it is opened.
+    fingerprint: of the task's data, which must be the same where it is opened.
     """
 
-    folder: Path
-    adapter: str | None
-    plan_sha256: str
+    plan: SentPlan
     source: TaskSource
     fingerprint: str
     settings: Settings
 
     def opened(self) -> Bench:
         """Bench in this process, made once for all its chips. Raises ``InputError`` if plan or data are others here."""
-        if self._key not in _OPEN:
-            _OPEN.clear()  # one is enough, and may be large
-            _OPEN[self._key] = self._open()
-        return _OPEN[self._key]
-
-    @cached_property
-    def _key(self) -> tuple[object, ...]:
-        return str(self.folder), self.adapter, self.plan_sha256, self.fingerprint, self.settings
-
-    def _open(self) -> Bench:
-        plan = load(self.folder).adapted(self.adapter)
-        if plan.sha256 != self.plan_sha256:
-            raise InputError(f"the plan in {shown_path(self.folder)} is another than when its evaluation began")
-        task = self.source.made(plan)
-        if task.fingerprint() != self.fingerprint:
-            raise InputError("the task's data are others than when its evaluation began")
-        return Bench(plan, task, self.settings)
+        key = self.plan, self.fingerprint, self.settings
+        if key not in _OPEN:
+            plan = self.plan.opened()
+            task = self.source.made(plan)
+            if task.fingerprint() != self.fingerprint:
+                raise InputError("the task's data are others than when measuring began")
+            _OPEN.clear()
+            _OPEN[key] = Bench(plan, task, self.settings)
+        return _OPEN[key]
 
 
 _OPEN: dict[tuple[object, ...], Bench] = {}
@@ -137,10 +126,10 @@ def measured_chip(work: ChipWork) -> Iterator[Measured]:
     return work.bench.opened().chip(work.repeat, work.times)
 
 
-def check_sendable(source: TaskSource, pickled: Callable[[object], bytes] = pickle.dumps) -> None:
-    """Raise ``InputError`` for a task that other processes cannot be given."""
+def check_sendable(source: object) -> None:
+    """Raise ``InputError`` for a task that other processes cannot be given, or what else they would need."""
     try:
-        pickled(source)
+        pickle.dumps(source)
     except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             f"the task cannot be sent to other processes: {error}; define its functions at the top of a module, or "

@@ -30,14 +30,17 @@ LARGEST = 2**20  # bytes of YAML
 
 
 @contextmanager
-def dask_executor(where: str) -> Iterator[Executor]:
-    """Executor on a dask cluster, for as long as the block lasts.
+def dask_executor(where: str | None) -> Iterator[Executor | None]:
+    """Executor on a dask cluster, for as long as the block lasts; None for None.
 
     where: address of a scheduler, such as tcp://host:8786, its scheduler file (.json), or a YAML file with ``cluster``
     (local, slurm, pbs, lsf, sge, htcondor, kubernetes), ``jobs``, and ``options``, the arguments of dask's own class.
     Raises ``InputError`` for a description that is wrong, a package that is missing, and a scheduler that does not
     answer.
     """
+    if where is None:
+        yield None
+        return
     client_of = _of_package("distributed", "Client", "tilewright[dask]")
     with ExitStack() as stack:
         try:

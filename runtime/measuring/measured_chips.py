@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import Bench, ChipWork, SentBench, TaskSource, check_sendable, measured_chip
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
+from tilewright.runtime.measuring.sent_plan import sent_plan, session_memory
 from tilewright.runtime.measuring.workers import do_all
-from tilewright.targets.errors import InputError
 
 DIGITAL: dict[str, Any] = {"digital": True}
 """Name of the digital reference among measurements: it depends on no chip."""
-FACTOR = 1.9
-"""Memory of a session beside that of the weights in their file, which processes share."""
 
 
 class MeasuredChips:
@@ -48,8 +43,8 @@ class MeasuredChips:
 
     def measure(self, chips: Mapping[str, Sequence[int]]) -> None:
         """Measure the digital reference, and these chips at each of these times, but for what is known."""
-        new = [(repeat, time) for time, repeats in chips.items() for repeat in repeats]
-        new = sorted({*new} - self._asked, key=lambda one: one[0])
+        asked = [(repeat, time) for time, repeats in chips.items() for repeat in repeats]
+        new = sorted((one for one in asked if one not in self._asked), key=lambda one: one[0])  # chip by chip
         first, self._asked = not self._asked, self._asked | {*new}
         if first:
             self.log.measured(DIGITAL, self.bench.digital)
@@ -61,16 +56,14 @@ class MeasuredChips:
                 self._tell(f"chip {repeat} at {time}")
             else:
                 left.setdefault(repeat, {})[seconds] = time
-        with ExitStack() as stack:
-            bench = self._sent(stack) if self._elsewhere(len(left)) else self.bench
-            works = [ChipWork(bench, repeat, tuple(times)) for repeat, times in left.items()]
-            names = [iter(times.items()) for times in left.values()]
-            for number, found in do_all(
-                measured_chip, works, workers=self.workers, executor=self.executor, memory=self._memory(), called=str
-            ):
-                (seconds, time), repeat = next(names[number]), works[number].repeat
-                self.log.add(self._named(repeat, seconds), found)
-                self._tell(f"chip {repeat} at {time}")
+        names = {repeat: iter(times.items()) for repeat, times in left.items()}
+        seconds_of = {repeat: tuple(times) for repeat, times in left.items()}
+        for repeat, found in measured_chips(
+            self.bench, self.source, seconds_of, workers=self.workers, executor=self.executor
+        ):
+            seconds, time = next(names[repeat])
+            self.log.add(self._named(repeat, seconds), found)
+            self._tell(f"chip {repeat} at {time}")
 
     @property
     def digital(self) -> Measured:
@@ -100,25 +93,34 @@ class MeasuredChips:
         if self.on_measurement:
             self.on_measurement(self._done, 1 + len(self._asked), what)
 
-    def _elsewhere(self, chips: int) -> bool:
-        return chips > 0 and (self.executor is not None or min(self.workers, chips) > 1)
 
-    def _memory(self) -> int:
-        record = self.bench.plan.document.weights
-        return int(FACTOR * record.bytes) if record is not None else 0
+def measured_chips(
+    bench: Bench,
+    source: TaskSource,
+    times: Mapping[int, tuple[float, ...]],
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+) -> Iterator[tuple[int, Measured]]:
+    """Figures of chips with their numbers, as they are made; of one chip in the order of its times.
 
-    def _sent(self, stack: ExitStack) -> SentBench:
-        """The bench as other processes open it; a plan without a folder is written to one meanwhile."""
-        plan = self.bench.plan
-        check_sendable(self.source)
-        if plan.folder is None:
-            if self.executor is not None:
-                raise InputError("a plan that others are to run must be in a folder that they can read: save it first")
-            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True))
-            written = copy.copy(plan.adapted(None))  # the plan itself stays without a folder
-            folder = written.save(Path(made) / "plan")
-            plan = written.adapted(plan.adapter)
-        else:
-            folder = plan.folder.absolute()
-        fingerprint = self.bench.task.fingerprint()
-        return SentBench(folder, plan.adapter, plan.sha256, self.source, fingerprint, self.bench.settings)
+    source: what the bench's task is made of, for other processes. times: in seconds, by the chip's number.
+    """
+    with _sent(bench, source, len(times), workers, executor) as where:
+        works = [ChipWork(where, repeat, seconds) for repeat, seconds in times.items()]
+        memory = session_memory(bench.plan)
+        for number, found in do_all(measured_chip, works, workers=workers, executor=executor, memory=memory):
+            yield works[number].repeat, found
+
+
+@contextmanager
+def _sent(
+    bench: Bench, source: TaskSource, chips: int, workers: int, executor: Executor | None
+) -> Iterator[Bench | SentBench]:
+    """The bench, as other processes open it if so many chips are measured there."""
+    if not chips or (executor is None and min(workers, chips) == 1):
+        yield bench
+        return
+    check_sendable(source)
+    with sent_plan(bench.plan, far=executor is not None) as plan:
+        yield SentBench(plan, source, bench.task.fingerprint(), bench.settings)

@@ -140,7 +140,7 @@ class _Crew(Generic[Item, Part]):
         number = worker.number
         assert number is not None
         try:
-            kind, content = worker.pipe.recv()
+            kind, content = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301 (of a process of our own)
         except (EOFError, OSError):
             self._replace(place, number)
             return
@@ -158,7 +158,7 @@ class _Crew(Generic[Item, Part]):
         worker.number = self.waiting.popleft() if self.waiting else None
         if worker.number is not None:
             with suppress(OSError):  # it is dead: reading from it will tell
-                worker.pipe.send((self.function, self.items[worker.number]))
+                worker.pipe.send_bytes(pickle.dumps((self.function, self.items[worker.number])))
 
     def _replace(self, place: int, number: int) -> None:
         """Start a worker in place of a dead one, for the same item. Raises ``InputError`` if it is not the first."""
@@ -196,14 +196,14 @@ def _serve(pipe: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError):
         while True:
-            function, item = pipe.recv()
+            function, item = pickle.loads(pipe.recv_bytes())  # noqa: S301 (of the process that began this one)
             try:
                 for number, part in enumerate(function(item)):
-                    pipe.send(("part", (number, part)))
+                    _send(pipe, "part", (number, part))
             except Exception as error:  # noqa: BLE001 - whatever it is, the first process raises it
                 _tell(pipe, error)
                 return
-            pipe.send(("done", None))
+            _send(pipe, "done", None)
 
 
 def _tell(pipe: Connection, error: Exception) -> None:
@@ -212,6 +212,11 @@ def _tell(pipe: Connection, error: Exception) -> None:
     if not isinstance(error, InputError):
         error.add_note(f"in a worker:\n{text}")
     try:
-        pipe.send(("failed", error))
+        _send(pipe, "failed", error)
     except (pickle.PicklingError, AttributeError, TypeError):
-        pipe.send(("failed", RuntimeError(f"in a worker:\n{text}")))
+        _send(pipe, "failed", RuntimeError(f"in a worker:\n{text}"))
+
+
+def _send(pipe: Connection, kind: str, content: object) -> None:
+    """Send as bytes: a pipe's own pickler would share the memory of tensors, which ends with the process."""
+    pipe.send_bytes(pickle.dumps((kind, content)))

@@ -1,0 +1,63 @@
+"""A plan as other processes are told of it: its folder and its hash. It is opened once in each."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilewright.runtime.plan.plan import Plan, load
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import shown_path
+
+FACTOR = 1.9
+"""Memory that a session takes, in parts of the weights in their file, which processes share."""
+
+
+@dataclass(frozen=True)
+class SentPlan:
+    """Plan in a folder. adapter: that is chosen. sha256: of what it does on a chip, which must be the same there."""
+
+    folder: Path
+    adapter: str | None
+    sha256: str
+
+    def opened(self) -> Plan:
+        """Plan in this process. Raises ``InputError`` if it is another one by now."""
+        if self not in _OPEN:
+            plan = load(self.folder).adapted(self.adapter)
+            if plan.sha256 != self.sha256:
+                raise InputError(f"the plan in {shown_path(self.folder)} is another than when measuring began")
+            _OPEN.clear()  # one is enough, and may be large
+            _OPEN[self] = plan
+        return _OPEN[self]
+
+
+_OPEN: dict[SentPlan, Plan] = {}
+"""The plan that this process has open."""
+
+
+@contextmanager
+def sent_plan(plan: Plan, *, far: bool) -> Iterator[SentPlan]:
+    """The plan for other processes; one without a folder is written to a temporary one for as long as the block lasts.
+
+    far: they may be on other machines. Raises ``InputError`` for a plan without a folder then.
+    """
+    if plan.folder is not None:
+        yield SentPlan(plan.folder.absolute(), plan.adapter, plan.sha256)
+        return
+    if far:
+        raise InputError("a plan that other machines are to run must be in a folder that they can read: save it first")
+    with tempfile.TemporaryDirectory(prefix="tilewright-", ignore_cleanup_errors=True) as made:
+        written = copy.copy(plan.adapted(None))  # the plan itself stays without a folder
+        folder = written.save(Path(made) / "plan")
+        yield SentPlan(folder, plan.adapter, written.adapted(plan.adapter).sha256)
+
+
+def session_memory(plan: Plan) -> int:
+    """Bytes that a session of a plan takes, about."""
+    record = plan.document.weights
+    return int(FACTOR * record.bytes) if record is not None else 0
