@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-		-e '.[huggingface,onnx,plots,tasks,lm-eval,training,dev]'
+		-e '.[huggingface,onnx,plots,tasks,lm-eval,training,dask,dev]'
 	touch $@
 
 # The model's package asks for a training framework that loading its files does not need.

@@ -47,6 +47,6 @@ def results_command(
     else:
         typer.echo(results_table(kept, whole=chosen in ("csv", "json")).written(chosen), nl=False)
     if found.repeated:
-        errors.print(f"{found.repeated} measurements are there more than once, and count once")
+        errors.print(f"measurements that are there more than once, and count once: {found.repeated}")
     if found.differing:
-        errors.print(f"{found.differing} of them have two values; the first that was read counts")
+        errors.print(f"those that have two values, of which the first counts: {found.differing}")

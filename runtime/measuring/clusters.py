@@ -64,8 +64,11 @@ def _cluster(path: Path) -> Iterator[Any]:
     cluster_class = _of_package(module, name, package)
     try:
         cluster = cluster_class(**description.get("options", {}))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{shown_path(path)}: {name} does not take these options: {error}") from error
+    except Exception as error:  # noqa: BLE001 (whatever dask, or a scheduler behind it, makes of the user's options)
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise InputError(f"{shown_path(path)}: {name} does not begin with these options: {cause}") from error
     with cluster:
         if "jobs" in description:
             cluster.scale(description["jobs"])

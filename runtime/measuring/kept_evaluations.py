@@ -85,6 +85,7 @@ class _Evaluation(BaseModel):
     adapter: str | None = None
     adapter_sha256: str | None = None
     notes: list[str] = Field(default_factory=list)
+    first_chip: Measured = 0
 
 
 def keep_evaluation(plan: Plan, evaluation: dict[str, Any]) -> str | None:
@@ -117,6 +118,7 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
     for one in kept:
         if one.plan in adapters and one.draws == VERSION:
             settings = one.task, one.metric, one.data, one.examples, one.seed, one.repeats, one.drift_compensation
+            settings += (one.first_chip,)
             identity = json.dumps([[point.time for point in one.points], one.plan, *settings])
             latest.pop(identity, None)
             latest[identity] = one.model_dump(exclude={"plan", "draws"}, exclude_unset=True)

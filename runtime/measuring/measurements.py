@@ -82,7 +82,7 @@ class MeasurementLog:
         """Sentence on measurements that have two values, if there are any."""
         if not self.differing:
             return []
-        return [f"{self.differing} measurements of several files differ; the value that was read first counts"]
+        return [f"measurements with two values in the files: {self.differing}; the value that was read first counts"]
 
     def measure(self, measurement: dict[str, Any], make: Callable[[], float]) -> float:
         """The value of that measurement, made now if it is not known."""

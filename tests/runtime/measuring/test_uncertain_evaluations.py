@@ -210,7 +210,8 @@ def test_a_changed_metric_under_the_same_name_is_another_measurement(given, tmp_
         assert found.digital == metric(torch.tensor(predicted(plan, inputs)), inputs["labels"])
     assert lines == [2, 2, 4, 6, 8, 10]
     first, *_, last = map(json.loads, log.read_text().splitlines())
-    assert set(first) == {"draws", "plan", "task", "data", "metric", "metric_version", "digital", "value", "resampled"}
+    keys = {"draws", "plan", "task", "data", "metric", "metric_version", "digital", "id", "value", "resampled"}
+    assert set(first) == keys
     assert [(line["task"], line["metric"], line["metric_version"]) for line in (first, last)] == [
         ("GivenTask", "mine", 1), ("GivenTask", "mine", 3)
     ]  # fmt: skip
