@@ -28,7 +28,7 @@ from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import TaskSource
 from tilewright.runtime.measuring.sent_plan import session_memory
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.measuring.workers import do_all
+from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.decisions import MeasuredRecord
 from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks import Task
@@ -69,7 +69,7 @@ def assign(
     repeats: int = 5,
     seed: int = 0,
     validate: bool = True,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
     on_step: OnProgress | None = None,
     on_trial: OnTrial | None = None,
@@ -140,7 +140,7 @@ def assign(
 
 
 def _validated(
-    made: Assigned, source: SettingSource, workers: int, executor: Executor | None, on_step: OnProgress | None
+    made: Assigned, source: SettingSource, workers: int | Workers, executor: Executor | None, on_step: OnProgress | None
 ) -> Assigned:
     """The assignment with what its plan, attention units and all, does on chips that had no part in the choice."""
     values: dict[int, float] = {}

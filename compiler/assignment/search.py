@@ -23,6 +23,7 @@ from tilewright.runtime.measuring.chip_work import Bench, Settings, TaskSource
 from tilewright.runtime.measuring.measured_chips import measured_chips
 from tilewright.runtime.measuring.measurements import MeasurementLog, kept_beside
 from tilewright.runtime.measuring.spread import standard_error
+from tilewright.runtime.measuring.workers import Workers
 from tilewright.runtime.plan.decisions import AccuracyRecord
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
@@ -144,7 +145,7 @@ class Measure:
 
     def __init__(
         self, plan: Plan, source: TaskSource, wanted: float, confidence: float, seconds: float, repeats: int,
-        workers: int = 1, executor: Executor | None = None,
+        workers: int | Workers = 1, executor: Executor | None = None,
     ) -> None:  # fmt: skip
         """Measure the digital reference. seconds: after programming. workers, executor: as of ``evaluate``."""
         self.source, self.task, self.wanted, self.confidence = source, source.made(plan), wanted, confidence

@@ -15,6 +15,7 @@ from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.chip_work import TaskSource, check_sendable
 from tilewright.runtime.measuring.sent_plan import SentPlan, sent_plan
+from tilewright.runtime.measuring.workers import Workers, is_here
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
 
@@ -110,10 +111,10 @@ def measured_divergence(work: DivergenceWork) -> Iterator[float]:
 
 @contextmanager
 def opened_there(
-    source: SettingSource, setting: Setting, pieces: int, workers: int, executor: Executor | None
+    source: SettingSource, setting: Setting, pieces: int, workers: int | Workers, executor: Executor | None
 ) -> Iterator[SentSetting | None]:
     """The setting as other processes open it; None if so many pieces of work are done here."""
-    if not pieces or (executor is None and min(workers, pieces) == 1):
+    if is_here(pieces, workers, executor):
         yield None
         return
     check_sendable(source)

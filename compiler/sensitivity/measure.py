@@ -25,7 +25,7 @@ from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import TaskSource
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog, kept_beside, read_measurements
 from tilewright.runtime.measuring.sent_plan import session_memory
-from tilewright.runtime.measuring.workers import do_all
+from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.plan.records import LayerRecord
@@ -145,7 +145,7 @@ def measure_sensitivity(
     repeats: int = 3,
     seed: int = 0,
     adapter: str | None = None,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
     on_figure: OnProgress | None = None,
 ) -> Sensitivity:
@@ -210,7 +210,7 @@ def _figures(
     criteria: list[Criterion],
     source: SettingSource,
     log: MeasurementLog,
-    workers: int,
+    workers: int | Workers,
     executor: Executor | None,
     on_figure: OnProgress | None,
 ) -> list[LayerFigure]:

@@ -19,7 +19,7 @@ from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.spread import standard_error
-from tilewright.runtime.measuring.workers import do_all
+from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.blocks import split_columns, split_rows
 from tilewright.runtime.units.linear import DigitalUnitLinear
 from tilewright.targets.errors import InputError
@@ -134,7 +134,7 @@ def characterize(
     vectors: int = 512,
     repeats: int = 3,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
     on_curve: OnProgress | None = None,
 ) -> Characterization:

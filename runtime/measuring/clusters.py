@@ -64,7 +64,7 @@ def _cluster(path: Path) -> Iterator[Any]:
     cluster_class = _of_package(module, name, package)
     try:
         cluster = cluster_class(**description.get("options", {}))
-    except Exception as error:  # noqa: BLE001 (whatever dask, or a scheduler behind it, makes of the user's options)
+    except Exception as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__

@@ -19,6 +19,7 @@ from tilewright.runtime.measuring.measured_chips import MeasuredChips
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples
 from tilewright.runtime.measuring.stopping import FEWEST, parse_until
+from tilewright.runtime.measuring.workers import Workers
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
@@ -59,7 +60,7 @@ def evaluate(
     iso: float | str = "99%",
     log: AnyLogger | Sequence[AnyLogger] | None = None,
     layer_by_layer: bool = False,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
     on_measurement: OnProgress | None = None,
 ) -> Evaluation:

@@ -11,7 +11,7 @@ from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import Bench, ChipWork, SentBench, TaskSource, check_sendable, measured_chip
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
 from tilewright.runtime.measuring.sent_plan import sent_plan, session_memory
-from tilewright.runtime.measuring.workers import do_all
+from tilewright.runtime.measuring.workers import Workers, do_all, is_here
 
 DIGITAL: dict[str, Any] = {"digital": True}
 """Name of the digital reference among measurements: it depends on no chip."""
@@ -31,7 +31,7 @@ class MeasuredChips:
         log: MeasurementLog,
         times: Mapping[str, float],
         *,
-        workers: int = 1,
+        workers: int | Workers = 1,
         executor: Executor | None = None,
         on_measurement: OnProgress | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ def measured_chips(
     source: TaskSource,
     times: Mapping[int, tuple[float, ...]],
     *,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
 ) -> Iterator[tuple[int, Measured]]:
     """Figures of chips with their numbers, as they are made; of one chip in the order of its times.
@@ -115,10 +115,10 @@ def measured_chips(
 
 @contextmanager
 def _sent(
-    bench: Bench, source: TaskSource, chips: int, workers: int, executor: Executor | None
+    bench: Bench, source: TaskSource, chips: int, workers: int | Workers, executor: Executor | None
 ) -> Iterator[Bench | SentBench]:
     """The bench, as other processes open it if so many chips are measured there."""
-    if not chips or (executor is None and min(workers, chips) == 1):
+    if is_here(chips, workers, executor):
         yield bench
         return
     check_sendable(source)

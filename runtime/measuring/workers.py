@@ -34,7 +34,7 @@ def do_all(
     function: Function[Item, Part],
     items: Sequence[Item],
     *,
-    workers: int = 1,
+    workers: int | Workers = 1,
     executor: Executor | None = None,
     memory: int = 0,
     called: Callable[[Item], str] = str,
@@ -47,27 +47,25 @@ def do_all(
 
     Raises what the function raises, and ``InputError`` where memory is short or an item kills two workers.
     """
-    check_whole("workers", workers, most=MOST)
     if executor is not None:
         yield from _by_executor(function, items, executor)
-    elif min(workers, len(items)) <= 1:
+    elif is_here(len(items), workers, None):
         for number, item in enumerate(items):
             for part in function(item):
                 yield number, part
+    elif isinstance(workers, Workers):
+        yield from workers.results(function, items, memory, called)
     else:
-        count = min(workers, len(items))
-        _check_room(count, memory + OWN_MEMORY)
-        with _Crew(function, items, count, called) as crew:
-            yield from crew.results()
+        with Workers(workers) as own:
+            yield from own.results(function, items, memory, called)
 
 
-def _check_room(count: int, each: int) -> None:
-    left = memory_left()
-    if count * each > left:
-        raise InputError(
-            f"{count} workers would take {count * each:,} bytes of memory, and there are {left:,}: there is room for "
-            f"{max(1, left // each)}"
-        )
+def is_here(items: int, workers: int | Workers, executor: Executor | None) -> bool:
+    """True if so many items are done in this process."""
+    if not isinstance(workers, Workers):
+        check_whole("workers", workers, most=MOST)
+    count = workers.count if isinstance(workers, Workers) else workers
+    return items == 0 or (executor is None and min(count, items) == 1)
 
 
 def _by_executor(
@@ -106,73 +104,107 @@ class _Worker:
         self.pipe.close()
 
 
-class _Crew(Generic[Item, Part]):
-    """Workers and the items that are left for them."""
+class Workers:
+    """Processes that do pieces of work, kept from one call to the next; they end with the ``with`` block.
 
-    def __init__(
-        self, function: Function[Item, Part], items: Sequence[Item], count: int, called: Callable[[Item], str]
-    ) -> None:
-        self.function, self.items, self.called = function, items, called
-        self.waiting = deque(range(len(items)))
-        self.received, self.deaths = Counter[int](), Counter[int]()
-        self.threads = max(1, cores() // count)
-        self.workers = [_Worker(self.threads) for _ in range(count)]
+    ``evaluate(workers=...)`` takes one, or a number for processes of its own.
+    """
 
-    def __enter__(self) -> _Crew[Item, Part]:
+    def __init__(self, count: int) -> None:
+        """Allow so many processes, each with its share of the cores. They start when there is work."""
+        check_whole("workers", count, most=MOST)
+        self.count, self.threads = count, max(1, cores() // count)
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        """Begin; nothing is started yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.stop()
+        """End all processes."""
+        self._stop(self._workers)
 
-    def results(self) -> Iterator[tuple[int, Part]]:
-        """Results as they come, until all items are done."""
-        for worker in self.workers:
-            self._give(worker)
-        while any(worker.number is not None for worker in self.workers):
-            for pipe in wait([worker.pipe for worker in self.workers if worker.number is not None]):
-                place = next(place for place, worker in enumerate(self.workers) if worker.pipe is pipe)
-                yield from self._heard(place)
+    def results(
+        self, function: Function[Item, Part], items: Sequence[Item], memory: int, called: Callable[[Item], str]
+    ) -> Iterator[tuple[int, Part]]:
+        """Results of all items as they come; see ``do_all``."""
+        wanted = min(self.count, len(items))
+        _check_room(wanted - len(self._workers), memory + OWN_MEMORY)
+        while len(self._workers) < wanted:
+            self._workers.append(_Worker(self.threads))
+        job = _Job(function, items, called)
+        try:
+            for worker in self._workers:
+                job.give(worker)
+            while any(worker.number is not None for worker in self._workers):
+                for pipe in wait([worker.pipe for worker in self._workers if worker.number is not None]):
+                    worker = next(worker for worker in self._workers if worker.pipe is pipe)
+                    yield from self._heard(worker, job)
+        finally:
+            self._stop([worker for worker in self._workers if worker.number is not None])
 
-    def _heard(self, place: int) -> Iterator[tuple[int, Part]]:
+    def _heard(self, worker: _Worker, job: _Job[Item, Part]) -> Iterator[tuple[int, Part]]:
         """Results of one message of a worker, which is given another item at the end of its own."""
-        worker = self.workers[place]
         number = worker.number
         assert number is not None
         try:
             kind, content = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301 (of a process of our own)
         except (EOFError, OSError):
-            self._replace(place, number)
+            self._stop([worker])
+            job.died(number, worker.process.exitcode)
+            self._workers.append(_Worker(self.threads))
+            job.give(self._workers[-1])
             return
         if kind == "part":
             at, part = content
-            if at == self.received[number]:  # others came before the worker was replaced
-                self.received[number] += 1
+            if at == job.received[number]:  # others came before the worker was replaced
+                job.received[number] += 1
                 yield number, part
         elif kind == "failed":
             raise content
         else:
-            self._give(worker)
+            job.give(worker)
 
-    def _give(self, worker: _Worker) -> None:
+    def _stop(self, workers: Sequence[_Worker]) -> None:
+        for worker in list(workers):
+            self._workers.remove(worker)
+            worker.stop()
+
+
+def _check_room(count: int, each: int) -> None:
+    """Raise ``InputError`` if there is no memory for so many workers of so many bytes."""
+    left = memory_left()
+    if count > 0 and count * each > left:
+        raise InputError(
+            f"{count} workers would take {count * each:,} bytes of memory, and there are {left:,}: there is room for "
+            f"{max(1, left // each)}"
+        )
+
+
+class _Job(Generic[Item, Part]):
+    """Items of one call: those that wait, how many results of each there are, and the workers that each killed."""
+
+    def __init__(self, function: Function[Item, Part], items: Sequence[Item], called: Callable[[Item], str]) -> None:
+        self.function, self.items, self.called = function, items, called
+        self.waiting = deque(range(len(items)))
+        self.received, self.deaths = Counter[int](), Counter[int]()
+
+    def give(self, worker: _Worker) -> None:
+        """Give the next item to a worker, or none."""
         worker.number = self.waiting.popleft() if self.waiting else None
         if worker.number is not None:
             with suppress(OSError):  # it is dead: reading from it will tell
                 worker.pipe.send_bytes(pickle.dumps((self.function, self.items[worker.number])))
 
-    def _replace(self, place: int, number: int) -> None:
-        """Start a worker in place of a dead one, for the same item. Raises ``InputError`` if it is not the first."""
-        worker = self.workers[place]
-        worker.stop()
+    def died(self, number: int, exitcode: int | None) -> None:
+        """Let an item wait again whose worker died. Raises ``InputError`` if it is not the first one."""
         self.deaths[number] += 1
         if self.deaths[number] >= DEATHS:
             raise InputError(
-                f"{self.called(self.items[number])} killed {DEATHS} workers, the last {_how(worker.process.exitcode)}; "
-                "what was measured before is kept where results are"
+                f"{self.called(self.items[number])} killed {DEATHS} workers, the last {_how(exitcode)}; what was "
+                "measured before is kept where results are"
             )
-        self.workers[place] = _Worker(self.threads)
         self.waiting.appendleft(number)
-        self._give(self.workers[place])
 
 
 def _how(exitcode: int | None) -> str:

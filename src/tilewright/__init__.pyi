@@ -52,6 +52,7 @@ from .runtime.measuring.characterize import CharacterizedTime as CharacterizedTi
 from .runtime.measuring.characterize import Curve as Curve
 from .runtime.measuring.characterize import characterize as characterize
 from .runtime.measuring.evaluate import evaluate as evaluate
+from .runtime.measuring.workers import Workers as Workers
 from .runtime.measuring.evaluation import Evaluation as Evaluation
 from .runtime.measuring.evaluation import TimePoint as TimePoint
 from .runtime.measuring.loggers import EvaluationLogger as EvaluationLogger

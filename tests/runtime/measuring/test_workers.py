@@ -54,7 +54,9 @@ def found(plan: Plan, **how):
 
 
 def test_pieces_are_done_again_after_a_kill_and_in_any_order(tmp_path):
-    expected = [(number, part) for number in range(4) for part in (10 * number + 10, 10 * number + 11, 10 * number + 12)]
+    expected = [
+        (number, part) for number in range(4) for part in (10 * number + 10, 10 * number + 11, 10 * number + 12)
+    ]
     assert sorted(do_all(thirds, pieces(tmp_path, 1, 2, 3, 4), workers=2)) == expected
     assert (tmp_path / "3").exists()
 
