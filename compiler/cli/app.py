@@ -23,6 +23,7 @@ from tilewright.compiler.cli import (
     results_command,
     run_command,
     sensitivity_command,
+    study_commands,
     targets_command,
     train_command,
 )
@@ -43,6 +44,8 @@ app.add_typer(adapter_command.adapter_app, name="adapter")
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
+app.command("sweep")(study_commands.sweep_command)
+app.command("ablate")(study_commands.ablate_command)
 app.command("results")(results_command.results_command)
 app.command("train")(train_command.train_command)
 app.command("characterize")(characterize_command.characterize_command)

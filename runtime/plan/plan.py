@@ -44,7 +44,7 @@ class Plan:
     folder: Path | None = None
     """Folder that the plan was loaded from or saved to."""
     weights_in: Path | None = None
-    """Folder with the file of weights that ``document.weights`` describes, of a plan that differs in adapters alone."""
+    """Folder with the file of weights that ``document.weights`` describes, of a plan that differs in all but these."""
     adapter: str | None = field(default=None, init=False)
     """Adapter that runs of this plan have; None for the base alone. See ``adapted``."""
     whole: Plan | None = field(default=None, init=False, repr=False, compare=False)
@@ -181,7 +181,7 @@ class Plan:
             check_plan(document, self.tensors)
         except PlanError as error:
             raise InputError(f"the plan does not fit the chip {chip.name}: {error}") from error
-        return Plan(document, self.tensors, self.tokenizer_files)
+        return Plan(document, self.tensors, self.tokenizer_files, None, self.folder or self.weights_in)
 
     @property
     def notes_on_seeds(self) -> list[str]:

@@ -1,0 +1,158 @@
+"""tilewright sweep, tilewright ablate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tilewright.compiler.cli import completion, options
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
+from tilewright.compiler.cli.settings import parse_chips, parse_task_options
+from tilewright.targets.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from tilewright.compiler.studies.study import Study
+
+FORMATS = ("terminal", "csv", "markdown", "latex", "json")
+Format = Annotated[
+    str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*FORMATS))
+]
+Plot = Annotated[Path | None, typer.Option(help="A file for a plot, by its ending: .pdf, .svg or .png.")]
+Results = Annotated[
+    list[Path] | None,
+    typer.Option(help="A file of measurements to add to: those in it are not made again. Repeated: others are read."),
+]
+Chips = Annotated[str | None, typer.Option(help="Chips by number, FIRST:END, in place of the first so many.")]
+UntilError = Annotated[
+    str | None,
+    typer.Option(help="Add chips until the standard error is so small (0.1, 1%, or iso); --repeats is the most."),
+]
+
+
+def sweep_command(
+    source: Annotated[
+        str,
+        typer.Argument(help="A plan's folder; or a model's folder, hub name or .onnx file, compiled for each variant."),
+    ],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            help="KEY=VALUES, such as tile.adc.bits=4..10 or device.programming.scale=0,.5,1; of a model also target, "
+            "attention_bits and programming. Repeated: all combinations."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="The target of a model; pcm-512 without it.",
+            autocompletion=completion.names_of("chip", "analog", "digital"),
+        ),
+    ] = None,
+    task: options.TaskName = None,
+    data: options.Data = None,
+    times: options.Times = "1s,1mo",
+    repeats: options.Repeats = 5,
+    chips: Chips = None,
+    until_error: UntilError = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
+    batch_size: options.BatchSize = 64,
+    results: Results = None,
+    plot: Plot = None,
+    format: Format = "terminal",
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure a network on all combinations of values of a target's keys: a row and a point of a plot for each."""
+    from tilewright.compiler.studies.study import sweep
+
+    wanted = _parse_vary(vary)
+    _run(
+        lambda **how: sweep(source, wanted, task, data, target=target, **how),
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        "json" if as_json else format, workers, dask,
+    )  # fmt: skip
+
+
+def ablate_command(
+    plan: options.PlanFolder,
+    task: options.TaskName = None,
+    data: options.Data = None,
+    times: options.Times = "1s,1mo",
+    repeats: options.Repeats = 5,
+    chips: Chips = None,
+    until_error: UntilError = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
+    batch_size: options.BatchSize = 64,
+    results: Results = None,
+    plot: Plot = None,
+    format: Format = "terminal",
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure what each effect of a plan's chip costs: all of them on, each off, each alone, and none."""
+    from tilewright.compiler.studies.study import ablate
+
+    _run(
+        lambda **how: ablate(plan, task, data, **how),
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        "json" if as_json else format, workers, dask,
+    )  # fmt: skip
+
+
+def _run(
+    made: Any, times: str, repeats: int, chips: str | None, until_error: str | None, seed: int, limit: int | None,
+    task_options: list[str] | None, batch_size: int, results: list[Path] | None, plot: Path | None, format: str,
+    workers: int, dask: str | None,
+) -> None:  # fmt: skip
+    """Make a study, and print it."""
+    from tilewright.compiler.report.study_plot import check_plot, plot_study
+    from tilewright.runtime.measuring.clusters import dask_executor
+    from tilewright.targets.times import parse_times
+
+    if format not in FORMATS:
+        raise InputError(f"format is {format!r}; {nearest(format, FORMATS)}")
+    if plot is not None:
+        check_plot(plot)
+    how = {
+        "times": list(parse_times(times)), "repeats": repeats, "chips": parse_chips(chips), "until_error": until_error,
+        "seed": seed, "limit": limit, "task_options": parse_task_options(task_options), "batch_size": batch_size,
+        "results": results or None, "workers": workers,
+    }  # fmt: skip
+    with progress_bar("study") as advance, dask_executor(dask) as executor:
+        study = made(**how, executor=executor, on_measurement=advance)
+    if plot is not None:
+        plot_study(study, plot)
+        errors.print(f"plot written to {plot}", soft_wrap=True)
+    _print(study, format)
+
+
+def _print(study: Study, format: str) -> None:
+    from tilewright.compiler.report.study_table import study_table
+
+    if format == "json":
+        print_json(study.to_json())
+    elif format == "terminal":
+        output.print(study_table(study).terminal())
+    else:
+        typer.echo(study_table(study).written(format), nl=False)  # type: ignore[arg-type]
+
+
+def _parse_vary(given: list[str]) -> dict[str, str]:
+    """Values by key of ``KEY=VALUES``. Raises ``InputError``."""
+    found: dict[str, str] = {}
+    for text in given:
+        key, sign, values = text.partition("=")
+        if not sign or not key.strip() or key.strip() in found:
+            raise InputError(
+                f"--vary {text!r} is not KEY=VALUES with a key of its own, for example tile.adc.bits=4..10"
+            )
+        found[key.strip()] = values
+    return found

@@ -1,0 +1,185 @@
+"""sweep() and ablate(): one network on variants of a chip, each measured as ``evaluate`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tilewright.compiler.driver import compile
+from tilewright.compiler.studies.effects import ablations
+from tilewright.compiler.studies.variations import Variant, changed_chip, values_of, variants_of
+from tilewright.runtime.execution.callbacks import OnProgress
+from tilewright.runtime.measuring.evaluate import evaluate
+from tilewright.runtime.measuring.evaluation import Evaluation
+from tilewright.runtime.measuring.workers import Workers
+from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.tasks.finding import AnyTask
+from tilewright.targets.errors import InputError
+from tilewright.targets.loading import DEFAULT_CHIP, load_chip
+from tilewright.targets.spec import Chip, Target
+
+OF_COMPILE = ("target", "attention_bits", "programming")
+"""Keys that a study of a model may vary beside those of a target: arguments of ``compile``."""
+ALL_EFFECTS = "all effects"
+
+
+@dataclass(frozen=True)
+class StudyPoint:
+    """One variant of a study. changes: keys and values that it has. evaluation: of the network on its chips."""
+
+    name: str
+    changes: Mapping[str, Any]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Study:
+    """Study of one network on variants of a chip.
+
+    title: what it is of. varied: keys whose values the points combine, in order; empty where points have names alone.
+    points: in the order that they were asked for.
+    """
+
+    title: str
+    varied: list[str]
+    points: list[StudyPoint]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        points = [
+            {"name": one.name, "changes": dict(one.changes), "evaluation": one.evaluation.to_json()}
+            for one in self.points
+        ]
+        return {"title": self.title, "varied": self.varied, "points": points}
+
+    def __repr__(self) -> str:
+        """A line for a terminal."""
+        shown = "; ".join(f"{one.name}: {one.evaluation.points[-1].mean:.2f}" for one in self.points[:3])
+        more = f"; and {len(self.points) - 3} more" if len(self.points) > 3 else ""
+        return f"Study({self.title}: {shown}{more})"
+
+
+def sweep(
+    source: Plan | str | Path,
+    vary: Mapping[str, str | Sequence[Any]],
+    task: AnyTask | None = None,
+    data: str | Path | None = None,
+    *,
+    target: str | Path | Target | Chip | None = None,
+    calibration: Sequence[str] | Mapping[str, Any] | None = None,
+    workers: int | Workers = 1,
+    executor: Executor | None = None,
+    on_measurement: OnProgress | None = None,
+    **how: Any,
+) -> Study:
+    """Measure a network on all combinations of values of a target's keys.
+
+    source: a plan, or its folder, which is simulated on changed hardware as it is, with the ranges and places that it
+    has; or a model's folder, hub name or .onnx file, which is compiled for each variant and only traced once. vary:
+    values by key, such as ``{"tile.adc.bits": "4..10", "device.programming.scale": [0, 0.5, 1]}``: keys as of
+    ``compile --set``, and for a model also target, attention_bits and programming. target: of a model; pcm-512 if None.
+    calibration: of a model, as of ``compile``. task, data, workers, executor, and all else as of ``evaluate``.
+    on_measurement: called after each measurement with (done, of how many, what).
+
+    Raises ``InputError`` for keys that the target has not, values that it does not take, and as ``evaluate`` does.
+    """
+    values = {key: values_of(key, given) for key, given in vary.items()}
+    variants = variants_of(values)
+    made = _maker(source, target, calibration)
+    keys = ", ".join(values)
+    return _measured(
+        f"{keys} of {made.name}", list(values), variants, made, task, data, workers, executor, on_measurement, how
+    )
+
+
+def ablate(
+    plan: Plan | str | Path,
+    task: AnyTask | None = None,
+    data: str | Path | None = None,
+    *,
+    workers: int | Workers = 1,
+    executor: Executor | None = None,
+    on_measurement: OnProgress | None = None,
+    **how: Any,
+) -> Study:
+    """Measure what each effect of a plan's chip costs: all of them on, each off, each alone, and none.
+
+    The plan stays as it is; only the hardware that it is simulated on changes. task, data, workers, executor, and all
+    else as of ``evaluate``. Raises ``InputError`` for a chip without tiles, and as ``evaluate`` does.
+    """
+    made = _maker(plan if isinstance(plan, Plan) else load(plan), None, None)
+    variants = ablations(made.chip)
+    return _measured(f"effects of {made.name}", [], variants, made, task, data, workers, executor, on_measurement, how)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Maker of the plan of each variant. name: of the network on its chip."""
+
+    name: str
+    chip: Chip
+    plan: Callable[[Mapping[str, Any]], Plan]
+    check: Callable[[Mapping[str, Any]], object]
+
+
+def _maker(source: Plan | str | Path, target: Any, calibration: Any) -> _Maker:
+    is_folder = isinstance(source, str | Path) and (Path(source) / "plan.json").is_file()
+    if isinstance(source, Plan) or is_folder:
+        plan = source if isinstance(source, Plan) else load(source)
+        if target is not None or calibration is not None:
+            raise InputError("a plan has its target and its ranges; leave target and calibration out, or name a model")
+        chip = plan.document.chip
+
+        def on(changes: Mapping[str, Any]) -> Plan:
+            of_compile = next((key for key in changes if key in OF_COMPILE), None)
+            if of_compile is not None:
+                raise InputError(f"{of_compile} of a plan is settled; name a model to vary it")
+            return plan.on(changed_chip(chip, changes)) if changes else plan
+
+        return _Maker(f"{plan.document.model.name} on {chip.name}", chip, on, on)
+    chip = load_chip(DEFAULT_CHIP if target is None else target)
+
+    def options(changes: Mapping[str, Any]) -> dict[str, Any]:
+        of_target = {key: value for key, value in changes.items() if key not in OF_COMPILE}
+        own = {key: value for key, value in changes.items() if key in OF_COMPILE}
+        return own | {"target": changed_chip(load_chip(own.get("target", chip)), of_target)}
+
+    def compiled(changes: Mapping[str, Any]) -> Plan:
+        return compile(source, calibration=calibration, **options(changes))
+
+    return _Maker(f"{Path(source).name} on {chip.name}", chip, compiled, options)
+
+
+def _measured(
+    title: str,
+    varied: list[str],
+    variants: Sequence[Variant],
+    made: _Maker,
+    task: AnyTask | None,
+    data: str | Path | None,
+    workers: int | Workers,
+    executor: Executor | None,
+    on_measurement: OnProgress | None,
+    how: Mapping[str, Any],
+) -> Study:
+    """The study, variant by variant, on workers that are kept from one to the next."""
+    for variant in variants:  # what is wrong with the last one is said before the first is measured
+        made.check(variant.changes)
+    with ExitStack() as stack:
+        kept = workers if isinstance(workers, Workers) else stack.enter_context(Workers(workers))
+        points = []
+        for number, variant in enumerate(variants):
+
+            def tell(done: int, count: int, what: str, number: int = number, name: str = variant.name) -> None:
+                if on_measurement:
+                    on_measurement(number * count + done, len(variants) * count, f"{name}: {what}")
+
+            found = evaluate(
+                made.plan(variant.changes), task, data, workers=kept, executor=executor, on_measurement=tell, **how
+            )
+            points.append(StudyPoint(variant.name, variant.changes, found))
+    return Study(title, varied, points)
