@@ -176,8 +176,9 @@ class Measure:
         sha256, bench = plan.sha256, Bench(plan, self.task, settings)
         keys = {repeat: {"plan": sha256, "seed": seed, "repeat": repeat} for repeat in repeats}
         left = [repeat for repeat in repeats if self.log.known(keys[repeat]) is None]
-        where = {"workers": self.workers, "executor": self.executor}
-        for repeat, found in measured_chips(bench, self.source, dict.fromkeys(left, (self.seconds,)), **where):
+        for repeat, found in measured_chips(
+            bench, self.source, dict.fromkeys(left, (self.seconds,)), workers=self.workers, executor=self.executor
+        ):
             self.log.add(keys[repeat], found)
         return [self.log.measure(keys[repeat], lambda: math.nan) for repeat in repeats]
 

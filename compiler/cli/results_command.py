@@ -45,7 +45,7 @@ def results_command(
     elif chosen == "terminal":
         output.print(results_table(kept).terminal())
     else:
-        typer.echo(results_table(kept, whole=chosen in ("csv", "json")).written(chosen), nl=False)
+        typer.echo(results_table(kept, whole=chosen in ("csv", "json")).written(chosen), nl=False)  # type: ignore[arg-type]
     if found.repeated:
         errors.print(f"measurements that are there more than once, and count once: {found.repeated}")
     if found.differing:

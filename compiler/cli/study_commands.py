@@ -1,4 +1,4 @@
-"""tilewright sweep, tilewright ablate"""
+"""tilewright sweep, tilewright ablate, tilewright pareto"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_chips, parse_task_options
+from tilewright.compiler.cli.settings import parse_chips, parse_sizes, parse_task_options
 from tilewright.targets.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -102,6 +102,59 @@ def ablate_command(
 
     _run(
         lambda **how: ablate(plan, task, data, **how),
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        "json" if as_json else format, workers, dask,
+    )  # fmt: skip
+
+
+def pareto_command(
+    plan: options.MeasuredPlan,
+    task: options.TaskName = None,
+    data: options.Data = None,
+    points: Annotated[int, typer.Option(help="Assignments to measure, at most.")] = 12,
+    minimise: Annotated[
+        str,
+        typer.Option(
+            help="The cost: energy, latency, tiles, digital-macs or area.",
+            autocompletion=completion.words("energy", "latency", "tiles", "digital-macs", "area"),
+        ),
+    ] = "energy",
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="The criterion whose figures predict the loss.", autocompletion=completion.words(*options.CRITERIA)
+        ),
+    ] = "gradient",
+    sizes: Annotated[str | None, typer.Option("--at", help="Sizes of the inputs that costs are of.")] = None,
+    preset: options.Preset = None,
+    inputs: options.Inputs = None,
+    samples: options.SampleCount = 32,
+    time: options.Time = "1mo",
+    times: options.Times = "1s,1mo",
+    repeats: options.Repeats = 5,
+    chips: Chips = None,
+    until_error: UntilError = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    task_options: options.TaskOptions = None,
+    batch_size: options.BatchSize = 64,
+    results: Results = None,
+    plot: Plot = None,
+    format: Format = "terminal",
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure what accuracy costs: exact assignments between the cheapest and the most precise one."""
+    from tilewright.compiler.studies.pareto import pareto
+    from tilewright.runtime.storage.sample_files import read_samples
+
+    given, at = read_samples(inputs, "inputs"), parse_sizes(sizes or "")
+    _run(
+        lambda **how: pareto(
+            plan, task, data, points=points, minimise=minimise, criterion=criterion, sizes=at, preset=preset,
+            inputs=given, samples=samples, time=time, **how,
+        ),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip

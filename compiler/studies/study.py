@@ -171,15 +171,29 @@ def _measured(
         made.check(variant.changes)
     with ExitStack() as stack:
         kept = workers if isinstance(workers, Workers) else stack.enter_context(Workers(workers))
-        points = []
-        for number, variant in enumerate(variants):
-
-            def tell(done: int, count: int, what: str, number: int = number, name: str = variant.name) -> None:
-                if on_measurement:
-                    on_measurement(number * count + done, len(variants) * count, f"{name}: {what}")
-
-            found = evaluate(
-                made.plan(variant.changes), task, data, workers=kept, executor=executor, on_measurement=tell, **how
-            )
-            points.append(StudyPoint(variant.name, variant.changes, found))
+        points = measured_points(variants, made.plan, task, data, kept, executor, on_measurement, how)
     return Study(title, varied, points)
+
+
+def measured_points(
+    variants: Sequence[Variant],
+    plan_of: Callable[[Mapping[str, Any]], Plan],
+    task: AnyTask | None,
+    data: str | Path | None,
+    workers: Workers,
+    executor: Executor | None,
+    on_measurement: OnProgress | None,
+    how: Mapping[str, Any],
+) -> list[StudyPoint]:
+    """Points of a study, measured one after another. plan_of: the plan of a variant, by its changes."""
+    points = []
+    for number, variant in enumerate(variants):
+
+        def tell(done: int, count: int, what: str, number: int = number, name: str = variant.name) -> None:
+            if on_measurement:
+                on_measurement(number * count + done, len(variants) * count, f"{name}: {what}")
+
+        plan = plan_of(variant.changes)
+        found = evaluate(plan, task, data, workers=workers, executor=executor, on_measurement=tell, **how)
+        points.append(StudyPoint(variant.name, variant.changes, found))
+    return points

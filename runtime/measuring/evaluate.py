@@ -118,11 +118,13 @@ def evaluate(
     record = plan.adapter_record
     if record is not None:
         settings |= {"adapter": record.name, "adapter_sha256": record.sha256}
-    written, *others = [None] if results is None else _paths(results)
-    kept = MeasurementLog(written, settings, others)
+    files = _paths(results)
+    written = files[0] if files else None
+    kept = MeasurementLog(written, settings, files[1:])
     bench = Bench(plan, prepared, Settings(seed, compensates, layer_by_layer, batch_size, resamples))
-    given = task if metric is None else prepared
-    source = TaskSource(given, None if data is None else Path(data).absolute(), limit, task_options)
+    source = TaskSource(
+        prepared if task is None else task, None if data is None else Path(data).absolute(), limit, task_options
+    )
     measured = MeasuredChips(
         bench, source, kept, seconds, workers=workers, executor=executor, on_measurement=on_measurement
     )
@@ -159,8 +161,10 @@ def _checked(chips: range) -> range:
     return chips
 
 
-def _paths(results: str | Path | Sequence[str | Path]) -> list[Path]:
+def _paths(results: str | Path | Sequence[str | Path] | None) -> list[Path]:
     """Files of measurements: the first is added to, the others are read."""
+    if results is None:
+        return []
     found = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
     if not found:
         raise InputError("results name no file; leave them out, or name one to add to")

@@ -118,8 +118,7 @@ def kept_evaluations(plan: Plan) -> list[dict[str, Any]]:
     for one in kept:
         if one.plan in adapters and one.draws == VERSION:
             settings = one.task, one.metric, one.data, one.examples, one.seed, one.repeats, one.drift_compensation
-            settings += (one.first_chip,)
-            identity = json.dumps([[point.time for point in one.points], one.plan, *settings])
+            identity = json.dumps([[point.time for point in one.points], one.plan, *settings, one.first_chip])
             latest.pop(identity, None)
             latest[identity] = one.model_dump(exclude={"plan", "draws"}, exclude_unset=True)
             if adapters[one.plan] is not None:  # by the name that the plan has for it now

@@ -52,7 +52,6 @@ from .runtime.measuring.characterize import CharacterizedTime as CharacterizedTi
 from .runtime.measuring.characterize import Curve as Curve
 from .runtime.measuring.characterize import characterize as characterize
 from .runtime.measuring.evaluate import evaluate as evaluate
-from .runtime.measuring.workers import Workers as Workers
 from .runtime.measuring.evaluation import Evaluation as Evaluation
 from .runtime.measuring.evaluation import TimePoint as TimePoint
 from .runtime.measuring.loggers import EvaluationLogger as EvaluationLogger
@@ -61,6 +60,7 @@ from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
 from .runtime.measuring.uncertainty import Estimate as Estimate
 from .runtime.measuring.uncertainty import Interval as Interval
+from .runtime.measuring.workers import Workers as Workers
 from .runtime.plan.adapter_records import AdapterRecord as AdapterRecord
 from .runtime.plan.adapter_records import LowRankRecord as LowRankRecord
 from .runtime.plan.adapter_records import ReplacementRecord as ReplacementRecord

@@ -1,6 +1,7 @@
 """Studies: variants of a chip, each measured as evaluate does; their tables and plots."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from tilewright.compiler.studies.study import ablate, sweep
 from tilewright.compiler.studies.variations import changed_chip, values_of, variants_of
 from tilewright.targets.errors import InputError
 
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": torch.arange(6) % lora_adapters.CLASSES,
     "times": ("1s", "1mo"), "repeats": 2, "resamples": 0,
 }  # fmt: skip

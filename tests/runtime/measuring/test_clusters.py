@@ -1,5 +1,7 @@
 """Chips measured on a dask cluster: the same bits, also when a worker dies; and what is wrong is one sentence."""
 
+from typing import Any
+
 import pytest
 import torch
 import yaml
@@ -27,7 +29,12 @@ def test_a_cluster_gives_the_same_bits_and_outlives_a_worker(description, tmp_pa
     plan = tilewright.compile(lora_adapters.Classifier().eval(), example_inputs={"x": lora_adapters.inputs()})
     plan = tilewright.load(plan.save(tmp_path / "plan"))
     labels = torch.arange(6) % lora_adapters.CLASSES
-    given = {"metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": labels, "times": ["1s", "1mo"]}
+    given: dict[str, Any] = {
+        "metric": right,
+        "inputs": {"x": lora_adapters.inputs()},
+        "labels": labels,
+        "times": ["1s", "1mo"],
+    }
     with dask_executor(str(description)) as executor:
         there = tilewright.evaluate(plan, **given, repeats=2, resamples=0, executor=executor)
         killed = sorted(do_all(thirds, pieces(tmp_path, 1, 3), executor=executor))

@@ -1,6 +1,7 @@
 """Measurements of several files: merged, filtered, written; and chips that stop when enough is known."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def plan():
 
 
 def evaluated(plan, **how):
-    given = {"metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": LABELS}
+    given: dict[str, Any] = {"metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": LABELS}
     return tilewright.evaluate(plan, **given, times=TIMES, resamples=0, **how)
 
 
@@ -121,7 +122,9 @@ def test_chips_are_added_until_the_error_is_small(plan):
 )
 def test_how_many_chips_are_wanted(until, values, verdict, wanted):
     point = TimePoint("1s", 1.0, values, iso_accuracy=verdict)
-    more = parse_until(until, 100).more({"1s": point})
+    rule = parse_until(until, 100)
+    assert rule is not None
+    more = rule.more({"1s": point})
     assert more == ({} if wanted == 3 else {"1s": wanted})
 
 

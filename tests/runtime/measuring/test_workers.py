@@ -4,6 +4,7 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def found(plan: Plan, **how):
-    given = {"metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": LABELS}
+    given: dict[str, Any] = {"metric": right, "inputs": {"x": lora_adapters.inputs()}, "labels": LABELS}
     made = tilewright.evaluate(plan, **given, times=TIMES, repeats=3, resamples=0, **how)
     return [made.digital, *(point.values for point in made.points)]
 
@@ -103,5 +104,5 @@ def test_what_cannot_be_sent_is_one_sentence(folder):
     inputs = {"x": lora_adapters.inputs()}
     with pytest.raises(InputError, match="cannot be sent to other processes"):
         tilewright.evaluate(
-            tilewright.load(folder), metric=lambda a, b: 1.0, inputs=inputs, labels=LABELS, repeats=2, workers=2
+            tilewright.load(folder), metric=lambda *_: 1.0, inputs=inputs, labels=LABELS, repeats=2, workers=2
         )

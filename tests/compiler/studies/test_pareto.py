@@ -1,0 +1,71 @@
+"""What accuracy costs; and workers wherever chips are measured, with the same bits."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import tilewright
+from tests import lora_adapters
+from tests.runtime.measuring.test_workers import right
+from tilewright.compiler.studies.pareto import pareto
+from tilewright.targets.errors import InputError
+
+INPUTS = {"x": lora_adapters.inputs()}
+GIVEN: dict[str, Any] = {
+    "metric": right, "inputs": INPUTS, "labels": torch.arange(6) % lora_adapters.CLASSES, "times": ["1mo"],
+    "repeats": 2, "resamples": 0,
+}  # fmt: skip
+
+
+def compiled(target):
+    return tilewright.compile(lora_adapters.Classifier().eval(), target, example_inputs=INPUTS)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return compiled("pcm-512-mixed")
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with tilewright.Workers(2) as kept:
+        yield kept
+
+
+def test_a_curve_goes_from_the_cheapest_to_the_most_precise(mixed, workers):
+    with pytest.raises(InputError, match="a curve is of the loss against a cost"):
+        pareto(mixed, **GIVEN, minimise="loss")
+    found = pareto(mixed, **GIVEN, points=4, minimise="digital-macs", workers=workers)
+    (key,) = found.varied
+    costs = [point.changes[key] for point in found.points]
+    assert costs == sorted(costs)
+    assert costs[0] == 0
+    assert len({*costs}) == len(costs) > 2
+    errors = [abs(one.evaluation.points[0].mean - one.evaluation.digital) for one in found.points]
+    assert errors[-1] < errors[0]
+
+
+def test_sensitivities_have_the_same_bits_on_workers(mixed, workers):
+    criteria = ["divergence", "gradient", "weight-error"]
+    alone = tilewright.measure_sensitivity(mixed, criteria, inputs=INPUTS, samples=3, repeats=2)
+    there = tilewright.measure_sensitivity(mixed, criteria, inputs=INPUTS, samples=3, repeats=2, workers=workers)
+    for one, other in zip(alone.figures, there.figures, strict=True):
+        assert (one.layer, one.target, one.criterion) == (other.layer, other.target, other.criterion)
+        assert one.value == pytest.approx(other.value, rel=1e-6)  # products in float, on another number of threads
+
+
+def test_an_assignment_is_validated_on_workers(mixed, workers):
+    how: dict[str, Any] = {"budgets": {"tiles": 4}, "inputs": INPUTS, "samples": 3, "repeats": 2}
+    alone, there = tilewright.assign(mixed, **how), tilewright.assign(mixed, **how, workers=workers)
+    assert alone.choice == there.choice
+    one, other = alone.record.measured, there.record.measured
+    assert one is not None
+    assert other is not None
+    assert one.divergence == pytest.approx(other.divergence, rel=1e-6)
+
+
+def test_characterizations_have_the_same_bits_on_workers(workers):
+    how: dict[str, Any] = {"times": ["1s", "1mo"], "rows": 96, "columns": 64, "vectors": 32, "repeats": 2}
+    alone = tilewright.characterize(["pcm-512", "digital-int8"], **how)
+    assert tilewright.characterize(["pcm-512", "digital-int8"], **how, workers=workers) == alone
