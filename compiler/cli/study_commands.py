@@ -99,9 +99,11 @@ def ablate_command(
 ) -> None:
     """Measure what each effect of a plan's chip costs: all of them on, each off, each alone, and none."""
     from tilewright.compiler.studies.study import ablate
+    from tilewright.runtime.plan.plan import load
 
+    loaded = load(plan)
     _run(
-        lambda **how: ablate(plan, task, data, **how),
+        lambda **how: ablate(loaded, task, data, **how),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip
@@ -147,12 +149,13 @@ def pareto_command(
 ) -> None:
     """Measure what accuracy costs: exact assignments between the cheapest and the most precise one."""
     from tilewright.compiler.studies.pareto import pareto
+    from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.sample_files import read_samples
 
-    given, at = read_samples(inputs, "inputs"), parse_sizes(sizes or "")
+    loaded, given, at = load(plan), read_samples(inputs, "inputs"), parse_sizes(sizes or "")
     _run(
         lambda **how: pareto(
-            plan, task, data, points=points, minimise=minimise, criterion=criterion, sizes=at, preset=preset,
+            loaded, task, data, points=points, minimise=minimise, criterion=criterion, sizes=at, preset=preset,
             inputs=given, samples=samples, time=time, **how,
         ),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,

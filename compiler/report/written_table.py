@@ -68,7 +68,7 @@ class WrittenTable:
         return table
 
     def _figures(self) -> list[bool]:
-        """For each column True if it holds numbers."""
+        """Flags of the columns: True if one holds numbers."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.keys)
         return [all(cell is None or isinstance(cell, int | float | Figure) for cell in column) for column in columns]
 

@@ -22,7 +22,7 @@ from tilewright.runtime.tasks import Task
 
 @dataclass(frozen=True)
 class SettingSource:
-    """What a setting is made of, but for the plan; it can be sent to other processes."""
+    """Source of a setting: all that it is made of but the plan; it can be sent to other processes."""
 
     inputs: Sequence[str] | Mapping[str, Any] | None
     samples: int

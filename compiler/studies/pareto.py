@@ -20,7 +20,7 @@ from tilewright.compiler.studies.variations import Variant
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.workers import Workers
 from tilewright.runtime.plan.decisions import UNITS
-from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.plan.plan import Plan, check_is_plan
 from tilewright.runtime.tasks.finding import AnyTask
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
@@ -31,7 +31,7 @@ MOST = 100
 
 
 def pareto(
-    plan: Plan | str | Path,
+    plan: Plan,
     task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
@@ -54,12 +54,12 @@ def pareto(
     "tiles", "digital-macs" or "area") are ``points`` - 2 equal steps, and for each the choice of the least predicted
     loss is found, exactly; choices that are alike are measured once. The loss is the sum of the ``criterion``'s
     figures, measured with inputs, samples and time as of ``measure_sensitivity``; with a metric the inputs are those of
-    ``evaluate`` too. sizes, preset: what costs are of, see ``estimate_cost``. task, data, workers, executor, and all else as of ``evaluate``. Each point's change is its cost,
-    in the unit of ``minimise``.
+    ``evaluate`` too. sizes, preset: what costs are of, see ``estimate_cost``. task, data, workers, executor, and all
+    else as of ``evaluate``. Each point's change is its cost, in the unit of ``minimise``.
 
     Raises ``InputError`` for a plan with nothing to choose, and as these functions do.
     """
-    plan = plan if isinstance(plan, Plan) else load(plan)
+    check_is_plan(plan)
     check_whole("points", points, least=2, most=MOST)
     check_measures([minimise])
     if minimise == LOSS:

@@ -16,7 +16,7 @@ from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluate import evaluate
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.measuring.workers import Workers
-from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.plan.plan import Plan, check_is_plan, load
 from tilewright.runtime.tasks.finding import AnyTask
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import DEFAULT_CHIP, load_chip
@@ -29,7 +29,7 @@ ALL_EFFECTS = "all effects"
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """One variant of a study. changes: keys and values that it has. evaluation: of the network on its chips."""
+    """One variant of a study. name: in tables. changes: keys and values. evaluation: of the network on its chips."""
 
     name: str
     changes: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Study:
 
 
 def sweep(
-    source: Plan | str | Path,
+    source: str | Path | Plan,
     vary: Mapping[str, str | Sequence[Any]],
     task: AnyTask | None = None,
     data: str | Path | None = None,
@@ -97,7 +97,7 @@ def sweep(
 
 
 def ablate(
-    plan: Plan | str | Path,
+    plan: Plan,
     task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
@@ -111,7 +111,8 @@ def ablate(
     The plan stays as it is; only the hardware that it is simulated on changes. task, data, workers, executor, and all
     else as of ``evaluate``. Raises ``InputError`` for a chip without tiles, and as ``evaluate`` does.
     """
-    made = _maker(plan if isinstance(plan, Plan) else load(plan), None, None)
+    check_is_plan(plan)
+    made = _maker(plan, None, None)
     variants = ablations(made.chip)
     return _measured(f"effects of {made.name}", [], variants, made, task, data, workers, executor, on_measurement, how)
 
@@ -126,7 +127,7 @@ class _Maker:
     check: Callable[[Mapping[str, Any]], object]
 
 
-def _maker(source: Plan | str | Path, target: Any, calibration: Any) -> _Maker:
+def _maker(source: str | Path | Plan, target: Any, calibration: Any) -> _Maker:
     is_folder = isinstance(source, str | Path) and (Path(source) / "plan.json").is_file()
     if isinstance(source, Plan) or is_folder:
         plan = source if isinstance(source, Plan) else load(source)

@@ -1,4 +1,4 @@
-"""What a study varies: keys of a target and their values, and the variants that they make together."""
+"""Variants of a study: keys of a target, their values, and the chips that they make together."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tilewright.targets.errors import InputError
 
 @dataclass(frozen=True)
 class Settings:
-    """How chips are measured. batch_size changes no figure, nor does layer_by_layer. resamples: of the examples."""
+    """Settings of measurements. batch_size changes no figure, nor does layer_by_layer. resamples: of the examples."""
 
     seed: int
     drift_compensation: bool
@@ -31,7 +31,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured on chips, in this process: a task that is prepared for a plan, and how."""
+    """Bench of this process: a task that is prepared for a plan, and the settings that it is measured by."""
 
     plan: Plan
     task: Task

@@ -33,7 +33,7 @@ class Results:
     differing: int
 
     def where(self, wanted: Mapping[str, Any]) -> Results:
-        """Those whose keys have these values; a hash may be given by its first letters.
+        """Measurements whose keys have these values; a hash may be given by its first letters.
 
         Raises ``InputError`` for a key that none of them has.
         """
@@ -60,13 +60,13 @@ class Results:
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """Measurements of several chips that are alike in all else."""
+    """Measurements of several chips that are alike in all else. entries: one a chip."""
 
     entries: list[dict[str, Any]]
 
     @property
     def names(self) -> dict[str, Any]:
-        """What they have in common: keys and values."""
+        """Keys and values that all of them have."""
         return {key: value for key, value in self.entries[0].items() if key not in HIDDEN}
 
     @property

@@ -1,4 +1,4 @@
-"""How many chips are needed: so many, or as many as make an error small or decide iso-accuracy."""
+"""Rule for the number of chips: as many as make an error small, or decide iso-accuracy."""
 
 from __future__ import annotations
 

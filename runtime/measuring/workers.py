@@ -208,7 +208,7 @@ class _Job(Generic[Item, Part]):
 
 
 def _how(exitcode: int | None) -> str:
-    """How a process ended, in words."""
+    """End of a process, in words."""
     if exitcode is None or exitcode >= 0:
         return f"by exit status {exitcode}: a program that starts workers does it under if __name__ == '__main__'"
     name = signal.Signals(-exitcode).name if -exitcode in signal.valid_signals() else str(-exitcode)
@@ -221,7 +221,7 @@ def cores() -> int:
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """Do the items that come through a pipe until it is closed."""
+    """Work of a process: the items that come through a pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the first one decides
     import torch
 

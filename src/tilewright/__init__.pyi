@@ -29,6 +29,11 @@ from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure
 from .compiler.sensitivity.measure import Sensitivity as Sensitivity
 from .compiler.sensitivity.measure import measure_sensitivity as measure_sensitivity
+from .compiler.studies.pareto import pareto as pareto
+from .compiler.studies.study import Study as Study
+from .compiler.studies.study import StudyPoint as StudyPoint
+from .compiler.studies.study import ablate as ablate
+from .compiler.studies.study import sweep as sweep
 from .compiler.training.callbacks import ChipCallback as ChipCallback
 from .compiler.training.prepare import prepare as prepare
 from .compiler.training.prepare import restore as restore
@@ -58,6 +63,9 @@ from .runtime.measuring.loggers import EvaluationLogger as EvaluationLogger
 from .runtime.measuring.operations import Call as Call
 from .runtime.measuring.operations import Operations as Operations
 from .runtime.measuring.operations import count_operations as count_operations
+from .runtime.measuring.results import ResultGroup as ResultGroup
+from .runtime.measuring.results import Results as Results
+from .runtime.measuring.results import read_results as read_results
 from .runtime.measuring.uncertainty import Estimate as Estimate
 from .runtime.measuring.uncertainty import Interval as Interval
 from .runtime.measuring.workers import Workers as Workers
