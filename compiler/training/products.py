@@ -173,8 +173,9 @@ def sending_class(torch_class: type[nn.Module]) -> type[nn.Module]:
 
 def _sending(torch_class: type[nn.Module]) -> nn.Module:
     """Module that sends its products, before it has its state."""
-    made = sending_class(torch_class)
-    return made.__new__(made)
+    made: Any = sending_class(torch_class)
+    empty: nn.Module = made.__new__(made)
+    return empty
 
 
 def prepare_products(owner: nn.Module, products: dict[str, PreparedProduct]) -> None:

@@ -1,6 +1,7 @@
 """Networks that transformers' own Trainer trains: their checkpoints compile, the best weights stay, NaN stops."""
 
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ import tilewright
 from tilewright.runtime.measuring.evaluation import Evaluation, TimePoint
 from tilewright.targets.errors import InputError
 
+ANYTHING: Any = tilewright
+"""The public functions, given what they do not take."""
 BATCH = {"input_ids": torch.arange(24).view(2, 12) % 60 + 1, "attention_mask": torch.ones(2, 12, dtype=torch.int64)}
 ROWS = [{name: values[number] for name, values in BATCH.items()} | {"labels": number} for number in (0, 1, 0, 1)]
 
@@ -123,23 +126,23 @@ def test_what_cannot_be_prepared_with_is_one_sentence(given, said):
     plan = tilewright.compile(nn.Linear(8, 4), example_inputs=x)
     beside = {} if "plan" not in given else {"example_inputs": x}
     with pytest.raises(InputError, match=said):
-        tilewright.prepare(model, **({"plan": plan} | beside | given))
+        ANYTHING.prepare(model, **({"plan": plan} | beside | given))
     assert type(model) is nn.Linear
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: tilewright.prepare("model"),
-        lambda: tilewright.restore("model"),
-        lambda: tilewright.set_progress("model", 0.5),
-        lambda: tilewright.after_step(None),
-        lambda: tilewright.parameter_groups("model"),
-        lambda: tilewright.parameter_groups(nn.Linear(2, 2), -1.0),
-        lambda: tilewright.parameter_groups(nn.Linear(2, 2), "0.01"),
-        lambda: tilewright.load_recipe("digital", ["a=1"]),
-        lambda: tilewright.load_recipe(5),
-        lambda: tilewright.ChipCallback(folder=3),
+        lambda: ANYTHING.prepare("model"),
+        lambda: ANYTHING.restore("model"),
+        lambda: ANYTHING.set_progress("model", 0.5),
+        lambda: ANYTHING.after_step(None),
+        lambda: ANYTHING.parameter_groups("model"),
+        lambda: ANYTHING.parameter_groups(nn.Linear(2, 2), -1.0),
+        lambda: ANYTHING.parameter_groups(nn.Linear(2, 2), "0.01"),
+        lambda: ANYTHING.load_recipe("digital", ["a=1"]),
+        lambda: ANYTHING.load_recipe(5),
+        lambda: ANYTHING.ChipCallback(folder=3),
     ],
 )
 def test_other_types_are_one_sentence(call):
