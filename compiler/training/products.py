@@ -173,7 +173,7 @@ def sending_class(torch_class: type[nn.Module]) -> type[nn.Module]:
 
 def _sending(torch_class: type[nn.Module]) -> nn.Module:
     """Module that sends its products, before it has its state."""
-    made: Any = sending_class(torch_class)
+    made: Any = sending_class(torch_class)  # type: ignore[arg-type]
     empty: nn.Module = made.__new__(made)
     return empty
 
