@@ -1,4 +1,4 @@
-"""tilewright sweep, tilewright ablate, tilewright pareto"""
+"""tilewright sweep, tilewright ablate, tilewright pareto, tilewright study"""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tilewright.compiler.cli.settings import parse_chips, parse_sizes, parse_tas
 from tilewright.targets.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+
     from tilewright.compiler.studies.study import Study
 
 FORMATS = ("terminal", "csv", "markdown", "latex", "json")
@@ -163,27 +166,72 @@ def pareto_command(
     )  # fmt: skip
 
 
+def study_command(
+    file: Annotated[Path, typer.Argument(help="A study's YAML file (docs/studies.md); examples/studies has some.")],
+    source: Annotated[
+        str | None, typer.Option(help="A plan's folder, or of a sweep a model, in place of the file's.")
+    ] = None,
+    data: options.Data = None,
+    results: Annotated[
+        Path | None, typer.Option(help="A file of measurements to add to: those in it are not made again.")
+    ] = None,
+    plot: Plot = None,
+    format: Format = "terminal",
+    workers: options.Workers = 1,
+    dask: options.Dask = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make the study that a file describes: a sweep, an ablation, or a curve of accuracy and cost."""
+    from tilewright.compiler.studies.study_file import read_study, run_study
+
+    said, chosen = read_study(file), _checked("json" if as_json else format, plot)
+    with progress_bar("study") as advance, _dask(dask) as executor:
+        study = run_study(
+            said, source=source, data=data, results=results, workers=workers, executor=executor, on_measurement=advance
+        )
+    _show(study, chosen, plot)
+
+
 def _run(
     made: Any, times: str, repeats: int, chips: str | None, until_error: str | None, seed: int, limit: int | None,
     task_options: list[str] | None, batch_size: int, results: list[Path] | None, plot: Path | None, format: str,
     workers: int, dask: str | None,
 ) -> None:  # fmt: skip
     """Make a study, and print it."""
-    from tilewright.compiler.report.study_plot import check_plot, plot_study
-    from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.targets.times import parse_times
 
-    if format not in FORMATS:
-        raise InputError(f"format is {format!r}; {nearest(format, FORMATS)}")
-    if plot is not None:
-        check_plot(plot)
+    chosen = _checked(format, plot)
     how = {
         "times": list(parse_times(times)), "repeats": repeats, "chips": parse_chips(chips), "until_error": until_error,
         "seed": seed, "limit": limit, "task_options": parse_task_options(task_options), "batch_size": batch_size,
         "results": results or None, "workers": workers,
     }  # fmt: skip
-    with progress_bar("study") as advance, dask_executor(dask) as executor:
+    with progress_bar("study") as advance, _dask(dask) as executor:
         study = made(**how, executor=executor, on_measurement=advance)
+    _show(study, chosen, plot)
+
+
+def _checked(format: str, plot: Path | None) -> str:
+    """The format of the table. Raises ``InputError`` for one that is none, and for a plot that cannot be written."""
+    from tilewright.compiler.report.study_plot import check_plot
+
+    if format not in FORMATS:
+        raise InputError(f"format is {format!r}; {nearest(format, FORMATS)}")
+    if plot is not None:
+        check_plot(plot)
+    return format
+
+
+def _dask(where: str | None) -> AbstractContextManager[Executor | None]:
+    from tilewright.runtime.measuring.clusters import dask_executor
+
+    return dask_executor(where)
+
+
+def _show(study: Study, format: str, plot: Path | None) -> None:
+    """Write the plot of a study, and print its table."""
+    from tilewright.compiler.report.study_plot import plot_study
+
     if plot is not None:
         plot_study(study, plot)
         errors.print(f"plot written to {plot}", soft_wrap=True)

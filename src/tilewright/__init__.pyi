@@ -34,6 +34,9 @@ from .compiler.studies.study import Study as Study
 from .compiler.studies.study import StudyPoint as StudyPoint
 from .compiler.studies.study import ablate as ablate
 from .compiler.studies.study import sweep as sweep
+from .compiler.studies.study_file import StudyFile as StudyFile
+from .compiler.studies.study_file import read_study as read_study
+from .compiler.studies.study_file import run_study as run_study
 from .compiler.training.callbacks import ChipCallback as ChipCallback
 from .compiler.training.prepare import prepare as prepare
 from .compiler.training.prepare import restore as restore
