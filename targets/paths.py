@@ -48,7 +48,7 @@ def kind_of(path: str | Path) -> str | None:
 
 
 def as_path(given: object, what: str) -> Path:
-    """What was given as a path. what: its name, for the sentence. Raises ``InputError`` for what cannot be one."""
+    """Path that was given. what: its name, for the sentence. Raises ``InputError`` for what cannot be one."""
     if not isinstance(given, str | Path):
         raise InputError(f"{what} is {shown(given)}; it must be a path")
     return Path(given)

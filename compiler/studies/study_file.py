@@ -29,8 +29,8 @@ class StudyFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["study"]
-    title: str = Field(min_length=1, description="what is asked, for people")
+    kind: Literal["study"] = Field(description="study, which tells the file from a target's")
+    title: str = Field(min_length=1, description="question, for people")
     study: Literal["sweep", "ablate", "pareto"] = Field(description="kind of the study, as the commands are named")
     source: str | None = Field(None, description="a plan's folder; of a sweep also a model; may be given beside")
     target: str | None = Field(None, description="target of a model")

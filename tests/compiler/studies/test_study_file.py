@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 import tilewright
 from tilewright.compiler.cli.app import app
+from tilewright.compiler.studies.study import OF_COMPILE
 from tilewright.compiler.studies.study_file import read_study, run_study
+from tilewright.compiler.studies.variations import values_of
 from tilewright.targets.errors import InputError
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "studies").glob("*.yaml"))
@@ -19,9 +21,10 @@ HEAD = "kind: study\ntitle: t\n"
 def test_examples_are_studies_whose_variants_are_there(path):
     said = read_study(path)
     assert f"examples/studies/{path.name}" in path.read_text()
-    if said.study == "sweep" and "target" not in said.vary and "attention_bits" not in said.vary:
-        for key in said.vary:
-            tilewright.load_chip("pcm-512", {key: 1})
+    for key, values in said.vary.items():
+        for value in values_of(key, values):
+            if key not in OF_COMPILE:
+                tilewright.load_chip("pcm-512", {key: value})
 
 
 def test_a_file_is_run_as_its_command(small_model, tmp_path):
