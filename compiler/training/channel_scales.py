@@ -38,8 +38,8 @@ def channel_scale_of(plan: Plan, layer: LayerRecord, matrix: Tensor) -> Tensor |
         matrix * by_column.unsqueeze(1) * by_row, held, rtol=TOLERANCE, atol=TOLERANCE * float(held.abs().max())
     ):
         raise InputError(
-            f"the weights of layer {layer.name!r} are not those of the plan: prepare the model that the plan was "
-            "compiled from, or give a target"
+            f"the weights of layer {layer.name!r} are not those of the plan: take the model that the plan was "
+            "compiled from"
         )
     column_varies, row_varies = _varies(by_column), _varies(by_row)
     if column_varies and row_varies:

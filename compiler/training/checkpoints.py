@@ -110,9 +110,10 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     before, now = dict(leaves(kept)), dict(leaves(json.loads(json.dumps(settings, default=str))))
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
+            is_now = "is left out" if now.get(name) is None else f"is {_written(now[name])}"
+            was = "without it" if before.get(name) is None else f"with {_written(before[name])}"
             raise InputError(
-                f"{name} is {_written(now.get(name))}, and the training that was stopped began with "
-                f"{_written(before.get(name))}: it can only be resumed as it began"
+                f"{name} {is_now}, and the training that was stopped began {was}: it can only be resumed as it began"
             )
 
 

@@ -168,6 +168,14 @@ def conditions_of(model: nn.Module) -> Conditions:
     raise InputError(f"{type(model).__name__} is not prepared; tilewright.prepare(model, target) does it")
 
 
+def check_is_analog(chip: Chip) -> None:
+    """Raise ``InputError`` for a chip of which training can learn nothing, whatever the network."""
+    if not chip.tiles:
+        raise InputError(f"chip {chip.name!r} has no tiles: there is nothing to train it for")
+    if len(chip.tiles) == 1:
+        check_has_effects(chip.tiles[0].target)
+
+
 def check_has_effects(target: AnalogTarget) -> None:
     """Raise ``InputError`` for a target of which training can learn nothing."""
     tile = target.tile

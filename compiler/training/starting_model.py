@@ -68,7 +68,13 @@ def starting_model(source: str | Path, data: TrainingData, seed: int, *, is_base
     config = load_config(transformers, source, config_only=False)
     architecture = architecture_of(transformers, source, config)
     names = data.class_names
-    new_head = names is not None and not architecture.__name__.endswith(HEADS)
+    name = architecture.__name__
+    if names is None and data.needs_head and name.endswith("Model") and "LMHead" not in name:
+        raise InputError(
+            f"model {str(source)!r} is a {name}, without a head for {data.task}, and the task does not say how many "
+            "classes there are: give it one, by transformers' AutoModelFor... and num_labels, and save it"
+        )
+    new_head = names is not None and not name.endswith(HEADS)
     if new_head and is_base:
         raise InputError(
             f"model {str(source)!r} has no head that an adapter could replace by its own; take as the base a folder of "

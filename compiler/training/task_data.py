@@ -31,13 +31,14 @@ class TrainingData:
     """Files to train on and to evaluate on, of a task by name.
 
     train, evaluation: files or folders, as the task reads them. class_names: names of the task's classes, where it has
-    its own.
+    its own. needs_head: True if a model must have a head for the task.
     """
 
     task: str
     train: Path
     evaluation: Path
     class_names: Sequence[str] | None
+    needs_head: bool
 
     @classmethod
     def of(cls, task: str, data: str | Path, evaluate_on: str | Path | None) -> TrainingData:
@@ -55,13 +56,16 @@ class TrainingData:
                 raise InputError(f"there are no data at {shown_path(Path(path))}")
         is_glue = issubclass(found, GlueTask | SemanticSimilarity)
         names = list(found.classes) if issubclass(found, GlueTask) else None
+        needs_head = not issubclass(found, SemanticSimilarity)  # which compares embeddings
         if is_glue and kind_of(folder) == FOLDER:
-            return cls(task, folder / TRAIN, Path(evaluate_on) if evaluate_on is not None else folder, names)
+            return cls(
+                task, folder / TRAIN, Path(evaluate_on) if evaluate_on is not None else folder, names, needs_head
+            )
         if evaluate_on is None:
             raise InputError(
                 f"task {task!r} is trained on {shown_path(folder)}; name other data to evaluate on (--evaluate-on)"
             )
-        return cls(task, folder, Path(evaluate_on), names)
+        return cls(task, folder, Path(evaluate_on), names, needs_head)
 
 
 class TrainingExamples(torch.utils.data.Dataset[list[int]]):

@@ -19,6 +19,7 @@ from tilewright.compiler.training.checkpoints import (
 )
 from tilewright.compiler.training.chip_evaluation import Measuring
 from tilewright.compiler.training.learners import Learner, adapter_beside, whole_network
+from tilewright.compiler.training.prepare import check_is_analog
 from tilewright.compiler.training.starting_model import StartingModel, starting_model, teacher_of
 from tilewright.compiler.training.task_data import TrainingData
 from tilewright.compiler.training.trained_folder import TRAINED, add_to_record, write_record
@@ -29,6 +30,7 @@ from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destin
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_flags, check_whole
 from tilewright.targets.loading import DEFAULT_CHIP, load_chip, load_recipe
+from tilewright.targets.paths import as_path
 from tilewright.targets.quantity import is_finite
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip, Recipe, Target
@@ -133,7 +135,9 @@ def train(
     base = _base(adapter_of, target, attention_bits)
     chip = load_chip(DEFAULT_CHIP if target is None else target) if base is None else base.document.chip
     loaded = load_recipe(recipe) if base is None else for_adapters(load_recipe(recipe))
-    folder = Path(folder)
+    if base is None and not loaded.imposes_nothing:
+        check_is_analog(chip)
+    folder = as_path(folder, "folder")
     check_destination(folder, TRAINED, overwrite=overwrite)
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     settings = {
