@@ -108,6 +108,7 @@ def test_the_command_line_trains(base, data, tmp_path):
         ({"evaluate_on": "nowhere"}, "there are no data at 'nowhere'"),
         ({"task": "question-answering"}, "name other data to evaluate on"),
         ({"task": "lm-eval:piqa"}, "has no loss to train by"),
+        ({"target": "ideal"}, "nothing to train it for"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"times": "1s,1mo"}, "give some in a list"),
@@ -127,6 +128,13 @@ def test_what_cannot_be_trained_is_one_sentence(base, small_model, data, tmp_pat
     with pytest.raises(InputError, match=said):
         train(base, task, data, tmp_path / "out", **({"steps": 3, "batch_size": 4, "repeats": 0} | changes))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_a_head_is_refused_where_nobody_knows_the_classes(small_model, data, tmp_path):
+    encoder, _ = small_model(BertModel, 2)
+    with pytest.raises(InputError, match="is a BertModel, without a head for text-classification"):
+        train(encoder, "text-classification", data / "train.tsv", tmp_path / "out", evaluate_on=data / "dev.tsv",
+              task_options={"text": "sentence"})  # fmt: skip
 
 
 def test_data_to_evaluate_on_are_read_before_training(base, data, tmp_path):
