@@ -53,6 +53,9 @@ def sweep_command(
             autocompletion=completion.names_of("chip", "analog", "digital"),
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Sample inputs of a model that fix its input ranges, as of compile.")
+    ] = None,
     task: options.TaskName = None,
     data: options.Data = None,
     times: options.Times = "1s,1mo",
@@ -72,10 +75,11 @@ def sweep_command(
 ) -> None:
     """Measure a network on all combinations of values of a target's keys: a row and a point of a plot for each."""
     from tilewright.compiler.studies.study import sweep
+    from tilewright.runtime.storage.sample_files import read_samples
 
-    wanted = _parse_vary(vary)
+    wanted, given = _parse_vary(vary), read_samples(calibration, "calibration")
     _run(
-        lambda **how: sweep(source, wanted, task, data, target=target, **how),
+        lambda **how: sweep(source, wanted, task, data, target=target, calibration=given, **how),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from tilewright.compiler.assignment.exact import solve
 from tilewright.compiler.assignment.problem import ENERGY, LOSS, Problem, check_measures, problem_of
 from tilewright.compiler.assignment.written import Request
 from tilewright.compiler.sensitivity.measure import measure_sensitivity
-from tilewright.compiler.studies.study import Study, StudyPoint, measured_points
+from tilewright.compiler.studies.study import TIMES, Study, StudyPoint, measured_points
 from tilewright.compiler.studies.variations import Variant
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.workers import Workers
@@ -43,6 +43,7 @@ def pareto(
     inputs: Sequence[str] | Mapping[str, Any] | None = None,
     samples: int = 32,
     time: str | float = "1mo",
+    times: Sequence[str | float] = TIMES,
     workers: int | Workers = 1,
     executor: Executor | None = None,
     on_measurement: OnProgress | None = None,
@@ -85,7 +86,7 @@ def pareto(
         variants = [Variant(_where(one.choice), {key: one.predicted[minimise]}) for one in assigned.values()]
         plans = iter([one.plan for one in assigned.values()])
         found: list[StudyPoint] = measured_points(
-            variants, lambda _: next(plans), task, data, kept, executor, on_measurement, how
+            variants, lambda _: next(plans), task, data, kept, executor, on_measurement, {"times": times, **how}
         )
     return Study(f"{minimise} of {plan.document.model.name} on {plan.document.chip.name}", [key], found)
 

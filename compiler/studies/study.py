@@ -24,7 +24,8 @@ from tilewright.targets.spec import Chip, Target
 
 OF_COMPILE = ("target", "attention_bits", "programming")
 """Keys that a study of a model may vary beside those of a target: arguments of ``compile``."""
-ALL_EFFECTS = "all effects"
+TIMES = ("1s", "1mo")
+"""Times since programming of studies, where none are named."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def sweep(
     *,
     target: str | Path | Target | Chip | None = None,
     calibration: Sequence[str] | Mapping[str, Any] | None = None,
+    times: Sequence[str | float] = TIMES,
     workers: int | Workers = 1,
     executor: Executor | None = None,
     on_measurement: OnProgress | None = None,
@@ -82,7 +84,7 @@ def sweep(
     has; or a model's folder, hub name or .onnx file, which is compiled for each variant and only traced once. vary:
     values by key, such as ``{"tile.adc.bits": "4..10", "device.programming.scale": [0, 0.5, 1]}``: keys as of
     ``compile --set``, and for a model also target, attention_bits and programming. target: of a model; pcm-512 if None.
-    calibration: of a model, as of ``compile``. task, data, workers, executor, and all else as of ``evaluate``.
+    calibration: of a model, as of ``compile``. task, data, times, workers, executor, and all else as of ``evaluate``.
     on_measurement: called after each measurement with (done, of how many, what).
 
     Raises ``InputError`` for keys that the target has not, values that it does not take, and as ``evaluate`` does.
@@ -101,6 +103,7 @@ def ablate(
     task: AnyTask | None = None,
     data: str | Path | None = None,
     *,
+    times: Sequence[str | float] = TIMES,
     workers: int | Workers = 1,
     executor: Executor | None = None,
     on_measurement: OnProgress | None = None,
@@ -114,7 +117,18 @@ def ablate(
     check_is_plan(plan)
     made = _maker(plan, None, None)
     variants = ablations(made.chip)
-    return _measured(f"effects of {made.name}", [], variants, made, task, data, workers, executor, on_measurement, how)
+    return _measured(
+        f"effects of {made.name}",
+        [],
+        variants,
+        made,
+        task,
+        data,
+        workers,
+        executor,
+        on_measurement,
+        {"times": times, **how},
+    )
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "cost": [tilewright.estimate_cost],
     "run": [tilewright.run, tilewright.Run.save],
     "evaluate": [tilewright.evaluate],
+    "sweep": [tilewright.sweep, tilewright.evaluate],
+    "ablate": [tilewright.ablate, tilewright.evaluate],
+    "pareto": [tilewright.pareto, tilewright.evaluate],
+    "study": [tilewright.run_study],
+    "results": [tilewright.read_results, tilewright.Results.where, tilewright.Results.write],
     "train": [tilewright.train, tilewright.load_chip],
     "export": [tilewright.export_layers],
     "characterize": [tilewright.characterize, tilewright.load_target, tilewright.save_characterization],
@@ -37,17 +42,19 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
 }
 """Command -> the functions that do its work."""
 OTHERWISE = {
+    "dask": "executor", "files": "paths", "where": "wanted", "merged": "path",
     "force": "overwrite", "kind": "kinds", "recipe_changes": "changes", "rpu_config": "path", "new": "folder",
 }  # fmt: skip
 """Options with another name in Python."""
 PRINTING = {
-    "as_json", ("report", "weights"), ("cost", "layers"),
+    "as_json", "format", "plot", ("report", "weights"), ("cost", "layers"),
     ("targets", "kind"), ("targets", "name"), ("targets", "file"), ("targets", "force"),
     *((f"adapter {what}", "plan") for what in ("add", "list", "remove")),
 }  # fmt: skip
 """Options that say what is printed, or where, and the plan that a method is of."""
 OPTIONAL_HERE = {
-    ("characterize", "folder"), ("report", "file"), ("targets", "rpu_config"), ("adapter add", "name"),
+    ("results", "where"), ("results", "merged"), ("characterize", "folder"), ("report", "file"),
+    ("targets", "rpu_config"), ("adapter add", "name"),
     ("adapter add", "new"), ("adapter remove", "new"),
 }  # fmt: skip
 """Places to write to or read from that a command can do without."""
@@ -74,6 +81,7 @@ def commands():
 
 def wanted(name, option):
     """The parameter of the functions behind a command; None if there is none."""
+    option = "study" if (name, option) == ("study", "file") else option
     for function in CALLS[name]:
         parameters = inspect.signature(function).parameters
         if OTHERWISE.get(option, option) in parameters:
@@ -105,10 +113,13 @@ def test_defaults_are_the_same(name):
 @pytest.mark.parametrize("name", CALLS)
 def test_no_option_of_the_function_is_missing(name):
     """But for what only Python can give: objects, examples, and functions that are told of the progress."""
-    known = {OTHERWISE.get(option, option) for option in inspect.signature(commands()[name]).parameters}
+    known = {
+        OTHERWISE.get(option, option) if (name, option) != ("study", "file") else "study"
+        for option in inspect.signature(commands()[name]).parameters
+    }
     known |= {"folder"} if name == "adapter list" else set()  # the plan's, which is loaded
     only_in_python = {"example_inputs", "dynamic_shapes", "sensitivity", "self", "found"}
     for parameter in inspect.signature(CALLS[name][0]).parameters:
         is_here = parameter in only_in_python or (name, parameter) in IN_PYTHON_ALONE
-        if not parameter.startswith("on_") and not is_here:
+        if not parameter.startswith("on_") and not is_here and parameter != "how":  # as of evaluate
             assert parameter in known, f"{name} lacks {parameter}"
