@@ -92,10 +92,8 @@ def sweep(
     values = {key: values_of(key, given) for key, given in vary.items()}
     variants = variants_of(values)
     made = _maker(source, target, calibration)
-    keys = ", ".join(values)
-    return _measured(
-        f"{keys} of {made.name}", list(values), variants, made, task, data, workers, executor, on_measurement, how
-    )
+    title, how = f"{', '.join(values)} of {made.name}", {"times": times, **how}
+    return _measured(title, list(values), variants, made, task, data, workers, executor, on_measurement, how)
 
 
 def ablate(
@@ -116,19 +114,8 @@ def ablate(
     """
     check_is_plan(plan)
     made = _maker(plan, None, None)
-    variants = ablations(made.chip)
-    return _measured(
-        f"effects of {made.name}",
-        [],
-        variants,
-        made,
-        task,
-        data,
-        workers,
-        executor,
-        on_measurement,
-        {"times": times, **how},
-    )
+    title, how = f"effects of {made.name}", {"times": times, **how}
+    return _measured(title, [], ablations(made.chip), made, task, data, workers, executor, on_measurement, how)
 
 
 @dataclass(frozen=True)
