@@ -68,7 +68,7 @@ def train(model: nn.Module, images: Tensor, classes: Tensor, recipe: tilewright.
             tilewright.after_step(model)
         if step % 100 == 99:
             print(
-                f"step {step + 1} of {steps}: loss {float(loss):.3f}, {time.perf_counter() - begun:.0f} s", flush=True
+                f"step {step + 1} of {steps}: loss {float(loss.detach()):.3f}, {time.perf_counter() - begun:.0f} s", flush=True
             )
     model.eval()
 
