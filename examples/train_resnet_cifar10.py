@@ -67,9 +67,8 @@ def train(model: nn.Module, images: Tensor, classes: Tensor, recipe: tilewright.
         if prepared:
             tilewright.after_step(model)
         if step % 100 == 99:
-            print(
-                f"step {step + 1} of {steps}: loss {float(loss.detach()):.3f}, {time.perf_counter() - begun:.0f} s", flush=True
-            )
+            seconds, found = time.perf_counter() - begun, float(loss.detach())
+            print(f"step {step + 1} of {steps}: loss {found:.3f}, {seconds:.0f} s", flush=True)
     model.eval()
 
 

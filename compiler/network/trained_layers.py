@@ -193,7 +193,8 @@ def positive(name: str, tensor: Tensor) -> Tensor:
     if not values.numel() or not bool(allowed.all()):
         wrong = values[~allowed].flatten().tolist()[:1]
         what = f"holds {wrong[0]:g}" if wrong else "is empty"
-        raise InputError(f"{name} {what}; it must be finite and above zero, from {SMALLEST:g} to {LARGEST:g}")
+        sizes = f", from {SMALLEST:g} to {LARGEST:g}" if wrong and 0 < wrong[0] < math.inf else ""
+        raise InputError(f"{name} {what}; it must be finite and above zero{sizes}")
     return values
 
 

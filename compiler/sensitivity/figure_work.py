@@ -46,7 +46,7 @@ class SentSetting:
     """Setting as other processes open it, once for all figures."""
 
     plan: SentPlan
-    source: SettingSource
+    made_of: SettingSource
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Name of its own, by which a process knows that it has it open."""
 
@@ -54,7 +54,7 @@ class SentSetting:
         """Setting in this process."""
         if self.name not in _OPEN:
             _OPEN.clear()  # one is enough, and may be large
-            _OPEN[self.name] = self.source.made(self.plan.opened()), {}
+            _OPEN[self.name] = self.made_of.made(self.plan.opened()), {}
         return _OPEN[self.name][0]
 
     def criterion(self, kind: type[Criterion]) -> Criterion:

@@ -87,7 +87,7 @@ class SentBench:
     """
 
     plan: SentPlan
-    source: TaskSource
+    made_of: TaskSource
     fingerprint: str
     settings: Settings
 
@@ -96,7 +96,7 @@ class SentBench:
         key = self.plan, self.fingerprint, self.settings
         if key not in _OPEN:
             plan = self.plan.opened()
-            task = self.source.made(plan)
+            task = self.made_of.made(plan)
             if task.fingerprint() != self.fingerprint:
                 raise InputError("the task's data are others than when measuring began")
             _OPEN.clear()

@@ -12,7 +12,7 @@ from tilewright.targets.loading import target_names
 LARGE = ("torch", "scipy", "transformers", "onnx", "jinja2", "matplotlib")
 COMMANDS = (
     "compile", "report", "explain", "diff", "operations", "sensitivity", "assign", "cost", "run", "evaluate",
-    "train", "characterize", "export", "targets", "doctor", "adapter",
+    "train", "results", "study", "pareto", "ablate", "sweep", "characterize", "export", "targets", "doctor", "adapter",
 )  # fmt: skip
 SCRIPT = """
 import sys
