@@ -1,6 +1,7 @@
 """Studies as files: what is there is run, and what is wrong is one sentence."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import BertForSequenceClassification
@@ -34,7 +35,7 @@ def test_a_file_is_run_as_its_command(small_model, tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + "study: sweep\nvary: {tile.adc.bits: [6, 10]}\ntask: glue/sst2\ntimes: [1s]\nrepeats: 2\n")
     found = run_study(file, source=tmp_path / "plan", data=tmp_path)
-    how = {"times": ["1s"], "repeats": 2}
+    how: dict[str, Any] = {"times": ["1s"], "repeats": 2}
     assert found == tilewright.sweep(plan, {"tile.adc.bits": [6, 10]}, "glue/sst2", tmp_path, **how)
     arguments = ["study", str(file), "--source", str(tmp_path / "plan"), "--data", str(tmp_path)]
     plot = tmp_path / "plot.svg"
