@@ -18,15 +18,15 @@ from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.mapping.retarget import option_of
 from tilewright.compiler.sensitivity.figure_work import (
     DivergenceWork,
+    SentSetting,
     SettingSource,
     measured_divergence,
-    opened_there,
 )
 from tilewright.compiler.sensitivity.measure import Sensitivity, measure_sensitivity
 from tilewright.compiler.sensitivity.samples import takes_text
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import TaskSource
-from tilewright.runtime.measuring.sent_plan import session_memory
+from tilewright.runtime.measuring.sent_plan import plan_for, session_memory
 from tilewright.runtime.measuring.spread import standard_error
 from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.decisions import MeasuredRecord
@@ -90,8 +90,8 @@ def assign(
 
     validate: run the new plan at ``time`` on ``repeats`` chips of ``seed`` + 1, which had no part in the choice, where
     inputs are given or the plan takes text; the divergence stands in ``Assigned.record``. workers, executor: as of
-    ``evaluate``. on_step: called after each
-    measurement of a layer or chip with (done, of how many, what); on_trial: with each ``Trial`` of a search.
+    ``evaluate``. on_step: called after each measurement of a layer or chip with (done, of how many, what); on_trial:
+    with each ``Trial`` of a search.
 
     Raises ``InputError`` for budgets or an accuracy that no choice keeps, with what the closest one comes to, and for
     names and numbers that are not allowed.
@@ -145,7 +145,8 @@ def _validated(
     """The assignment with what its plan, attention units and all, does on chips that had no part in the choice."""
     values: dict[int, float] = {}
     setting, memory = source.made(made.plan), session_memory(made.plan)
-    with opened_there(source, setting, source.repeats, workers, executor) as there:
+    with plan_for(made.plan, source, source.repeats, workers, executor) as plan:
+        there = None if plan is None else SentSetting(plan, source)
         works = [DivergenceWork(there or setting, repeat) for repeat in range(source.repeats)]
         found = do_all(measured_divergence, works, workers=workers, executor=executor, memory=memory)
         for done, (number, value) in enumerate(found, start=1):

@@ -180,7 +180,7 @@ class Measure:
             bench, self.source, dict.fromkeys(left, (self.seconds,)), workers=self.workers, executor=self.executor
         ):
             self.log.add(keys[repeat], found)
-        return [self.log.measure(keys[repeat], lambda: math.nan) for repeat in repeats]
+        return [self.log.kept(keys[repeat]).value for repeat in repeats]
 
     def record(self, trial: Trial) -> AccuracyRecord:
         """Record for the plan, of the trial that confirmed it."""

@@ -6,13 +6,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tilewright.compiler.cli.options import TABLE_FORMATS
 from tilewright.compiler.report.finite_json import json_text
 from tilewright.compiler.report.plain_console import PlainConsole
+from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.shown import visible
+
+if TYPE_CHECKING:
+    from tilewright.compiler.report.written_table import WrittenTable
 
 PIPED_WIDTH = 132
 """Columns where there is no terminal to ask."""
@@ -28,6 +33,20 @@ Advance = Callable[[int, int, str], None]
 def print_json(value: Any) -> None:
     """Print a result for machines. JSON has no NaN: what is not a finite number becomes null."""
     print(json_text(value))
+
+
+def check_format(format: str) -> None:
+    """Raise ``InputError`` with the nearest name unless tables are printed in that format."""
+    if format not in TABLE_FORMATS:
+        raise InputError(f"format is {format!r}; {nearest(format, TABLE_FORMATS)}")
+
+
+def print_table(table: WrittenTable, format: str) -> None:
+    """Print a table for a terminal, or as text in a format for files."""
+    if format == "terminal":
+        output.print(table.terminal())
+    else:
+        print(table.written(format), end="")  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,16 +19,8 @@ def evaluate_command(
     task: options.TaskName = None,
     times: options.Times = "1s,1h,1d,1w,1mo",
     repeats: options.Repeats = 5,
-    chips: Annotated[
-        str | None, typer.Option(help="Chips by number, FIRST:END, in place of the first so many; for parts of many.")
-    ] = None,
-    until_error: Annotated[
-        str | None,
-        typer.Option(
-            help="Add chips until the standard error is so small at each time (0.1, or 1% of the mean), or "
-            "iso-accuracy is decided (iso); --repeats is the most."
-        ),
-    ] = None,
+    chips: options.Chips = None,
+    until_error: options.UntilError = None,
     fewest: Annotated[int, typer.Option(help="Chips to begin with, where an error says how many.")] = 3,
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
@@ -37,12 +28,7 @@ def evaluate_command(
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A file of measurements to add to; those in it are not made again. Repeated: others are only read."
-        ),
-    ] = None,
+    results: options.Results = None,
     resamples: Annotated[
         int, typer.Option(help="Resamples of the examples, for what other examples would give; 0 for none.")
     ] = 200,

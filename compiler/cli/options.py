@@ -95,6 +95,27 @@ LayerByLayer = Annotated[
         help="For plans larger than memory: program each layer when it is called, and drop it. The same results.",
     ),
 ]
+Chips = Annotated[
+    str | None, typer.Option(help="Chips by number, FIRST:END, in place of the first so many; for parts of many.")
+]
+UntilError = Annotated[
+    str | None,
+    typer.Option(
+        help="Add chips until the standard error is so small at each time (0.1, or 1% of the mean), or iso-accuracy is "
+        "decided (iso); --repeats is the most."
+    ),
+]
+Results = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A file of measurements to add to; those in it are not made again. Repeated: others are only read."
+    ),
+]
+TABLE_FORMATS = ("terminal", "csv", "markdown", "latex", "json")
+"""Formats of tables."""
+TableFormat = Annotated[
+    str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*TABLE_FORMATS))
+]
 Workers = Annotated[
     int, typer.Option(help="Processes that measure chips side by side; the results do not depend on it.")
 ]

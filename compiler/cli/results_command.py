@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tilewright.compiler.cli import completion
-from tilewright.compiler.cli.console import errors, output
+from tilewright.compiler.cli import options
+from tilewright.compiler.cli.console import check_format, errors, print_table
 from tilewright.compiler.cli.settings import parse_values
-from tilewright.targets.errors import InputError, nearest
-
-FORMATS = ("terminal", "csv", "markdown", "latex", "json")
 
 
 def results_command(
@@ -21,9 +18,7 @@ def results_command(
         list[str] | None,
         typer.Option(help="KEY=VALUE that measurements must have, such as seconds=1 or plan=3f86. May be repeated."),
     ] = None,
-    format: Annotated[
-        str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*FORMATS))
-    ] = "terminal",
+    format: options.TableFormat = "terminal",
     merged: Annotated[
         Path | None, typer.Option("-o", "--output", help="A new file for the measurements, each of them once.")
     ] = None,
@@ -34,18 +29,15 @@ def results_command(
     from tilewright.runtime.measuring.results import read_results
 
     chosen = "json" if as_json else format
-    if chosen not in FORMATS:
-        raise InputError(f"format is {chosen!r}; {nearest(chosen, FORMATS)}")
+    check_format(chosen)
     found = read_results(files)
     wanted = parse_values(where, "where", "seconds=1")
     kept = found.where(wanted) if wanted else found
     if merged is not None:
         kept.write(merged)
         errors.print(f"{len(kept.entries)} measurements written to {merged}", soft_wrap=True)
-    elif chosen == "terminal":
-        output.print(results_table(kept).terminal())
     else:
-        typer.echo(results_table(kept, whole=chosen in ("csv", "json")).written(chosen), nl=False)  # type: ignore[arg-type]
+        print_table(results_table(kept, whole=chosen in ("csv", "json")), chosen)
     if found.repeated:
         errors.print(f"measurements that are there more than once, and count once: {found.repeated}")
     if found.differing:

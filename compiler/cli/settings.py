@@ -25,17 +25,26 @@ def parse_task_options(given: list[str] | None) -> dict[str, Any]:
 def parse_values(given: list[str] | None, option: str, example: str) -> dict[str, Any]:
     """Pairs KEY=VALUE of an option, as key -> value as in YAML. example: for the sentence. Raises ``InputError``."""
     values: dict[str, Any] = {}
+    for key, text in parse_pairs(given, option, example).items():
+        try:
+            values[key] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            said = shown(f"{key}={text}")
+            raise InputError(f"--{option} {said}: the value is not a number, a word or null") from error
+    return values
+
+
+def parse_pairs(given: list[str] | None, option: str, example: str) -> dict[str, str]:
+    """Pairs KEY=VALUE of an option, as key -> text. example: for the sentence. Raises ``InputError``."""
+    pairs: dict[str, str] = {}
     for text in given or []:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
             raise InputError(f"--{option} {shown(text)} is not KEY=VALUE, for example {example}")
-        if key.strip() in values:
+        if key.strip() in pairs:
             raise InputError(f"--{option} {shown(text)}: {shown(key.strip())} is given twice")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InputError(f"--{option} {shown(text)}: the value is not a number, a word or null") from error
-    return values
+        pairs[key.strip()] = value
+    return pairs
 
 
 def parse_adapters(given: list[str] | None) -> dict[str, Path]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tilewright.compiler.cli import completion, options
-from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
-from tilewright.compiler.cli.settings import parse_chips, parse_sizes, parse_task_options
-from tilewright.targets.errors import InputError, nearest
+from tilewright.compiler.cli.console import check_format, errors, print_json, print_table, progress_bar
+from tilewright.compiler.cli.settings import parse_chips, parse_pairs, parse_sizes, parse_task_options
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -18,20 +17,7 @@ if TYPE_CHECKING:
 
     from tilewright.compiler.studies.study import Study
 
-FORMATS = ("terminal", "csv", "markdown", "latex", "json")
-Format = Annotated[
-    str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*FORMATS))
-]
 Plot = Annotated[Path | None, typer.Option(help="A file for a plot, by its ending: .pdf, .svg or .png.")]
-Results = Annotated[
-    list[Path] | None,
-    typer.Option(help="A file of measurements to add to: those in it are not made again. Repeated: others are read."),
-]
-Chips = Annotated[str | None, typer.Option(help="Chips by number, FIRST:END, in place of the first so many.")]
-UntilError = Annotated[
-    str | None,
-    typer.Option(help="Add chips until the standard error is so small (0.1, 1%, or iso); --repeats is the most."),
-]
 
 
 def sweep_command(
@@ -60,15 +46,15 @@ def sweep_command(
     data: options.Data = None,
     times: options.Times = "1s,1mo",
     repeats: options.Repeats = 5,
-    chips: Chips = None,
-    until_error: UntilError = None,
+    chips: options.Chips = None,
+    until_error: options.UntilError = None,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
-    results: Results = None,
+    results: options.Results = None,
     plot: Plot = None,
-    format: Format = "terminal",
+    format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -77,7 +63,7 @@ def sweep_command(
     from tilewright.compiler.studies.study import sweep
     from tilewright.runtime.storage.sample_files import read_samples
 
-    wanted, given = _parse_vary(vary), read_samples(calibration, "calibration")
+    wanted, given = parse_pairs(vary, "vary", "tile.adc.bits=4..10"), read_samples(calibration, "calibration")
     _run(
         lambda **how: sweep(source, wanted, task, data, target=target, calibration=given, **how),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
@@ -91,15 +77,15 @@ def ablate_command(
     data: options.Data = None,
     times: options.Times = "1s,1mo",
     repeats: options.Repeats = 5,
-    chips: Chips = None,
-    until_error: UntilError = None,
+    chips: options.Chips = None,
+    until_error: options.UntilError = None,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
-    results: Results = None,
+    results: options.Results = None,
     plot: Plot = None,
-    format: Format = "terminal",
+    format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -141,15 +127,15 @@ def pareto_command(
     time: options.Time = "1mo",
     times: options.Times = "1s,1mo",
     repeats: options.Repeats = 5,
-    chips: Chips = None,
-    until_error: UntilError = None,
+    chips: options.Chips = None,
+    until_error: options.UntilError = None,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
-    results: Results = None,
+    results: options.Results = None,
     plot: Plot = None,
-    format: Format = "terminal",
+    format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -180,7 +166,7 @@ def study_command(
         Path | None, typer.Option(help="A file of measurements to add to: those in it are not made again.")
     ] = None,
     plot: Plot = None,
-    format: Format = "terminal",
+    format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -219,8 +205,7 @@ def _checked(format: str, plot: Path | None) -> str:
     """The format of the table. Raises ``InputError`` for one that is none, and for a plot that cannot be written."""
     from tilewright.compiler.report.study_plot import check_plot
 
-    if format not in FORMATS:
-        raise InputError(f"format is {format!r}; {nearest(format, FORMATS)}")
+    check_format(format)
     if plot is not None:
         check_plot(plot)
     return format
@@ -235,32 +220,12 @@ def _dask(where: str | None) -> AbstractContextManager[Executor | None]:
 def _show(study: Study, format: str, plot: Path | None) -> None:
     """Write the plot of a study, and print its table."""
     from tilewright.compiler.report.study_plot import plot_study
+    from tilewright.compiler.report.study_table import study_table
 
     if plot is not None:
         plot_study(study, plot)
         errors.print(f"plot written to {plot}", soft_wrap=True)
-    _print(study, format)
-
-
-def _print(study: Study, format: str) -> None:
-    from tilewright.compiler.report.study_table import study_table
-
-    if format == "json":
+    if format == "json":  # all that is known of each point
         print_json(study.to_json())
-    elif format == "terminal":
-        output.print(study_table(study).terminal())
     else:
-        typer.echo(study_table(study).written(format), nl=False)  # type: ignore[arg-type]
-
-
-def _parse_vary(given: list[str]) -> dict[str, str]:
-    """Values by key of ``KEY=VALUES``. Raises ``InputError``."""
-    found: dict[str, str] = {}
-    for text in given:
-        key, sign, values = text.partition("=")
-        if not sign or not key.strip() or key.strip() in found:
-            raise InputError(
-                f"--vary {text!r} is not KEY=VALUES with a key of its own, for example tile.adc.bits=4..10"
-            )
-        found[key.strip()] = values
-    return found
+        print_table(study_table(study), format)

@@ -21,10 +21,15 @@ WRAPPERS = {
 """Attributes in which torch's wrappers keep the one module that they call, by the wrapper's class name."""
 
 
+def check_is_module(model: object) -> None:
+    """Raise ``InputError`` for what is no ``torch.nn.Module``."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is {shown(model)}; it must be a torch.nn.Module")
+
+
 def unwrapped(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """The network inside its wrappers, with notes on these. Raises ``InputError`` for what cannot be looked into."""
-    if not isinstance(module, nn.Module):
-        raise InputError(f"model is {shown(module)}; it must be a torch.nn.Module")
+    check_is_module(module)
     found: Any = _without_wrapper(module)
     notes = []
     if hasattr(found, "peft_config") and hasattr(found, "get_base_model"):

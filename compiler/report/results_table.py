@@ -10,7 +10,7 @@ from tilewright.targets.times import shown_time
 
 SHORT = 12
 """Letters of a hash that are shown to people."""
-SECONDS, DIGITAL = "seconds", "digital"
+SECONDS = "seconds"
 
 
 def results_table(results: Results, *, whole: bool = False) -> WrittenTable:

@@ -16,7 +16,6 @@ from tilewright.compiler.report.plain_console import PlainTable
 from tilewright.targets.shown import visible
 
 TableFormat = Literal["terminal", "csv", "markdown", "latex", "json"]
-TABLE_FORMATS: tuple[TableFormat, ...] = ("terminal", "csv", "markdown", "latex", "json")
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$", "γ": r"$\gamma$",

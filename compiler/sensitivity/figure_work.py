@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,9 +11,8 @@ from typing import Any
 from tilewright.compiler.sensitivity.criteria import Criterion, Setting
 from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.execution.session import Session
-from tilewright.runtime.measuring.chip_work import TaskSource, check_sendable
-from tilewright.runtime.measuring.sent_plan import SentPlan, sent_plan
-from tilewright.runtime.measuring.workers import Workers, is_here
+from tilewright.runtime.measuring.chip_work import TaskSource
+from tilewright.runtime.measuring.sent_plan import SentPlan
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
 
@@ -59,8 +56,10 @@ class SentSetting:
 
     def criterion(self, kind: type[Criterion]) -> Criterion:
         """A criterion in this process, made once: some keep what they found of one layer for the others."""
-        setting = self.opened()
-        return _OPEN[self.name][1].setdefault(kind, kind(setting))
+        setting, made = self.opened(), _OPEN[self.name][1]
+        if kind not in made:
+            made[kind] = kind(setting)
+        return made[kind]
 
 
 _OPEN: dict[str, tuple[Setting, dict[type[Criterion], Criterion]]] = {}
@@ -107,16 +106,3 @@ def measured_divergence(work: DivergenceWork) -> Iterator[float]:
     setting = work.setting.opened() if isinstance(work.setting, SentSetting) else work.setting
     chip = Session(setting.plan, setting.seed, repeat=work.repeat).advance_to(setting.seconds)
     yield setting.divergence.of(chip)
-
-
-@contextmanager
-def opened_there(
-    source: SettingSource, setting: Setting, pieces: int, workers: int | Workers, executor: Executor | None
-) -> Iterator[SentSetting | None]:
-    """The setting as other processes open it; None if so many pieces of work are done here."""
-    if is_here(pieces, workers, executor):
-        yield None
-        return
-    check_sendable(source)
-    with sent_plan(setting.plan, far=executor is not None) as plan:
-        yield SentSetting(plan, source)

@@ -18,13 +18,13 @@ from tilewright.compiler.sensitivity.criteria import (
     OutputNoise,
     WeightError,
 )
-from tilewright.compiler.sensitivity.figure_work import FigureWork, SettingSource, measured_figure, opened_there
+from tilewright.compiler.sensitivity.figure_work import FigureWork, SentSetting, SettingSource, measured_figure
 from tilewright.compiler.sensitivity.product import ProductError
 from tilewright.compiler.sensitivity.propagated import PropagatedError
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.chip_work import TaskSource
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog, kept_beside, read_measurements
-from tilewright.runtime.measuring.sent_plan import session_memory
+from tilewright.runtime.measuring.sent_plan import plan_for, session_memory
 from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.files import readable_json
 from tilewright.runtime.plan.plan import Plan, chosen_plan
@@ -228,7 +228,8 @@ def _figures(
 
     for number in sorted({*range(len(wanted))} - {*left}):
         tell(number)
-    with opened_there(source, setting, len(left), workers, executor) as sent:
+    with plan_for(setting.plan, source, len(left), workers, executor) as there:
+        sent = None if there is None else SentSetting(there, source)
         works = []
         for number in left:
             criterion, layer, target = wanted[number]
@@ -240,7 +241,7 @@ def _figures(
             log.add(names[left[place]], Measured(value))
             tell(left[place])
     return [
-        LayerFigure(layer.name, target, criterion.name, log.measure(name, lambda: math.nan))
+        LayerFigure(layer.name, target, criterion.name, log.kept(name).value)
         for (criterion, layer, target), name in zip(wanted, names, strict=True)
     ]
 

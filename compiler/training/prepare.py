@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright.compiler.driver import AttentionBits, Calibrating, compile_keeping_scales
-from tilewright.compiler.frontends.unwrapping import unwrapped
+from tilewright.compiler.frontends.unwrapping import check_is_module, unwrapped
 from tilewright.compiler.mapping.overrides import chosen_for, names_of_layers
 from tilewright.compiler.network.restorable import has_restorable, restored
 from tilewright.compiler.training.channel_scales import channel_scale_of
@@ -60,7 +60,7 @@ def prepare(
     of another model, and layers on tiles that are none of torch's own linear layers and convolutions.
     """
     check_seed(seed)
-    _check_given(model, plan, target, example_inputs, calibration, attention_bits, leave)
+    _check_given(plan, target, example_inputs, calibration, attention_bits, leave)
     inner, _ = unwrapped(model)
     if is_prepared(inner):
         raise InputError(f"{type(inner).__name__} is prepared already; restore() gives the plain network back")
@@ -78,14 +78,9 @@ def prepare(
 
 
 def _check_given(
-    model: object, plan: object, target: object, example_inputs: object, calibration: object, attention_bits: object,
-    leave: object,
-) -> None:  # fmt: skip
-    """Raise ``InputError`` for a model that is none, and for what a plan says already."""
-    if not isinstance(model, nn.Module):
-        raise InputError(
-            f"model is {shown(model)}; it must be a torch.nn.Module, such as transformers' from_pretrained makes"
-        )
+    plan: object, target: object, example_inputs: object, calibration: object, attention_bits: object, leave: object
+) -> None:
+    """Raise ``InputError`` for names of layers that are none, and for what a plan says already."""
     if isinstance(leave, str) or not isinstance(leave, Sequence) or not all(isinstance(one, str) for one in leave):
         raise InputError(f"leave is {shown(leave)}; it must be a list of names of layers, or patterns of them")
     own = None if attention_bits == "target" else attention_bits
@@ -160,8 +155,7 @@ def is_prepared(model: nn.Module) -> bool:
 
 def conditions_of(model: nn.Module) -> Conditions:
     """Conditions of a prepared network. Raises ``InputError`` if it is not prepared."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is {shown(model)}; it must be a torch.nn.Module that is prepared")
+    check_is_module(model)
     for part in model.modules():
         if isinstance(part, PreparedLayer):
             return part.conditions

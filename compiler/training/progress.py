@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from tilewright.compiler.frontends.unwrapping import check_is_module
 from tilewright.compiler.training.conditions import PassCounter
 from tilewright.compiler.training.prepare import conditions_of
 from tilewright.compiler.training.weight_clipping import clip_weights
@@ -59,8 +60,7 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[s
     Ranges, biases and the factors of normalisations have none: decay would shrink a range whatever the inputs are.
     Raises ``InputError`` for what is no module, and a decay below zero.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is {shown(model)}; it must be a torch.nn.Module")
+    check_is_module(model)
     if not is_finite(weight_decay) or weight_decay < 0:
         raise InputError(f"weight_decay is {shown(weight_decay)}; it must be a finite number from 0")
     decayed: list[nn.Parameter] = []

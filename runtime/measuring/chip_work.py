@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,14 +123,3 @@ class ChipWork:
 def measured_chip(work: ChipWork) -> Iterator[Measured]:
     """Figures of one chip at its times, in whatever process; the same bits everywhere."""
     return work.bench.opened().chip(work.repeat, work.times)
-
-
-def check_sendable(source: object) -> None:
-    """Raise ``InputError`` for a task that other processes cannot be given, or what else they would need."""
-    try:
-        pickle.dumps(source)
-    except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"the task cannot be sent to other processes: {error}; define its functions at the top of a module, or "
-            "name it as FILE.py:CLASS"
-        ) from error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import Any
 
 from tilewright.runtime.execution.callbacks import OnProgress
-from tilewright.runtime.measuring.chip_work import Bench, ChipWork, SentBench, TaskSource, check_sendable, measured_chip
+from tilewright.runtime.measuring.chip_work import Bench, ChipWork, SentBench, TaskSource, measured_chip
 from tilewright.runtime.measuring.measurements import Measured, MeasurementLog
-from tilewright.runtime.measuring.sent_plan import sent_plan, session_memory
-from tilewright.runtime.measuring.workers import Workers, do_all, is_here
+from tilewright.runtime.measuring.sent_plan import plan_for, session_memory
+from tilewright.runtime.measuring.workers import Workers, do_all
 
 DIGITAL: dict[str, Any] = {"digital": True}
 """Name of the digital reference among measurements: it depends on no chip."""
@@ -68,19 +67,14 @@ class MeasuredChips:
     @property
     def digital(self) -> Measured:
         """Figure of the digital reference, which was measured."""
-        return self._known(DIGITAL)
+        return self.log.kept(DIGITAL)
 
     def by_time(self, chips: Mapping[str, Sequence[int]]) -> dict[str, list[Measured]]:
         """Figures of these chips, which were measured, at each time."""
         return {
-            time: [self._known(self._named(repeat, self.times[time])) for repeat in repeats]
+            time: [self.log.kept(self._named(repeat, self.times[time])) for repeat in repeats]
             for time, repeats in chips.items()
         }
-
-    def _known(self, measurement: dict[str, Any]) -> Measured:
-        found = self.log.known(measurement)
-        assert found is not None
-        return found
 
     def _named(self, repeat: int, seconds: float) -> dict[str, Any]:
         how = self.bench.settings  # the digital reference depends on neither of the two
@@ -106,21 +100,9 @@ def measured_chips(
 
     source: what the bench's task is made of, for other processes. times: in seconds, by the chip's number.
     """
-    with _sent(bench, source, len(times), workers, executor) as where:
-        works = [ChipWork(where, repeat, seconds) for repeat, seconds in times.items()]
+    with plan_for(bench.plan, source, len(times), workers, executor) as plan:
+        there = None if plan is None else SentBench(plan, source, bench.task.fingerprint(), bench.settings)
+        works = [ChipWork(there or bench, repeat, seconds) for repeat, seconds in times.items()]
         memory = session_memory(bench.plan)
         for number, found in do_all(measured_chip, works, workers=workers, executor=executor, memory=memory):
             yield works[number].repeat, found
-
-
-@contextmanager
-def _sent(
-    bench: Bench, source: TaskSource, chips: int, workers: int | Workers, executor: Executor | None
-) -> Iterator[Bench | SentBench]:
-    """The bench, as other processes open it if so many chips are measured there."""
-    if is_here(chips, workers, executor):
-        yield bench
-        return
-    check_sendable(source)
-    with sent_plan(bench.plan, far=executor is not None) as plan:
-        yield SentBench(plan, source, bench.task.fingerprint(), bench.settings)

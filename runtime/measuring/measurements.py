@@ -97,6 +97,10 @@ class MeasurementLog:
         """Result of that measurement, if it was made before."""
         return self._known.get(measurement_id({**self.settings, **measurement}))
 
+    def kept(self, measurement: dict[str, Any]) -> Measured:
+        """Result of a measurement that was made. Raises ``KeyError`` for one that was not."""
+        return self._known[measurement_id({**self.settings, **measurement})]
+
     def add(self, measurement: dict[str, Any], found: Measured) -> Measured:
         """Keep the result of a measurement that was not known. Returns it."""
         entry = {**self.settings, **measurement}

@@ -1,4 +1,4 @@
-"""What accuracy costs; and workers wherever chips are measured, with the same bits."""
+"""Curves of accuracy and cost; and workers wherever chips are measured, with the same bits."""
 
 from typing import Any
 

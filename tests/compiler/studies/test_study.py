@@ -76,7 +76,7 @@ def test_ablations_switch_each_effect(plan, tmp_path):
 
 @pytest.mark.parametrize("name", ["pcm-512", "ftj-balanced", "rram-512", "hermes-256", "pcm-512-dynamic"])
 def test_effects_of_every_target(name):
-    """With one effect off, the others are as they were; with one alone, it is as it was."""
+    """Effects of a target: the others stay as they were where one is off, and one as it was where it is alone."""
     chip = tilewright.load_chip(name)
     variants = {one.name: changed_chip(chip, one.changes).tiles[0].target for one in ablations(chip)}
     target, nothing = chip.tiles[0].target, variants["no effect"]

@@ -12,7 +12,7 @@ def trained(base, data, output, **changes):
 
 
 def stopped(base, data, output, **changes):
-    """The same training, stopped after its fifth step; the last checkpoint is of the fourth."""
+    """Training as of ``trained``, stopped after its fifth step; the last checkpoint is of the fourth."""
 
     class Stop(Exception):
         pass
