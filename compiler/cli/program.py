@@ -53,8 +53,17 @@ def _run() -> Any:
     except SystemExit as leaving:  # typer ends with one, after an interrupt too
         return leaving.code
     except Exception as error:  # noqa: BLE001 (_report raises what is no user's fault)
+        if _comes_of_an_interrupt(error):
+            raise KeyboardInterrupt from error
         return _report(error)
     return 0
+
+
+def _comes_of_an_interrupt(error: BaseException | None) -> bool:
+    """Tell whether a library wrapped an interrupt: pydantic makes an error of its own of what its callbacks raise."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _report(error: Exception) -> int:

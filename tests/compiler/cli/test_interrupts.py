@@ -40,6 +40,33 @@ def test_an_interrupt_in_a_destructor_stops_the_program():
         assert done.stderr.splitlines() == ["interrupted: nothing half-done was left"]
 
 
+WRAPPED_BY_A_LIBRARY = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pydantic import BaseModel, field_serializer
+from tilewright.compiler.cli import app, program
+
+class Record(BaseModel):
+    number: int = 1
+
+    @field_serializer("number")
+    def written(self, number):
+        os.kill(os.getpid(), signal.{name})
+        return number
+
+app.app = lambda: Record().model_dump()
+program.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_a_library_wraps_stops_the_program(name):
+    code = WRAPPED_BY_A_LIBRARY.format(name=name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["interrupted: nothing half-done was left"]
+
+
 def test_other_lost_errors_are_told_as_python_does():
     code = "from tilewright.compiler.cli import program\nprogram._run = lambda: T() and 0\nprogram.main()\n"
     code = "class T:\n    def __del__(self): raise ValueError('lost')\n" + code
