@@ -116,6 +116,7 @@ TABLE_FORMATS = ("terminal", "csv", "markdown", "latex", "json")
 TableFormat = Annotated[
     str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*TABLE_FORMATS))
 ]
+Plot = Annotated[Path | None, typer.Option(help="A file for a plot, by its ending: .pdf, .svg or .png.")]
 Workers = Annotated[
     int, typer.Option(help="Processes that measure chips side by side; the results do not depend on it.")
 ]

@@ -52,7 +52,7 @@ def _run() -> Any:
         app()
     except SystemExit as leaving:  # typer ends with one, after an interrupt too
         return leaving.code
-    except Exception as error:  # noqa: BLE001 (_report raises what is no user's fault)
+    except Exception as error:
         if _comes_of_an_interrupt(error):
             raise KeyboardInterrupt from error
         return _report(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tilewright.compiler.cli import completion, options
-from tilewright.compiler.cli.console import output, print_json, progress_bar
+from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_task_options
 from tilewright.compiler.engineering import counted
 from tilewright.compiler.report.plain_console import PlainTable
@@ -38,16 +38,21 @@ def sensitivity_command(
     repeats: options.Repeats = 3,
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
+    plot: options.Plot = None,
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how much the outputs suffer from each layer, on each target that it may run on."""
+    from tilewright.compiler.report.plot_file import check_plot
+    from tilewright.compiler.report.sensitivity_plot import plot_sensitivity
     from tilewright.compiler.sensitivity.measure import measure_sensitivity
     from tilewright.runtime.measuring.clusters import dask_executor
     from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.sample_files import read_samples
 
+    if plot is not None:
+        check_plot(plot)
     own = parse_task_options(task_options)
     loaded, given = load(plan), read_samples(inputs, "inputs")
     with progress_bar("sensitivity") as advance, dask_executor(dask) as executor:
@@ -69,6 +74,9 @@ def sensitivity_command(
             executor=executor,
             on_figure=advance,
         )
+    if plot is not None:
+        plot_sensitivity(found, plot)
+        errors.print(f"plot written to {plot}", soft_wrap=True)
     if as_json:
         print_json(found.to_json())
         return

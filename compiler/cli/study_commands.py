@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tilewright.compiler.studies.study import Study
 
-Plot = Annotated[Path | None, typer.Option(help="A file for a plot, by its ending: .pdf, .svg or .png.")]
+Page = Annotated[Path | None, typer.Option(help="A file for a page (HTML) with table, plot and each variant.")]
 
 
 def sweep_command(
@@ -53,7 +53,8 @@ def sweep_command(
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
     results: options.Results = None,
-    plot: Plot = None,
+    plot: options.Plot = None,
+    page: Page = None,
     format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -66,7 +67,7 @@ def sweep_command(
     wanted, given = parse_pairs(vary, "vary", "tile.adc.bits=4..10"), read_samples(calibration, "calibration")
     _run(
         lambda **how: sweep(source, wanted, task, data, target=target, calibration=given, **how),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip
 
@@ -84,7 +85,8 @@ def ablate_command(
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
     results: options.Results = None,
-    plot: Plot = None,
+    plot: options.Plot = None,
+    page: Page = None,
     format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -97,7 +99,7 @@ def ablate_command(
     loaded = load(plan)
     _run(
         lambda **how: ablate(loaded, task, data, **how),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip
 
@@ -134,7 +136,8 @@ def pareto_command(
     task_options: options.TaskOptions = None,
     batch_size: options.BatchSize = 64,
     results: options.Results = None,
-    plot: Plot = None,
+    plot: options.Plot = None,
+    page: Page = None,
     format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -151,7 +154,7 @@ def pareto_command(
             loaded, task, data, points=points, minimise=minimise, criterion=criterion, sizes=at, preset=preset,
             inputs=given, samples=samples, time=time, **how,
         ),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot,
+        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
         "json" if as_json else format, workers, dask,
     )  # fmt: skip
 
@@ -165,7 +168,8 @@ def study_command(
     results: Annotated[
         Path | None, typer.Option(help="A file of measurements to add to: those in it are not made again.")
     ] = None,
-    plot: Plot = None,
+    plot: options.Plot = None,
+    page: Page = None,
     format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -174,23 +178,23 @@ def study_command(
     """Make the study that a file describes: a sweep, an ablation, or a curve of accuracy and cost."""
     from tilewright.compiler.studies.study_file import read_study, run_study
 
-    said, chosen = read_study(file), _checked("json" if as_json else format, plot)
+    said, chosen = read_study(file), _checked("json" if as_json else format, plot, page)
     with progress_bar("study") as advance, _dask(dask) as executor:
         study = run_study(
             said, source=source, data=data, results=results, workers=workers, executor=executor, on_measurement=advance
         )
-    _show(study, chosen, plot)
+    _show(study, chosen, plot, page)
 
 
 def _run(
     made: Any, times: str, repeats: int, chips: str | None, until_error: str | None, seed: int, limit: int | None,
-    task_options: list[str] | None, batch_size: int, results: list[Path] | None, plot: Path | None, format: str,
-    workers: int, dask: str | None,
+    task_options: list[str] | None, batch_size: int, results: list[Path] | None, plot: Path | None,
+    page: Path | None, format: str, workers: int, dask: str | None,
 ) -> None:  # fmt: skip
     """Make a study, and print it."""
     from tilewright.targets.times import parse_times
 
-    chosen = _checked(format, plot)
+    chosen = _checked(format, plot, page)
     how = {
         "times": list(parse_times(times)), "repeats": repeats, "chips": parse_chips(chips), "until_error": until_error,
         "seed": seed, "limit": limit, "task_options": parse_task_options(task_options), "batch_size": batch_size,
@@ -198,16 +202,19 @@ def _run(
     }  # fmt: skip
     with progress_bar("study") as advance, _dask(dask) as executor:
         study = made(**how, executor=executor, on_measurement=advance)
-    _show(study, chosen, plot)
+    _show(study, chosen, plot, page)
 
 
-def _checked(format: str, plot: Path | None) -> str:
-    """The format of the table. Raises ``InputError`` for one that is none, and for a plot that cannot be written."""
-    from tilewright.compiler.report.study_plot import check_plot
+def _checked(format: str, plot: Path | None, page: Path | None) -> str:
+    """The format of the table. Raises ``InputError`` for one that is none, and for files that cannot be written."""
+    from tilewright.compiler.report.html.study_page import check_page
+    from tilewright.compiler.report.plot_file import check_plot
 
     check_format(format)
     if plot is not None:
         check_plot(plot)
+    if page is not None:
+        check_page(page)
     return format
 
 
@@ -217,14 +224,18 @@ def _dask(where: str | None) -> AbstractContextManager[Executor | None]:
     return dask_executor(where)
 
 
-def _show(study: Study, format: str, plot: Path | None) -> None:
-    """Write the plot of a study, and print its table."""
+def _show(study: Study, format: str, plot: Path | None, page: Path | None) -> None:
+    """Write the plot and the page of a study, and print its table."""
+    from tilewright.compiler.report.html.study_page import write_study_page
     from tilewright.compiler.report.study_plot import plot_study
     from tilewright.compiler.report.study_table import study_table
 
     if plot is not None:
         plot_study(study, plot)
         errors.print(f"plot written to {plot}", soft_wrap=True)
+    if page is not None:
+        write_study_page(study, page)
+        errors.print(f"page written to {page}", soft_wrap=True)
     if format == "json":  # all that is known of each point
         print_json(study.to_json())
     else:

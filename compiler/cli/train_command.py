@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -90,8 +89,6 @@ def train_command(
 
     The folder holds the model's files, with ranges beside the weights, or an adapter: tilewright compile takes both.
     """
-    # products in float32 then have the same bits whatever the number of threads
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     from tilewright.compiler.training.trained_folder import TRAINED
     from tilewright.runtime.storage.atomic_folder import check_destination
 

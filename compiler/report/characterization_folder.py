@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilewright.compiler.report.finite_json import json_text
+from tilewright.compiler.report.plot_file import check_matplotlib
 from tilewright.runtime.measuring.characterize import Characterization
 from tilewright.runtime.storage.atomic_folder import FolderKind, atomic_folder, check_destination
-from tilewright.targets.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +42,7 @@ def save_characterization(found: Characterization, folder: str | Path, *, overwr
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise ``InputError`` if a characterization cannot be drawn or written there, before it is measured."""
-    if find_spec("matplotlib") is None:
-        raise InputError("plots need the package matplotlib; install it with: pip install 'tilewright[plots]'")
+    check_matplotlib()
     check_destination(folder, KIND, overwrite=overwrite)
 
 

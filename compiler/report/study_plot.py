@@ -5,50 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tilewright.compiler.report.plot_file import HEIGHT, plot_bytes, write_plot
 from tilewright.compiler.studies.study import Study, StudyPoint
 from tilewright.compiler.studies.variations import said
-from tilewright.runtime.storage.atomic_file import whole_file
-from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.paths import shown_path
-
-ENDINGS = ("pdf", "svg", "png")
-WIDTH, HEIGHT = 3.5, 2.4
-"""Size in inches: a column of a paper."""
-SETTINGS = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "tilewright"}
 
 
-def check_plot(path: Path) -> None:
-    """Raise ``InputError`` unless a plot can be written there: by its ending, and with matplotlib installed."""
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in ENDINGS:
-        raise InputError(
-            f"a plot is written by its ending, and {shown_path(path)} has {ending!r}; {nearest(ending, ENDINGS)}"
-        )
-    try:
-        import matplotlib  # noqa: F401 (is it there?)
-    except ImportError as error:
-        raise InputError("plots need matplotlib: pip install 'tilewright[plots]'") from error
-
-
-def plot_study(study: Study, path: Path) -> None:
+def plot_study(study: Study, path: str | Path) -> None:
     """Write the plot of a study as .pdf, .svg or .png: one line a time over one key, or a value of the second key.
 
-    Variants with names are bars at the last time. Error bars are standard errors over chips.
+    Variants with names are bars at the last time. Error bars are standard errors over chips. Raises ``InputError`` for
+    another ending, and without matplotlib.
     """
-    check_plot(path)
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Canvas
+    write_plot(Path(path), lambda figure: _draw(figure, study), height=_height(study))
 
-    numbers = bool(study.varied) and all(_is_number(one.changes[study.varied[0]]) for one in study.points)
-    with rc_context(SETTINGS):
-        height = HEIGHT if numbers else max(HEIGHT, 0.6 + 0.22 * len(study.points))
-        canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
-        axes = canvas.add_subplot()
-        (_lines if numbers else _bars)(axes, study)
-        ending = path.suffix.removeprefix(".").lower()
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)  # the same bytes each time
-        with whole_file(path) as file:
-            canvas.savefig(file, format=ending, dpi=300, metadata=metadata)
+
+def study_svg(study: Study) -> str:
+    """Plot of a study as SVG."""
+    return plot_bytes(lambda figure: _draw(figure, study), "svg", height=_height(study)).decode()
+
+
+def _height(study: Study) -> float:
+    return HEIGHT if _is_of_numbers(study) else max(HEIGHT, 0.6 + 0.22 * len(study.points))
+
+
+def _is_of_numbers(study: Study) -> bool:
+    return bool(study.varied) and all(_is_number(one.changes[study.varied[0]]) for one in study.points)
+
+
+def _draw(figure: Any, study: Study) -> None:
+    (_lines if _is_of_numbers(study) else _bars)(figure.add_subplot(), study)
 
 
 def _lines(axes: Any, study: Study) -> None:

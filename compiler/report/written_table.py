@@ -62,9 +62,13 @@ class WrittenTable:
         table = PlainTable(title=self.title)
         for heading, is_figure in zip(self.headings, self._figures(), strict=True):
             table.add_column(heading, justify="right" if is_figure else "left", overflow="fold")
-        for row in self.rows:
-            table.add_row(*map(_text, row))
+        for row in self.text_rows():
+            table.add_row(*row)
         return table
+
+    def text_rows(self) -> list[list[str]]:
+        """Rows as people read them."""
+        return [[_text(cell) for cell in row] for row in self.rows]
 
     def _figures(self) -> list[bool]:
         """Flags of the columns: True if one holds numbers."""
@@ -99,14 +103,14 @@ class WrittenTable:
     def _markdown(self) -> str:
         rule = ("---:" if is_figure else "---" for is_figure in self._figures())
         lines = [[markdown_text(heading) for heading in self.headings], list(rule)]
-        lines += [[markdown_text(_text(cell)) for cell in row] for row in self.rows]
+        lines += [[markdown_text(cell) for cell in row] for row in self.text_rows()]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def _latex(self) -> str:
         """Table for the package booktabs."""
         columns = "".join("r" if is_figure else "l" for is_figure in self._figures())
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(self.headings), r"\midrule"]
-        lines += [_latex_line(map(_text, row)) for row in self.rows]
+        lines += [_latex_line(row) for row in self.text_rows()]
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 

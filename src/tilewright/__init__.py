@@ -11,9 +11,14 @@ cannot be imported.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import lazy_loader
+
+# Products in float32 then have the same bits on any number of threads, in any worker (docs/clusters.md). MKL reads
+# it at its first product, and it costs nothing that could be measured.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 _public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

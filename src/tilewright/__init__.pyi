@@ -20,10 +20,13 @@ from .compiler.report.difference import difference as difference
 from .compiler.report.explanation import Explanation as Explanation
 from .compiler.report.explanation import explain as explain
 from .compiler.report.formats import write_report as write_report
+from .compiler.report.html.study_page import write_study_page as write_study_page
 from .compiler.report.layer_table import ReportedLayer as ReportedLayer
 from .compiler.report.report import BlockLine as BlockLine
 from .compiler.report.report import CallLine as CallLine
 from .compiler.report.report import Report as Report
+from .compiler.report.sensitivity_plot import plot_sensitivity as plot_sensitivity
+from .compiler.report.study_plot import plot_study as plot_study
 from .compiler.report.summary import summarise as summarise
 from .compiler.sensitivity.measure import Correlation as Correlation
 from .compiler.sensitivity.measure import LayerFigure as LayerFigure

@@ -1,21 +1,17 @@
-"""The page: templates filled from the one report object. Everything that comes from a model or plan is text."""
+"""Pages of a plan and of two: templates filled from the one report object."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from tilewright.compiler.engineering import counted, figure_text, share, sizes_text
+from tilewright.compiler.engineering import figure_text, share, sizes_text
 from tilewright.compiler.report.accuracy_table import accuracy_headings, accuracy_rows
 from tilewright.compiler.report.column import Cell, Format, shown_in
 from tilewright.compiler.report.difference import Difference, added_and_removed, shown_change
-from tilewright.compiler.report.finite_json import finite
 from tilewright.compiler.report.html.accuracy_chart import accuracy_chart
 from tilewright.compiler.report.html.charts import (
     Bar,
@@ -25,13 +21,13 @@ from tilewright.compiler.report.html.charts import (
     energy_bar,
     network_chart,
 )
+from tilewright.compiler.report.html.rendering import rendered_page
 from tilewright.compiler.report.layer_table import LAYERS
 from tilewright.compiler.report.report import Report
 from tilewright.compiler.report.tables import ways_to_choose
-from tilewright.compiler.report.totals import measured_on, totals
+from tilewright.compiler.report.totals import totals
 from tilewright.compiler.report.warnings import range_error
 from tilewright.runtime.plan.records import LayerRecord
-from tilewright.targets.shown import visible
 
 SECTIONS = {
     "summary": "Summary", "map": "Chip map", "layers": "Layers", "network": "Network", "cost": "Cost",
@@ -52,7 +48,7 @@ def report_page(report: Report) -> str:
     ways = [made.predicted, *made.compared.values()] if made else []
     keys = list(dict.fromkeys(key for figures in ways for key in figures or {}))
     columns, subjects = shown_in(LAYERS, Format.PAGE), _by_subject(report)
-    return _render(
+    return rendered_page(
         "report.html.j2",
         {
             "layers": [{"name": layer.name, "target": layer.target} for layer in records],
@@ -93,7 +89,7 @@ def comparison_page(one: Report, other: Report, difference: Difference) -> str:
     left, right = ({name: value for name, value, _ in totals(report)} for report in (one, other))
     names = list(dict.fromkeys([*left, *right]))
     headings = ["layer", *(f"{side} {column.title}" for column in COMPARED for side in ("first", "second"))]
-    return _render(
+    return rendered_page(
         "comparison.html.j2",
         {},
         one=one,
@@ -129,18 +125,6 @@ def _compared_layers(one: Report, other: Report) -> list[dict[str, Any]]:
         changed = pair[0] is None or pair[1] is None or pair[0].record.target != pair[1].record.target
         rows.append({"target": "changed" if changed else "", "cells": cells})
     return rows
-
-
-def _render(template: str, data: dict[str, Any], **values: Any) -> str:
-    folder = files("tilewright.compiler.report.html")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"counted": counted, "measured_on": measured_on}
-    style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-    script = Markup(folder.joinpath("script.js").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-    page = environment.from_string(folder.joinpath(template).read_text(encoding="utf-8"))
-    embedded = htmlsafe_json_dumps(finite(data), separators=(",", ":"))
-    rendered = page.render(style=style, script=script, data=embedded, **values)
-    return "\n".join(map(visible, rendered.split("\n")))
 
 
 def _blocks(report: Report) -> list[list[Any]]:

@@ -360,11 +360,13 @@ def test_operations(run, small_plan_folder):
     assert "did you mean 'sequence'" in sentence(*run("operations", small_plan_folder, "--at", "sequenc=8"))
 
 
-def test_plots_need_matplotlib(run, monkeypatch):
-    from tilewright.compiler.report import characterization_folder
+def test_plots_need_matplotlib(run, small_plan_folder, monkeypatch):
+    from tilewright.compiler.report import plot_file
 
-    monkeypatch.setattr(characterization_folder, "find_spec", lambda _: None)
+    monkeypatch.setattr(plot_file, "find_spec", lambda _: None)
     assert "tilewright[plots]" in sentence(*run("characterize", "pcm-512", "-o", "found"))
+    assert "tilewright[plots]" in sentence(*run("sensitivity", small_plan_folder, "--plot", "bars.pdf"))
+    assert "tilewright[plots]" in sentence(*run("ablate", small_plan_folder, "--page", "page.html"))
 
 
 def test_a_metric_that_gives_no_number(run, minilm_plan_folder, tmp_path):

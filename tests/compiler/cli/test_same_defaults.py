@@ -47,7 +47,7 @@ OTHERWISE = {
 }  # fmt: skip
 """Options with another name in Python."""
 PRINTING = {
-    "as_json", "format", "plot", ("report", "weights"), ("cost", "layers"),
+    "as_json", "format", "plot", "page", ("report", "weights"), ("cost", "layers"),
     ("targets", "kind"), ("targets", "name"), ("targets", "file"), ("targets", "force"),
     *((f"adapter {what}", "plan") for what in ("add", "list", "remove")),
 }  # fmt: skip

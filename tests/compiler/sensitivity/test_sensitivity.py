@@ -13,6 +13,8 @@ import tilewright
 from tests.conftest import padded_batch
 from tests.narrowing import present
 from tilewright.compiler.mapping.retarget import option_of
+from tilewright.compiler.report import sensitivity_plot
+from tilewright.compiler.report.sensitivity_plot import layers_in_order
 from tilewright.compiler.sensitivity import CRITERIA, measure_sensitivity
 from tilewright.compiler.sensitivity.divergence import Divergence
 from tilewright.compiler.sensitivity.measure import CACHE_FILE
@@ -235,6 +237,35 @@ def test_a_plan_of_an_older_version_knows_its_own_targets_alone(tmp_path):
     layer = plan.document.layers[0]
     with pytest.raises(InputError, match=f"cannot run on 'elsewhere'; allowed: {layer.target}"):
         option_of(layer, "elsewhere")
+
+
+def test_a_plot_has_a_bar_for_each_layer_and_target(plan, tmp_path):
+    found = measured(plan, "weight-error", "output-noise")
+    bars = []
+
+    class Axes:
+        def barh(self, places, values, height, *, label):
+            bars.append((label, list(places), list(values)))
+
+        def __getattr__(self, _):
+            return lambda *_, **__: None
+
+    class Panels:
+        def subplots(self, _, count, **__):
+            return [[Axes() for _ in range(count)]]
+
+    order = layers_in_order(found)
+    targets = list(dict.fromkeys(figure.target for figure in found.figures))
+    sensitivity_plot._draw(Panels(), found, order, targets)
+    assert [label for label, _, _ in bars] == targets * 2
+    values = found.of("weight-error")
+    assert bars[0][2] == [values[layer, targets[0]] for layer in order]
+    assert max(values[order[0], target] for target in targets) == max(values.values())
+    tilewright.plot_sensitivity(found, tmp_path / "bars.svg")
+    drawn = (tmp_path / "bars.svg").read_text()
+    assert all(layer in drawn for layer in order)
+    with pytest.raises(InputError, match="ending"):
+        tilewright.plot_sensitivity(found, tmp_path / "bars.txt")
 
 
 def test_correlations_need_three_layers_and_finite_figures():

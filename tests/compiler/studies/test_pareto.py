@@ -47,12 +47,10 @@ def test_a_curve_goes_from_the_cheapest_to_the_most_precise(mixed, workers):
 
 
 def test_sensitivities_have_the_same_bits_on_workers(mixed, workers):
-    criteria = ["divergence", "gradient", "weight-error"]
+    criteria = ["divergence", "gradient", "output-noise", "product-error", "weight-error"]
     alone = tilewright.measure_sensitivity(mixed, criteria, inputs=INPUTS, samples=3, repeats=2)
     there = tilewright.measure_sensitivity(mixed, criteria, inputs=INPUTS, samples=3, repeats=2, workers=workers)
-    for one, other in zip(alone.figures, there.figures, strict=True):
-        assert (one.layer, one.target, one.criterion) == (other.layer, other.target, other.criterion)
-        assert one.value == pytest.approx(other.value, rel=1e-6)  # products in float, on another number of threads
+    assert alone.figures == there.figures  # products in float too, on another number of threads
 
 
 def test_an_assignment_is_validated_on_workers(mixed, workers):

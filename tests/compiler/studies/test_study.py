@@ -1,6 +1,8 @@
 """Studies: variants of a chip, each measured as evaluate does; their tables and plots."""
 
 import json
+from dataclasses import replace
+from html import escape
 from typing import Any
 
 import pytest
@@ -60,6 +62,21 @@ def test_tables_and_plots_of_studies(swept, tmp_path):
         plot_study(swept, tmp_path / f"b.{ending}")
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert "tile.adc.bits" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_page_of_a_study(swept, tmp_path):
+    hostile = replace(swept, title="<script>alert(1)</script>")
+    tilewright.write_study_page(hostile, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>alert" not in page
+    for row in study_table(swept).text_rows():
+        assert all(escape(cell) in page for cell in row)
+    assert page.count("<details>") == len(swept.points)
+    assert "data:image/svg+xml;base64," in page
+    tilewright.write_study_page(hostile, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == page
+    with pytest.raises(InputError, match="it is a folder"):
+        tilewright.write_study_page(swept, tmp_path)
 
 
 def test_ablations_switch_each_effect(plan, tmp_path):

@@ -144,8 +144,8 @@ print(trained(model, 4)[0], [float(parameter.detach().double().sum()) for parame
 
 
 def test_a_seed_trains_the_same_bits_whatever_the_threads():
-    # the noise alone does not depend on threads; products in float32 are MKL's, which is told not to
-    environment = {**os.environ, "MKL_CBWR": "AUTO,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("MKL_CBWR", None)  # tilewright sets it
     found = []
     for threads, seed in ((1, 5), (2, 5), (1, 6)):
         code = TRAINED_BY_THREADS.format(threads=threads, seed=seed)
