@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from tilewright.compiler.sensitivity.criteria import Criterion, Setting
 from tilewright.compiler.sensitivity.samples import samples_of
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.chip_work import TaskSource
+from tilewright.runtime.measuring.open_once import OpenOnce
 from tilewright.runtime.measuring.sent_plan import SentPlan
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks import Task
@@ -47,23 +49,28 @@ class SentSetting:
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Name of its own, by which a process knows that it has it open."""
 
-    def opened(self) -> Setting:
-        """Setting in this process."""
-        if self.name not in _OPEN:
-            _OPEN.clear()  # one is enough, and may be large
-            _OPEN[self.name] = self.made_of.made(self.plan.opened()), {}
-        return _OPEN[self.name][0]
-
-    def criterion(self, kind: type[Criterion]) -> Criterion:
-        """A criterion in this process, made once: some keep what they found of one layer for the others."""
-        setting, made = self.opened(), _OPEN[self.name][1]
-        if kind not in made:
-            made[kind] = kind(setting)
-        return made[kind]
+    def opened(self) -> OpenSetting:
+        """Setting in this process, with its criteria."""
+        return _OPEN.get(self.name, lambda: OpenSetting(self.made_of.made(self.plan.opened())))
 
 
-_OPEN: dict[str, tuple[Setting, dict[type[Criterion], Criterion]]] = {}
-"""The setting that this process has open, and its criteria."""
+class OpenSetting:
+    """Setting that a process has open, with its criteria: some keep what they found of one layer for the others."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._lock = Lock()
+        self._made: dict[type[Criterion], Criterion] = {}
+
+    def figure(self, kind: type[Criterion], layer: str, target: str) -> float:
+        """A figure. Threads take turns: a criterion may hold gradients of the one network."""
+        with self._lock:
+            if kind not in self._made:
+                self._made[kind] = kind(self.setting)
+            return _figure(self._made[kind], layer, target)
+
+
+_OPEN = OpenOnce[OpenSetting]()
 
 
 @dataclass(frozen=True)
@@ -81,12 +88,16 @@ class FigureWork:
 
 def measured_figure(work: FigureWork) -> Iterator[float]:
     """The figure, in whatever process."""
-    criterion = work.criterion
-    if not isinstance(criterion, Criterion):
-        setting, kind = criterion
-        criterion = setting.criterion(kind)
-    layers = {layer.name: layer for layer in criterion.setting.plan.document.layers}
-    yield criterion.figure(layers[work.layer], work.target)
+    if isinstance(work.criterion, Criterion):
+        yield _figure(work.criterion, work.layer, work.target)
+    else:
+        sent, kind = work.criterion
+        yield sent.opened().figure(kind, work.layer, work.target)
+
+
+def _figure(criterion: Criterion, layer: str, target: str) -> float:
+    layers = {record.name: record for record in criterion.setting.plan.document.layers}
+    return criterion.figure(layers[layer], target)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,6 @@ class DivergenceWork:
 
 def measured_divergence(work: DivergenceWork) -> Iterator[float]:
     """The divergence at the setting's time, in whatever process."""
-    setting = work.setting.opened() if isinstance(work.setting, SentSetting) else work.setting
+    setting = work.setting.opened().setting if isinstance(work.setting, SentSetting) else work.setting
     chip = Session(setting.plan, setting.seed, repeat=work.repeat).advance_to(setting.seconds)
     yield setting.divergence.of(chip)

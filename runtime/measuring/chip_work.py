@@ -9,6 +9,7 @@ from typing import Any
 
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.measuring.measurements import Measured
+from tilewright.runtime.measuring.open_once import OpenOnce
 from tilewright.runtime.measuring.resampling import figures_on_resamples
 from tilewright.runtime.measuring.sent_plan import SentPlan
 from tilewright.runtime.plan.plan import Plan
@@ -92,19 +93,17 @@ class SentBench:
 
     def opened(self) -> Bench:
         """Bench in this process, made once for all its chips. Raises ``InputError`` if plan or data are others here."""
-        key = self.plan, self.fingerprint, self.settings
-        if key not in _OPEN:
-            plan = self.plan.opened()
-            task = self.made_of.made(plan)
-            if task.fingerprint() != self.fingerprint:
-                raise InputError("the task's data are others than when measuring began")
-            _OPEN.clear()
-            _OPEN[key] = Bench(plan, task, self.settings)
-        return _OPEN[key]
+        return _OPEN.get((self.plan, self.fingerprint, self.settings), self._made)
+
+    def _made(self) -> Bench:
+        plan = self.plan.opened()
+        task = self.made_of.made(plan)
+        if task.fingerprint() != self.fingerprint:
+            raise InputError("the task's data are others than when measuring began")
+        return Bench(plan, task, self.settings)
 
 
-_OPEN: dict[tuple[object, ...], Bench] = {}
-"""The bench that this process has open."""
+_OPEN = OpenOnce[Bench]()
 
 
 @dataclass(frozen=True)

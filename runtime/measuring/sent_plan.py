@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tilewright.runtime.measuring.open_once import OpenOnce
 from tilewright.runtime.measuring.workers import Workers, is_here
 from tilewright.runtime.plan.plan import Plan, load
 from tilewright.targets.errors import InputError
@@ -30,17 +31,16 @@ class SentPlan:
 
     def opened(self) -> Plan:
         """Plan in this process. Raises ``InputError`` if it is another one by now."""
-        if self not in _OPEN:
-            plan = load(self.folder).adapted(self.adapter)
-            if plan.sha256 != self.sha256:
-                raise InputError(f"the plan in {shown_path(self.folder)} is another than when measuring began")
-            _OPEN.clear()  # one is enough, and may be large
-            _OPEN[self] = plan
-        return _OPEN[self]
+        return _OPEN.get(self, self._loaded)
+
+    def _loaded(self) -> Plan:
+        plan = load(self.folder).adapted(self.adapter)
+        if plan.sha256 != self.sha256:
+            raise InputError(f"the plan in {shown_path(self.folder)} is another than when measuring began")
+        return plan
 
 
-_OPEN: dict[SentPlan, Plan] = {}
-"""The plan that this process has open."""
+_OPEN = OpenOnce[Plan]()
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_a_cluster_gives_the_same_bits_and_outlives_a_worker(description, tmp_pa
         ("cluster: local\noptions: {n_worker: 2}", "LocalCluster does not begin with these options: .*n_worker"),
         ("[", "is no YAML"),
         ("- 1", "must have cluster"),
-        ("cluster: slurm", "pip install 'dask-jobqueue'"),
+        ("cluster: kubernetes", "pip install 'dask-kubernetes'"),
     ],
 )
 def test_a_wrong_description_is_one_sentence(tmp_path, content, said):

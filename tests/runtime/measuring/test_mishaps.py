@@ -102,7 +102,7 @@ def test_another_plan_in_the_folder_is_not_measured_in_its_place(folder):
         next(other.parameters()).add_(1.0)
     tilewright.compile(other, example_inputs=INPUTS).save(folder, overwrite=True)
     assert sent.opened().sha256 == plan.sha256  # opened before: its files are still there for this process
-    sent_plan._OPEN.clear()
+    sent_plan._OPEN.close()
     with pytest.raises(InputError, match="is another than when measuring began"):
         sent.opened()
     with pytest.raises(InputError, match="is another than when measuring began"):
