@@ -5,7 +5,6 @@ import json
 import runpy
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +45,7 @@ def test_none_is_forgotten():
     tested = {
         "adapters.py", "cost_of_bert.py", "demo.py", "drift_study.py", "fine_tune_glue.py", "first_plan.py",
         "mixed_precision.py", "onnx_model.py", "own_metric.py", "own_target.py", "own_task.py", "resnet_cifar10.py",
-        "size_of_a_llama.py", "train_for_the_chip.py", "train_resnet_cifar10.py", "which_effect_hurts.py",
+        "size_of_a_llama.py", "train_for_the_chip.py", "train_resnet_cifar10.py",
     }  # fmt: skip
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -135,12 +134,6 @@ def test_own_target(run):
     assert float(lines[1].split()[-1]) < float(lines[0].split()[-1])
     errors = {line.split(":")[0].strip(): float(line.split()[-1]) for line in lines[2:]}
     assert errors["ideal"] < 1e-4 < errors["my-pcm"] < errors["pcm-512"]
-
-
-def test_which_effect_hurts(run, minilm_plan_folder):
-    pairs = files("tilewright.compiler.samples").joinpath("sentence_pairs.tsv")
-    output = run("which_effect_hurts.py", minilm_plan_folder, pairs, "--limit", 6, "--repeats", 1, "--times", "1s")
-    assert len(output.splitlines()) == 8
 
 
 def test_a_task_of_ones_own(tmp_path):

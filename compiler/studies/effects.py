@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tilewright.compiler.studies.variations import Variant
@@ -37,9 +37,15 @@ EFFECTS: dict[str, dict[str, Any]] = {
 The output noise follows the ADC: without the converter it is kept in other units, unless it is off as well.
 """
 
+GROUPS = {
+    "the devices": ("programming noise", "drift", "1/f noise", "stuck devices"),
+    "the periphery": ("short-term read noise", "IR drop", "DAC", "ADC", "output noise"),
+}
+"""Effects that come of the devices, and those of what drives and reads them."""
+
 
 def ablations(chip: Chip) -> list[Variant]:
-    """Variants that tell what each effect costs: all effects on, each off, each alone, and none.
+    """Variants that tell what each effect costs: all effects on, each off, each alone, each group alone, and none.
 
     Of a chip with several kinds of tile an effect is switched on all of them. Raises ``InputError`` for a chip without
     tiles.
@@ -50,12 +56,15 @@ def ablations(chip: Chip) -> list[Variant]:
     there = [name for name in EFFECTS if any(name in one for one in found)]
     off = {name: {key: value for one in found for key, value in one.get(name, {}).items()} for name in there}
     without = [Variant(f"no {name}", changes) for name, changes in off.items()]
-    alone = [Variant(f"only {name}", _together(off, but=name)) for name in there]
+    alone = [Variant(f"only {name}", _together(off, but=[name])) for name in there]
+    groups = {group: [name for name in names if name in there] for group, names in GROUPS.items()}
+    if all(len(names) > 1 for names in groups.values()):
+        alone += [Variant(f"only {group}", _together(off, but=names)) for group, names in groups.items()]
     return [Variant("all effects", {}), *without, *alone, Variant("no effect", _together(off))]
 
 
-def _together(off: Mapping[str, Mapping[str, Any]], but: str | None = None) -> dict[str, Any]:
-    return {key: value for name, changes in off.items() if name != but for key, value in changes.items()}
+def _together(off: Mapping[str, Mapping[str, Any]], but: Sequence[str] = ()) -> dict[str, Any]:
+    return {key: value for name, changes in off.items() if name not in but for key, value in changes.items()}
 
 
 def effects_of(target: AnalogTarget) -> dict[str, dict[str, Any]]:

@@ -109,8 +109,10 @@ def ablate(
 ) -> Study:
     """Measure what each effect of a plan's chip costs: all of them on, each off, each alone, and none.
 
-    The plan stays as it is; only the hardware that it is simulated on changes. task, data, workers, executor, and all
-    else as of ``evaluate``. Raises ``InputError`` for a chip without tiles, and as ``evaluate`` does.
+    Those of devices and those of the periphery are on together too. The plan stays as it is; only the hardware that it
+    is simulated on changes. task, data, workers, executor, and all else as of ``evaluate``.
+
+    Raises ``InputError`` for a chip without tiles, and as ``evaluate`` does.
     """
     check_is_plan(plan)
     made = _maker(plan, None, None)

@@ -16,7 +16,7 @@ from tilewright.compiler.cli.app import app
 from tilewright.compiler.report.study_plot import plot_study
 from tilewright.compiler.report.study_table import study_table
 from tilewright.compiler.report.written_table import Figure, WrittenTable
-from tilewright.compiler.studies.effects import ablations, effects_of
+from tilewright.compiler.studies.effects import GROUPS, ablations, effects_of
 from tilewright.compiler.studies.study import ablate, sweep
 from tilewright.compiler.studies.variations import changed_chip, values_of, variants_of
 from tilewright.targets.errors import InputError
@@ -101,6 +101,9 @@ def test_effects_of_every_target(name):
     for effect in effects_of(target):
         assert effect not in effects_of(variants[f"no {effect}"])
         assert list(effects_of(variants[f"only {effect}"])) == [effect]
+    of_devices, of_periphery = (effects_of(variants[f"only {group}"]) for group in GROUPS)
+    assert {*of_devices} | {*of_periphery} == {*effects_of(target)}
+    assert not {*of_devices} & {*of_periphery}
     assert variants["no ADC"].tile.output_noise_deviation == pytest.approx(target.tile.output_noise_deviation)
     assert variants["only output noise"].tile.output_noise_deviation == pytest.approx(
         target.tile.output_noise_deviation
