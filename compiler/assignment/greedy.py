@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -34,16 +34,31 @@ def by_rank(problem: Problem, minimise: str, budgets: Mapping[str, float]) -> di
 
     Where the loss has a budget, until it is kept; else each as far as the other budgets allow.
     """
-    choice = {layer: _cheapest(options, minimise).target for layer, options in problem.options.items()}
-    order = sorted(choice, key=lambda layer: -problem.option(layer, choice[layer]).figures[LOSS])
-    for layer in order:
-        moved = {**choice, layer: _most_precise(problem.options[layer]).target}
+    choice, order = _ranked(problem, minimise)
+    for layer, target in order:
+        moved = {**choice, layer: target}
         if LOSS in budgets:
             if not keeps(problem.figures(choice), {LOSS: budgets[LOSS]}):
                 choice = moved
         elif keeps(problem.figures(moved), budgets):
             choice = moved
     return choice if keeps(problem.figures(choice), budgets) else None
+
+
+def moved_in_order(problem: Problem, minimise: str) -> Iterator[dict[str, str]]:
+    """Choices with no layer moved, with the most sensitive one, with the two most sensitive ones, and so on."""
+    choice, order = _ranked(problem, minimise)
+    yield choice
+    for layer, target in order:
+        choice = {**choice, layer: target}
+        yield choice
+
+
+def _ranked(problem: Problem, minimise: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Choice of the cheapest targets, and the moves to the most precise ones, the most sensitive layer first."""
+    choice = {layer: _cheapest(options, minimise).target for layer, options in problem.options.items()}
+    order = sorted(choice, key=lambda layer: -problem.option(layer, choice[layer]).figures[LOSS])
+    return choice, [(layer, _most_precise(problem.options[layer]).target) for layer in order]
 
 
 GREEDY: dict[str, Greedy] = {"macs": by_macs, "rank": by_rank}

@@ -116,6 +116,13 @@ def pareto_command(
             autocompletion=completion.words("energy", "latency", "tiles", "digital-macs", "area"),
         ),
     ] = "energy",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="exact; or rank: one more layer a point, the most sensitive first, until iso-accuracy holds.",
+            autocompletion=completion.words("exact", "rank"),
+        ),
+    ] = "exact",
     criterion: Annotated[
         str,
         typer.Option(
@@ -151,8 +158,8 @@ def pareto_command(
     loaded, given, at = load(plan), read_samples(inputs, "inputs"), parse_sizes(sizes or "")
     _run(
         lambda **how: pareto(
-            loaded, task, data, points=points, minimise=minimise, criterion=criterion, sizes=at, preset=preset,
-            inputs=given, samples=samples, time=time, **how,
+            loaded, task, data, points=points, minimise=minimise, method=method, criterion=criterion, sizes=at,
+            preset=preset, inputs=given, samples=samples, time=time, **how,
         ),
         times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
         "json" if as_json else format, workers, dask,

@@ -58,8 +58,7 @@ def ablations(chip: Chip) -> list[Variant]:
     without = [Variant(f"no {name}", changes) for name, changes in off.items()]
     alone = [Variant(f"only {name}", _together(off, but=[name])) for name in there]
     groups = {group: [name for name in names if name in there] for group, names in GROUPS.items()}
-    if all(len(names) > 1 for names in groups.values()):
-        alone += [Variant(f"only {group}", _together(off, but=names)) for group, names in groups.items()]
+    alone += [Variant(f"only {group}", _together(off, but=names)) for group, names in groups.items() if len(names) > 1]
     return [Variant("all effects", {}), *without, *alone, Variant("no effect", _together(off))]
 
 

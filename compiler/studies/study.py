@@ -188,8 +188,12 @@ def measured_points(
     executor: Executor | None,
     on_measurement: OnProgress | None,
     how: Mapping[str, Any],
+    enough: Callable[[StudyPoint], bool] | None = None,
 ) -> list[StudyPoint]:
-    """Points of a study, measured one after another. plan_of: the plan of a variant, by its changes."""
+    """Points of a study, measured one after another.
+
+    plan_of: the plan of a variant, by its changes. enough: True of a point after which no other one is measured.
+    """
     points = []
     for number, variant in enumerate(variants):
 
@@ -200,4 +204,6 @@ def measured_points(
         plan = plan_of(variant.changes)
         found = evaluate(plan, task, data, workers=workers, executor=executor, on_measurement=tell, **how)
         points.append(StudyPoint(variant.name, variant.changes, found))
+        if enough is not None and enough(points[-1]):
+            break
     return points

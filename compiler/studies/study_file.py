@@ -37,6 +37,7 @@ class StudyFile(BaseModel):
     vary: dict[str, str | list[Any]] = Field(default_factory=dict, description="values by key, of a sweep")
     points: int = Field(12, description="assignments of a pareto curve, at most")
     minimise: str = Field(ENERGY, description="cost of a pareto curve")
+    method: str = Field("exact", description="assignments of a pareto curve: exact, or rank, layer by layer")
     criterion: str = Field(CRITERION, description="criterion that predicts the loss of a pareto curve")
     task: str = Field(DEFAULT_TASK, description="task by name")
     data: str | None = Field(None, description="the task's data; may be given beside the file")
@@ -97,5 +98,5 @@ def run_study(
     plan = load(network)
     if said.study == "ablate":
         return ablate(plan, said.task, examples, **how)
-    curve = said.model_dump(include={"points", "minimise", "criterion"})
+    curve = said.model_dump(include={"points", "minimise", "method", "criterion"})
     return pareto(plan, said.task, examples, **curve, **how)

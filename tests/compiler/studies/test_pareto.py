@@ -8,6 +8,7 @@ import torch
 import tilewright
 from tests import lora_adapters
 from tests.runtime.measuring.test_workers import right
+from tilewright.compiler.studies import pareto as pareto_module
 from tilewright.compiler.studies.pareto import pareto
 from tilewright.targets.errors import InputError
 
@@ -44,6 +45,22 @@ def test_a_curve_goes_from_the_cheapest_to_the_most_precise(mixed, workers):
     assert len({*costs}) == len(costs) > 2
     errors = [abs(one.evaluation.points[0].mean - one.evaluation.digital) for one in found.points]
     assert errors[-1] < errors[0]
+
+
+def test_layers_move_one_by_one_until_iso_accuracy_holds(mixed, monkeypatch):
+    with pytest.raises(InputError, match="the method is 'ranks'; did you mean 'rank'"):
+        pareto(mixed, **GIVEN, method="ranks")
+    found = pareto(mixed, **GIVEN, points=4, minimise="digital-macs", method="rank")
+    digital = [sum(int(part.split()[0]) for part in one.name.split(", ") if "digital" in part) for one in found.points]
+    assert digital == [0, 1, 2, 3]
+    sensitivity = tilewright.measure_sensitivity(mixed, ["gradient"], inputs=INPUTS).of("gradient")
+    on_tiles = {layer: value for (layer, target), value in sensitivity.items() if target == "pcm-512"}
+    moved = max(on_tiles, key=lambda layer: on_tiles[layer])
+    costs = tilewright.count_operations(mixed).layers
+    (key,) = found.varied
+    assert found.points[1].changes[key] == costs[moved]
+    monkeypatch.setattr(pareto_module, "_holds", lambda point: point.name.startswith("1 on digital"))
+    assert len(pareto(mixed, **GIVEN, points=4, minimise="digital-macs", method="rank").points) == 2
 
 
 def test_sensitivities_have_the_same_bits_on_workers(mixed, workers):

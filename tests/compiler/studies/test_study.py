@@ -101,9 +101,10 @@ def test_effects_of_every_target(name):
     for effect in effects_of(target):
         assert effect not in effects_of(variants[f"no {effect}"])
         assert list(effects_of(variants[f"only {effect}"])) == [effect]
-    of_devices, of_periphery = (effects_of(variants[f"only {group}"]) for group in GROUPS)
-    assert {*of_devices} | {*of_periphery} == {*effects_of(target)}
-    assert not {*of_devices} & {*of_periphery}
+    for group, names in GROUPS.items():
+        there = [effect for effect in effects_of(target) if effect in names]
+        if len(there) > 1:
+            assert list(effects_of(variants[f"only {group}"])) == there
     assert variants["no ADC"].tile.output_noise_deviation == pytest.approx(target.tile.output_noise_deviation)
     assert variants["only output noise"].tile.output_noise_deviation == pytest.approx(
         target.tile.output_noise_deviation
