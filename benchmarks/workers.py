@@ -3,7 +3,8 @@
     OMP_WAIT_POLICY=passive python benchmarks/workers.py PLAN DATA [--task stsb] [--limit 300] [--chips 8]
 
 Each way is a process of its own, which measures the same chips; the time is that of the call, without the start of
-Python. A digital pass of the same data, on all cores, is beside them.
+Python. "apart" are two processes of one core that know nothing of each other, each with half of the chips: what this
+machine gives at best. A digital pass of the same data, on all cores, is beside them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import sys
 import time
 from typing import Any
 
-WAYS = {"one core": (1, 1), "two threads": (1, 2), "two workers": (2, 2)}
-"""Workers and threads of each way."""
+WAYS = {"one core": (1, 1, 1), "two threads": (1, 2, 1), "two workers": (2, 2, 1), "apart": (1, 1, 2)}
+"""Workers, threads and processes of each way."""
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -37,11 +38,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     one_pass = time.perf_counter() - begun
     begun = time.perf_counter()
     found = tilewright.evaluate(
-        plan, options.task, options.data, limit=options.limit, times=["1s", "1mo"], repeats=options.chips, resamples=0,
-        workers=options.workers,
+        plan, options.task, options.data, limit=options.limit, times=["1s", "1mo"], resamples=0,
+        chips=range(options.first, options.first + options.chips), workers=options.workers,
     )  # fmt: skip
     seconds = time.perf_counter() - begun
     return {"seconds": seconds, "digital_pass_s": one_pass, "values": [point.values for point in found.points]}
+
+
+def run_way(options: argparse.Namespace, workers: int, threads: int, processes: int) -> dict[str, Any]:
+    """Seconds and figures of one way. Processes begin together, and the last one counts."""
+    each = options.chips // processes
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    started = [
+        subprocess.Popen(
+            [*(sys.executable, *sys.argv), "--workers", str(workers), "--threads", str(threads),
+             "--first", str(number * each), "--chips", str(each)],
+            env=environment, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(processes)
+    ]  # fmt: skip
+    found = [json.loads(process.communicate()[0]) for process in started]
+    values = [[value for one in found for value in one["values"][time]] for time in range(2)]
+    return {**found[0], "seconds": max(one["seconds"] for one in found), "values": values}
 
 
 def main() -> None:
@@ -55,17 +73,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=0, help="measure so, and print the figures alone")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first chip")
     options = parser.parse_args()
     if options.workers:
         print(json.dumps(measure(options)))
         return
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
     for _ in range(options.runs):
-        for name, (workers, threads) in WAYS.items():
-            again = [sys.executable, *sys.argv, "--workers", str(workers), "--threads", str(threads)]
-            environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-            ran = subprocess.run(again, env=environment, check=True, capture_output=True, text=True)
-            found[name].append(json.loads(ran.stdout))
+        for name, way in WAYS.items():
+            found[name].append(run_way(options, *way))
     values = {json.dumps(one["values"]) for ones in found.values() for one in ones}
     best = {name: min(one["seconds"] for one in ones) for name, ones in found.items()}
     alone = best["one core"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from threading import RLock
 from typing import Generic, TypeVar
 
 from tilewright.runtime.storage.memory_budget import memory_left
@@ -226,6 +227,10 @@ def _serve(pipe: Connection, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(RLock())  # its own is a semaphore of the system's, which a worker that is killed leaves behind
     with suppress(EOFError, OSError):
         while True:
             function, item = pickle.loads(pipe.recv_bytes())  # noqa: S301 (of the process that began this one)
