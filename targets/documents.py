@@ -67,6 +67,6 @@ def _read_yaml(path: Path, what: str) -> Any:
         return read_plain(read_text(path, what, LARGEST_FILE))
     except InputError:
         raise
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split()) if str(error) else type(error).__name__
         raise InputError(f"{what} {path} is not readable YAML: {reason[:400]}") from error

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from tilewright.targets.errors import InputError
@@ -96,6 +97,21 @@ def read_bytes(path: Path, what: str, largest: int) -> bytes:
     if len(content) > largest:
         raise InputError(f"{what} {shown_path(path)} is more than {largest:,} bytes, which are allowed")
     return content
+
+
+def read_lines(path: Path, what: str, largest: int, longest: int) -> Iterator[bytes]:
+    """Lines of a regular file of at most ``largest`` bytes, without their ends, one after another.
+
+    A line of more than ``longest`` bytes is cut there, and what follows comes as lines of its own. Raises
+    ``InputError`` as ``check_file`` does.
+    """
+    check_file(path, what, largest)
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            while line := file.readline(longest):
+                yield line.removesuffix(b"\n")
+    except OSError as error:
+        raise InputError(f"{what} {shown_path(path)} cannot be read: {error.strerror}") from error
 
 
 def read_text(path: Path, what: str, largest: int) -> str:

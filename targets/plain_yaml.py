@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +14,22 @@ LONGEST_NUMBER = 64  # letters
 DEEPEST = 32  # parts inside one another
 MOST_PARTS = 100_000
 """Largest number of parts of a document; an alias counts as all that it stands for."""
+LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
+"""Whole numbers that YAML takes for octal ones, which nobody means."""
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 
 def read_plain(text: str) -> Any:
-    """Data of a YAML document, no part of it shared with another. Raises ``yaml.YAMLError`` or ``ValueError``."""
-    return _apart(yaml.load(text, _PlainData))  # noqa: S506 (a safe loader that adds checks)
+    """Data of a YAML document, no part of it shared with another. Raises ``yaml.YAMLError`` for what is none."""
+    try:
+        return _apart(yaml.load(text, _PlainData))  # noqa: S506 (a safe loader that adds checks)
+    except yaml.YAMLError:
+        raise
+    except _FAULTS as error:  # of tags that hold something else: !!bool x, !!int "", 2020-13-45
+        raise yaml.YAMLError(f"a value that is not of its type: {str(error)[:200]}") from error
+
+
+_FAULTS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 
 
 class _PlainData(yaml.SafeLoader):
@@ -88,6 +99,9 @@ def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
         yield from node.value
     elif node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
         problem = f"a number of more than {LONGEST_NUMBER} letters"
+        raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+    elif node.tag in NUMBERS and LEADING_ZERO.fullmatch(node.value):
+        problem = f"the number {node.value} begins with 0, by which YAML means an octal one"
         raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
 
 

@@ -79,4 +79,5 @@ class _Lines:
         now = time.monotonic()
         if now - self._said >= LINE_EVERY:
             self._said = now
-            errors.print(f"{visible(self._what)}: {done} of {count}, {now - self._began:.0f} s: {visible(name)}")
+            line = f"{visible(self._what)}: {done} of {count}, {now - self._began:.0f} s: {visible(name)}"
+            errors.print(line, soft_wrap=True)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from tilewright.compiler.cli import completion, options
+from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import errors, output, print_json, progress_bar
 from tilewright.compiler.cli.settings import parse_chips, parse_task_options
 from tilewright.compiler.report.accuracy_table import accuracy_table
@@ -21,7 +17,7 @@ def evaluate_command(
     repeats: options.Repeats = 5,
     chips: options.Chips = None,
     until_error: options.UntilError = None,
-    fewest: Annotated[int, typer.Option(help="Chips to begin with, where an error says how many.")] = 3,
+    fewest: options.Fewest = 3,
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
     limit: options.Limit = None,
@@ -29,17 +25,9 @@ def evaluate_command(
     batch_size: options.BatchSize = 64,
     drift_compensation: options.DriftCompensation = True,
     results: options.Results = None,
-    resamples: Annotated[
-        int, typer.Option(help="Resamples of the examples, for what other examples would give; 0 for none.")
-    ] = 200,
-    iso: Annotated[str, typer.Option(help="A* that iso-accuracy asks for, such as 99% or 0.99.")] = "99%",
-    log: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Log to wandb, tensorboard or mlflow, if installed. May be repeated.",
-            autocompletion=completion.words(*options.LOGGERS),
-        ),
-    ] = None,
+    resamples: options.Resamples = 200,
+    iso: options.Iso = "99%",
+    log: options.Log = None,
     layer_by_layer: options.LayerByLayer = False,
     workers: options.Workers = 1,
     dask: options.Dask = None,

@@ -116,6 +116,19 @@ TABLE_FORMATS = ("terminal", "csv", "markdown", "latex", "json")
 TableFormat = Annotated[
     str, typer.Option(help="terminal, csv, markdown, latex or json.", autocompletion=completion.words(*TABLE_FORMATS))
 ]
+Fewest = Annotated[int, typer.Option(help="Chips to begin with, where an error says how many.")]
+Resamples = Annotated[
+    int, typer.Option(help="Resamples of the examples, for what other examples would give; 0 for none.")
+]
+Iso = Annotated[str, typer.Option(help="A* that iso-accuracy asks for, such as 99% or 0.99.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Log to wandb, tensorboard or mlflow, if installed. May be repeated.",
+        autocompletion=completion.words(*LOGGERS),
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Plot = Annotated[Path | None, typer.Option(help="A file for a plot, by its ending: .pdf, .svg or .png.")]
 Workers = Annotated[
     int, typer.Option(help="Processes that measure chips side by side; the results do not depend on it.")

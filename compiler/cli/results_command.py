@@ -9,14 +9,14 @@ import typer
 
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.console import check_format, errors, print_table
-from tilewright.compiler.cli.settings import parse_values
+from tilewright.compiler.cli.settings import parse_pairs
 
 
 def results_command(
     files: Annotated[list[Path], typer.Argument(help="Files of measurements, as --results writes them.")],
     where: Annotated[
         list[str] | None,
-        typer.Option(help="KEY=VALUE that measurements must have, such as seconds=1 or plan=3f86. May be repeated."),
+        typer.Option(help="KEY=VALUE that measurements must have, such as seconds=1mo or plan=3f86. May be repeated."),
     ] = None,
     format: options.TableFormat = "terminal",
     merged: Annotated[
@@ -31,7 +31,7 @@ def results_command(
     chosen = "json" if as_json else format
     check_format(chosen)
     found = read_results(files)
-    wanted = parse_values(where, "where", "seconds=1")
+    wanted = parse_pairs(where, "where", "seconds=1mo")
     kept = found.where(wanted) if wanted else found
     if merged is not None:
         kept.write(merged)
@@ -39,6 +39,6 @@ def results_command(
     else:
         print_table(results_table(kept, whole=chosen in ("csv", "json")), chosen)
     if found.repeated:
-        errors.print(f"measurements that are there more than once, and count once: {found.repeated}")
+        errors.print(f"measurements that are there more than once, and count once: {found.repeated}", soft_wrap=True)
     if found.differing:
-        errors.print(f"those that have two values, of which the first counts: {found.differing}")
+        errors.print(f"those that have two values, of which the first counts: {found.differing}", soft_wrap=True)

@@ -39,6 +39,7 @@ def sensitivity_command(
     seed: options.Seed = 0,
     adapter: options.Adapter = None,
     plot: options.Plot = None,
+    force: options.Force = False,
     workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -52,7 +53,7 @@ def sensitivity_command(
     from tilewright.runtime.storage.sample_files import read_samples
 
     if plot is not None:
-        check_plot(plot)
+        check_plot(plot, overwrite=force)
     own = parse_task_options(task_options)
     loaded, given = load(plan), read_samples(inputs, "inputs")
     with progress_bar("sensitivity") as advance, dask_executor(dask) as executor:
@@ -75,7 +76,7 @@ def sensitivity_command(
             on_figure=advance,
         )
     if plot is not None:
-        plot_sensitivity(found, plot)
+        plot_sensitivity(found, plot, overwrite=force)
         errors.print(f"plot written to {plot}", soft_wrap=True)
     if as_json:
         print_json(found.to_json())

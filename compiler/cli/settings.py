@@ -9,7 +9,10 @@ import yaml
 
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import real_path
+from tilewright.targets.plain_yaml import read_plain
 from tilewright.targets.shown import shown
+
+LONGEST_NUMBER = 19  # digits
 
 
 def parse_changes(given: list[str] | None) -> dict[str, Any]:
@@ -27,8 +30,8 @@ def parse_values(given: list[str] | None, option: str, example: str) -> dict[str
     values: dict[str, Any] = {}
     for key, text in parse_pairs(given, option, example).items():
         try:
-            values[key] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            values[key] = read_plain(text)
+        except yaml.YAMLError as error:
             said = shown(f"{key}={text}")
             raise InputError(f"--{option} {said}: the value is not a number, a word or null") from error
     return values
@@ -102,6 +105,7 @@ def parse_chips(text: str | None) -> range | None:
     if text is None:
         return None
     first, sign, end = text.partition(":")
-    if not sign or not (first.strip().isdecimal() and end.strip().isdecimal()) or int(first) >= int(end):
+    short = all(one.strip().isdecimal() and len(one.strip()) <= LONGEST_NUMBER for one in (first, end))
+    if not sign or not short or int(first) >= int(end):
         raise InputError(f"--chips {shown(text)} is not FIRST:END, for example 5:10 for the chips 5 to 9")
     return range(int(first), int(end))

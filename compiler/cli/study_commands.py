@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,17 +11,17 @@ import typer
 
 from tilewright.compiler.cli import completion, options
 from tilewright.compiler.cli.console import check_format, errors, print_json, print_table, progress_bar
-from tilewright.compiler.cli.settings import parse_chips, parse_pairs, parse_sizes, parse_task_options
+from tilewright.compiler.cli.settings import parse_pairs, parse_sizes
+from tilewright.compiler.cli.shared_options import with_evaluation_options
+from tilewright.targets.errors import InputError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
-
     from tilewright.compiler.studies.study import Study
 
-Page = Annotated[Path | None, typer.Option(help="A file for a page (HTML) with table, plot and each variant.")]
+Page = Annotated[Path | None, typer.Option(help="A file for a page (.html) with table, plot and each variant.")]
 
 
+@with_evaluation_options
 def sweep_command(
     source: Annotated[
         str,
@@ -42,21 +44,12 @@ def sweep_command(
     calibration: Annotated[
         Path | None, typer.Option(help="Sample inputs of a model that fix its input ranges, as of compile.")
     ] = None,
-    task: options.TaskName = None,
-    data: options.Data = None,
-    times: options.Times = "1s,1mo",
-    repeats: options.Repeats = 5,
-    chips: options.Chips = None,
-    until_error: options.UntilError = None,
-    seed: options.Seed = 0,
-    limit: options.Limit = None,
-    task_options: options.TaskOptions = None,
-    batch_size: options.BatchSize = 64,
-    results: options.Results = None,
+    *,
+    how: dict[str, Any],
     plot: options.Plot = None,
     page: Page = None,
+    force: options.Force = False,
     format: options.TableFormat = "terminal",
-    workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -65,30 +58,19 @@ def sweep_command(
     from tilewright.runtime.storage.sample_files import read_samples
 
     wanted, given = parse_pairs(vary, "vary", "tile.adc.bits=4..10"), read_samples(calibration, "calibration")
-    _run(
-        lambda **how: sweep(source, wanted, task, data, target=target, calibration=given, **how),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
-        "json" if as_json else format, workers, dask,
-    )  # fmt: skip
+    shown = _Shown("json" if as_json else format, plot, page, force, how)
+    shown.make(lambda **further: sweep(source, wanted, target=target, calibration=given, **how, **further), dask)
 
 
+@with_evaluation_options
 def ablate_command(
     plan: options.PlanFolder,
-    task: options.TaskName = None,
-    data: options.Data = None,
-    times: options.Times = "1s,1mo",
-    repeats: options.Repeats = 5,
-    chips: options.Chips = None,
-    until_error: options.UntilError = None,
-    seed: options.Seed = 0,
-    limit: options.Limit = None,
-    task_options: options.TaskOptions = None,
-    batch_size: options.BatchSize = 64,
-    results: options.Results = None,
+    *,
+    how: dict[str, Any],
     plot: options.Plot = None,
     page: Page = None,
+    force: options.Force = False,
     format: options.TableFormat = "terminal",
-    workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -96,18 +78,13 @@ def ablate_command(
     from tilewright.compiler.studies.study import ablate
     from tilewright.runtime.plan.plan import load
 
-    loaded = load(plan)
-    _run(
-        lambda **how: ablate(loaded, task, data, **how),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
-        "json" if as_json else format, workers, dask,
-    )  # fmt: skip
+    loaded, shown = load(plan), _Shown("json" if as_json else format, plot, page, force, how)
+    shown.make(lambda **further: ablate(loaded, **how, **further), dask)
 
 
+@with_evaluation_options
 def pareto_command(
     plan: options.MeasuredPlan,
-    task: options.TaskName = None,
-    data: options.Data = None,
     points: Annotated[int, typer.Option(help="Assignments to measure, at most.")] = 12,
     minimise: Annotated[
         str,
@@ -134,36 +111,27 @@ def pareto_command(
     inputs: options.Inputs = None,
     samples: options.SampleCount = 32,
     time: options.Time = "1mo",
-    times: options.Times = "1s,1mo",
-    repeats: options.Repeats = 5,
-    chips: options.Chips = None,
-    until_error: options.UntilError = None,
-    seed: options.Seed = 0,
-    limit: options.Limit = None,
-    task_options: options.TaskOptions = None,
-    batch_size: options.BatchSize = 64,
-    results: options.Results = None,
+    *,
+    how: dict[str, Any],
     plot: options.Plot = None,
     page: Page = None,
+    force: options.Force = False,
     format: options.TableFormat = "terminal",
-    workers: options.Workers = 1,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure what accuracy costs: exact assignments between the cheapest and the most precise one."""
+    """Measure what accuracy costs: assignments between the cheapest and the most precise one."""
     from tilewright.compiler.studies.pareto import pareto
     from tilewright.runtime.plan.plan import load
     from tilewright.runtime.storage.sample_files import read_samples
 
     loaded, given, at = load(plan), read_samples(inputs, "inputs"), parse_sizes(sizes or "")
-    _run(
-        lambda **how: pareto(
-            loaded, task, data, points=points, minimise=minimise, method=method, criterion=criterion, sizes=at,
-            preset=preset, inputs=given, samples=samples, time=time, **how,
-        ),
-        times, repeats, chips, until_error, seed, limit, task_options, batch_size, results, plot, page,
-        "json" if as_json else format, workers, dask,
-    )  # fmt: skip
+    own = {
+        "points": points, "minimise": minimise, "method": method, "criterion": criterion, "sizes": at,
+        "preset": preset, "inputs": given, "samples": samples, "time": time,
+    }  # fmt: skip
+    shown = _Shown("json" if as_json else format, plot, page, force, how)
+    shown.make(lambda **further: pareto(loaded, **own, **how, **further), dask)
 
 
 def study_command(
@@ -172,11 +140,10 @@ def study_command(
         str | None, typer.Option(help="A plan's folder, or of a sweep a model, in place of the file's.")
     ] = None,
     data: options.Data = None,
-    results: Annotated[
-        Path | None, typer.Option(help="A file of measurements to add to: those in it are not made again.")
-    ] = None,
+    results: options.Results = None,
     plot: options.Plot = None,
     page: Page = None,
+    force: options.Force = False,
     format: options.TableFormat = "terminal",
     workers: options.Workers = 1,
     dask: options.Dask = None,
@@ -185,65 +152,58 @@ def study_command(
     """Make the study that a file describes: a sweep, an ablation, or a curve of accuracy and cost."""
     from tilewright.compiler.studies.study_file import read_study, run_study
 
-    said, chosen = read_study(file), _checked("json" if as_json else format, plot, page)
-    with progress_bar("study") as advance, _dask(dask) as executor:
-        study = run_study(
-            said, source=source, data=data, results=results, workers=workers, executor=executor, on_measurement=advance
-        )
-    _show(study, chosen, plot, page)
+    said = read_study(file)
+    files: dict[str, Any] = {"results": results or None, "data": data}
+    shown = _Shown("json" if as_json else format, plot, page, force, {**files, "study": file})
+    shown.make(lambda **further: run_study(said, source=source, **files, workers=workers, **further), dask)
 
 
-def _run(
-    made: Any, times: str, repeats: int, chips: str | None, until_error: str | None, seed: int, limit: int | None,
-    task_options: list[str] | None, batch_size: int, results: list[Path] | None, plot: Path | None,
-    page: Path | None, format: str, workers: int, dask: str | None,
-) -> None:  # fmt: skip
-    """Make a study, and print it."""
-    from tilewright.targets.times import parse_times
+class _Shown:
+    """Study as it is shown: a table, and a plot and a page where they are asked for."""
 
-    chosen = _checked(format, plot, page)
-    how = {
-        "times": list(parse_times(times)), "repeats": repeats, "chips": parse_chips(chips), "until_error": until_error,
-        "seed": seed, "limit": limit, "task_options": parse_task_options(task_options), "batch_size": batch_size,
-        "results": results or None, "workers": workers,
-    }  # fmt: skip
-    with progress_bar("study") as advance, _dask(dask) as executor:
-        study = made(**how, executor=executor, on_measurement=advance)
-    _show(study, chosen, plot, page)
+    def __init__(self, format: str, plot: Path | None, page: Path | None, force: bool, how: dict[str, Any]) -> None:
+        """Raise ``InputError`` for a format that is none, and for files that cannot be written or are others."""
+        from tilewright.compiler.report.html.study_page import check_page
+        from tilewright.compiler.report.plot_file import check_plot
+        from tilewright.targets.paths import real_path, shown_path
 
+        self.format, self.plot, self.page, self.force = format, plot, page, force
+        check_format(format)
+        if plot is not None:
+            check_plot(plot, overwrite=force)
+        if page is not None:
+            check_page(page, overwrite=force)
+        data, study = how.get("data"), how.get("study")
+        named = {
+            "--plot": [plot],
+            "--page": [page],
+            "--data": [data],
+            "the study": [study],
+            "--results": how["results"] or [],
+        }
+        paths = [(name, real_path(Path(one))) for name, some in named.items() for one in some if one is not None]
+        for (name, one), (other, same) in combinations(paths, 2):
+            if one == same and name != other:
+                raise InputError(f"{name} and {other} are the same file, {shown_path(one)}")
 
-def _checked(format: str, plot: Path | None, page: Path | None) -> str:
-    """The format of the table. Raises ``InputError`` for one that is none, and for files that cannot be written."""
-    from tilewright.compiler.report.html.study_page import check_page
-    from tilewright.compiler.report.plot_file import check_plot
+    def make(self, made: Callable[..., Study], dask: str | None) -> None:
+        """Make a study, print its table, and write its plot and page."""
+        from tilewright.compiler.report.html.study_page import write_study_page
+        from tilewright.compiler.report.study_plot import plot_study
+        from tilewright.compiler.report.study_table import study_table
+        from tilewright.runtime.measuring.clusters import dask_executor
 
-    check_format(format)
-    if plot is not None:
-        check_plot(plot)
-    if page is not None:
-        check_page(page)
-    return format
-
-
-def _dask(where: str | None) -> AbstractContextManager[Executor | None]:
-    from tilewright.runtime.measuring.clusters import dask_executor
-
-    return dask_executor(where)
-
-
-def _show(study: Study, format: str, plot: Path | None, page: Path | None) -> None:
-    """Write the plot and the page of a study, and print its table."""
-    from tilewright.compiler.report.html.study_page import write_study_page
-    from tilewright.compiler.report.study_plot import plot_study
-    from tilewright.compiler.report.study_table import study_table
-
-    if plot is not None:
-        plot_study(study, plot)
-        errors.print(f"plot written to {plot}", soft_wrap=True)
-    if page is not None:
-        write_study_page(study, page)
-        errors.print(f"page written to {page}", soft_wrap=True)
-    if format == "json":  # all that is known of each point
-        print_json(study.to_json())
-    else:
-        print_table(study_table(study), format)
+        with progress_bar("study") as advance, dask_executor(dask) as executor:
+            study = made(executor=executor, on_measurement=advance)
+        if self.format == "json":  # all that is known of each point
+            print_json(study.to_json())
+        else:
+            print_table(study_table(study), self.format)
+        for note in study.notes:
+            errors.print(f"note: {note}", soft_wrap=True)
+        if self.plot is not None:
+            plot_study(study, self.plot, overwrite=self.force)
+            errors.print(f"plot written to {self.plot}", soft_wrap=True)
+        if self.page is not None:
+            write_study_page(study, self.page, overwrite=self.force)
+            errors.print(f"page written to {self.page}", soft_wrap=True)

@@ -41,6 +41,6 @@ def written_cell(value: Any) -> Any:
 def _csv(header: list[str], rows: Iterable[list[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(map(written_cell, header))
     writer.writerows([written_cell(value) for value in row] for row in rows)
     return file.getvalue()

@@ -11,6 +11,7 @@ from typing import Any
 from tilewright.runtime.storage.atomic_file import check_output_file, write_whole
 from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.paths import shown_path
+from tilewright.targets.shown import visible
 
 ENDINGS = ("pdf", "svg", "png")
 WIDTH, HEIGHT = 3.5, 2.4
@@ -24,14 +25,19 @@ DATELESS: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationD
 """Metadata by ending, without what differs from one run to the next."""
 
 
-def check_plot(path: Path) -> None:
+def label(text: str) -> str:
+    """Text as matplotlib draws it: a $ is one, and begins no formula; signs that cannot be seen are written out."""
+    return visible(text).replace("$", r"\$")
+
+
+def check_plot(path: Path, *, overwrite: bool = False) -> None:
     """Raise ``InputError`` unless a plot can be written there: by its ending, and with matplotlib installed."""
     ending = _ending(path)
     if ending not in ENDINGS:
         raise InputError(
             f"a plot is written by its ending, and {shown_path(path)} has {ending!r}; {nearest(ending, ENDINGS)}"
         )
-    check_output_file(path, overwrite=True)
+    check_output_file(path, overwrite=overwrite)
     check_matplotlib()
 
 
@@ -41,9 +47,11 @@ def check_matplotlib() -> None:
         raise InputError("plots need the package matplotlib; install it with: pip install 'tilewright[plots]'")
 
 
-def write_plot(path: Path, draw: Callable[[Any], None], *, width: float = WIDTH, height: float = HEIGHT) -> None:
+def write_plot(
+    path: Path, draw: Callable[[Any], None], *, overwrite: bool, width: float = WIDTH, height: float = HEIGHT
+) -> None:
     """Write a plot as .pdf, .svg or .png, whole or not at all. draw: draws on matplotlib's figure. Sizes in inches."""
-    check_plot(path)
+    check_plot(path, overwrite=overwrite)
     write_whole(path, plot_bytes(draw, _ending(path), width=width, height=height))
 
 

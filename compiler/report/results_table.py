@@ -6,6 +6,7 @@ from typing import Any
 
 from tilewright.compiler.report.written_table import Figure, WrittenTable
 from tilewright.runtime.measuring.results import ResultGroup, Results
+from tilewright.targets.quantity import is_finite
 from tilewright.targets.times import shown_time
 
 SHORT = 12
@@ -38,7 +39,7 @@ def results_table(results: Results, *, whole: bool = False) -> WrittenTable:
 
 def _said(group: ResultGroup, key: str) -> Any:
     value = group.names.get(key)
-    if key == SECONDS and isinstance(value, int | float):
+    if key == SECONDS and is_finite(value):
         return shown_time(value)
     if isinstance(value, str) and len(value) == 64:
         return value[:SHORT]

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.report.plot_file import HEIGHT, WIDTH, write_plot
+from tilewright.compiler.report.plot_file import HEIGHT, WIDTH, label, write_plot
 from tilewright.compiler.sensitivity import Sensitivity
 
 MOST = 60
@@ -16,18 +16,19 @@ PANEL = 1.9
 ROW = 0.16
 
 
-def plot_sensitivity(found: Sensitivity, path: str | Path) -> None:
+def plot_sensitivity(found: Sensitivity, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the plot of sensitivities as .pdf, .svg or .png: a bar a layer and target, a panel a criterion.
 
     Layers are in the order of the first criterion's largest figure; the first 60 are drawn, and the plot says so.
-    Raises ``InputError`` for another ending, and without matplotlib.
+    Raises ``InputError`` for another ending, without matplotlib, and for a file that is there already, unless it may be
+    replaced.
     """
     layers = layers_in_order(found)
     targets = list(dict.fromkeys(figure.target for figure in found.figures))
     rows = min(len(layers), MOST) * max(1.0, 0.6 * len(targets))
     write_plot(
         Path(path), lambda figure: _draw(figure, found, layers, targets),
-        width=WIDTH + PANEL * (len(found.criteria) - 1), height=max(HEIGHT, 0.7 + ROW * rows),
+        overwrite=overwrite, width=WIDTH + PANEL * (len(found.criteria) - 1), height=max(HEIGHT, 0.7 + ROW * rows),
     )  # fmt: skip
 
 
@@ -48,10 +49,10 @@ def _draw(figure: Any, found: Sensitivity, layers: list[str], targets: list[str]
             there = [place for place, layer in enumerate(shown) if math.isfinite(values.get((layer, target), math.nan))]
             height = 0.8 / len(targets)
             middles = [place - 0.4 + (number + 0.5) * height for place in there]
-            axes.barh(middles, [values[shown[place], target] for place in there], height, label=target)
+            axes.barh(middles, [values[shown[place], target] for place in there], height, label=label(target))
         axes.set_title(criterion, fontsize=8)
         axes.set_xlabel(meaning.rpartition(", ")[2])  # its unit
-    panels[0].set_yticks(range(len(shown)), shown, fontsize=6)
+    panels[0].set_yticks(range(len(shown)), [label(name) for name in shown], fontsize=6)
     panels[0].invert_yaxis()
     if len(shown) < len(layers):
         panels[0].set_ylabel(f"the first {len(shown)} of {len(layers)} layers")

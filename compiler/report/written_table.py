@@ -92,7 +92,7 @@ class WrittenTable:
         keys, rows = self._flat()
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(keys)
+        writer.writerow(map(written_cell, keys))
         writer.writerows([written_cell(value) for value in row] for row in rows)
         return file.getvalue()
 

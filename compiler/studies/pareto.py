@@ -115,7 +115,7 @@ def _assigned(
 
 
 def _holds(point: StudyPoint) -> bool:
-    """True if iso-accuracy holds at all times."""
+    """True if iso-accuracy holds at all times; never where nobody knows chance."""
     return all(at.iso_accuracy == "holds" for at in point.evaluation.points)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.driver import compile
+from tilewright.compiler.driver import attention_units, compile, wanted_programming
 from tilewright.compiler.studies.effects import ablations
 from tilewright.compiler.studies.variations import Variant, changed_chip, values_of, variants_of
 from tilewright.runtime.execution.callbacks import OnProgress
@@ -18,8 +19,9 @@ from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.measuring.workers import Workers
 from tilewright.runtime.plan.plan import Plan, check_is_plan, load
 from tilewright.runtime.tasks.finding import AnyTask
-from tilewright.targets.errors import InputError
+from tilewright.targets.errors import InputError, nearest
 from tilewright.targets.loading import DEFAULT_CHIP, load_chip
+from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip, Target
 
 OF_COMPILE = ("target", "attention_bits", "programming")
@@ -48,6 +50,11 @@ class Study:
     title: str
     varied: list[str]
     points: list[StudyPoint]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was kept of the evaluations, each once."""
+        return list(dict.fromkeys(note for one in self.points for note in one.evaluation.further_notes))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
@@ -89,10 +96,15 @@ def sweep(
 
     Raises ``InputError`` for keys that the target has not, values that it does not take, and as ``evaluate`` does.
     """
+    if not isinstance(vary, Mapping):
+        raise InputError(f"what varies is {shown(vary)}; give values by key, such as {{'tile.adc.bits': '4..10'}}")
     values = {key: values_of(key, given) for key, given in vary.items()}
     variants = variants_of(values)
+    if "target" in values and target is not None:
+        raise InputError("the target varies, so no other one counts; leave target out")
     made = _maker(source, target, calibration)
-    title, how = f"{', '.join(values)} of {made.name}", {"times": times, **how}
+    name = made.network if "target" in values else made.name
+    title, how = f"{', '.join(values)} of {name}", {"times": times, **how}
     return _measured(title, list(values), variants, made, task, data, workers, executor, on_measurement, how)
 
 
@@ -122,9 +134,10 @@ def ablate(
 
 @dataclass(frozen=True)
 class _Maker:
-    """Maker of the plan of each variant. name: of the network on its chip."""
+    """Maker of the plan of each variant. name: of the network on its chip. network: its own name."""
 
     name: str
+    network: str
     chip: Chip
     plan: Callable[[Mapping[str, Any]], Plan]
     check: Callable[[Mapping[str, Any]], object]
@@ -132,30 +145,54 @@ class _Maker:
 
 def _maker(source: str | Path | Plan, target: Any, calibration: Any) -> _Maker:
     is_folder = isinstance(source, str | Path) and (Path(source) / "plan.json").is_file()
-    if isinstance(source, Plan) or is_folder:
-        plan = source if isinstance(source, Plan) else load(source)
-        if target is not None or calibration is not None:
-            raise InputError("a plan has its target and its ranges; leave target and calibration out, or name a model")
-        chip = plan.document.chip
+    if not isinstance(source, Plan) and not is_folder:
+        return _of_model(source, target, calibration)
+    if target is not None or calibration is not None:
+        raise InputError("a plan has its target and its ranges; leave target and calibration out, or name a model")
+    return _of_plan(source if isinstance(source, Plan) else load(source))
 
-        def on(changes: Mapping[str, Any]) -> Plan:
-            of_compile = next((key for key in changes if key in OF_COMPILE), None)
-            if of_compile is not None:
-                raise InputError(f"{of_compile} of a plan is settled; name a model to vary it")
-            return plan.on(changed_chip(chip, changes)) if changes else plan
 
-        return _Maker(f"{plan.document.model.name} on {chip.name}", chip, on, on)
-    chip = load_chip(DEFAULT_CHIP if target is None else target)
+def _of_plan(plan: Plan) -> _Maker:
+    """Maker of variants of a plan's chip."""
+    chip, network = plan.document.chip, plan.document.model.name
+
+    def on(changes: Mapping[str, Any]) -> Plan:
+        of_compile = next((key for key in changes if key in OF_COMPILE), None)
+        if of_compile is not None:
+            raise InputError(f"{of_compile} of a plan is settled; name a model to vary it")
+        if not changes:
+            return plan
+        changed = changed_chip(chip, changes)
+        try:
+            return plan.on(changed)
+        except InputError as error:
+            keys = ", ".join(changes)
+            raise InputError(f"{error}: a plan stays as it is; name its model to compile it for each {keys}") from error
+
+    return _Maker(f"{network} on {chip.name}", network, chip, on, on)
+
+
+def _of_model(source: str | Path, target: Any, calibration: Any) -> _Maker:
+    """Maker of variants of what a model is compiled for."""
+    chip, name = load_chip(DEFAULT_CHIP if target is None else target), Path(source).name
 
     def options(changes: Mapping[str, Any]) -> dict[str, Any]:
         of_target = {key: value for key, value in changes.items() if key not in OF_COMPILE}
         own = {key: value for key, value in changes.items() if key in OF_COMPILE}
+        for key in of_target:
+            if "." not in key and get_close_matches(key, OF_COMPILE, 1):
+                raise InputError(f"a model has no {shown(key)} to vary; {nearest(key, OF_COMPILE)}")
         return own | {"target": changed_chip(load_chip(own.get("target", chip)), of_target)}
 
     def compiled(changes: Mapping[str, Any]) -> Plan:
         return compile(source, calibration=calibration, **options(changes))
 
-    return _Maker(f"{Path(source).name} on {chip.name}", chip, compiled, options)
+    def check(changes: Mapping[str, Any]) -> None:
+        wanted = options(changes)
+        attention_units(wanted.get("attention_bits", "target"), wanted["target"])
+        wanted_programming(wanted.get("programming"))
+
+    return _Maker(f"{name} on {chip.name}", name, chip, compiled, check)
 
 
 def _measured(

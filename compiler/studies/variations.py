@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 
 from tilewright.targets.errors import InputError
 from tilewright.targets.loading import load_target
+from tilewright.targets.plain_yaml import read_plain
 from tilewright.targets.quantity import is_number
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
@@ -35,17 +36,25 @@ def values_of(key: str, given: str | Sequence[Any]) -> list[Any]:
 
     Raises ``InputError`` for steps without end, and for no value.
     """
+    if not isinstance(key, str):
+        raise InputError(f"the key {shown(key)} is no text; write for example tile.adc.bits")
     if not isinstance(given, str):
-        values = list(given) if isinstance(given, Sequence) else [given]
+        plain = given.tolist() if hasattr(given, "tolist") else given  # an array's
+        values = list(plain) if isinstance(plain, Iterable) and not isinstance(plain, Mapping) else [plain]
     elif found := _STEPS.fullmatch(given):
         values = _steps(key, given, *found.groups())
     else:
         try:
-            values = [yaml.safe_load(part) for part in given.split(",")] if given.strip() else []
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            values = [read_plain(part) for part in given.split(",")] if given.strip() else []
+        except yaml.YAMLError as error:
             raise InputError(f"{shown(key)} has values {shown(given)}, which are no numbers, words or null") from error
     if not values:
         raise InputError(f"{shown(key)} has no values; write for example 4..10, 0..1..0.25 or 0,.5,1")
+    if len(values) > MOST:
+        raise InputError(f"{shown(key)} has {len(values):,} values, allowed are {MOST:,}")
+    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if twice is not None:
+        raise InputError(f"{shown(key)} has the value {shown(twice)} twice")
     return values
 
 
@@ -55,7 +64,10 @@ def _steps(key: str, given: str, *ends: str | None) -> list[Any]:
     except ValueError:
         first = math.nan
     if not math.isfinite(first) or not math.isfinite(last) or step <= 0 or last < first or (last - first) / step > MOST:
-        raise InputError(f"{shown(key)} has values {shown(given)}; steps are FIRST..LAST or FIRST..LAST..STEP, upwards")
+        raise InputError(
+            f"{shown(key)} has values {shown(given)}; steps are FIRST..LAST or FIRST..LAST..STEP, upwards, and at most "
+            f"{MOST:,} of them"
+        )
     count = math.floor((last - first) / step + 1e-9) + 1
     values = [round(first + number * step, 12) for number in range(count)]
     return [int(value) if value == int(value) and "." not in given.replace("..", "") else value for value in values]

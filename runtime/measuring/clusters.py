@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,8 @@ from typing import Any
 import yaml
 
 from tilewright.targets.errors import InputError, nearest
-from tilewright.targets.paths import FILE, kind_of, read_bytes, shown_path
+from tilewright.targets.paths import FILE, kind_of, read_text, shown_path
+from tilewright.targets.plain_yaml import read_plain
 from tilewright.targets.shown import shown
 
 KINDS = {
@@ -62,6 +64,9 @@ def _cluster(path: Path) -> Iterator[Any]:
     description = _description(path)
     module, name, package = KINDS[description["cluster"]]
     cluster_class = _of_package(module, name, package)
+    quiet = logging.getLogger("distributed")
+    before = quiet.level
+    quiet.setLevel(logging.CRITICAL)  # it logs a traceback of what is told in a sentence
     try:
         cluster = cluster_class(**description.get("options", {}))
     except Exception as error:
@@ -69,6 +74,8 @@ def _cluster(path: Path) -> Iterator[Any]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise InputError(f"{shown_path(path)}: {name} does not begin with these options: {cause}") from error
+    finally:
+        quiet.setLevel(before)
     with cluster:
         if "jobs" in description:
             cluster.scale(description["jobs"])
@@ -77,8 +84,8 @@ def _cluster(path: Path) -> Iterator[Any]:
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(read_bytes(_file(str(path)), "description of a cluster", LARGEST))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        found = read_plain(read_text(_file(str(path)), "description of a cluster", LARGEST))
+    except yaml.YAMLError as error:
         raise InputError(f"{shown_path(path)} is no YAML: {error}") from error
     if not isinstance(found, dict) or not isinstance(found.get("options", {}), dict):
         raise InputError(f"{shown_path(path)} must have cluster, and may have jobs and options")

@@ -18,16 +18,17 @@ from tilewright.runtime.measuring.loggers import AnyLogger, log_evaluation, make
 from tilewright.runtime.measuring.measured_chips import MeasuredChips
 from tilewright.runtime.measuring.measurements import MeasurementLog
 from tilewright.runtime.measuring.resampling import RESAMPLES, check_resamples
-from tilewright.runtime.measuring.stopping import FEWEST, parse_until
+from tilewright.runtime.measuring.stopping import FEWEST, ISO, parse_until
 from tilewright.runtime.measuring.workers import Workers
 from tilewright.runtime.plan.plan import Plan, chosen_plan
 from tilewright.runtime.tasks import Metric, Task
 from tilewright.runtime.tasks.finding import AnyTask, make_task
 from tilewright.runtime.tasks.given import GivenTask, Readout
 from tilewright.targets.errors import InputError
-from tilewright.targets.limits import check_flags, check_repeats, check_seed, check_whole
+from tilewright.targets.limits import LARGEST, MOST_REPEATS, check_flags, check_repeats, check_seed, check_whole
 from tilewright.targets.paths import shown_path
 from tilewright.targets.shares import parse_share
+from tilewright.targets.shown import shown
 from tilewright.targets.times import parse_time
 
 DEFAULT_TASK = "stsb"
@@ -101,6 +102,8 @@ def evaluate(
     check_seed(seed)
     check_flags(drift_compensation=drift_compensation, layer_by_layer=layer_by_layer)
     check_resamples(resamples)
+    if not (executor is None or callable(getattr(executor, "submit", None))):
+        raise InputError(f"executor is {shown(executor)}; give one of concurrent.futures, or of dask")
     wanted, loggers = parse_share(iso, "iso"), make_loggers(log)
     seconds = {str(time): parse_time(time) for time in times}
     if not seconds:
@@ -120,6 +123,11 @@ def evaluate(
         settings |= {"adapter": record.name, "adapter_sha256": record.sha256}
     files = _paths(results)
     written = files[0] if files else None
+    if until is not None and until.kind == ISO and how.chance is None:
+        raise InputError(
+            f"until_error is {ISO!r}, and iso-accuracy of metric {how.name!r} needs to know chance: give "
+            "Metric(..., chance=...)"
+        )
     kept = MeasurementLog(written, settings, files[1:])
     bench = Bench(plan, prepared, Settings(seed, compensates, layer_by_layer, batch_size, resamples))
     source = TaskSource(
@@ -157,7 +165,10 @@ def _checked(chips: range) -> range:
     """Chips by number. Raises ``InputError`` unless they are some, one after another."""
     if not isinstance(chips, range) or chips.step != 1 or chips.start < 0 or not chips:
         raise InputError(f"chips are {chips!r}; they must be numbers from 0 one after another, such as range(5, 10)")
-    check_repeats(len(chips))
+    if chips.stop > LARGEST or len(chips) > MOST_REPEATS:
+        raise InputError(
+            f"chips are {chips.start}:{chips.stop}, allowed are {MOST_REPEATS:,} of them at once, up to {LARGEST}"
+        )
     return chips
 
 

@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.storage.line_file import LARGEST_FILE, TornLineError, add_line, entries, parsed, why_not_added
+from tilewright.runtime.storage.line_file import (
+    LARGEST_LOG,
+    LONGEST_LINE,
+    TornLineError,
+    add_line,
+    entries,
+    parsed,
+    why_not_added,
+)
 from tilewright.targets.draws_version import VERSION
 from tilewright.targets.errors import InputError
-from tilewright.targets.paths import FOLDER, kind_of, read_bytes, shown_path
+from tilewright.targets.paths import FILE, FOLDER, kind_of, read_lines, shown_path
 
 ID = "id"
 """Key of a measurement's id, the hash of all that affects its value."""
@@ -64,6 +72,8 @@ class MeasurementLog:
                     f"cannot write measurements to {shown_path(path)}: its folder does not exist or it is a folder "
                     "itself"
                 )
+            if kind not in (None, FILE):
+                raise InputError(f"cannot write measurements to {shown_path(path)}: it is a {kind}")
             if not os.access(path if kind is not None else path.absolute().parent, os.W_OK):
                 raise InputError(f"cannot write measurements to {shown_path(path)}: no permission")
             if kind is not None:
@@ -117,7 +127,8 @@ def measurements_in(path: Path) -> Iterator[dict[str, Any]]:
     Raises ``InputError`` for a file of other things, and for a measurement whose id is not that of what it says.
     """
     doubtful, ours = 0, False
-    for number, line in enumerate(read_bytes(path, "file of measurements", LARGEST_FILE).split(b"\n"), start=1):
+    lines = read_lines(path, "file of measurements", LARGEST_LOG, LONGEST_LINE + 2)
+    for number, line in enumerate(lines, start=1):
         try:
             entry = parsed(line)
             _measured(entry)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Literal
 
 from tilewright.runtime.measuring.evaluation import TimePoint
+from tilewright.runtime.measuring.spread import deviation
 from tilewright.targets.errors import InputError
 from tilewright.targets.quantity import is_finite
 
@@ -46,10 +47,13 @@ class Until:
         if self.kind == "iso":
             return have * GROWTH if point.iso_accuracy == "cannot be told" else have
         error = self.error * (abs(mean(point.values)) if self.kind == "relative" else 1.0)
-        spread = stdev(point.values)
+        if have < 2:
+            return self.most
+        spread = deviation(point.values)
         if spread <= error * math.sqrt(have):
             return have
-        return min(have * GROWTH, max(have + 1, math.ceil((spread / error) ** 2) if error > 0 else have * GROWTH))
+        ratio = spread / error if error > 0 else math.inf
+        return max(have + 1, math.ceil(ratio**2)) if ratio < math.sqrt(have * GROWTH) else have * GROWTH
 
 
 def parse_until(given: float | str | None, most: int, fewest: int = FEWEST) -> Until | None:
@@ -59,6 +63,10 @@ def parse_until(given: float | str | None, most: int, fewest: int = FEWEST) -> U
     """
     if given is None:
         return None
+    if most < fewest:
+        raise InputError(
+            f"until_error begins with {fewest} chips (fewest), and {most} are allowed; allow more, or fewer"
+        )
     text = str(given).strip()
     if text == ISO:
         return Until("iso", 0.0, fewest, most)

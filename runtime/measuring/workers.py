@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from threading import RLock
+from threading import Lock, RLock
 from typing import Generic, TypeVar
 
 from tilewright.runtime.storage.memory_budget import memory_left
@@ -116,19 +116,34 @@ class Workers:
         check_whole("workers", count, most=MOST)
         self.count, self.threads = count, max(1, cores() // count)
         self._workers: list[_Worker] = []
+        self._turn, self._closed = Lock(), False
 
     def __enter__(self) -> Workers:
         """Begin; nothing is started yet."""
+        self._closed = False
         return self
 
     def __exit__(self, *_: object) -> None:
         """End all processes."""
+        self._closed = True
         self._stop(self._workers)
 
     def results(
         self, function: Function[Item, Part], items: Sequence[Item], memory: int, called: Callable[[Item], str]
     ) -> Iterator[tuple[int, Part]]:
         """Results of all items as they come; see ``do_all``."""
+        if self._closed:
+            raise InputError("these workers have ended: use them inside of their with block")
+        if not self._turn.acquire(blocking=False):
+            raise InputError("these workers are at work for another call: give each call workers of its own")
+        try:
+            yield from self._results(function, items, memory, called)
+        finally:
+            self._turn.release()
+
+    def _results(
+        self, function: Function[Item, Part], items: Sequence[Item], memory: int, called: Callable[[Item], str]
+    ) -> Iterator[tuple[int, Part]]:
         wanted = min(self.count, len(items))
         _check_room(wanted - len(self._workers), memory + OWN_MEMORY)
         while len(self._workers) < wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,13 +35,24 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     check_output_file(path, overwrite=True)
     place = real_path(path)
-    with workspace(place) as folder:
+    with _beside(path, place) as folder:
         new = folder / "new"
         with new.open("wb") as file:
             yield file
         with suppress(FileNotFoundError):
             new.chmod(stat.S_IMODE(place.stat().st_mode))
         new.replace(place)
+
+
+@contextmanager
+def _beside(path: Path, place: Path) -> Iterator[Path]:
+    """Workspace for a file. Raises ``InputError`` where its folder takes none, such as one of /proc."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(workspace(place))
+        except FileNotFoundError as error:
+            raise InputError(f"cannot write {shown_path(path)}: its folder is not there or takes no files") from error
+        yield folder
 
 
 def write_whole(path: Path, content: bytes) -> None:

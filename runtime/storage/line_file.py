@@ -21,7 +21,9 @@ from tilewright.targets.errors import InputError
 from tilewright.targets.paths import FILE, check_file, read_bytes, shown_path
 
 LARGEST_FILE = 2**26
-"""Largest file that is read, in bytes."""
+"""Largest file that is read where it lies beside a plan, in bytes."""
+LARGEST_LOG = 2**32
+"""Largest file of one's own, in bytes: a measurement with its resamples takes 4,000, and a study makes 20,000."""
 LONGEST_LINE = 2**20
 """Longest line that is taken for one of tilewright's, in bytes."""
 
@@ -34,7 +36,11 @@ def add_line(path: Path, entry: dict[str, Any]) -> None:
     """Add an object. Raises ``InputError`` if there is something else than a file, ``OSError`` if there is no room."""
     line = json.dumps(entry).encode() + b"\n"
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+    try:
+        opened = os.open(path, flags, 0o666)
+    except FileNotFoundError as error:  # its folder was removed, or takes no new files
+        raise InputError(f"{shown_path(path)} cannot be written: its folder is not there or takes no files") from error
+    with os.fdopen(opened, "r+b", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InputError(f"{shown_path(path)} is not a regular file, so nothing is added to it")
         wait_for_lock(file.fileno())
@@ -42,6 +48,8 @@ def add_line(path: Path, entry: dict[str, Any]) -> None:
         file.seek(max(0, size - 1))
         if file.read(1) not in (b"", b"\n"):
             line = b"\n" + line
+        if size + len(line) > LARGEST_LOG:
+            raise InputError(f"{shown_path(path)} is full, at {LARGEST_LOG:,} bytes: go on in another file beside it")
         _write(file, line, size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.plan.plan import Plan
+from tilewright.runtime.tasks.code_of_function import code_of
 from tilewright.runtime.tasks.metric import Metric
 from tilewright.runtime.tasks.task import Sample, Task
 from tilewright.runtime.tasks.users_code import users_code
@@ -66,6 +68,12 @@ class GivenTask(Task):
             return outputs[self.output]
         with users_code(f"readout of the outputs {', '.join(outputs)}", self.readout):
             return torch.as_tensor(self.readout(outputs))
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of what is measured, with the code of the readout."""
+        found = super().fingerprint()
+        own = code_of(self.readout)
+        return hashlib.sha256(found.encode() + own).hexdigest() if own else found
 
     def _samples(self, inputs: Any) -> list[Sample]:
         """Samples of arrays with samples along the first dimension."""

@@ -110,9 +110,14 @@ class Task(ABC):
         return self.metric(self.predict(session, batch_size), self.labels)
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of what is measured: inputs, labels, options, the metric's version and code."""
+        """SHA-256, in hexadecimal, of what is measured: inputs, labels, options, metric, the user's code."""
         digest = hashlib.sha256(f"{type(self).__name__}\0{self.metric.name}\0{self.metric.version}".encode())
         digest.update(code_of(self.metric.of))
+        for own in (
+            self.metric.each,
+            *(getattr(type(self), name) for name in ("read", "predictions", "predict", "measure")),
+        ):
+            digest.update(code_of(own))  # nothing for tilewright's own
         for number, sample in enumerate(self.samples):
             if not isinstance(sample, Mapping) or not all(isinstance(value, Tensor) for value in sample.values()):
                 raise InputError(

@@ -14,20 +14,27 @@ from tilewright.compiler.report.study_plot import study_svg
 from tilewright.compiler.report.study_table import study_table
 from tilewright.compiler.studies.study import Study
 from tilewright.runtime.storage.atomic_file import check_output_file, write_whole
+from tilewright.targets.errors import InputError
+from tilewright.targets.paths import shown_path
+
+ENDINGS = (".html", ".htm")
 
 
-def write_study_page(study: Study, path: str | Path) -> None:
+def write_study_page(study: Study, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a study as one HTML file that needs nothing else: its table and plot, and each variant with its intervals.
 
-    Raises ``InputError`` for a place that cannot be written, and without matplotlib.
+    Raises ``InputError`` for another ending than .html, a place that cannot be written, a file that is there already,
+    unless it may be replaced, and without matplotlib.
     """
-    check_page(Path(path))
+    check_page(Path(path), overwrite=overwrite)
     write_whole(Path(path), study_page(study).encode())
 
 
-def check_page(path: Path) -> None:
+def check_page(path: Path, *, overwrite: bool) -> None:
     """Raise ``InputError`` unless a page can be written there, before anything is measured."""
-    check_output_file(path, overwrite=True)
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"a page is written as .html, and {shown_path(path)} has the ending {path.suffix!r}")
+    check_output_file(path, overwrite=overwrite)
     check_matplotlib()
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from html import escape
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -75,8 +76,49 @@ def test_a_page_of_a_study(swept, tmp_path):
     assert "data:image/svg+xml;base64," in page
     tilewright.write_study_page(hostile, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == page
+    (tmp_path / "folder.html").mkdir()
     with pytest.raises(InputError, match="it is a folder"):
-        tilewright.write_study_page(swept, tmp_path)
+        tilewright.write_study_page(swept, tmp_path / "folder.html")
+
+
+def test_strange_metrics_are_drawn_and_old_files_stay(swept, tmp_path):
+    points = [replace(one, evaluation=replace(one.evaluation, metric="a $x^$ \x1b b")) for one in swept.points]
+    plot_study(replace(swept, points=points), tmp_path / "a.svg")
+    ElementTree.parse(tmp_path / "a.svg")
+    with pytest.raises(InputError, match="exists already"):
+        plot_study(swept, tmp_path / "a.svg")
+    plot_study(swept, tmp_path / "a.svg", overwrite=True)
+    assert "at 1mo" in (tmp_path / "a.svg").read_text()  # two keys: lines are of the last time
+    with pytest.raises(InputError, match=r"is written as \.html"):
+        tilewright.write_study_page(swept, tmp_path / "page.txt")
+
+
+@pytest.mark.parametrize(
+    ("vary", "how", "said"),
+    [
+        (None, {}, "give values by key"),
+        ({5: [6]}, {}, "is no text"),
+        ({"tile.adc.bits": [4, 4]}, {}, "the value 4 twice"),
+        ({"tile.adc.bits": "0..1000000000"}, {}, "at most 1,000"),
+        ({"tile.adc.bits": "010"}, {}, "no numbers"),
+        ({"tile.rows": [128]}, {}, "name its model"),
+        ({"target": ["pcm-512"]}, {"target": "pcm-512"}, "leave target out"),
+    ],
+)
+def test_wrong_variations_are_one_sentence(plan, vary, how, said):
+    with pytest.raises(InputError, match=said):
+        sweep(plan, vary, **how, **GIVEN)
+
+
+def test_what_is_wrong_with_a_variant_of_a_model_is_said_first(small_bert_folder, monkeypatch):
+    monkeypatch.setattr("tilewright.compiler.studies.study.compile", None)
+    for vary, said in (
+        ({"attention_bits": [8, 99]}, "attention bits are 99"),
+        ({"programming": ["nosuch"]}, "nosuch"),
+        ({"attention_bit": [8]}, "did you mean 'attention_bits'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            sweep(small_bert_folder, vary, "stsb", "data")
 
 
 def test_ablations_switch_each_effect(plan, tmp_path):

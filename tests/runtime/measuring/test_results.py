@@ -15,6 +15,7 @@ from tilewright.runtime.measuring.evaluation import TimePoint
 from tilewright.runtime.measuring.measurements import measurement_id
 from tilewright.runtime.measuring.results import read_results
 from tilewright.runtime.measuring.stopping import parse_until
+from tilewright.runtime.storage.line_file import add_line
 from tilewright.targets.errors import InputError
 
 LABELS = torch.arange(6) % lora_adapters.CLASSES
@@ -60,6 +61,8 @@ def test_results_are_listed_filtered_merged_and_exported(parts, tmp_path):
     assert "1mo" in told().stdout
     assert "more than once, and count once: 3" in told().stderr
     (month,) = json.loads(told("--json", "--where", "seconds=2592000").stdout)
+    assert json.loads(told("--json", "--where", "seconds=1mo").stdout) == [month]
+    assert json.loads(told("--json", "--where", f"plan={everything[0]['plan'][:5]}").stdout) == everything
     values = [entry["value"] for entry in read_results(parts).where({"seconds": 2592000}).entries]
     assert month["value"] == pytest.approx(sum(values) / 4, rel=1e-12)
     latex = told("--format", "latex").stdout
@@ -73,6 +76,8 @@ def test_results_are_listed_filtered_merged_and_exported(parts, tmp_path):
         (("--where", "second=1"), "did you mean 'seconds'"),
         (("--format", "late"), "did you mean 'latex'"),
         (("-o", tmp_path / "merged.jsonl"), "exists already"),
+        (("-o", tmp_path / "nowhere" / "merged.jsonl"), "nowhere"),
+        (("--where", "seconds=1month"), "is not a number with one of the units"),
     ):
         error = told(*arguments).exception
         assert isinstance(error, InputError)
@@ -138,3 +143,63 @@ def test_an_error_that_is_none_is_refused(wrong):
 def test_chips_that_are_none_are_refused(plan, wrong):
     with pytest.raises(InputError, match="chips are"):
         evaluated(plan, chips=wrong)
+
+
+def test_a_readout_of_ones_own_is_part_of_what_is_measured(plan, tmp_path):
+    log = tmp_path / "log.jsonl"
+    found = [
+        evaluated(plan, repeats=2, results=log, readout=readout)
+        for readout in (lambda outputs: outputs["logits"], lambda outputs: -outputs["logits"])
+    ]
+    assert found[0].digital != found[1].digital
+    assert found[1] == evaluated(plan, repeats=2, readout=lambda outputs: -outputs["logits"])
+
+
+def test_infinite_figures_and_hostile_lines_are_shown(plan, tmp_path):
+    found = evaluated(plan, repeats=1, results=tmp_path / "a.jsonl")
+    assert found.points
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["id"]
+    more = [{**line, "value": float("nan"), "repeat": 5} for line in lines if "repeat" in line]
+    more += [{**line, "value": float("inf"), "repeat": 6} for line in lines if "repeat" in line]
+    more += [{**lines[-1], "seconds": 10**4000 - 1}, {**lines[-1], "\x1b[31m": 1, "=cmd()": 2}]
+    hostile = tmp_path / "hostile.jsonl"
+    hostile.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
+    again = read_results([hostile, hostile])
+    assert again.differing == 0  # NaN is NaN
+    for how in ("terminal", "csv", "markdown", "latex", "json"):
+        done = CliRunner().invoke(app, ["results", str(hostile), "--format", how])
+        assert done.exit_code == 0, done.output
+        assert "\x1b" not in done.stdout
+    assert "'=cmd()" in CliRunner().invoke(app, ["results", str(hostile), "--format", "csv"]).stdout
+    assert len(read_results(str(hostile)).entries) == len(lines) + len(more)
+    with pytest.raises(InputError, match="give paths"):
+        read_results(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("until", "most"), [(1e-200, 4), ("1e-320%", 4), (0.1, 3)])
+def test_tiny_errors_take_all_chips(until, most):
+    rule = parse_until(until, most)
+    assert rule is not None
+    assert rule.more({"1s": TimePoint("1s", 1.0, [1.0, 2.0, 3.0])}) == ({"1s": most} if most > 3 else {})
+
+
+def test_an_error_needs_as_many_chips_as_it_begins_with(plan):
+    with pytest.raises(InputError, match="begins with 3 chips"):
+        evaluated(plan, repeats=1, until_error=0.1)
+    with pytest.raises(InputError, match="needs to know chance"):
+        evaluated(plan, repeats=4, until_error="iso")
+    with pytest.raises(InputError, match="executor is 5"):
+        evaluated(plan, repeats=4, executor=5)
+
+
+def test_a_log_that_is_full_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("tilewright.runtime.storage.line_file.LARGEST_LOG", 300)
+    log = tmp_path / "log.jsonl"
+    add_line(log, {"draws": 1, "value": 1.0})
+    with pytest.raises(InputError, match="is full"):
+        add_line(log, {"draws": 1, "value": 1.0, "more": "x" * 300})
+    assert len(log.read_text().splitlines()) == 1
+    with pytest.raises(InputError, match="its folder is not there"):
+        add_line(tmp_path / "nowhere" / "log.jsonl", {"value": 1.0})

@@ -11,7 +11,7 @@ import torch
 
 import tilewright
 from tests import lora_adapters
-from tilewright.runtime.measuring.workers import do_all
+from tilewright.runtime.measuring.workers import Workers, do_all
 from tilewright.runtime.plan.plan import Plan
 from tilewright.targets.errors import InputError
 
@@ -106,3 +106,15 @@ def test_what_cannot_be_sent_is_one_sentence(folder):
         tilewright.evaluate(
             tilewright.load(folder), metric=lambda *_: 1.0, inputs=inputs, labels=LABELS, repeats=2, workers=2
         )
+
+
+def test_workers_serve_one_call_at_a_time_and_end_with_their_block(tmp_path):
+    with Workers(2) as workers:
+        first = do_all(thirds, pieces(tmp_path, 1, 2), workers=workers)
+        next(first)
+        with pytest.raises(InputError, match="at work for another call"):
+            next(do_all(thirds, pieces(tmp_path, 4, 6), workers=workers))
+        assert len([*first]) == 5
+        assert len([*do_all(thirds, pieces(tmp_path, 4, 6), workers=workers)]) == 6
+    with pytest.raises(InputError, match="have ended"):
+        next(do_all(thirds, pieces(tmp_path, 1, 2), workers=workers))
