@@ -54,6 +54,7 @@ def embeddings(session, encoded):
     return torch.stack([vectors[number] for number in range(len(encoded))])
 
 
+@pytest.mark.slow  # four minutes
 def test_accuracy_falls_without_compensation_and_recovers_with_it(plan):
     """Twelve chips on the sample sentences. Paired one-sided t-tests at 99.9 % confidence.
 
