@@ -26,6 +26,7 @@ def call(plan, tmp_path):
     found = tilewright.characterize("digital-int8", times=["1s"], rows=8, columns=8, vectors=2, repeats=1)
     sensitivity = tilewright.Sensitivity(1.0, 1, 0, 1, "none", {}, [])
     assigned = Assigned(plan, {}, {}, {}, plan, sensitivity)
+    study = tilewright.Study("nothing", [], [])
     arguments = {
         tilewright.compile: (nn.Linear(8, 4).eval(),),
         tilewright.assign: (plan,),
@@ -40,6 +41,9 @@ def call(plan, tmp_path):
         Metric: ("share, %", max),
         Plan.with_adapter: (plan, "name", "nowhere"),
         tilewright.export_layers: (plan, target),
+        tilewright.plot_study: (study, target.with_suffix(".svg")),
+        tilewright.write_study_page: (study, target.with_suffix(".html")),
+        tilewright.plot_sensitivity: (sensitivity, target.with_suffix(".svg")),
         tilewright.train: ("nowhere", "glue/sst2", "nowhere", target),
     }
     yield lambda function, **options: function(*arguments[function], **options)

@@ -33,7 +33,7 @@ def _of_evaluations(
     layer_by_layer: options.LayerByLayer = False,
     workers: options.Workers = 1,
 ) -> dict[str, Any]:
-    """What ``evaluate`` takes by name, of the options of a command."""
+    """Options of a command as ``evaluate`` takes them, by name."""
     from tilewright.targets.times import parse_times
 
     return {

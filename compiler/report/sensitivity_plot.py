@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.report.plot_file import HEIGHT, WIDTH, label, write_plot
+from tilewright.compiler.report.plot_file import HEIGHT, WIDTH, check_plot, label, write_plot
 from tilewright.compiler.sensitivity import Sensitivity
 
 MOST = 60
@@ -23,6 +23,7 @@ def plot_sensitivity(found: Sensitivity, path: str | Path, *, overwrite: bool = 
     Raises ``InputError`` for another ending, without matplotlib, and for a file that is there already, unless it may be
     replaced.
     """
+    check_plot(Path(path), overwrite=overwrite)
     layers = layers_in_order(found)
     targets = list(dict.fromkeys(figure.target for figure in found.figures))
     rows = min(len(layers), MOST) * max(1.0, 0.6 * len(targets))

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tilewright.runtime.measuring.measurements import MeasurementLog, add_measurements, read_measurements
-from tilewright.runtime.storage.line_file import LARGEST_FILE, LONGEST_LINE, add_line, entries, why_not_added
+from tilewright.runtime.storage.line_file import LARGEST_LOG, LONGEST_LINE, add_line, entries, why_not_added
 from tilewright.targets.errors import InputError
 
 SETTINGS = {"plan": "a", "seed": 0}
@@ -86,7 +86,7 @@ def test_other_files_are_refused_untouched(tmp_path, content):
 def test_what_is_no_file_is_refused(log, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with (tmp_path / "large").open("wb") as file:
-        file.truncate(LARGEST_FILE + 1)
+        file.truncate(LARGEST_LOG + 1)
     for path, words in (
         (tmp_path / "pipe", "named pipe"),
         ("/dev/zero", "is a device"),
