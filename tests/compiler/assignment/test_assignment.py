@@ -394,7 +394,7 @@ def test_a_search_that_was_cut_off_goes_on(plan, sensitivity, agreement, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         search(saved, sensitivity, 0.999, on_trial=stop, **agreement)
     whole = search(saved, sensitivity, 0.999, **agreement)
-    monkeypatch.setattr(Agreement, "measure", lambda *_: 1 / 0)
+    monkeypatch.setattr("tilewright.runtime.measuring.chip_work.Bench._measured", lambda *_: 1 / 0)
     assert search(saved, sensitivity, 0.999, **agreement).trials == whole.trials
 
 
