@@ -1,4 +1,4 @@
-"""Options that several commands share, written once: a command's own come first, those of evaluations follow."""
+"""Options that several commands share, written once: they stand where a command has its parameter ``how``."""
 
 from __future__ import annotations
 
@@ -45,28 +45,32 @@ def _of_evaluations(
     }  # fmt: skip
 
 
-def with_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of evaluations too; it gets ``how``, what ``evaluate`` takes by name."""
-    own, shared = (inspect.signature(one).parameters for one in (command, _of_evaluations))
-    hints = {
-        name: hint
-        for one in (_of_evaluations, command)
-        for name, hint in typing.get_type_hints(one, include_extras=True).items()
-    }
+def with_evaluation_options(times: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of evaluations too; it gets ``how``, what ``evaluate`` takes by name.
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        how = _of_evaluations(**{name: given.pop(name) for name in shared})
-        command(how=how, **given)
+    times: the command's own default.
+    """
+    shared = dict(inspect.signature(_of_evaluations).parameters)
+    if times is not None:
+        shared["times"] = shared["times"].replace(default=times)
 
-    parameters = [one for name, one in own.items() if name not in ("how", *shared)]
-    places = {name: place for place, name in enumerate(own)}
-    first = [one for one in parameters if places[one.name] < places["how"]]
-    last = [one for one in parameters if places[one.name] > places["how"]]
-    ordered = [
-        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in (*first, *shared.values(), *last)
-    ]
-    run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in ordered}
-    return run
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            how = _of_evaluations(**{name: values.pop(name) for name in shared})
+            command(how=how, **values)
+
+        hints = {
+            name: hint
+            for one in (_of_evaluations, command)
+            for name, hint in typing.get_type_hints(one, include_extras=True).items()
+        }
+        parameters: list[inspect.Parameter] = []
+        for name, one in inspect.signature(command).parameters.items():
+            parameters += shared.values() if name == "how" else [one]
+        ordered = [one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in ordered}
+        return run
+
+    return given

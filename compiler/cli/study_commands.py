@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Page = Annotated[Path | None, typer.Option(help="A file for a page (.html) with table, plot and each variant.")]
 
 
-@with_evaluation_options
+@with_evaluation_options()
 def sweep_command(
     source: Annotated[
         str,
@@ -62,7 +62,7 @@ def sweep_command(
     shown.make(lambda **further: sweep(source, wanted, target=target, calibration=given, **how, **further), dask)
 
 
-@with_evaluation_options
+@with_evaluation_options()
 def ablate_command(
     plan: options.PlanFolder,
     *,
@@ -82,7 +82,7 @@ def ablate_command(
     shown.make(lambda **further: ablate(loaded, **how, **further), dask)
 
 
-@with_evaluation_options
+@with_evaluation_options()
 def pareto_command(
     plan: options.MeasuredPlan,
     points: Annotated[int, typer.Option(help="Assignments to measure, at most.")] = 12,

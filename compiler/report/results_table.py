@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tilewright.compiler.report.written_table import Figure, WrittenTable
-from tilewright.runtime.measuring.results import ResultGroup, Results
+from tilewright.runtime.measuring.results import HASH, SECONDS, ResultGroup, Results
 from tilewright.targets.quantity import is_finite
 from tilewright.targets.times import shown_time
 
 SHORT = 12
 """Letters of a hash that are shown to people."""
-SECONDS = "seconds"
 
 
 def results_table(results: Results, *, whole: bool = False) -> WrittenTable:
@@ -41,6 +40,6 @@ def _said(group: ResultGroup, key: str) -> Any:
     value = group.names.get(key)
     if key == SECONDS and is_finite(value):
         return shown_time(value)
-    if isinstance(value, str) and len(value) == 64:
+    if isinstance(value, str) and len(value) == HASH:
         return value[:SHORT]
     return "" if value is None else str(value)
