@@ -57,6 +57,7 @@ def with_evaluation_options(times: str | None = None) -> Callable[[Callable[...,
     def given(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**values: Any) -> None:
+            values = {one.name: one.default for one in shared.values()} | values
             how = _of_evaluations(**{name: values.pop(name) for name in shared})
             command(how=how, **values)
 

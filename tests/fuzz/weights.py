@@ -109,4 +109,4 @@ def _encode(folder, choose):
     data.write_text(
         "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tscore\tsentence1\tsentence2\n" + "\n".join(rows)
     )
-    called(evaluate_command.evaluate_command, folder, data, times="1s", repeats=1)
+    called(evaluate_command.evaluate_command, plan=folder, data=data, times="1s", repeats=1)
