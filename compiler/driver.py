@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tilewright.compiler.mapping.assign_targets import check_targets
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
 from tilewright.compiler.mapping.ranges_left_out import product_ranges_left_out, ranges_left_out
 from tilewright.compiler.network import kept_networks
+from tilewright.compiler.network.loops import loop_records
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.pipeline import OnPass, PassError
@@ -270,6 +272,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         chip=chip,
         programming=mapped.programming,
         graph=encode_graph(network.graph.graph),
+        loops=loop_records(network),
         tensors={},
         weights=UNSAVED if traced.has_weights else None,
         tokenizer=[],
@@ -296,7 +299,7 @@ def _tensors(network: Network, mapped: Mapped) -> dict[str, Tensor]:
             if option.has_calibration:
                 calibration = mapped.calibrations[layer.name, option.target]
                 tensors[calibration_key(layer.name, option.target)] = calibration
-    for node in network.graph.graph.nodes:
+    for node in chain(network.graph.graph.nodes, *(loop.body.graph.nodes for _, loop in network.loops)):
         tensor = network.tensor(node)
         if tensor is not None:
             if str(node.target).startswith(LAYER_PREFIX):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from tilewright.compiler.network.comparison import LARGEST_ROUNDING, TOLERANCE, Comparison, largest_relative_error
@@ -14,6 +15,7 @@ from tilewright.compiler.network.unsupported import unsupported_aten
 from tilewright.runtime.plan.decisions import Verification
 from tilewright.runtime.plan.operators import function_name
 from tilewright.runtime.units.full_precision import DigitalLinear, DigitalMatmul
+from tilewright.runtime.units.loop import Loop
 from tilewright.targets.errors import InputError
 
 Arguments = ParamSpec("Arguments")
@@ -95,14 +97,14 @@ class Pipeline:
 def check_invariants(network: Network) -> None:
     """Raise ``InputError`` for an operator that tilewright does not support, ``ValueError`` for a broken graph."""
     network.graph.graph.lint()
-    for node in network.graph.graph.nodes:
+    for node in chain(network.graph.graph.nodes, *(loop.body.graph.nodes for _, loop in network.loops)):
         if node.op == "call_function" and function_name(node.target) is None:
             inside = module_of(node)
             where = f" in module {inside!r}" if inside else ""
             raise unsupported_aten(str(node.target), f"node {node.name}{where}")
         if node.op == "call_module":
             module = network.graph.get_submodule(str(node.target))
-            if not isinstance(module, DigitalLinear | DigitalMatmul):
+            if not isinstance(module, DigitalLinear | DigitalMatmul | Loop):
                 raise ValueError(f"node {node.name} calls a {type(module).__name__}, which is not a layer or matmul")
         if node.op == "get_attr" and network.tensor(node) is None:
             raise ValueError(f"node {node.name} reads {node.target}, which is not a tensor")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from tilewright.runtime.plan.graph import decode_graph
-from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.plan.names import layer_path, loop_path, matmul_path
 from tilewright.runtime.plan.plan import Plan
 
 
@@ -37,14 +37,41 @@ def schedule(plan: Plan) -> Schedule:
     document = plan.document
     names = {layer_path(layer.name): layer.name for layer in document.layers}
     names |= {matmul_path(matmul.name): matmul.name for matmul in document.matmuls}
-    graph = decode_graph(document.graph, set(names), set(plan.tensors))
+    loops = {loop_path(loop.name): loop for loop in document.loops}
+    graph = decode_graph(document.graph, {*names, *loops}, set(plan.tensors))
     layers = {layer.name for layer in document.layers}
-    called = {
-        node.name: (names[str(node.target)], node.args[1] if names[str(node.target)] in layers else 0)
-        for node in graph.nodes
-        if node.op == "call_module"
-    }
-    return Schedule(_direct(graph), called)
+    before, called = _direct(graph), dict[str, tuple[str, int]]()
+    for node in graph.nodes:
+        if node.target in loops:
+            body = decode_graph(loops[str(node.target)].graph, set(names), set(plan.tensors))
+            before = _with_body(before, node.name, _direct(body))
+        inner = body.nodes if node.target in loops else [node]
+        for one in inner:
+            if one.op == "call_module":
+                name = names[str(one.target)]
+                place = in_loop(node.name, one.name) if one is not node else node.name
+                called[place] = name, (one.args[1] if name in layers else 0)
+    return Schedule(before, called)
+
+
+def in_loop(loop: str, node: str) -> str:
+    """Name of a call in a loop's body, by the nodes of the loop and of the call."""
+    return f"{loop}.{node}"
+
+
+def _with_body(
+    before: dict[str, tuple[str, ...]], loop: str, body: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Calls with those of a loop's body in the place of the loop's: a step waits for the last, so all are in a row."""
+    found: dict[str, tuple[str, ...]] = {}
+    for node, earlier in before.items():
+        if node == loop:
+            for inner, waits in body.items():
+                found[in_loop(loop, inner)] = tuple(in_loop(loop, one) for one in waits) or earlier
+        else:
+            ends = [in_loop(loop, inner) for inner in body if not any(inner in waits for waits in body.values())]
+            found[node] = tuple(one for place in earlier for one in (ends if place == loop else [place]))
+    return found
 
 
 def _direct(graph: fx.Graph) -> dict[str, tuple[str, ...]]:

@@ -15,9 +15,13 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
+from tilewright.compiler.frontends.loops import put_loops
+from tilewright.compiler.frontends.recurrent import recurrent_layers_whole
+from tilewright.compiler.frontends.sample_dimension import sample_dimension
 from tilewright.compiler.frontends.taking_apart import NotTakenApartError, take_apart
 from tilewright.compiler.frontends.traced_sizes import TracedSizes
-from tilewright.runtime.plan.records import InputRecord, OutputRecord
+from tilewright.runtime.plan.names import LOOP_PREFIX
+from tilewright.runtime.plan.records import BATCH, InputRecord, OutputRecord
 from tilewright.runtime.plan.types import DTYPES
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
@@ -58,11 +62,13 @@ class ExportedGraph:
         own_names: Mapping[str, str] | None = None,
         *,
         defaults: Mapping[str, Any] | None = None,
+        example: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Make the graph of a program.
 
         own_names: the model's own names of the inputs, in order, by the names that they get, where the traced
-        function's parameters have others. defaults: values of inputs that need not be given, by name.
+        function's parameters have others. defaults: values of inputs that need not be given, by name. example: inputs
+        that tell which size counts samples; the first dimension does without one.
         """
         with quiet_tracing():
             module = _in_plain_operators(program)
@@ -75,7 +81,36 @@ class ExportedGraph:
         self.graph.recompile()
         placeholders = [node for node in self.graph.graph.nodes if node.op == "placeholder"]
         self._symbols = self._name_symbols(placeholders)
-        names, defaults = own_names or {}, defaults or {}
+        self._describe(program, placeholders, own_names or {}, defaults or {})
+        if example is not None and BATCH in self._symbols.values():
+            samples = sample_dimension(self.graph, self.inputs, self.outputs, example, *self._sizes_of_loops())
+            if samples != BATCH:
+                self._name_samples(samples)
+                self._describe(program, placeholders, own_names or {}, defaults or {})
+        self.sizes = TracedSizes(map(_tensor_of, placeholders), self._symbols)
+
+    def _sizes_of_loops(self) -> tuple[list[str], list[str]]:
+        """Names of sizes that count steps of loops, and of those that count what loops do side by side."""
+        calls = [node for node in self.graph.graph.nodes if str(node.target).startswith(LOOP_PREFIX)]
+        found: tuple[list[str], list[str]] = [], []
+        for node in calls:
+            states, sequences, _ = node.args
+            for names, one in zip(found, (sequences[0], states[0]), strict=True):
+                names += [self._symbols[text] for text in [str(one.meta["val"].shape[0])] if text in self._symbols]
+        return found
+
+    def _name_samples(self, name: str | None) -> None:
+        """Call the size of that name "batch", and the one that was called so otherwise."""
+        free = next(one for one in (name, "sequence", "size_0") if one is not None and (
+            one == name or one not in self._symbols.values()))  # fmt: skip
+        swapped = {BATCH: free} | ({name: BATCH} if name is not None else {})
+        self._symbols = {symbol: swapped.get(one, one) for symbol, one in self._symbols.items()}
+
+    def _describe(
+        self, program: ExportedProgram, placeholders: list[fx.Node], names: Mapping[str, str],
+        defaults: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Make the records of inputs and outputs."""
         self.inputs = [
             InputRecord(
                 name=name,
@@ -87,7 +122,6 @@ class ExportedGraph:
             for name, node in ((str(node.target), node) for node in placeholders)
         ]
         self.outputs = self._outputs(program)
-        self.sizes = TracedSizes(map(_tensor_of, placeholders), self._symbols)
 
     def _keep_tensor_outputs(self) -> None:
         output = next(iter(reversed(self.graph.graph.nodes)))
@@ -147,7 +181,9 @@ def _in_plain_operators(program: ExportedProgram) -> fx.GraphModule:
     try:
         take_apart(module.graph)
     except NotTakenApartError:
-        module = program.run_decompositions(DECOMPOSITIONS).module(check_guards=False)
+        with recurrent_layers_whole():
+            module = program.run_decompositions(DECOMPOSITIONS).module(check_guards=False)
+    put_loops(module)
     return module
 
 

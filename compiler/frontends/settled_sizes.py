@@ -11,7 +11,7 @@ from tilewright.compiler.frontends.exported import ExportedGraph
 from tilewright.compiler.frontends.size_trials import Example, RunModel, SizeTrials, settle, untried
 from tilewright.compiler.frontends.without_weights import speak_of_cpu
 from tilewright.compiler.network.traced import Inputs, Traced
-from tilewright.runtime.execution.inputs import sizes_of
+from tilewright.runtime.execution.inputs import sample_axes, sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.records import Calibration
 from tilewright.targets.errors import InputError
@@ -97,9 +97,10 @@ def _fitting(
     kept: list[Inputs] = []
     reason = None
     for sample in samples:
+        axes = sample_axes(exported.inputs)
         twice = {
-            record.name: torch.cat([sample[record.name]] * 2) if record.counts_samples else sample[record.name]
-            for record in exported.inputs
+            name: torch.cat([value] * 2, axes[name]) if name in axes else value
+            for name, value in ((record.name, sample[record.name]) for record in exported.inputs)
         }
         fitting = [one for one in (sample, twice) if allowed.take(sizes_of(exported.inputs, one))]
         kept += fitting[:1]

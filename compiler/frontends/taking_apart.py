@@ -15,6 +15,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tilewright.compiler.frontends.decompositions import COMPOSED, DECOMPOSITIONS
+from tilewright.compiler.frontends.recurrent import AS_LOOPS
 from tilewright.runtime.plan.operators import function_name
 
 aten = torch.ops.aten
@@ -26,6 +27,8 @@ FRESH = {
 """Composite operators whose result never shares memory with an operand; of other composites torch does not say."""
 
 
+OURS = {**DECOMPOSITIONS, **AS_LOOPS}
+"""Operators whose parts we write ourselves."""
 SILENT = {aten.dropout_.default, aten.feature_dropout_.default, aten.alpha_dropout_.default}
 """Operators that would write while training, and give their operand as it is in eval mode."""
 
@@ -51,7 +54,7 @@ def take_apart(graph: fx.Graph) -> None:
 
 def _needs_parts(function: object) -> bool:
     """True if an operator has a decomposition of ours, or one of torch's and no place in a plan."""
-    if function in DECOMPOSITIONS:
+    if function in OURS:
         return True
     return isinstance(function, OpOverload) and function_name(function) is None and _is_composite(function)
 
@@ -65,7 +68,7 @@ def _put_parts(graph: fx.Graph, node: fx.Node) -> None:
     operands = node.all_input_nodes
     function = node.target
     assert isinstance(function, OpOverload)
-    ours = None if function in COMPOSED else DECOMPOSITIONS.get(function)
+    ours = None if function in COMPOSED else OURS.get(function)
 
     def run(*values: Any) -> Any:
         known = dict(zip(operands, values, strict=True))

@@ -26,6 +26,7 @@ from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCal
 from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.input_names import by_plain_names
 from tilewright.compiler.frontends.plain_layers import computing_plainly
+from tilewright.compiler.frontends.recurrent import recurrent_layers_whole
 from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
@@ -183,9 +184,11 @@ def _export(
     for attempt in [*attempts, inputs]:
         try:
             values = tuple(copy.deepcopy(attempt).values())
-            with torch.no_grad(), quiet_tracing(), call.flat(module), naming_the_module(module) as running:
+            whole = recurrent_layers_whole()
+            with torch.no_grad(), quiet_tracing(), call.flat(module), naming_the_module(module) as running, whole:
                 program = torch.export.export(module, values, dynamic_shapes=sizes, strict=False)
-            return ExportedGraph(program, call.own_names)
+            example = None if is_without_weights(module) else attempt
+            return ExportedGraph(program, call.own_names, example=example)
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 (torch.export raises many types, none of them its own)

@@ -28,6 +28,7 @@ ADVICE = {
 """Reason and way out, by a word in torch.export's message."""
 DEFAULT_ADVICE = "compile the part of the model that can be traced, such as a submodule"
 LONGEST_REASON = 200
+RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 @contextmanager
@@ -56,6 +57,11 @@ def tracing_error(model: nn.Module, error: Exception, running: list[tuple[str, s
     inner = [place for place in running if place[0]]
     where = f", in module {inner[-1][0]!r} ({inner[-1][1]})" if inner else ""
     said = str(error).lower()
+    if inner and inner[-1][1] in RECURRENT:
+        advice = (
+            "it is given packed sequences perhaps, which cannot be traced; give them padded, with a mask for the loss"
+        )
+        return InputError(f"torch.export cannot trace {type(model).__name__}{where}: {advice} ({export_reason(error)})")
     advice = next((text for word, text in ADVICE.items() if word.lower() in said), DEFAULT_ADVICE)
     return InputError(f"torch.export cannot trace {type(model).__name__}{where}: {advice} ({export_reason(error)})")
 

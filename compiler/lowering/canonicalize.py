@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from tilewright.compiler.network.network import Network
+from tilewright.runtime.plan.names import LOOP_PREFIX
 from tilewright.runtime.storage.memory_place import memory_place
 
 aten = torch.ops.aten
@@ -31,7 +32,7 @@ def canonicalize(network: Network) -> None:
     graph = network.graph.graph
     _find_origins(network)
     for node in list(graph.nodes):
-        if node.op == "call_module" or _is_check(node):
+        if (node.op == "call_module" and not str(node.target).startswith(LOOP_PREFIX)) or _is_check(node):
             graph.erase_node(node)
         elif node.target in COPIES or _casts_nothing(node):
             network.replace(node, node.args[0])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Literal
 
 import torch
 from torch import Tensor, fx
 
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
+from tilewright.compiler.network.loops import own_bodies
 from tilewright.compiler.network.names import layer_name
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of
@@ -17,15 +20,18 @@ from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart
 from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.runtime.units.full_precision import DigitalLinear
+from tilewright.runtime.units.loop import Loop
 
 aten = torch.ops.aten
 
 
 def find_layers(network: Network) -> None:
     """Replace each linear(x, W, b) with constant W and b by a call of its layer."""
+    own_bodies(network)
     names: dict[tuple[object, ...], str] = {}
-    for node in network.calls_of(aten.linear.default):
-        x, weight_node, bias_node = arguments_of(node).values()
+    for node, outside in list(_products(network)):
+        x, *held = arguments_of(node).values()
+        weight_node, bias_node = (outside.get(one, one) for one in held)
         weight, bias = network.tensor(weight_node), network.tensor(bias_node)
         if weight is None or weight.dim() != 2 or not weight.numel() or not weight.is_floating_point():
             continue
@@ -41,8 +47,37 @@ def find_layers(network: Network) -> None:
         network.layers[layer.name] = replace(layer, uses=layer.uses + 1)
         rewriter = Rewriter(network, node)
         rewriter.replace_with(rewriter.call_module(layer_path(layer.name), (x, layer.uses)))
+    for call, loop in network.loops:
+        _drop_unread(call, loop)
     network.own.clear()
     network.tidy()
+
+
+def _products(network: Network) -> Iterator[tuple[fx.Node, dict[fx.Node, fx.Node]]]:
+    """Products in running order, those in loops with what their body's inputs are outside."""
+    loops = dict(network.loops)
+    for node in network.graph.graph.nodes:
+        if node.target is aten.linear.default:
+            yield node, {}
+        elif node in loops:
+            body = loops[node].body.graph
+            outside = dict(zip(body.find_nodes(op="placeholder"), chain(*node.args), strict=True))
+            yield from ((inner, outside) for inner in body.find_nodes(op="call_function", target=aten.linear.default))
+
+
+def _drop_unread(call: fx.Node, loop: Loop) -> None:
+    """Drop what stays the same at all steps of a loop and is not read any more: matrices that are in layers now."""
+    states, sequences, others = call.args
+    body = loop.body.graph
+    first = len(states) + len(sequences)  # type: ignore[arg-type]
+    kept = []
+    for inner, outer in zip(body.find_nodes(op="placeholder")[first:], others, strict=True):  # type: ignore[arg-type]
+        if inner.users:
+            kept.append(outer)
+        else:
+            body.erase_node(inner)
+    call.args = (states, sequences, kept)
+    loop.body.recompile()
 
 
 def _new_layer(network: Network, weight: fx.Node, bias: fx.Node | None, matrix: Tensor) -> str:

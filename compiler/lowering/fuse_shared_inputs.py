@@ -25,6 +25,8 @@ def fuse_shared_inputs(network: Network) -> None:
     groups: dict[tuple[fx.Node, ...], list[WeightLayer]] = {}
     for layer in network.layers.values():
         inputs = tuple(node.all_input_nodes[0] for node in network.uses_of(layer_path(layer.name)))
+        if not inputs:  # a layer of loops
+            continue
         groups.setdefault(inputs, []).append(layer)
     for group in groups.values():
         alike = _trained_alike(network, group)

@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from tilewright.compiler.network.network import Network
+from tilewright.runtime.plan.names import LOOP_PREFIX
 from tilewright.runtime.plan.records import Role, WeightRecord
 
 aten = torch.ops.aten
@@ -103,6 +104,8 @@ def _digital_role(readers: list[fx.Node]) -> tuple[Role, str]:
         return "addend", "added to activations: nothing is summed over"
     if functions <= SCALING:
         return "factor", "multiplies activations value by value: nothing is summed over"
+    if any(str(node.target).startswith(LOOP_PREFIX) for node in readers):
+        return "operand", "read at each step of a loop, where nothing is multiplied by it as a matrix"
     if all(node.op == "call_module" for node in readers):
         return (
             "attention table",

@@ -90,12 +90,11 @@ class GraphState:
     def of(cls, network: Network) -> GraphState:
         """State of the graph as it is now."""
         graph = network.graph.graph
-        nodes: list[tuple[object, ...]] = [
-            (n.name, n.op, str(n.target), str(n.args), str(n.kwargs)) for n in graph.nodes
-        ]
+        all_nodes = [*graph.nodes, *(node for _, loop in network.loops for node in loop.body.graph.nodes)]
+        nodes: list[tuple[object, ...]] = [(n.name, n.op, str(n.target), str(n.args), str(n.kwargs)) for n in all_nodes]
         parts: dict[str, Tensor | nn.Module] = {}
         tensors: list[Tensor | None] = []
-        for node in graph.nodes:
+        for node in all_nodes:
             tensor = network.tensor(node)
             if tensor is not None:
                 parts[str(node.target)] = tensor

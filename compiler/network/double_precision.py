@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from tilewright.runtime.units.full_precision import DigitalLinear
+from tilewright.runtime.units.loop import Loop
 
 TOLERANCE = 1e-9
 """Largest relative difference between two computations of the same in float64."""
@@ -42,10 +43,21 @@ class InDouble(fx.Interpreter):
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         """A call of a layer or a product, in float64."""
         module = self.fetch_attr(target)
+        if isinstance(module, Loop):
+            return _LoopInDouble(module.body, module.states)(*args)
         if not isinstance(module, DigitalLinear):
             return super().call_module(target, args, kwargs)
         bias = module.bias.double() if module.bias is not None else None
         return functional.linear(args[0], module.weight.double(), bias)
+
+
+class _LoopInDouble(Loop):
+    """A loop whose steps are computed in float64."""
+
+    def step(self, *inputs: Tensor) -> list[Tensor]:
+        """Results of the body."""
+        results: list[Tensor] = InDouble(self.body).run(*inputs)
+        return results
 
 
 def _double(value: Any) -> Any:

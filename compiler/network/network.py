@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,11 +15,12 @@ from tilewright.compiler.network.traced import Traced
 from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.runtime.plan.decisions import Decision, Figure, Verification
 from tilewright.runtime.plan.graph import set_tensor
-from tilewright.runtime.plan.names import layer_path
+from tilewright.runtime.plan.names import LOOP_PREFIX, layer_path
 from tilewright.runtime.plan.records import Role
 from tilewright.runtime.storage.memory_map import used
 from tilewright.runtime.storage.memory_place import memory_place
 from tilewright.runtime.units.full_precision import DigitalLinear
+from tilewright.runtime.units.loop import Loop
 
 FOLDED = "folded."
 """Beginning of the paths of tensors that the compiler computed from the model's own."""
@@ -71,7 +73,7 @@ class Network:
             module = self.layer_module(name)
             if not module.weight.is_contiguous():
                 module.weight = self.scratch.empty(module.weight.shape, module.weight).copy_(module.weight)
-        for node in self.graph.graph.nodes:
+        for node in chain(self.graph.graph.nodes, *(loop.body.graph.nodes for _, loop in self.loops)):
             value = node.meta.get("val")
             sizes = value.shape if isinstance(value, Tensor) else None
             node.meta = {} if sizes is None else {"shape": tuple(s if isinstance(s, int) else str(s) for s in sizes)}
@@ -85,6 +87,13 @@ class Network:
         before = self.factors.get(layer, (weight.new_ones(weight.shape[1]), weight.new_ones(weight.shape[0])))
         self.factors[layer] = before[0] * inputs, before[1] * outputs
 
+    @property
+    def loops(self) -> list[tuple[fx.Node, Loop]]:
+        """Loops with the nodes that call them, each once, in order."""
+        calls = [node for node in self.graph.graph.nodes if str(node.target).startswith(LOOP_PREFIX)]
+        found = [(node, self.graph.get_submodule(str(node.target))) for node in calls if node.op == "call_module"]
+        return [(node, loop) for node, loop in found if isinstance(loop, Loop)]
+
     def uses_of(self, path: str) -> list[fx.Node]:
         """The nodes that call the module at ``path``, in order."""
         return list(self.graph.graph.find_nodes(op="call_module", target=path))
@@ -96,7 +105,7 @@ class Network:
     def replace(self, old: fx.Node, new: fx.Node) -> None:
         """Let ``new`` be read wherever ``old`` was, and remove that."""
         old.replace_all_uses_with(new)
-        self.graph.graph.erase_node(old)
+        old.graph.erase_node(old)
 
     def layer_module(self, name: str) -> DigitalLinear:
         """The full-precision module of a layer."""
@@ -182,4 +191,7 @@ class Network:
         """Remove what nothing uses any more, and renew the graph's code."""
         self.graph.graph.eliminate_dead_code()
         self.graph.delete_all_unused_submodules()
+        for _, loop in self.loops:
+            for path in {str(node.target) for node in loop.body.graph.nodes if node.op == "call_module"}:
+                self.graph.add_submodule(path, loop.body.get_submodule(path))  # where layers are looked for
         self.graph.recompile()

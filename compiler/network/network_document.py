@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright.compiler.network.layers import Product, WeightLayer
+from tilewright.compiler.network.loops import loop_records, loops_of
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs, Traced
 from tilewright.compiler.network.trained_layers import TrainedLayer
@@ -25,6 +26,7 @@ from tilewright.runtime.plan.records import (
     DimensionRecord,
     FileRecord,
     InputRecord,
+    LoopRecord,
     ModelIdentity,
     NodeRecord,
     OutputRecord,
@@ -82,6 +84,7 @@ class NetworkDocument(Record):
     trials: list[SampleRecord]
     calibration_inputs: list[SampleRecord]
     graph: list[NodeRecord]
+    loops: list[LoopRecord]
     shapes: dict[str, NamedShape]
     """Shape of each node that gives a tensor."""
     layers: dict[str, WeightLayer]
@@ -125,6 +128,7 @@ def network_document(network: Network, key: str) -> tuple[NetworkDocument, Tenso
         trials=_keep("trial", traced.trials, tensors),
         calibration_inputs=_keep("sample", ((sample, []) for sample in traced.calibration_inputs), tensors),
         graph=encode_graph(network.graph.graph),
+        loops=loop_records(network),
         shapes={node.name: list(node.meta["shape"]) for node in network.graph.graph.nodes if "shape" in node.meta},
         parameters={name: list(tensor.shape) for name, tensor in network.parameters.items()},
         tensors={},
@@ -175,6 +179,7 @@ def network_of(document: NetworkDocument, tensors: Tensors, tokenizer_files: dic
         for name in document.layers
     }
     modules |= {matmul_path(name): DigitalMatmul() for name in document.products}
+    modules |= loops_of(document.loops, modules)
     attributes = {node.target for node in document.graph if node.op == "get_attr"}
     graph = decode_graph(document.graph, set(modules), attributes)
     for node in graph.nodes:

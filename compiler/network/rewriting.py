@@ -27,8 +27,8 @@ class Rewriter:
 
         sizes: of the result, a tensor of the old node's type, where torch takes long to find them by itself.
         """
-        with self.network.graph.graph.inserting_before(self.node):
-            made = self.network.graph.graph.call_function(function, args)
+        with self.node.graph.inserting_before(self.node):
+            made = self.node.graph.call_function(function, args)
         made.meta = {key: value for key, value in self.node.meta.items() if key != "val"}
         with self._fake_mode, enable_python_dispatcher():  # kernels in C++ would fix the sizes that may vary
             if sizes is None:
@@ -39,8 +39,11 @@ class Rewriter:
 
     def call_module(self, path: str, args: tuple[fx.Node | int, ...], added: Sequence[int] = ()) -> fx.Node:
         """A call of the module at ``path``: its result is the old node's, with dimensions of one ``added`` to it."""
-        with self.network.graph.graph.inserting_before(self.node):
-            made = self.network.graph.graph.call_module(path, args)
+        holder = self.node.graph.owning_module
+        if holder is not None and holder is not self.network.graph:  # a loop's body
+            holder.add_submodule(path, self.network.graph.get_submodule(path))
+        with self.node.graph.inserting_before(self.node):
+            made = self.node.graph.call_module(path, args)
         made.meta = dict(self.node.meta)
         with self._fake_mode:
             for dimension in added:
@@ -50,8 +53,8 @@ class Rewriter:
     def constant(self, wanted: str, tensor: Tensor, made_of: tuple[str, ...] = ()) -> fx.Node:
         """A new tensor of the graph, computed from those at the paths ``made_of``: the one at ``wanted`` if empty."""
         path = self.network.add_tensor(wanted, tensor, made_of or (wanted,))
-        with self.network.graph.graph.inserting_before(self.node):
-            made = self.network.graph.graph.get_attr(path)
+        with self.node.graph.inserting_before(self.node):
+            made = self.node.graph.get_attr(path)
         if self._fake_mode is None:  # lowering is over
             made.meta["shape"] = tuple(tensor.shape)
         else:

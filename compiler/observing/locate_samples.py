@@ -15,7 +15,7 @@ from torch import Tensor
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.traced import Inputs
 from tilewright.compiler.observing.watching import watching
-from tilewright.runtime.execution.inputs import sizes_of
+from tilewright.runtime.execution.inputs import sample_axes, sizes_of
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import BATCH, SampleAxis
@@ -46,14 +46,20 @@ def _two_samples(network: Network) -> tuple[Inputs, Inputs] | None:
 
     Where the graph takes no batch of one, each is there as often as it takes.
     """
-    batched = {record.name for record in network.traced.inputs if record.counts_samples}
-    if not batched:
+    axes = sample_axes(network.traced.inputs)
+    if not axes:
         return None
     sample = network.traced.calibration_inputs[0]
     least = _least_batch(network, sample)
-    first = {name: torch.cat([value[:1]] * least) if name in batched else value for name, value in sample.items()}
-    other = {name: value.flip(-1) if name in batched and value.dim() > 1 else value for name, value in first.items()}
-    both = {name: torch.cat([first[name], other[name]]) if name in batched else first[name] for name in first}
+    first = {
+        name: torch.cat([value.narrow(axes[name], 0, 1)] * least, axes[name]) if name in axes else value
+        for name, value in sample.items()
+    }
+    other = {
+        name: value.flip(-1) if name in axes and value.dim() > 1 and axes[name] != value.dim() - 1 else value
+        for name, value in first.items()
+    }
+    both = {name: torch.cat([first[name], other[name]], axes[name]) if name in axes else first[name] for name in first}
     return both, other
 
 

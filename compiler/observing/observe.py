@@ -87,9 +87,13 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
     samples = network.traced.calibration_inputs
     seen = Observations({}, {})
     watchers: dict[str, Watcher] = {}
+    in_loops: dict[str, list[tuple[Tensor, int]]] = {}
     for name, layer in network.layers.items():
         uses = seen.layer_inputs[name] = [Observed(len(samples), KEPT_ROWS) for _ in range(layer.uses)]
-        watchers[layer_path(name)] = partial(_see_input, uses)
+        if network.uses_of(layer_path(name)):
+            watchers[layer_path(name)] = partial(_see_input, uses)
+        else:
+            watchers[layer_path(name)] = in_loops.setdefault(name, []).append
     for name in network.products:
         wanted = KEPT_VALUES // heads.get(name, 1)
         sides = seen.operands[name] = [Observed(len(samples), wanted) for _ in ("left", "right")]
@@ -97,6 +101,10 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
     with watching(network.graph, watchers):
         for sample in samples:
             network.graph(*sample.values())
+            for name, steps in in_loops.items():  # those of all steps of a sample are seen together
+                for use, observed in enumerate(seen.layer_inputs[name]):
+                    observed.see(torch.cat([x.reshape(-1, x.shape[-1]) for x, at in steps if at == use]))
+                steps.clear()
     for name, inputs in [*seen.layer_inputs.items(), *seen.operands.items()]:
         for largest in (observed.largest for observed in inputs):
             if not math.isfinite(largest):

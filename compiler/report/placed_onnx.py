@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from tilewright.runtime.plan.blocks import positions_of
-from tilewright.runtime.plan.names import layer_path, matmul_path
+from tilewright.runtime.plan.names import layer_path, loop_path, matmul_path
 from tilewright.runtime.plan.plan import Plan
-from tilewright.runtime.plan.records import InputRecord, LayerRecord, MatmulRecord, NodeRecord, OutputRecord
+from tilewright.runtime.plan.records import (
+    InputRecord,
+    LayerRecord,
+    LoopRecord,
+    MatmulRecord,
+    NodeRecord,
+    OutputRecord,
+)
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import Chip
 
@@ -29,23 +36,12 @@ def placed_onnx(plan: Plan) -> bytes:
     except ImportError as error:
         raise InputError(f"writing ONNX needs the package onnx: pip install 'tilewright[onnx]' ({error})") from error
     document = plan.document
-    layers = {layer_path(layer.name): layer for layer in document.layers}
-    matmuls = {matmul_path(matmul.name): matmul for matmul in document.matmuls}
-    nodes, outputs = [], []
-    for record in document.graph:
-        if record.op == "placeholder":
-            continue
-        if record.op == "output":
-            outputs = list(_operands(record.args))
-            continue
-        kind, attributes = _described(record, layers, matmuls, plan.document.chip)
-        nodes.append(
-            helper.make_node(
-                kind, list(_operands([record.args, record.kwargs])), [record.name], name=record.name, domain=DOMAIN,
-                **attributes,
-            )
-        )  # fmt: skip
-    placeholders = [record.name for record in document.graph if record.op == "placeholder"]
+    modules: dict[str, LayerRecord | MatmulRecord | LoopRecord] = {
+        **{layer_path(layer.name): layer for layer in document.layers},
+        **{matmul_path(matmul.name): matmul for matmul in document.matmuls},
+        **{loop_path(loop.name): loop for loop in document.loops},
+    }
+    placeholders, nodes, outputs = _nodes(document.graph, modules, document.chip)
 
     def values(names: list[str], known: Sequence[InputRecord | OutputRecord]) -> list[Any]:
         return [
@@ -64,6 +60,41 @@ def placed_onnx(plan: Plan) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def _nodes(
+    records: Sequence[NodeRecord], modules: Mapping[str, LayerRecord | MatmulRecord | LoopRecord], chip: Chip
+) -> tuple[list[str], list[Any], list[str]]:
+    """Inputs, ONNX nodes and outputs of a graph. modules: what it calls, by path."""
+    from onnx import helper
+
+    inputs, nodes, outputs = [], [], list[str]()
+    for record in records:
+        if record.op == "placeholder":
+            inputs.append(record.name)
+            continue
+        if record.op == "output":
+            outputs = list(_operands(record.args))
+            continue
+        kind, attributes = _described(record, modules, chip)
+        nodes.append(
+            helper.make_node(
+                kind, list(_operands([record.args, record.kwargs])), [record.name], name=record.name, domain=DOMAIN,
+                **attributes,
+            )
+        )  # fmt: skip
+    return inputs, nodes, outputs
+
+
+def _body(loop: LoopRecord, modules: Mapping[str, LayerRecord | MatmulRecord | LoopRecord], chip: Chip) -> Any:
+    """Body of a loop as a graph inside."""
+    from onnx import TensorProto, helper
+
+    inputs, nodes, outputs = _nodes(loop.graph, modules, chip)
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in one] for one in (inputs, outputs)
+    ]
+    return helper.make_graph(nodes, loop.name, *ends)
+
+
 TYPES = {
     "float32": "FLOAT", "float16": "FLOAT16", "bfloat16": "BFLOAT16", "float64": "DOUBLE", "int64": "INT64",
     "int32": "INT32", "int16": "INT16", "int8": "INT8", "uint8": "UINT8", "bool": "BOOL",
@@ -71,7 +102,7 @@ TYPES = {
 
 
 def _described(
-    record: NodeRecord, layers: dict[str, LayerRecord], matmuls: dict[str, MatmulRecord], chip: Chip
+    record: NodeRecord, modules: Mapping[str, LayerRecord | MatmulRecord | LoopRecord], chip: Chip
 ) -> tuple[str, dict[str, Any]]:
     """Kind of a node, as a viewer shows it, and its attributes."""
     if record.op == "get_attr":
@@ -82,16 +113,17 @@ def _described(
             "function": record.target,
             **({"literals": str(literals)} if literals else {}),
         }
-    if record.target in layers:
-        layer = layers[record.target]
+    called = modules[record.target]
+    if isinstance(called, LayerRecord):
         about: dict[str, Any] = {
-            "layer": layer.name, "target": layer.target, "shape": [layer.inputs, layer.outputs],
-            "tiles": list(_tiles(layer, chip)),
-            "reason": layer.reason,
+            "layer": called.name, "target": called.target, "shape": [called.inputs, called.outputs],
+            "tiles": list(_tiles(called, chip)),
+            "reason": called.reason,
         }  # fmt: skip
-        return "AnalogLayer" if layer.tiles else "DigitalLayer", about
-    matmul = matmuls[record.target]
-    return "AttentionProduct", {"product": matmul.name, "unit": matmul.operands, "reason": matmul.reason}
+        return "AnalogLayer" if called.tiles else "DigitalLayer", about
+    if isinstance(called, LoopRecord):
+        return "Loop", {"loop": called.name, "states": called.states, "body": _body(called, modules, chip)}
+    return "AttentionProduct", {"product": called.name, "unit": called.operands, "reason": called.reason}
 
 
 def _tiles(layer: LayerRecord, chip: Chip) -> Iterator[str]:

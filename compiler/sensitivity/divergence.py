@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tilewright.compiler.sensitivity.samples import Batch, Samples
 from tilewright.runtime.execution.executable import Executable
+from tilewright.runtime.execution.inputs import sample_axes
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.weights_file import dtype_name
@@ -33,7 +34,7 @@ class Divergence:
             if name not in known:
                 raise InputError(f"the plan has no output {name!r}; {nearest(name, known)}")
         reference = Session(plan, ideal=True)
-        self.batched = any(record.counts_samples for record in plan.document.inputs)
+        self.axes = sample_axes(plan.document.outputs) if sample_axes(plan.document.inputs) else {}
         self.exact: list[dict[str, Tensor]] = []
         for batch in samples.batches:
             found = reference.run(batch.inputs, samples=batch.numbers)
@@ -56,10 +57,11 @@ class Divergence:
             return output
         return output * mask.view(*mask.shape, *[1] * (output.dim() - mask.dim())).to(output.dtype)
 
-    def sizes(self, output: Tensor) -> Tensor:
-        """Size ‖y‖² of each sample [samples]; one for all where the plan counts none."""
-        rows = output.shape[0] if self.batched and output.dim() else 1
-        return output.double().reshape(rows, -1).square().sum(dim=1)
+    def sizes(self, name: str, output: Tensor) -> Tensor:
+        """Size ‖y‖² of each sample [samples] of an output; one for all where the plan counts none there."""
+        axis = self.axes.get(name)
+        rows = output.reshape(1, -1) if axis is None else output.movedim(axis, 0).flatten(1)
+        return rows.double().square().reshape(len(rows), -1).sum(dim=1)
 
     def of(self, session: Executable) -> float:
         """The divergence of a session's outputs. What is not finite counts as infinitely far."""
@@ -68,9 +70,9 @@ class Divergence:
             found = session.run(batch.inputs, samples=batch.numbers)
             errors = []
             for name, reference in exact.items():
-                size = self.sizes(reference)
-                wrong = self.sizes(self.masked(found[name], batch) - reference)
+                size = self.sizes(name, reference)
+                wrong = self.sizes(name, self.masked(found[name], batch) - reference)
                 errors.append(torch.where(size > 0, wrong / size, wrong))
-            parts.append(torch.stack(errors).mean(dim=0))
+            parts.append(torch.stack(torch.broadcast_tensors(*errors)).mean(dim=0))
         result = float(torch.cat(parts).mean())
         return result if result == result else float("inf")

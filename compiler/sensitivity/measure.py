@@ -283,6 +283,7 @@ def options_sha256(plan: Plan) -> str:
         "weights": {name: record.model_dump(mode="json") for name, record in document.tensors.items()},
         "file": document.weights.sha256 if document.weights is not None else None,
         "graph": [node.model_dump(mode="json") for node in document.graph],
+        **({"loops": [loop.model_dump(mode="json") for loop in document.loops]} if document.loops else {}),
         "chip": document.chip.model_dump(mode="json"),
         "programming": [method.model_dump(mode="json") for method in document.programming],
         "layers": [

@@ -22,6 +22,7 @@ from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.compiler.sensitivity.product import exact_layer
 from tilewright.compiler.sensitivity.samples import Batch
 from tilewright.runtime.chip.draws import Draws
+from tilewright.runtime.chip.samples import step_read
 from tilewright.runtime.execution.inputs import prepare_inputs
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.names import layer_path
@@ -74,8 +75,8 @@ class PropagatedError(Criterion):
                 grads = torch.autograd.grad(projected, offsets, retain_graph=probe < PROBES - 1, allow_unused=True)
                 zeros = (torch.zeros_like(offset) for offset in offsets)
                 kept.append([zero if grad is None else grad for grad, zero in zip(grads, zeros, strict=True)])
-        for place, (use, (x, _)) in enumerate(watched.items()):
-            gradients = found.setdefault(use, Gradients())
+        for place, ((layer, use, _), (x, _)) in enumerate(watched.items()):
+            gradients = found.setdefault((layer, use), Gradients())
             rows = x.reshape(-1, x.shape[-1]).detach()
             gradients.inputs.append(rows)
             gradients.gradients.append(torch.stack([probe[place].reshape(len(rows), -1) for probe in kept]))
@@ -86,7 +87,7 @@ class PropagatedError(Criterion):
         divergence, total = self.setting.divergence, torch.zeros(())
         for name in divergence.outputs:
             output = divergence.masked(outputs[name], single)
-            size = float(divergence.sizes(output.detach()).sum())
+            size = float(divergence.sizes(name, output.detach()).sum())
             normal = Draws(self.setting.seed, 0).normal(output.shape, "probe", name, probe, single.numbers[0])
             total = total + (output * normal).sum() / (max(size, 1e-300) * len(divergence.outputs)) ** 0.5
         return total
@@ -108,15 +109,15 @@ class PropagatedError(Criterion):
 
 
 @contextmanager
-def watched_outputs(reference: Session) -> Iterator[dict[tuple[str, int], tuple[Tensor, Tensor]]]:
-    """Note each use's input during a run, and add to its output a zero to take the gradient by."""
-    watched: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+def watched_outputs(reference: Session) -> Iterator[dict[tuple[str, int, int], tuple[Tensor, Tensor]]]:
+    """Note each use's input at each step of a run, and add to its output a zero to take the gradient by."""
+    watched: dict[tuple[str, int, int], tuple[Tensor, Tensor]] = {}
     handles = []
     for layer in reference.plan.document.layers:
 
         def after(_module: Any, arguments: tuple[Any, ...], result: Tensor, name: str = layer.name) -> Tensor:
             offset = torch.zeros_like(result, requires_grad=True)
-            watched[name, arguments[1] if len(arguments) > 1 else 0] = (arguments[0], offset)
+            watched[name, arguments[1] if len(arguments) > 1 else 0, step_read()] = (arguments[0], offset)
             return result + offset
 
         handles.append(reference.module.get_submodule(layer_path(layer.name)).register_forward_hook(after))

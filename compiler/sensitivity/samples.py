@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.inputs import prepare_inputs, sample_axes, some_samples
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.task import batches
 from tilewright.runtime.tasks.texts.text import TextEncoder
@@ -52,14 +52,13 @@ class Samples:
 
     def singles(self, plan: Plan) -> Iterator[Batch]:
         """Samples one by one, as far as the plan counts them."""
-        batched = {record.name for record in plan.document.inputs if record.counts_samples}
+        axes = sample_axes(plan.document.inputs)
         for batch in self.batches:
-            if not batched:
+            if not axes:
                 yield batch
                 continue
             for place, number in enumerate(batch.numbers):
-                one = {name: v[place : place + 1] if name in batched else v for name, v in batch.inputs.items()}
-                yield Batch(one, [number])
+                yield Batch(some_samples(batch.inputs, axes, range(place, place + 1)), [number])
 
 
 def takes_text(plan: Plan) -> bool:
@@ -100,13 +99,13 @@ def _by_shape(batch: tuple[list[int], dict[str, Tensor]]) -> tuple[list[tuple[st
 
 def _from_arrays(plan: Plan, given: Mapping[str, Any], count: int) -> Samples:
     prepared = prepare_inputs(plan.document, given)
-    batched = [record.name for record in plan.document.inputs if record.counts_samples]
-    if not batched:
+    axes = sample_axes(plan.document.inputs)
+    if not axes:
         return Samples([Batch(prepared, [0])], "given arrays")
-    size = min(count, len(prepared[batched[0]]))
+    name, axis = next(iter(axes.items()))
+    size = min(count, prepared[name].shape[axis])
     made = []
     for start in range(0, size, BATCH):
         stop = min(start + BATCH, size)
-        part = {name: value[start:stop] if name in batched else value for name, value in prepared.items()}
-        made.append(Batch(part, list(range(start, stop))))
+        made.append(Batch(some_samples(prepared, axes, range(start, stop)), list(range(start, stop))))
     return Samples(made, "given arrays")

@@ -19,7 +19,7 @@ from tilewright.runtime.chip.noise import ReadNoise, silent
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.parallel import in_parallel, workers
 from tilewright.runtime.chip.row_block import COMPARING, RowBlock, TileSettings
-from tilewright.runtime.chip.samples import samples_read
+from tilewright.runtime.chip.samples import samples_read, step_read
 from tilewright.runtime.chip.simulated_chip import SimulatedChip
 from tilewright.runtime.chip.source_matrix import SourceMatrix
 from tilewright.runtime.chip.uses import Use
@@ -209,7 +209,7 @@ class AnalogLinear(FixedPrecision):
     def _read_tiles(self, use: int, samples: Sequence[int], layout: tuple[int, int], values: Tensor) -> Tensor:
         """Outputs [M, out] of the tiles for finite inputs [M, in] of these samples."""
         input_range, blocks = self.uses[use].input_range, self._blocks
-        places = places_of(samples, *layout)
+        places = places_of(samples, *layout, step_read())
         if self._reads_compiled(values):
             return self._prepared(use)(values, places)
         if self.channel_scale is not None:

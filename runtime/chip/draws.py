@@ -71,13 +71,17 @@ def _lines(count: int) -> Tensor:
     return places
 
 
-def places_of(samples: Sequence[int], before: int, after: int) -> Tensor:
-    """Places [before · samples · after, 3] of the rows of an input [before, samples, after]; see ``read_noise``."""
-    return _places_of(tuple(samples), before, after)
+def places_of(samples: Sequence[int], before: int, after: int, step: int = 0) -> Tensor:
+    """Places [before · samples · after, 3] of the rows of an input [before, samples, after]; see ``read_noise``.
+
+    step: of a loop, whose rows follow those of the steps before it, as if the steps were one input.
+    """
+    return _places_of(tuple(samples), before, after, step)
 
 
 @lru_cache(maxsize=64)  # the layers of a run ask for the same ones
-def _places_of(samples: tuple[int, ...], before: int, after: int) -> Tensor:
-    rows = torch.arange(before * after).view(before, 1, after).expand(-1, len(samples), -1)
+def _places_of(samples: tuple[int, ...], before: int, after: int, step: int) -> Tensor:
+    first = step * before * after
+    rows = torch.arange(first, first + before * after).view(before, 1, after).expand(-1, len(samples), -1)
     numbers = torch.tensor(samples, dtype=torch.int64).view(1, -1, 1).expand_as(rows)
     return torch.stack((rows, numbers & 0xFFFFFFFF, (numbers >> 32) & 0xFFFFFFFF), dim=-1).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Numbers of the samples that are being read: they name the noise of each read, and belong to a run."""
+"""Numbers of the samples that are being read, and of a loop's step: they name the noise of each read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _samples: ContextVar[Sequence[int]] = ContextVar("samples", default=(0,))
+_step: ContextVar[int] = ContextVar("step", default=0)
 
 
 def samples_read() -> Sequence[int]:
@@ -25,3 +26,18 @@ def reading(samples: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         _samples.reset(token)
+
+
+def step_read() -> int:
+    """Number of the step of the loop that reads; 0 outside of any."""
+    return _step.get()
+
+
+@contextmanager
+def stepping(step: int) -> Iterator[None]:
+    """Let layers that this context calls read at that step of a loop while the ``with`` block runs."""
+    token = _step.set(step)
+    try:
+        yield
+    finally:
+        _step.reset(token)

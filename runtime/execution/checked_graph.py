@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.execution.guarded_operators import DIVISIONS, guard_values
+from tilewright.runtime.execution.loops import loop_modules
 from tilewright.runtime.execution.shape_run import (
     META,
     ShapeRun,
@@ -46,11 +47,11 @@ class CheckedGraph:
         tensors: those of the graph that are not the plan's own.
         Raises ``InputError`` for a graph that a plan may not hold.
         """
-        self.plan, self.modules = plan, dict(modules)
+        self.plan = plan
         own = {key: tensor for key, tensor in plan.tensors.items() if not key.startswith(LAYER_PREFIX)}
-        self.module = plan.graph_code.over(
-            plan.document.graph, self.modules, {**own, **(tensors or {})}, self._template
-        )
+        own |= tensors or {}
+        self.modules = {**modules, **loop_modules(plan, modules, own)}
+        self.module = plan.graph_code.over(plan.document.graph, self.modules, own, self._template)
 
     def tensors(self) -> dict[str, Tensor]:
         """Tensors that the graph itself uses, where they are now: they move with the module."""
@@ -116,6 +117,12 @@ class _CarefulRun(ShapeRun):
             raise
         except Exception as error:
             raise InputError(reason_of(error)) from error
+
+    def inside(self, path: str, steps: int) -> ShapeRun:
+        """A run of a loop's body on shapes, before the loop runs in earnest."""
+        made = ShapeRun(self.plan, self.bodies[path], self.limit)
+        made.steps = steps
+        return made
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a layer or of a product of activations."""

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from tilewright.runtime.chip.samples import reading
 from tilewright.runtime.execution.checked_graph import CheckedGraph
-from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.inputs import prepare_inputs, sample_axes
 from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin, find_origin
 from tilewright.runtime.execution.turns import Turns
 from tilewright.runtime.plan.plan import Plan
@@ -105,5 +105,5 @@ class Executable:
         return samples
 
     def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
-        batched = (record.name for record in self.plan.document.inputs if record.counts_samples)
-        return next((prepared[name].shape[0] for name in batched), 1)
+        axes = sample_axes(self.plan.document.inputs)
+        return next((prepared[name].shape[axis] for name, axis in axes.items()), 1)

@@ -10,10 +10,24 @@ import torch
 from torch import Tensor
 
 from tilewright.runtime.plan.allowed_sizes import AllowedSizes
-from tilewright.runtime.plan.records import InputRecord, PlanDocument
+from tilewright.runtime.plan.records import InputRecord, PlanDocument, ValueRecord
 from tilewright.runtime.plan.types import DTYPES
 from tilewright.runtime.storage.weights_file import dtype_name
 from tilewright.targets.errors import InputError, nearest
+
+
+def sample_axes(records: Sequence[ValueRecord]) -> dict[str, int]:
+    """Dimension that counts samples, of each input or output that has one, by name."""
+    found = ((record.name, record.sample_axis) for record in records)
+    return {name: axis for name, axis in found if axis is not None}
+
+
+def some_samples(inputs: Mapping[str, Tensor], axes: Mapping[str, int], samples: range) -> dict[str, Tensor]:
+    """Inputs of some of the samples; what counts none is whole."""
+    return {
+        name: value.narrow(axes[name], samples.start, len(samples)) if name in axes else value
+        for name, value in inputs.items()
+    }
 
 
 def prepare_inputs(document: PlanDocument, given: Mapping[str, Any]) -> dict[str, Tensor]:

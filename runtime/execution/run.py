@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.execution.executable import Executable
-from tilewright.runtime.execution.inputs import prepare_inputs
+from tilewright.runtime.execution.inputs import prepare_inputs, sample_axes, some_samples
 from tilewright.runtime.execution.nonfinite_origin import NonfiniteOrigin
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan, chosen_plan
@@ -187,7 +187,10 @@ def run_in_batches(session: Executable, inputs: Mapping[str, Tensor], batch_size
     inputs: complete and checked, see ``prepare_inputs``. A plan whose batch is fixed runs them at once.
     """
     parts = [session.run(batch, samples=samples) for batch, samples in _batches(session, inputs, batch_size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    axes = sample_axes(session.plan.document.outputs)
+    return {name: torch.cat([part[name] for part in parts], axes[name]) for name in parts[0]}
 
 
 def find_nonfinite(session: Executable, inputs: Mapping[str, Tensor], batch_size: int) -> NonfiniteOrigin | None:
@@ -200,13 +203,13 @@ def _batches(
     session: Executable, inputs: Mapping[str, Tensor], batch_size: int
 ) -> Iterator[tuple[Mapping[str, Tensor], range | None]]:
     """Batches: inputs of some samples, and these samples' numbers; everything and None where the batch is fixed."""
-    batched = {record.name for record in session.plan.document.inputs if record.counts_samples}
-    outputs_batched = all(record.counts_samples for record in session.plan.document.outputs)
-    if not batched or not outputs_batched:
+    document = session.plan.document
+    axes = sample_axes(document.inputs)
+    if not axes or any(record.sample_axis is None for record in document.outputs):
         yield inputs, None
         return
-    count = inputs[next(iter(batched))].shape[0]
+    name, axis = next(iter(axes.items()))
+    count = inputs[name].shape[axis]
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
-        batch = {name: value[start:stop] if name in batched else value for name, value in inputs.items()}
-        yield batch, range(start, stop)
+        yield some_samples(inputs, axes, range(start, stop)), range(start, stop)

@@ -18,13 +18,15 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
 from tilewright.runtime.execution.guarded_operators import UNGUARDED, check_shapes
+from tilewright.runtime.execution.loops import body_module
 from tilewright.runtime.execution.meta_kernels import without_compiler
 from tilewright.runtime.plan.graph import build_module, decode_graph
-from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, matmul_path
+from tilewright.runtime.plan.names import LAYER_PREFIX, layer_path, loop_path, matmul_path
 from tilewright.runtime.plan.operator_arguments import WHOLE_NUMBERS
 from tilewright.runtime.plan.operators import arguments_of, function_name
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.storage.memory_budget import memory_there
+from tilewright.runtime.units.loop import check_steps
 from tilewright.targets.errors import InputError
 from tilewright.targets.shown import shown
 
@@ -65,6 +67,9 @@ class ShapeRun(fx.Interpreter):
         self.plan = plan
         self.layers_at = {layer_path(layer.name): layer for layer in plan.document.layers}
         self.limit, self.results, self.held = limit, 0, Held()
+        self.bodies = _bodies(plan)
+        self.steps = 1
+        """How often what runs now is repeated, by the loop that it is in."""
 
     def run(self, *inputs: Any) -> Any:  # type: ignore[override]
         """Result of the graph on these inputs."""
@@ -102,6 +107,8 @@ class ShapeRun(fx.Interpreter):
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a layer or of a product of activations."""
+        if target in self.bodies:
+            return self._loop(target, *args)
         left: Tensor = args[0]
         if target not in self.layers_at:
             if not (left.is_floating_point() and args[1].is_floating_point()):
@@ -116,6 +123,24 @@ class ShapeRun(fx.Interpreter):
         result = left.new_empty(*left.shape[:-1], self.plan.outputs_of(layer), dtype=torch.float32)
         self.called(target, args[1] if len(args) > 1 else 0, left, result)
         return result
+
+    def _loop(self, path: str, states: list[Tensor], sequences: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+        """A call of a loop: of its steps one is run."""
+        steps = check_steps(sequences)
+        inside = self.inside(path, steps)
+        results = inside.run(*states, *(one[0] for one in sequences), *others)
+        self.results += inside.results
+        for before, after in zip(states, results, strict=False):
+            if (before.shape, before.dtype) != (after.shape, after.dtype):
+                raise InputError(f"a loop hands on {list(after.shape)} as a state that was {list(before.shape)}")
+        kept = results[len(states) :]
+        return [*results[: len(states)], *(one.new_empty(steps, *one.shape) for one in kept)]
+
+    def inside(self, path: str, steps: int) -> ShapeRun:
+        """A run of a loop's body, which counts for all its steps."""
+        made = type(self)(self.plan, self.bodies[path], self.limit)
+        made.steps = self.steps * steps
+        return made
 
     def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
         """Note a call of a module, for those who count them."""
@@ -141,15 +166,32 @@ Run = TypeVar("Run", bound=ShapeRun)
 
 def shape_run(plan: Plan, run: type[Run], limit: int | None) -> Run:
     """A run of a plan's graph on shapes, ready to be started with inputs on the meta device."""
+    nothing = {path: nn.Module() for path in [*_paths(plan), *(loop_path(loop.name) for loop in plan.document.loops)]}
+    graph = decode_graph(plan.document.graph, {*nothing}, set(plan.tensors))
+    return run(plan, build_module(graph, nothing, _on_meta(plan)), limit)
+
+
+def _bodies(plan: Plan) -> dict[str, fx.GraphModule]:
+    """Bodies of a plan's loops over modules that do nothing, by the paths that the graph calls."""
+    if not plan.document.loops:
+        return {}
+    nothing, tensors = {path: nn.Module() for path in _paths(plan)}, _on_meta(plan)
+    return {loop_path(loop.name): body_module(loop, nothing, tensors) for loop in plan.document.loops}
+
+
+def _paths(plan: Plan) -> list[str]:
+    """Paths of a plan's layers and products of activations."""
     paths = [layer_path(layer.name) for layer in plan.document.layers]
-    paths += [matmul_path(matmul.name) for matmul in plan.document.matmuls]
-    graph = decode_graph(plan.document.graph, set(paths), set(plan.tensors))
-    tensors = {
+    return [*paths, *(matmul_path(matmul.name) for matmul in plan.document.matmuls)]
+
+
+def _on_meta(plan: Plan) -> dict[str, Tensor]:
+    """Tensors of a plan's graph, as shapes."""
+    return {
         key: torch.empty(value.shape, dtype=value.dtype, device=META)
         for key, value in plan.tensors.items()
         if not key.startswith(LAYER_PREFIX)
     }
-    return run(plan, build_module(graph, {path: nn.Module() for path in paths}, tensors), limit)
 
 
 def on_shapes(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -35,7 +35,8 @@ class Call:
     """One call of a layer or of a matmul, in running order. vectors: a layer's input vectors; macs: its MACs, without
     those of an adapter.
 
-    name, use: of the layer or matmul, and which of its uses. node: in the plan's graph.
+    name, use: of the layer or matmul, and which of its uses. node: in the plan's graph. steps: of the loop that it is
+    in, one after another, which vectors and macs are of all together; 1 outside of loops.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Call:
     node: str
     vectors: int
     macs: int
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,18 @@ class _Counter(ShapeRun):
 
     calls: list[Call]
     values: dict[str, int]
-    node = ""
+    node = loop = ""
 
     def run_node(self, n: fx.Node) -> Any:
-        self.node = n.name
+        self.node = f"{self.loop}{n.name}"
         return super().run_node(n)
+
+    def inside(self, path: str, steps: int) -> ShapeRun:
+        """A run of a loop's body, whose calls are counted with the others."""
+        made = super().inside(path, steps)
+        assert isinstance(made, _Counter)
+        made.calls, made.values, made.loop = self.calls, self.values, f"{self.node}."
+        return made
 
     def called(self, path: str, use: int, left: Tensor, result: Tensor) -> None:
         """Note a call of a module: the use of a layer, or the operands of a matmul."""
@@ -125,17 +134,19 @@ class _Counter(ShapeRun):
             layer = self.layers_at[path]
             vectors = left.numel() // layer.inputs
             own = 0 if is_replaced(self.plan.adapter_record, layer) else layer.inputs * layer.outputs
-            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * own))
+            vectors *= self.steps
+            self.calls.append(Call(layer.name, use, self.node, vectors, vectors * own, self.steps))
         else:
-            macs = result.numel() * left.shape[-1]
-            self.calls.append(Call(path.removeprefix(MATMUL_PREFIX), use, self.node, 0, macs))
+            macs = result.numel() * left.shape[-1] * self.steps
+            self.calls.append(Call(path.removeprefix(MATMUL_PREFIX), use, self.node, 0, macs, self.steps))
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().call_function(target, args, kwargs)
         name = getattr(target, "overloadpacket", target).__name__
         for kind, names in FUNCTIONS.items():
             if name in names:
-                self.values[kind] += (result if isinstance(result, Tensor) else result[0]).numel()
+                numbers = (result if isinstance(result, Tensor) else result[0]).numel()
+                self.values[kind] += numbers * self.steps
         return result
 
 

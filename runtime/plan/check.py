@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
-from torch import Tensor
+from torch import Tensor, fx
 
 from tilewright.runtime.plan.adapters import check_adapters
 from tilewright.runtime.plan.allowed_sizes import check_conditions
@@ -18,12 +19,13 @@ from tilewright.runtime.plan.names import (
     channel_scale_key,
     input_factor_key,
     layer_path,
+    loop_path,
     matmul_path,
     output_factor_key,
     weight_key,
 )
 from tilewright.runtime.plan.plan_error import PlanError as PlanError
-from tilewright.runtime.plan.records import LayerOption, LayerRecord, Placement, PlanDocument
+from tilewright.runtime.plan.records import LayerOption, LayerRecord, LoopRecord, Placement, PlanDocument
 from tilewright.runtime.plan.types import PATH_PATTERN
 from tilewright.targets.errors import nearest
 from tilewright.targets.spec import AnalogTarget, Chip, DigitalTarget, Tiles
@@ -61,6 +63,7 @@ def check_names(document: PlanDocument) -> None:
     for kind, names in {
         "layer": [layer.name for layer in document.layers],
         "matmul": [matmul.name for matmul in document.matmuls],
+        "loop": [loop.name for loop in document.loops],
         "input": [record.name for record in document.inputs],
         "output": [record.name for record in document.outputs],
         "programming method": [method.name for method in document.programming],
@@ -209,13 +212,17 @@ def _check_parts(layer: LayerRecord) -> None:
 def _check_graph(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
     modules = {layer_path(layer.name) for layer in document.layers}
     modules |= {matmul_path(matmul.name) for matmul in document.matmuls}
-    graph = decode_graph(document.graph, modules, set(tensors))
+    loops = {loop_path(loop.name): loop for loop in document.loops}
+    graph = decode_graph(document.graph, modules | {*loops}, set(tensors))
+    bodies = {path: decode_graph(loop.graph, modules, set(tensors)) for path, loop in loops.items()}
     inputs = [record.target for record in document.graph if record.op == "placeholder"]
     if inputs != [record.name for record in document.inputs]:
         raise PlanError(f"the graph's inputs {inputs} are not those that the plan lists")
     called: dict[str, set[object]] = {}
-    for node in graph.nodes:
-        if node.op == "call_module":
+    for node in chain(graph.nodes, *(body.nodes for body in bodies.values())):
+        if node.op == "call_module" and node.target in loops:
+            _check_loop(node, loops[str(node.target)], bodies[str(node.target)])
+        elif node.op == "call_module":
             called.setdefault(str(node.target), set()).add(node.args[1] if len(node.args) > 1 else 0)
     for layer in document.layers:
         uses = called.get(layer_path(layer.name), set())
@@ -226,3 +233,17 @@ def _check_graph(document: PlanDocument, tensors: Mapping[str, Tensor]) -> None:
     count = len(results) if isinstance(results, list | tuple) else -1
     if count != len(document.outputs):
         raise PlanError(f"the graph has {count} outputs, the plan names {len(document.outputs)}")
+
+
+def _check_loop(call: fx.Node, record: LoopRecord, body: fx.Graph) -> None:
+    """Raise ``PlanError`` unless a loop's body takes what a call gives it, and gives the states on."""
+    states, sequences, others = (len(one) for one in call.args)  # type: ignore[arg-type]
+    takes = len(body.find_nodes(op="placeholder"))
+    gives = body.output_node().args[0]
+    if states != record.states or not sequences or states + sequences + others != takes:
+        raise PlanError(
+            f"loop {record.name!r}: node {call.name!r} gives it {states} states, {sequences} sequences and {others} "
+            f"others; it hands on {record.states} and takes {takes} in all"
+        )
+    if not isinstance(gives, list | tuple) or len(gives) < record.states:
+        raise PlanError(f"loop {record.name!r} does not give its {record.states} states")

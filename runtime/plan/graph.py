@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from tilewright.runtime.plan.literal_sizes import refuse_huge_sizes
-from tilewright.runtime.plan.names import MATMUL_PREFIX
+from tilewright.runtime.plan.names import LOOP_PREFIX, MATMUL_PREFIX
 from tilewright.runtime.plan.operator_arguments import Kind, Made, read_arguments, read_node, result_kind
 from tilewright.runtime.plan.operators import allowed_function, function_name
 from tilewright.runtime.plan.records import NodeRecord
@@ -115,6 +115,8 @@ def _decode_node(
         return "output", ([read_node(where, result, made) for result in results],), {}, Kind.SEVERAL
     if record.op == "call_module":
         _check_known(where, record.target, module_names)
+        if record.target.startswith(LOOP_PREFIX):
+            return record.target, _loop_arguments(where, record, made), {}, Kind.SEVERAL
         return record.target, _module_arguments(where, record, made), {}, Kind.TENSOR
     if record.args:
         raise InputError(f"{where} takes no arguments")
@@ -143,6 +145,13 @@ def _module_arguments(where: str, record: NodeRecord, made: Made) -> tuple[Any, 
         if isinstance(use, bool) or not isinstance(use, int) or not 0 <= use < MOST_NODES:
             raise InputError(f"{where}: its use is {shown(use)}, which is not a number from 0")
     return read_node(where, first, made), *(rest or [0])
+
+
+def _loop_arguments(where: str, record: NodeRecord, made: Made) -> tuple[list[fx.Node], ...]:
+    """Arguments of a loop: states, sequences, and what stays the same."""
+    if len(record.args) != 3 or not all(isinstance(one, list) for one in record.args):
+        raise InputError(f"{where} takes three lists of nodes: states, sequences, and what stays the same")
+    return tuple([read_node(where, value, made) for value in values] for values in record.args)
 
 
 def build_module(

@@ -38,10 +38,10 @@ class GraphCode:
         made: fx.GraphModule = object.__new__(type(first))  # fx makes and compiles a class for each call of its own
         made.__dict__ = {name: copy(value) if isinstance(value, dict) else value for name, value in vars(first).items()}
         made._modules, made._buffers = {}, {}
+        for path, module in modules.items():  # those that loops alone call are found by their paths too
+            made.add_submodule(path, module)
         for node in first.graph.nodes:
-            if node.op == "call_module":
-                made.add_submodule(node.target, modules[node.target])
-            elif node.op == "get_attr":
+            if node.op == "get_attr":
                 set_tensor(made, node.target, tensors[node.target])
         return made
 

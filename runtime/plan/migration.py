@@ -22,6 +22,7 @@ ADDED: dict[int, dict[str, Any]] = {
     5: {"size_conditions": None, "unused_tensors": []},
     7: {"draws": 1},
     9: {"adapters": []},
+    10: {"loops": []},
 }
 """Keys that documents have since the version after this one, with what they would have held."""
 
@@ -41,6 +42,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
         7: dict,
         8: _from_version_8,
         9: _from_version_9,
+        10: dict,
     }
     while (version := content["schema_version"]) in steps:
         content = {**steps[version](content), **ADDED.get(version, {}), "schema_version": version + 1}

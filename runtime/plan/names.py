@@ -6,6 +6,7 @@ import re
 
 LAYER_PREFIX = "on_tiles."
 MATMUL_PREFIX = "on_units."
+LOOP_PREFIX = "in_loops."
 
 
 def layer_path(name: str) -> str:
@@ -16,6 +17,11 @@ def layer_path(name: str) -> str:
 def matmul_path(name: str) -> str:
     """Path of the module that the graph calls for a product of two activations."""
     return MATMUL_PREFIX + name
+
+
+def loop_path(name: str) -> str:
+    """Path of the module that the graph calls for a loop."""
+    return LOOP_PREFIX + name
 
 
 def weight_key(name: str) -> str:

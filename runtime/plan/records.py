@@ -30,7 +30,7 @@ from tilewright.runtime.plan.types import (
 )
 from tilewright.targets.spec import Chip, NumberFormat, Programming
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 class ModelIdentity(Record):
@@ -61,9 +61,9 @@ class ValueRecord(Record):
     shape: NamedShape = Field(description="sizes, or names of sizes that may vary")
 
     @property
-    def counts_samples(self) -> bool:
-        """True if its first dimension counts samples."""
-        return self.shape[:1] == [BATCH]
+    def sample_axis(self) -> int | None:
+        """Dimension that counts samples; None if none does."""
+        return self.shape.index(BATCH) if BATCH in self.shape else None
 
 
 class OutputRecord(ValueRecord):
@@ -286,6 +286,18 @@ class NodeRecord(Record):
     kwargs: dict[Identifier, Any] = Field({})
 
 
+class LoopRecord(Record):
+    """Loop of the graph: its body runs once a step along sequences, over the same devices each time.
+
+    name: that the graph calls it by. states: how many the body hands on. graph: the body's nodes; its inputs are the
+    states, one step of each sequence, and what stays the same; its outputs the new states and what is kept.
+    """
+
+    name: Identifier
+    states: int = Field(ge=0, le=64)
+    graph: list[NodeRecord]
+
+
 class PlanDocument(Record):
     """Document of a plan, which plan.json is: layers and places, graph, decisions, hardware, names of tensors.
 
@@ -294,11 +306,11 @@ class PlanDocument(Record):
     limits of sizes that may vary, by name. layers, matmuls: what runs on tiles and units. weights_of_model: place
     of each parameter. calibration: inputs that ranges are of. verification: distance from the model after each
     pass. check: distance from the original, run by its own tools; null if not asked for. graph: its nodes, in
-    running order. tensors: in the weights file, by name. tokenizer: files of it, none if there is none. adapters: by
-    the names that choose them.
+    running order. loops: parts of it that run once a step. tensors: in the weights file, by name. tokenizer: files of
+    it, none if there is none. adapters: by the names that choose them.
     """
 
-    schema_version: Literal[10]
+    schema_version: Literal[11]
     tilewright_version: str
     draws: int = Field(
         ge=1,
@@ -331,6 +343,7 @@ class PlanDocument(Record):
     chip: Chip = Field(description="chip that the plan was compiled for, with all that its files name written out")
     programming: list[Programming] = Field(description="methods by which layers are programmed")
     graph: list[NodeRecord]
+    loops: list[LoopRecord] = Field(description="loops that the graph calls, such as those of recurrent layers")
     tensors: dict[Path_, TensorRecord]
     weights: FileRecord | None = Field(
         description="file of the weights; null in a plan of a model's config alone, which cannot be run"

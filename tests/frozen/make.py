@@ -17,7 +17,8 @@ came about, check a commit out and give its folder to this script, which runs th
     7         7961e31
     8         7cc3a80
     9         182ae46
-    10        the newest when this was written
+    10        a58f69f
+    11        the newest when this was written
 
 It was run with torch 2.13, for versions 1 to 6 on a processor with AVX-512, then on one with AVX2.
 Plans are not made again when a test of them fails: plans of

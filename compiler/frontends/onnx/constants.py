@@ -60,7 +60,7 @@ def unread(graph: GraphProto) -> list[UnusedTensor]:
 
 MULTIPLIED = {
     "MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "BatchNormalization", "LayerNormalization", "PRelu",
-    "InstanceNormalization", "GroupNormalization", "RMSNormalization", "Gather",
+    "InstanceNormalization", "GroupNormalization", "RMSNormalization", "Gather", "LSTM", "GRU", "RNN",
 }  # fmt: skip
 """Operators whose constants are weights, never masks: an infinity among them makes all outputs infinite or NaN."""
 

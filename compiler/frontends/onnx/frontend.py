@@ -181,7 +181,7 @@ def _export(network: OnnxNetwork, wanted: ModelInputs) -> ExportedGraph:
         with torch.no_grad(), quiet_tracing():
             program = torch.export.export(network, (example,), dynamic_shapes={"inputs": shapes}, strict=False)
         _check_sizes(program.graph, _largest_tensor(network, example))
-        return ExportedGraph(program, network.input_names)
+        return ExportedGraph(program, network.input_names, example=example)
     except Exception as error:  # torch.export raises many types, none of them its own
         reason = str(error) if isinstance(error, InputError) else f"it cannot be traced: {export_reason(error)}"
         if any(isinstance(size, str) for spec in wanted.specs for size in spec.shape):

@@ -58,7 +58,7 @@ def test_compiling_twice_writes_the_same_bytes(small_bert_folder, small_plan_fol
 
 def test_plan_json_is_readable(small_plan_folder):
     lines = (small_plan_folder / "plan.json").read_text().splitlines()
-    assert lines[1] == ' "schema_version": 10,'
+    assert lines[1] == ' "schema_version": 11,'
     assert max(map(len, lines)) < 500
     assert sum(len(line) <= 120 for line in lines) / len(lines) > 0.95
 
@@ -193,8 +193,8 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_another_schema_version(folder):
-    edit(folder, lambda content: content.update(schema_version=11))
-    assert "schema version 11; this tilewright reads versions 1, 2, 3, 4, 5, 6, 7, 8, 9, 10" in refusal(folder)
+    edit(folder, lambda content: content.update(schema_version=12))
+    assert "schema version 12; this tilewright reads versions 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11" in refusal(folder)
 
 
 def test_random_numbers_of_a_newer_version(folder):

@@ -6,6 +6,7 @@ from tilewright.compiler.frontends.onnx.operators import (  # noqa: F401 (they f
     numbers,
     pooling,
     products,
+    recurrent,
     reductions,
     resizing,
     selection,

@@ -83,7 +83,7 @@ def test_the_suite():
     assert counts["computed"] >= LEAST_COMPUTED, counts
 
 
-@pytest.mark.parametrize("name", ["LSTM", "Loop", "NonMaxSuppression", "Unique"])
+@pytest.mark.parametrize("name", ["Scan", "Det", "NonMaxSuppression", "Unique"])
 def test_operators_that_are_not_supported_are_named(name):
     case = next(case for case in collect_testcases(None) if case.model.graph.node[0].op_type == name)
     with pytest.raises(InputError, match=f"operator {name} .* is not supported"):
