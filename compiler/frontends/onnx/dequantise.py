@@ -26,7 +26,7 @@ MOVING = ("Gather", "Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Fl
 """Operators that move numbers, whatever they stand for."""
 QUANTISED = (
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul",
-    "QLinearConv", "QGemm", *ON_ONE, *ON_TWO,
+    "QLinearConv", "QGemm", "DynamicQuantizeLSTM", *ON_ONE, *ON_TWO,
 )  # fmt: skip
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 
@@ -112,6 +112,8 @@ class _Dequantiser:
             yield helper.make_node("Identity", [node.input[0]], [values], node.name)
         elif node.op_type in ("MatMulInteger", "ConvInteger"):
             yield from self._integer_product(node)
+        elif node.op_type == "DynamicQuantizeLSTM":
+            yield self._recurrent(node)
         elif node.op_type in ON_ONE:
             yield from self._plain(node, ON_ONE[node.op_type], [node.input[0]], node.input[3], _at(node, 4))
         elif node.op_type in ON_TWO:
@@ -239,6 +241,26 @@ class _Dequantiser:
         product = helper.make_node(node.op_type.removesuffix("Integer"), operands, node.output, node.name)
         product.attribute.extend(node.attribute)
         yield product
+
+    def _recurrent(self, node: NodeProto) -> NodeProto:
+        """LSTM for onnxruntime's own, whose matrices [directions, inputs, gates] are turned, with scales behind."""
+        self.activations += 1
+        made = helper.make_node("LSTM", node.input[:8], node.output, node.name)
+        made.attribute.extend(node.attribute)
+        for place, scale in ((1, 8), (2, 10)):
+            stored = node.input[place]
+            integers = self._constant(stored, node, "quantised tensor").astype(np.float64)
+            scales, zeros = (
+                self._constant(_at(node, number), node, what).astype(np.float64)
+                for number, what in ((scale, "scale"), (scale + 1, "zero point"))
+            )
+            if integers.ndim != 3 or any(one.shape[:1] != integers.shape[:1] for one in (scales, zeros)):
+                raise InputError(f"node {node.name!r} (DynamicQuantizeLSTM): a scale is needed for each direction")
+            scales, zeros = (one.reshape(len(one), 1, -1) for one in (scales, zeros))
+            self.weights.add(stored)
+            real = (integers - zeros) * scales
+            made.input[place] = self._make(f"{stored}.float", real.transpose(0, 2, 1))
+        return made
 
     def _linear_product(self, node: NodeProto) -> Iterator[NodeProto]:
         """Nodes for QLinearMatMul, QLinearConv or QGemm: a product with everything quantised around it."""
