@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from tilewright.compiler.frontends.onnx.dequantise import QUANTISED
+from tilewright.compiler.frontends.onnx.network import CONTROL
 from tilewright.compiler.frontends.onnx.operators import OPERATORS
 from tilewright.compiler.frontends.onnx.reading import OLDEST_OPSET
 from tilewright.runtime.plan.operators import allowed_functions
@@ -22,8 +23,8 @@ def page() -> str:
         "## ONNX\n",
         f"Opsets {OLDEST_OPSET} and later as they are, older ones through onnx's version converter. Functions of the",
         "model, and operators that ONNX itself defines by others, are inlined. Shape arithmetic may be of any of these",
-        "operators and stays symbolic. `If` is followed where its condition is known while tracing. Floating-point",
-        "types other than float32 are computed in float32.\n",
+        "operators and stays symbolic. `If` and `Loop` are written out where they depend on constants or sizes alone;",
+        "a size that counts steps is fixed. Floating-point types other than float32 are computed in float32.\n",
         "| operator | what is supported |",
         "|---|---|",
         *(f"| {name} | {operator.description or 'all of it'} |" for name, operator in sorted(OPERATORS.items())),
@@ -46,7 +47,7 @@ def _missing() -> list[str]:
         inlined = schema.has_function or schema.has_context_dependent_function
         if schema.domain == "" and not schema.deprecated and not inlined:
             found.add(schema.name)
-    return sorted(found - set(OPERATORS) - set(QUANTISED) - {"Constant", "If"})
+    return sorted(found - set(OPERATORS) - set(QUANTISED) - set(CONTROL))
 
 
 if __name__ == "__main__":

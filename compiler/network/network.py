@@ -191,7 +191,11 @@ class Network:
         """Remove what nothing uses any more, and renew the graph's code."""
         self.graph.graph.eliminate_dead_code()
         self.graph.delete_all_unused_submodules()
+        self.hold_what_loops_call()
+        self.graph.recompile()
+
+    def hold_what_loops_call(self) -> None:
+        """Let the graph hold the layers and products that loops call, where they are looked for."""
         for _, loop in self.loops:
             for path in {str(node.target) for node in loop.body.graph.nodes if node.op == "call_module"}:
-                self.graph.add_submodule(path, loop.body.get_submodule(path))  # where layers are looked for
-        self.graph.recompile()
+                self.graph.add_submodule(path, loop.body.get_submodule(path))

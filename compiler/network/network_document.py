@@ -204,13 +204,15 @@ def network_of(document: NetworkDocument, tensors: Tensors, tokenizer_files: dic
         tokenizer_files=tokenizer_files,
         has_weights=document.weights is not None,
     )
-    return Network(
+    network = Network(
         traced,
         traced.graph,
         {name: torch.empty(shape, device="meta") for name, shape in document.parameters.items()},
         **{name: getattr(document, name) for name in _OF_NETWORK},
         is_lowered=True,
     )
+    network.hold_what_loops_call()
+    return network
 
 
 def _sample(record: SampleRecord, tensors: Tensors) -> tuple[Inputs, list[Tensor]]:

@@ -36,7 +36,7 @@ from tilewright.targets.errors import InputError
 
 LARGEST_TENSOR = 2**30
 """Largest number of elements of a tensor inside the network while the examples run."""
-LARGER = (1, 2, 4, 8)
+LARGER = (1, 2, 4, 8, 16, 32, 64)
 """Multiples of the usual sizes, tried in turn until the model takes one, where it leaves sizes open."""
 LONGEST_REASON = 400
 ALWAYS_ALLOWED = 2**26

@@ -16,6 +16,7 @@ from tilewright.compiler.frontends.foreign_errors import first_line
 from tilewright.compiler.frontends.input_names import plain_word, unique
 from tilewright.compiler.frontends.onnx.call import Call, Node
 from tilewright.compiler.frontends.onnx.constants import constants_of, read_names, read_tensor, weights_of
+from tilewright.compiler.frontends.onnx.control_flow import WRITTEN_OUT
 from tilewright.compiler.frontends.onnx.naming import module_path, weight_names
 from tilewright.compiler.frontends.onnx.operators import ON_NUMBERS, OPERATORS
 from tilewright.compiler.frontends.onnx.operators.numbers import UnknownNumberError
@@ -25,7 +26,7 @@ from tilewright.runtime.plan.graph import place_at
 from tilewright.targets.errors import InputError
 
 PLAIN_DOMAINS = ("", "ai.onnx")
-CONTROL = ("Constant", "If")
+CONTROL = ("Constant", *WRITTEN_OUT)
 """Operators that a block computes itself."""
 LEAST_SHARED = 1024
 """Elements from which a matrix is compared with others, to find those that are stored twice."""
@@ -78,7 +79,7 @@ class Step(nn.Module):
 
 
 class Block(nn.Module):
-    """The nodes of one graph in order, with the constants they read. Branches of an If are blocks inside."""
+    """The nodes of one graph in order, with the constants they read; graphs of an If or a Loop are blocks inside."""
 
     def __init__(self, graph: GraphProto, opset: int, folder: str) -> None:
         super().__init__()
@@ -105,9 +106,10 @@ class Block(nn.Module):
 
     @staticmethod
     def _module(node: NodeProto, opset: int, folder: str) -> nn.Module:
-        if node.op_type != "If":
+        if node.op_type not in WRITTEN_OUT:
             return Step(describe(node, opset))
-        return nn.ModuleDict({entry.name: Block(entry.g, opset, folder) for entry in node.attribute})
+        graphs = {entry.name: entry.g for entry in node.attribute if entry.type == AttributeProto.GRAPH}
+        return nn.ModuleDict({name: Block(graph, opset, folder) for name, graph in graphs.items()})
 
     def _add_constant(self, name: str, path: str, tensor: TensorProto, folder: str, is_stored: bool) -> None:
         array = read_tensor(tensor, folder, name)
@@ -149,7 +151,7 @@ class Block(nn.Module):
                 )
             else:
                 assert isinstance(module, nn.ModuleDict)
-                results = _branch(module, node, values, known)
+                results = WRITTEN_OUT[node.op_type](module, node, values, known)
             for name, (value, numbers) in zip(node.output, results, strict=False):
                 if name and value is not None:
                     values[name] = value
@@ -162,24 +164,6 @@ def _content(array: Numbers) -> bytes | None:
     if array.ndim < 2 or array.size < LEAST_SHARED:
         return None
     return sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
-
-
-def _branch(
-    branches: nn.ModuleDict, node: NodeProto, values: dict[str, Value], known: dict[str, Numbers]
-) -> list[tuple[Value, Numbers | None]]:
-    """The outputs of the branch of an If that is taken; its condition must be known while tracing."""
-    condition = known.get(node.input[0])
-    if condition is None:
-        raise InputError(
-            f"node {node.name!r} (If) depends on the data, which a fixed plan cannot; export the model without branches"
-        )
-    wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
-    block = branches[wanted]
-    assert isinstance(block, Block)
-    inner_values, inner_known = dict(values), dict(known)
-    block.run(inner_values, inner_known)
-    outputs = next(entry.g.output for entry in node.attribute if entry.name == wanted)
-    return [(inner_values[output.name], inner_known.get(output.name)) for output in outputs]
 
 
 def _is_mask(tensor: Tensor) -> bool:

@@ -136,17 +136,6 @@ def test_sensitivities_and_reports_of_loops(plan, tmp_path):
     assert "recurrent.weight_hh_l0" in str(tilewright.explain(plan, "recurrent.weight_hh_l0").to_json())
 
 
-def test_a_kept_network_is_the_same_plan(tmp_path, monkeypatch):
-    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "cache"))
-    torch.manual_seed(3)
-    model, x = Tagger(nn.LSTM, batch_first=True).eval(), torch.randn(3, 5, WIDE)
-    texts = []
-    for _ in range(2):
-        plan = tilewright.compile(model, example_inputs=x)
-        texts.append((plan.save(tmp_path / "plan", overwrite=True) / "plan.json").read_text())
-    assert texts[0] == texts[1]
-
-
 def test_loops_run_in_float64_too():
     from tilewright.compiler.frontends.torch_module import trace_module
 

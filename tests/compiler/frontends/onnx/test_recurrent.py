@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
 
 import tilewright
+from tilewright.compiler import driver
 from tilewright.targets.errors import InputError
 
 WIDE, HIDDEN = 5, 6
@@ -132,8 +133,8 @@ def test_a_nan_among_the_weights_is_refused():
         tilewright.compile(made, "ideal", example_inputs=drawn(inputs, 4, 3), cache=False)
 
 
-@pytest.mark.parametrize("per_channel", (False, True), ids=("by matrix", "by gate"))
-@pytest.mark.parametrize("direction", ("forward", "reverse", "bidirectional"))
+@pytest.mark.parametrize("per_channel", [False, True], ids=("by matrix", "by gate"))
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 def test_quantised_weights_become_the_numbers_they_stand_for(tmp_path, direction, per_channel):
     made, inputs = model("LSTM", direction=direction, start=True)
     onnx.save(made, tmp_path / "full.onnx")
@@ -149,3 +150,14 @@ def test_quantised_weights_become_the_numbers_they_stand_for(tmp_path, direction
     for ours, full in zip(found.values(), exact, strict=True):
         # onnxruntime rounds inputs too, and its sums saturate on processors without VNNI: it is up to 1.1 off
         assert 0 < np.abs(ours.numpy() - full).max() < 0.05
+
+
+def test_a_kept_network_is_the_same_plan(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "cache"))
+    onnx.save(model("LSTM", direction="bidirectional")[0], tmp_path / "model.onnx")
+    texts = []
+    for _ in range(2):
+        plan = tilewright.compile(tmp_path / "model.onnx")
+        texts.append((plan.save(tmp_path / "plan", overwrite=True) / "plan.json").read_text())
+        monkeypatch.setattr(driver, "trace", None)  # the second time it is read
+    assert texts[0] == texts[1]
