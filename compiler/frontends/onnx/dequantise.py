@@ -24,6 +24,8 @@ ON_ONE = {
 ON_TWO = {"QLinearAdd": "Add", "QLinearMul": "Mul"}
 MOVING = ("Gather", "Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile")
 """Operators that move numbers, whatever they stand for."""
+SUMS = ("Add", "Sub")
+"""Operators on sums of integers before they are scaled."""
 QUANTISED = (
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul",
     "QLinearConv", "QGemm", "DynamicQuantizeLSTM", *ON_ONE, *ON_TWO,
@@ -72,6 +74,8 @@ class _Dequantiser:
         """Zero points of activations that are not rounded any more."""
         self.scales: dict[str, Numbers] = {}
         """Scales of activations that were integers and are now real numbers, by name."""
+        self.sums: set[str] = set()
+        """Sums of products that were integers and are now real numbers."""
         self.integer_inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type in (2, 3)}
         self.makers = {name: node for node in graph.node for name in node.output}
         self.moved: dict[str, NodeProto] = {}
@@ -95,10 +99,8 @@ class _Dequantiser:
 
     def rewrite(self, node: NodeProto) -> Iterator[NodeProto]:
         """The nodes that stand for this one."""
-        if node.op_type in MOVING and node.input and node.input[0] in self.moved:
-            yield self._moved(node)
-        elif node.op_type not in QUANTISED or node.domain not in DOMAINS:
-            yield node
+        if node.op_type not in QUANTISED or node.domain not in DOMAINS:
+            yield from self._other(node)
         elif node.op_type == "DequantizeLinear":
             yield from self._dequantize(node)
         elif node.op_type == "QuantizeLinear":
@@ -121,6 +123,26 @@ class _Dequantiser:
             yield from self._plain(node, ON_TWO[node.op_type], [left, right], node.input[6], _at(node, 7))
         else:
             yield from self._linear_product(node)
+
+    def _other(self, node: NodeProto) -> Iterator[NodeProto]:
+        """A node that is not quantised, on real numbers where its inputs were integers."""
+        if node.op_type in MOVING and node.input and node.input[0] in self.moved:
+            yield self._moved(node)
+        elif node.op_type in SUMS and any(name in self.sums for name in node.input):
+            yield from self._sum(node)
+        else:
+            yield node
+
+    def _sum(self, node: NodeProto) -> Iterator[NodeProto]:
+        """An operator on sums of integers, such as with a bias, on real numbers."""
+        made = NodeProto()
+        made.CopyFrom(node)
+        for place, name in enumerate(node.input):
+            if name not in self.sums:
+                made.input[place] = f"{node.output[0]}.{place}.real"
+                yield helper.make_node("Cast", [name], [made.input[place]], to=1)
+        self.sums.add(node.output[0])
+        yield made
 
     def _moved(self, node: NodeProto) -> NodeProto:
         """A move of integers as a move of the real numbers they stand for."""
@@ -238,6 +260,7 @@ class _Dequantiser:
             else:
                 yield helper.make_node("Cast", [name], [made], to=1)
             operands.append(made)
+        self.sums.add(node.output[0])
         product = helper.make_node(node.op_type.removesuffix("Integer"), operands, node.output, node.name)
         product.attribute.extend(node.attribute)
         yield product

@@ -146,3 +146,27 @@ def test_the_check_tells_the_originals_rounding_from_a_difference():
     assert 0 < present(plan.document.check).largest_relative_error < 1e-6
     with pytest.raises(PassError, match="differs from torch"):
         checked_against(plan, traced, original(1 + 1e-5))
+
+
+@pytest.mark.parametrize(("off", "allowed"), [(1e-7, True), (3e-7, False)])
+@pytest.mark.parametrize("is_share", [True, False])
+def test_a_small_share_is_right_to_a_rounding_of_one(off, allowed, is_share):
+    """Probabilities of 1e-5, from an original whose sigmoid is right to 1e-7 and no better."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+    with torch.no_grad():
+        layer.bias -= 12.0
+    model = nn.Sequential(layer, nn.Sigmoid()) if is_share else layer
+    traced = trace(model, x, None, None, None)
+    plan = tilewright.compile(model, "ideal", example_inputs=x)
+
+    def run(inputs):
+        with torch.no_grad():
+            (given,) = inputs.values()
+            return [model(given) + (off if is_share else 12 * 1e4 * off)]
+
+    if allowed and is_share:
+        checked_against(plan, traced, Original("another runtime", run, tolerance=1e-4))
+    else:
+        with pytest.raises(PassError, match="differs from another runtime"):
+            checked_against(plan, traced, Original("another runtime", run, tolerance=1e-4))

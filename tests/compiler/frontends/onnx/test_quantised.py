@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 import tilewright
 from tests.narrowing import present
@@ -102,3 +103,34 @@ def test_products_are_tried_at_their_extremes(monkeypatch, product, saturates):
 
     monkeypatch.setattr(original, "import_runtime", lambda: SimpleNamespace(InferenceSession=Runs))
     assert original.products_saturate.__wrapped__() == saturates
+
+
+def test_a_bias_that_is_added_to_sums_of_integers():
+    """As onnxruntime's first quantisers wrote it: the bias in whole steps of both scales."""
+    draws = np.random.default_rng(0)
+    weights, bias = (
+        draws.integers(-60, 60, size=(5, 4, 1, 1)).astype(np.int8),
+        draws.integers(-900, 900, size=(1, 5, 1, 1)),
+    )
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["steps", "x_scale", "x_zero"]),
+        helper.make_node("ConvInteger", ["steps", "weights", "x_zero", "zero"], ["sums"]),
+        helper.make_node("Cast", ["bias"], ["whole"], to=TensorProto.INT32),
+        helper.make_node("Add", ["sums", "whole"], ["with_bias"]),
+        helper.make_node("Cast", ["with_bias"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x_scale", "scale"], ["both"]),
+        helper.make_node("Mul", ["real", "both"], ["y"]),
+    ]
+    constants = {"weights": weights, "zero": np.int8(0), "bias": bias.astype(np.float32), "scale": np.float32(0.01)}
+    graph = helper.make_graph(
+        nodes, "old",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
+    plan = tilewright.compile(model, check=True)
+    x = draws.normal(size=(2, 4, 3, 3)).astype(np.float32)
+    (found,) = tilewright.Session(plan, ideal=True)({"x": x}).values()
+    wanted = np.einsum("oi,bihw->bohw", weights[:, :, 0, 0] * 0.01, x) + bias * 0.01
+    assert np.abs(found.numpy() - wanted).max() < 1e-4
