@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from tilewright.compiler.network.chosen_linear import CHOSEN_LINEAR
 from tilewright.compiler.network.comparison import LARGEST_ROUNDING, TOLERANCE, Comparison, largest_relative_error
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import module_of
@@ -98,7 +99,7 @@ def check_invariants(network: Network) -> None:
     """Raise ``InputError`` for an operator that tilewright does not support, ``ValueError`` for a broken graph."""
     network.graph.graph.lint()
     for node in chain(network.graph.graph.nodes, *(loop.body.graph.nodes for _, loop in network.loops)):
-        if node.op == "call_function" and function_name(node.target) is None:
+        if node.op == "call_function" and node.target is not CHOSEN_LINEAR and function_name(node.target) is None:
             inside = module_of(node)
             where = f" in module {inside!r}" if inside else ""
             raise unsupported_aten(str(node.target), f"node {node.name}{where}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -97,14 +97,16 @@ def map_network(
     targets = pipeline.decide(assign_targets, network.layers, chip, wishes.targets)
     options, methods = pipeline.decide(choose_programming, network.layers, targets, chip, wishes.programming)
     found, scales, moved = Calibrated(options, products, {}), dict[str, Tensor](), dict[str, Tensor]()
+    shares = {name: layer.shares or (1.0,) * layer.uses for name, layer in network.layers.items()}
     if has_weights:
-        found, scales, moved = _with_ranges(pipeline, chip, targets, methods, found)
+        found, scales, moved, seen = _with_ranges(pipeline, chip, targets, methods, found)
+        shares |= seen
     options = pipeline.decide(partition, network.layers, found.options, chip)
     offered: dict[str, list[LayerOption]] = {name: [] for name in network.layers}
     for (name, _), option in options.items():
         offered[name].append(option)
     records = [
-        _record(layer, targets[name], offered[name], samples, has_factors=name in network.factors)
+        _record(layer, targets[name], offered[name], samples, shares[name], has_factors=name in network.factors)
         for name, layer in network.layers.items()
     ]
     layers, placement, placed = pipeline.decide(place, records, chip)
@@ -139,10 +141,10 @@ def _with_ranges(
     targets: Mapping[str, Assigned],
     methods: Mapping[str, Programming],
     mapped: Calibrated,
-) -> tuple[Calibrated, dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[Calibrated, dict[str, Tensor], dict[str, Tensor], dict[str, tuple[float, ...]]]:
     """Run the sample inputs, fold channel scales that are worth it, cut weights and choose ranges.
 
-    Returns, by layer, channel scales that stay digital, and all there are, too.
+    Returns, by layer, channel scales that stay digital, all there are, and what experts were seen to read, too.
     """
     network = pipeline.network
     heads = {name: routed.heads for name, routed in mapped.products.items() if routed.heads is not None}
@@ -174,6 +176,7 @@ def _with_ranges(
         pipeline.decide(calibrate, cases, options, mapped.products, seen.operands, network.traced.trained_products),
         left,
         scales,
+        seen.shares,
     )
 
 
@@ -187,8 +190,9 @@ def _to_rescale(own: Mapping[str, Case], cases: Collection[Case]) -> list[Case]:
 
 
 def _record(
-    layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes, *, has_factors: bool
-) -> LayerRecord:
+    layer: WeightLayer, assigned: Assigned, options: list[LayerOption], samples: SampleAxes, shares: Sequence[float], *,
+    has_factors: bool,
+) -> LayerRecord:  # fmt: skip
     return LayerRecord(
         name=layer.name,
         inputs=layer.inputs,
@@ -196,7 +200,7 @@ def _record(
         has_bias=layer.has_bias,
         has_factors=has_factors,
         parts=list(layer.parts),
-        uses=[UseRecord(sample_axis=samples.get((layer.name, use))) for use in range(layer.uses)],
+        uses=[UseRecord(sample_axis=samples.get((layer.name, use)), share=share) for use, share in enumerate(shares)],
         target=assigned.target.name,
         reason=assigned.reason,
         predicted_loss=None,

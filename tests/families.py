@@ -43,6 +43,17 @@ T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "
 MOBILEBERT = {
     **TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 2,
 }  # fmt: skip
+EXPERTS = {
+    **LLAMA, "num_hidden_layers": 1, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+}  # fmt: skip
+FEW_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+MIXTRAL = {**LLAMA, **FEW_TOKENS, "num_hidden_layers": 1, "num_local_experts": 4, "num_experts_per_tok": 2}
+DEEPSEEK = {
+    **LLAMA, "num_key_value_heads": 4, "moe_intermediate_size": 32, "n_routed_experts": 4, "n_shared_experts": 1,
+    "num_experts_per_tok": 2, "first_k_dense_replace": 1, "kv_lora_rank": 16, "q_lora_rank": 24, "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16, "v_head_dim": 16, "n_group": 2, "topk_group": 1,
+}  # fmt: skip
+"""Latent attention; the first layer is dense, the second has experts in two groups, of which one is chosen."""
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 
 FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -84,6 +95,17 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "max_position_embeddings": 64, "word_embed_proj_dim": 64,
         },
     ),
+    "Mixtral": ("MixtralForCausalLM", "MixtralConfig", MIXTRAL),
+    "PhiMoE": ("PhimoeForCausalLM", "PhimoeConfig", MIXTRAL),
+    "Qwen2-MoE": ("Qwen2MoeForCausalLM", "Qwen2MoeConfig", {**EXPERTS, "shared_expert_intermediate_size": 64}),
+    "Qwen3-MoE": ("Qwen3MoeForCausalLM", "Qwen3MoeConfig", {**EXPERTS, "head_dim": 16}),
+    "OLMoE": ("OlmoeForCausalLM", "OlmoeConfig", {**EXPERTS, **FEW_TOKENS}),
+    "DeepSeek-V2": ("DeepseekV2ForCausalLM", "DeepseekV2Config", DEEPSEEK),
+    "DeepSeek-V3": ("DeepseekV3ForCausalLM", "DeepseekV3Config", DEEPSEEK),
+    "Llama 4": ("Llama4ForCausalLM", "Llama4TextConfig", {
+        **LLAMA, "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 1, "intermediate_size_mlp": 128,
+        "interleave_moe_layer_step": 2, **FEW_TOKENS,
+    }),
     "T5": ("T5ForConditionalGeneration", "T5Config", {**T5, "decoder_start_token_id": 0}),
     "T5 encoder": ("T5EncoderModel", "T5Config", T5),
     "BART": ("BartForConditionalGeneration", "BartConfig", BART),

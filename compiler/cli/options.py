@@ -9,7 +9,7 @@ import typer
 
 from tilewright.compiler.cli import completion
 
-CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error")
+CRITERIA = ("divergence", "task", "output-noise", "gradient", "product-error", "weight-error", "neuron-norm")
 """Criteria of sensitivity; the table of them loads torch."""
 TASKS = (
     "bits-per-byte", "glue/cola", "glue/mnli", "glue/mnli-mismatched", "glue/mrpc", "glue/mrpc-accuracy", "glue/qnli",

@@ -63,6 +63,11 @@ def addbmm(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alp
     return _added(self, torch.bmm(batch1, batch2).sum(dim=0), beta, alpha)
 
 
+def copied(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:  # noqa: ARG001 (as the operator)
+    """Numbers of another tensor in the shape and type of this one."""
+    return src.to(self.dtype).expand(self.shape)
+
+
 def _added(offset: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
     product = product if alpha == 1 else product * alpha
     if beta == 0:  # torch ignores the offset then, even a NaN in it
@@ -81,6 +86,8 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
     aten.addmv.default: addmv,
     aten.addbmm.default: addbmm,
+    aten.new_empty.default: aten.new_zeros.default,
+    aten.copy.default: copied,
     **{operator: partial(operator._op_dk, torch._C.DispatchKey.CompositeImplicitAutograd) for operator in COMPOSED},
 }
 """Decompositions when a traced program becomes a graph; every other operator stays as it was traced."""

@@ -14,11 +14,12 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from tilewright.compiler.frontends.complex_numbers import as_pairs
 from tilewright.compiler.frontends.decompositions import DECOMPOSITIONS
 from tilewright.compiler.frontends.loops import put_loops
 from tilewright.compiler.frontends.recurrent import recurrent_layers_whole
 from tilewright.compiler.frontends.sample_dimension import sample_dimension
-from tilewright.compiler.frontends.taking_apart import NotTakenApartError, take_apart
+from tilewright.compiler.frontends.taking_apart import NotTakenApartError, take_apart, take_parts
 from tilewright.compiler.frontends.traced_sizes import TracedSizes
 from tilewright.runtime.plan.names import LOOP_PREFIX
 from tilewright.runtime.plan.records import BATCH, InputRecord, OutputRecord
@@ -183,6 +184,8 @@ def _in_plain_operators(program: ExportedProgram) -> fx.GraphModule:
     except NotTakenApartError:
         with recurrent_layers_whole():
             module = program.run_decompositions(DECOMPOSITIONS).module(check_guards=False)
+        take_parts(module.graph)
+    as_pairs(module.graph)
     put_loops(module)
     return module
 

@@ -25,6 +25,7 @@ from tilewright.compiler.frontends.huggingface_model import (
     tokenizer_files,
 )
 from tilewright.compiler.frontends.identity import identity_of
+from tilewright.compiler.frontends.parts_whole import parts_whole
 from tilewright.compiler.frontends.sentence_modules import read_modules
 from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
@@ -102,7 +103,7 @@ def _export(model: Any, wanted: ModelInputs) -> ExportedGraph:
                 place: may_vary[place] for place, size in enumerate(spec.shape) if isinstance(size, str)
             }
     try:
-        with quiet_tracing(), naming_the_module(model) as running:
+        with quiet_tracing(), parts_whole(), naming_the_module(model) as running:
             exported = DynamoExporter().export(model, example, config=DynamoConfig(dynamic=True, dynamic_shapes=shapes))
         graph = ExportedGraph(exported.program, defaults=DEFAULTS)
     except InputError:

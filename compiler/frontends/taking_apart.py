@@ -15,6 +15,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tilewright.compiler.frontends.decompositions import COMPOSED, DECOMPOSITIONS
+from tilewright.compiler.frontends.experts import APART
 from tilewright.compiler.frontends.recurrent import AS_LOOPS
 from tilewright.runtime.plan.operators import function_name
 
@@ -27,7 +28,9 @@ FRESH = {
 """Composite operators whose result never shares memory with an operand; of other composites torch does not say."""
 
 
-OURS = {**DECOMPOSITIONS, **AS_LOOPS}
+PARTS = {**AS_LOOPS, **APART}
+"""Operators that tracing takes whole, as loops or as products."""
+OURS = {**DECOMPOSITIONS, **PARTS}
 """Operators whose parts we write ourselves."""
 SILENT = {aten.dropout_.default, aten.feature_dropout_.default, aten.alpha_dropout_.default}
 """Operators that would write while training, and give their operand as it is in eval mode."""
@@ -49,6 +52,13 @@ def take_apart(graph: fx.Graph) -> None:
             _write_anew(node)
     for node in list(graph.nodes):
         if _needs_parts(node.target):
+            _put_parts(graph, node)
+
+
+def take_parts(graph: fx.Graph) -> None:
+    """Take apart what tracing took whole, in place."""
+    for node in list(graph.nodes):
+        if node.target in PARTS:
             _put_parts(graph, node)
 
 

@@ -25,8 +25,8 @@ from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
 from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.input_names import by_plain_names
+from tilewright.compiler.frontends.parts_whole import parts_whole
 from tilewright.compiler.frontends.plain_layers import computing_plainly
-from tilewright.compiler.frontends.recurrent import recurrent_layers_whole
 from tilewright.compiler.frontends.settled_sizes import settled
 from tilewright.compiler.frontends.tracing_errors import naming_the_module, tracing_error
 from tilewright.compiler.frontends.unwrapping import in_float32, looked_into, unwrapped
@@ -184,8 +184,10 @@ def _export(
     for attempt in [*attempts, inputs]:
         try:
             values = tuple(copy.deepcopy(attempt).values())
-            whole = recurrent_layers_whole()
-            with torch.no_grad(), quiet_tracing(), call.flat(module), naming_the_module(module) as running, whole:
+            with (
+                torch.no_grad(), quiet_tracing(), parts_whole(), call.flat(module),
+                naming_the_module(module) as running,
+            ):  # fmt: skip
                 program = torch.export.export(module, values, dynamic_shapes=sizes, strict=False)
             example = None if is_without_weights(module) else attempt
             return ExportedGraph(program, call.own_names, example=example)

@@ -106,7 +106,10 @@ def _fold_constants(network: Network) -> None:
         with torch.no_grad():
             folded = node.target(*args, **kwargs)
         sources = tuple(str(operand.target) for operand in found)
-        _replace(network, node, folded, str(max(sizes, key=sizes.__getitem__).target), sources)
+        name = str(max(sizes, key=sizes.__getitem__).target)
+        if node.target is aten.select.int and node.args[1] == 0:  # one of a stack of matrices, such as of experts
+            name = f"{name}.{node.args[2]}"
+        _replace(network, node, folded, name, sources)
 
 
 def _is_worth_folding(network: Network, node: fx.Node, size: int) -> bool:

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
+from tilewright.compiler.lowering.routing import ROUTES, expected_share, products_of_routers
+from tilewright.compiler.network.chosen_linear import CHOSEN_LINEAR
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.loops import own_bodies
 from tilewright.compiler.network.names import layer_name
@@ -23,16 +25,22 @@ from tilewright.runtime.units.full_precision import DigitalLinear
 from tilewright.runtime.units.loop import Loop
 
 aten = torch.ops.aten
+PRODUCTS = (aten.linear.default, CHOSEN_LINEAR)
 
 
 def find_layers(network: Network) -> None:
     """Replace each linear(x, W, b) with constant W and b by a call of its layer."""
     own_bodies(network)
+    routers = products_of_routers(network)
     names: dict[tuple[object, ...], str] = {}
     for node, outside in list(_products(network)):
-        x, *held = arguments_of(node).values()
+        x, *held, chosen = [*arguments_of(node).values(), None][:4]
         weight_node, bias_node = (outside.get(one, one) for one in held)
         weight, bias = network.tensor(weight_node), network.tensor(bias_node)
+        if node in routers:
+            network.stays_digital(weight_node, "router", ROUTES)
+            network.stays_digital(bias_node, "router", ROUTES)
+            continue
         if weight is None or weight.dim() != 2 or not weight.numel() or not weight.is_floating_point():
             continue
         if network.tensor(x) is not None or (bias_node is not None and (bias is None or bias.dim() != 1)):
@@ -44,9 +52,11 @@ def find_layers(network: Network) -> None:
             names[identity] = _new_layer(network, weight_node, bias_node, weight)
             network.graph.add_submodule(layer_path(names[identity]), DigitalLinear(weight, bias))
         layer = network.layers[names[identity]]
-        network.layers[layer.name] = replace(layer, uses=layer.uses + 1)
+        shares = (*layer.shares, expected_share(node))
+        network.layers[layer.name] = replace(layer, uses=layer.uses + 1, shares=shares)
         rewriter = Rewriter(network, node)
-        rewriter.replace_with(rewriter.call_module(layer_path(layer.name), (x, layer.uses)))
+        called = (x, layer.uses) if chosen is None else (x, layer.uses, chosen)
+        rewriter.replace_with(rewriter.call_module(layer_path(layer.name), called))
     for call, loop in network.loops:
         _drop_unread(call, loop)
     network.own.clear()
@@ -57,7 +67,7 @@ def _products(network: Network) -> Iterator[tuple[fx.Node, dict[fx.Node, fx.Node
     """Products in running order, those in loops with what their body's inputs are outside."""
     loops = dict(network.loops)
     for node in network.graph.graph.nodes:
-        if node.target is aten.linear.default:
+        if node.target in PRODUCTS:
             yield node, {}
         elif node in loops:
             body = loops[node].body.graph

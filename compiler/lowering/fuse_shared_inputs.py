@@ -24,9 +24,10 @@ def fuse_shared_inputs(network: Network) -> None:
     """
     groups: dict[tuple[fx.Node, ...], list[WeightLayer]] = {}
     for layer in network.layers.values():
-        inputs = tuple(node.all_input_nodes[0] for node in network.uses_of(layer_path(layer.name)))
-        if not inputs:  # a layer of loops
+        calls = network.uses_of(layer_path(layer.name))
+        if not calls or any(len(call.args) > 2 for call in calls):  # a layer of loops, or of an expert
             continue
+        inputs = tuple(call.all_input_nodes[0] for call in calls)
         groups.setdefault(inputs, []).append(layer)
     for group in groups.values():
         alike = _trained_alike(network, group)

@@ -31,6 +31,8 @@ class WeightLayer:
     parts: tuple[LayerPart, ...]
     origins: LayerOrigins
     uses: int = 0
+    shares: tuple[float, ...] = ()
+    """Share of the vectors that each use reads: less than 1 where a router sends some to an expert."""
 
 
 @dataclass(frozen=True)

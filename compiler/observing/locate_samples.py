@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,9 +74,12 @@ def _least_batch(network: Network, sample: Inputs) -> int:
 
 def _layer_inputs(network: Network, inputs: Inputs) -> LayerInputs:
     seen: LayerInputs = {}
+    of_experts: dict[Tensor, Tensor] = {}
+    """First input that was read by what chooses vectors: those behind it are zeros where an expert is not chosen."""
 
-    def see(name: str, arguments: tuple[Tensor, int]) -> None:
-        seen[name, arguments[1]] = arguments[0]
+    def see(name: str, arguments: tuple[Any, ...]) -> None:
+        x, use, *chosen = arguments
+        seen[name, use] = of_experts.setdefault(chosen[0], x) if chosen else x
 
     with watching(network.graph, {layer_path(name): partial(see, name) for name in network.layers}):
         network.graph(*inputs.values())

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tilewright.compiler.network.layers import WeightLayer
 from tilewright.compiler.network.network import Network
+from tilewright.compiler.network.traced import Inputs
 from tilewright.compiler.network.trained_layers import TrainedLayer
 from tilewright.compiler.observing.observation import KEPT_ROWS, Observed
-from tilewright.compiler.observing.watching import Watcher, watching
+from tilewright.compiler.observing.watching import Watcher, read_vectors, watching
+from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.names import layer_path, matmul_path
 from tilewright.runtime.storage.memory_map import used
-from tilewright.runtime.units.full_precision import DigitalLinear
+from tilewright.runtime.units.full_precision import DigitalLinear, reading_all
 from tilewright.targets.errors import InputError
 from tilewright.targets.spec import AnalogTarget, DigitalTarget, Programming
 
@@ -71,6 +74,8 @@ class Observations:
     """Inputs of each use, by layer."""
     operands: dict[str, list[Observed]]
     """Left and right operand, by product; a column a head where ranges a head are wanted."""
+    shares: dict[str, tuple[float, ...]]
+    """Share of the vectors that each use read, by layer that a router chooses some for."""
 
 
 def divided(inputs: list[Observed], scale: Tensor) -> list[Observed]:
@@ -85,13 +90,15 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
     Raises ``InputError`` for inputs that no range can hold.
     """
     samples = network.traced.calibration_inputs
-    seen = Observations({}, {})
+    seen = Observations({}, {}, {})
+    reads: dict[str, Reads] = {}
     watchers: dict[str, Watcher] = {}
     in_loops: dict[str, list[tuple[Tensor, int]]] = {}
     for name, layer in network.layers.items():
         uses = seen.layer_inputs[name] = [Observed(len(samples), KEPT_ROWS) for _ in range(layer.uses)]
         if network.uses_of(layer_path(name)):
-            watchers[layer_path(name)] = partial(_see_input, uses)
+            reads[name] = Reads(layer.uses)
+            watchers[layer_path(name)] = partial(_see_input, uses, reads[name])
         else:
             watchers[layer_path(name)] = in_loops.setdefault(name, []).append
     for name in network.products:
@@ -105,6 +112,7 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
                 for use, observed in enumerate(seen.layer_inputs[name]):
                     observed.see(torch.cat([x.reshape(-1, x.shape[-1]) for x, at in steps if at == use]))
                 steps.clear()
+    _see_unreached(network, seen, reads, samples)
     for name, inputs in [*seen.layer_inputs.items(), *seen.operands.items()]:
         for largest in (observed.largest for observed in inputs):
             if not math.isfinite(largest):
@@ -114,8 +122,53 @@ def observe(network: Network, heads: Mapping[str, int]) -> Observations:
     return seen
 
 
-def _see_input(uses: list[Observed], arguments: tuple[Tensor, int]) -> None:
-    x, use = arguments
+class Reads:
+    """Vectors that each use of a layer read, and those that there were."""
+
+    def __init__(self, uses: int) -> None:
+        self.read, self.there = [0] * uses, [0] * uses
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """Share that each use read; None where all read all."""
+        pairs = list(zip(self.read, self.there, strict=True))
+        return (
+            None
+            if all(read == there for read, there in pairs)
+            else tuple(read / max(1, there) for read, there in pairs)
+        )
+
+
+def _see_input(uses: list[Observed], reads: Reads, arguments: tuple[Any, ...]) -> None:
+    x, use = arguments[:2]
+    rows = read_vectors(arguments)
+    reads.read[use] += len(rows)
+    reads.there[use] += x.numel() // max(1, x.shape[-1])
+    if len(rows):
+        uses[use].see(rows)
+
+
+def _see_unreached(network: Network, seen: Observations, reads: Mapping[str, Reads], samples: Sequence[Inputs]) -> None:
+    """See the layers of experts that no sample reached as if they read every vector; say so."""
+    found = {name: one.shares for name, one in reads.items()}
+    seen.shares.update({name: shares for name, shares in found.items() if shares is not None})
+    unreached = [name for name, shares in seen.shares.items() if 0.0 in shares]
+    if not unreached:
+        return
+    modules = [network.layer_module(name) for name in unreached]
+    watchers: dict[str, Watcher] = {}
+    for name in unreached:
+        uses = [one if not one.kept.numel() else Observed(1, 1) for one in seen.layer_inputs[name]]
+        watchers[layer_path(name)] = partial(_see_all, uses)
+        reason = "no calibration sample was sent to it: its ranges are those of all vectors; give more samples"
+        network.decide("observe", name, "seen on all vectors", reason, Figure(name="vectors", value=0, unit="vector"))
+    with reading_all(modules), watching(network.graph, watchers):
+        for sample in samples:
+            network.graph(*sample.values())
+
+
+def _see_all(uses: list[Observed], arguments: tuple[Any, ...]) -> None:
+    x, use = arguments[:2]
     uses[use].see(x.reshape(-1, x.shape[-1]))
 
 

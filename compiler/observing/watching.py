@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+
+def read_vectors(arguments: tuple[Any, ...]) -> Tensor:
+    """Vectors [rows, in] that a call of a layer reads: those alone that are chosen for an expert."""
+    x, *_, chosen = [*arguments, None, None][:3]
+    rows: Tensor = x.reshape(-1, x.shape[-1])
+    return rows if chosen is None else rows[chosen.reshape(-1)]
+
 
 Watcher = Callable[[tuple[Any, ...]], None]
 

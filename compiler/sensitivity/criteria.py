@@ -147,6 +147,22 @@ class OutputNoise(Criterion):
         return self.setting.divergence.of(self.setting.network_around(self.noisy, layer, repeat))
 
 
+class NeuronNorm(Criterion):
+    """Largest norm of a neuron's weights, max ‖w_j‖ over the outputs j; 0 on digital units. Nothing is run.
+
+    A mixture's experts with large neurons are those that noise harms most, whatever the samples.
+    """
+
+    name, unit = "neuron-norm", "‖w‖"
+    meaning = "largest norm of the weights of one output, where they are on tiles"
+
+    def on_chip(self, layer: LayerRecord, repeat: int) -> float:
+        """Largest norm among the layer's outputs."""
+        if isinstance(self.setting.plan.document.chip.target(layer.target), DigitalTarget):
+            return 0.0
+        return float(self.setting.plan.tensors[weight_key(layer.name)].double().norm(dim=1).max())
+
+
 class WeightError(Criterion):
     """Error of the weights alone on their target, ‖ŵ - w‖² / ‖w‖². Nothing of the network is run.
 

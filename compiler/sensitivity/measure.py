@@ -15,6 +15,7 @@ from tilewright.compiler.sensitivity.criteria import (
     Criterion,
     MeasuredDivergence,
     MeasuredTask,
+    NeuronNorm,
     OutputNoise,
     WeightError,
 )
@@ -36,7 +37,7 @@ from tilewright.targets.limits import check_repeats, check_seed, check_whole
 from tilewright.targets.times import parse_time
 
 ALL: tuple[type[Criterion], ...] = (
-    MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, ProductError, WeightError,
+    MeasuredDivergence, MeasuredTask, OutputNoise, PropagatedError, ProductError, WeightError, NeuronNorm,
 )  # fmt: skip
 CRITERIA = {criterion.name: criterion for criterion in ALL}
 DEFAULT = ("divergence", "gradient")
@@ -151,14 +152,14 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """Measure how much the plan's outputs suffer from each layer, on each target that it may run on.
 
-    criteria: "divergence", "task", "output-noise", "gradient", "product-error", "weight-error"; divergence and gradient
-    if None. inputs: texts, or arrays by input name, of which ``samples`` count; tilewright's own sentences if None.
-    outputs: those that count; all if None. task, data, limit, task_options: as of ``evaluate``, for the criterion
-    "task". time: since programming, in seconds or as text ("1mo"). repeats, seed: chips; all layers and targets are
-    measured on chips of the same names. adapter: one of the plan's, that runs beside every layer. Figures are kept in
-    the plan's folder, if it has one that can be written, and those that are there are not measured again. workers,
-    executor: as of ``evaluate``; a figure is measured on one of them. on_figure: called after each figure with (done,
-    of how many, what).
+    criteria: "divergence", "task", "output-noise", "gradient", "product-error", "weight-error", "neuron-norm";
+    divergence and gradient if None. inputs: texts, or arrays by input name, of which ``samples`` count;
+    tilewright's own sentences if None. outputs: those that count; all if None. task, data, limit, task_options: as
+    of ``evaluate``, for the criterion "task". time: since programming, in seconds or as text ("1mo"). repeats,
+    seed: chips; all layers and targets are measured on chips of the same names. adapter: one of the plan's, that
+    runs beside every layer. Figures are kept in the plan's folder, if it has one that can be written, and those
+    that are there are not measured again. workers, executor: as of ``evaluate``; a figure is measured on one of
+    them. on_figure: called after each figure with (done, of how many, what).
 
     Raises ``InputError`` for unknown criteria, inputs that do not fit the plan, and numbers out of range.
     """
@@ -203,7 +204,7 @@ def measure_sensitivity(
 
 def _samples_count(criterion: Criterion) -> bool:
     """True if a criterion runs the samples."""
-    return not criterion.needs_task and criterion.name != WeightError.name
+    return not criterion.needs_task and criterion.name not in (WeightError.name, NeuronNorm.name)
 
 
 def _figures(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.compiler.observing.watching import Watcher, watching
+from tilewright.compiler.observing.watching import Watcher, read_vectors, watching
 from tilewright.compiler.sensitivity.criteria import Criterion
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.names import bias_key, layer_path, weight_key
@@ -36,8 +36,8 @@ class ProductError(Criterion):
         reference = Session(self.setting.plan, ideal=True)
 
         def see(name: str, arguments: tuple[Any, ...]) -> None:
-            x, use = arguments[0], arguments[1] if len(arguments) > 1 else 0
-            found.setdefault((name, use), []).append(x.reshape(-1, x.shape[-1]))
+            use = arguments[1] if len(arguments) > 1 else 0
+            found.setdefault((name, use), []).append(read_vectors(arguments))
 
         layers = self.setting.plan.document.layers
         watchers: dict[str, Watcher] = {layer_path(layer.name): partial(see, layer.name) for layer in layers}

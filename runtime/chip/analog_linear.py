@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tilewright.runtime.chip.chosen_rows import read_chosen
 from tilewright.runtime.chip.draws import places_of
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.kernels.native import is_readable
@@ -165,26 +166,33 @@ class AnalogLinear(FixedPrecision):
         held: Tensor = torch.cat(parts, dim=1)
         return held if self.channel_scale is None else held.div_(self.channel_scale)
 
-    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+    def forward(self, x: Tensor, use: int = 0, chosen: Tensor | None = None) -> Tensor:
         """Outputs [..., out] of inputs x [..., in]: DAC, tiles, ADC, per-column scale, sum over row-blocks, bias.
 
-        Samples are read side by side, few at once, so that what is made of them on the way stays in the cache.
+        Samples are read side by side, few at once, so that what is made of them on the way stays in the cache. chosen:
+        vectors [...] that are read, all if None; see ``read_chosen``. Their noise is that of a read of all.
         """
         values = x.reshape(-1, x.shape[-1])
         samples = samples_read()
         layout = self.uses[use].layout(x.shape[:-1], len(samples))
         if layout is None:  # what does not depend on the batch is read once for all of it
             samples, layout = [-1], (1, len(values))
+        if chosen is not None:
+            places = places_of(samples, *layout, step_read())
+            return read_chosen(
+                x, chosen, self.outputs, lambda values, rows: self._read(values, use, places[rows.cpu()])
+            )
         groups = [range(len(samples))] if self._reads_compiled(values) else self._groups(len(samples), layout)
         if len(groups) == 1:
-            outputs = self._read(values, use, samples, layout)
+            outputs = self._read(values, use, places_of(samples, *layout, step_read()))
         else:
             outputs = values.new_empty(len(values), self.outputs)
             _, after = layout
 
             def read(group: range) -> None:
                 rows = slice(group.start * after, group.stop * after)
-                outputs[rows] = self._read(values[rows], use, samples[group.start : group.stop], layout)
+                some = places_of(samples[group.start : group.stop], *layout, step_read())
+                outputs[rows] = self._read(values[rows], use, some)
 
             for _ in in_parallel(read, groups):
                 pass
@@ -199,17 +207,16 @@ class AnalogLinear(FixedPrecision):
         size = max(1, -(-WORTH_A_THREAD // outputs), min(IN_CACHE // outputs, -(-samples // workers())))
         return [range(first, min(first + size, samples)) for first in range(0, samples, size)] or [range(0)]
 
-    def _read(self, values: Tensor, use: int, samples: Sequence[int], layout: tuple[int, int]) -> Tensor:
-        """Outputs [M, out] of these samples' inputs [M, in]; those with a NaN or infinity have the model's product."""
-        return rows_apart(values, partial(self._read_tiles, use, samples, layout), self._exact)
+    def _read(self, values: Tensor, use: int, places: Tensor) -> Tensor:
+        """Outputs [M, out] of inputs [M, in] at these places; those with a NaN or infinity have the model's product."""
+        return rows_apart(values, partial(self._read_tiles, use, places), self._exact)
 
     def _exact(self, values: Tensor) -> Tensor:
         return functional.linear(values, used(self.weight), self.bias)
 
-    def _read_tiles(self, use: int, samples: Sequence[int], layout: tuple[int, int], values: Tensor) -> Tensor:
-        """Outputs [M, out] of the tiles for finite inputs [M, in] of these samples."""
+    def _read_tiles(self, use: int, places: Tensor, values: Tensor) -> Tensor:
+        """Outputs [M, out] of the tiles for finite inputs [M, in]. places: [M, 3], which name the noise of each."""
         input_range, blocks = self.uses[use].input_range, self._blocks
-        places = places_of(samples, *layout, step_read())
         if self._reads_compiled(values):
             return self._prepared(use)(values, places)
         if self.channel_scale is not None:

@@ -37,7 +37,7 @@ class OnDemandLinear(FixedPrecision):
         other.seconds = seconds
         return other
 
-    def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """Outputs [..., out] of inputs x [..., in]."""
-        outputs: Tensor = self._build(self.seconds).to(self.place.device)(x, use)
+    def forward(self, x: Tensor, use: int = 0, chosen: Tensor | None = None) -> Tensor:
+        """Outputs [..., out] of inputs x [..., in]. chosen: vectors [...] that are read, all if None."""
+        outputs: Tensor = self._build(self.seconds).to(self.place.device)(x, use, chosen)
         return outputs

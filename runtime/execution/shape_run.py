@@ -120,6 +120,9 @@ class ShapeRun(fx.Interpreter):
         if not left.is_floating_point() or left.dim() < 1 or left.shape[-1] != layer.inputs:
             what = f"{left.dtype} of shape {list(left.shape)}"
             raise InputError(f"layer {layer.name!r} takes {layer.inputs} numbers a vector, not {what}")
+        if len(args) > 2 and (args[2].dtype != torch.bool or args[2].shape != left.shape[:-1]):
+            what = f"{args[2].dtype} of shape {list(args[2].shape)}"
+            raise InputError(f"layer {layer.name!r} has its {list(left.shape[:-1])} vectors chosen by {what}")
         result = left.new_empty(*left.shape[:-1], self.plan.outputs_of(layer), dtype=torch.float32)
         self.called(target, args[1] if len(args) > 1 else 0, left, result)
         return result

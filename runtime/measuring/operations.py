@@ -132,7 +132,7 @@ class _Counter(ShapeRun):
         """Note a call of a module: the use of a layer, or the operands of a matmul."""
         if path in self.layers_at:
             layer = self.layers_at[path]
-            vectors = left.numel() // layer.inputs
+            vectors = round(left.numel() // layer.inputs * layer.uses[use].share)
             own = 0 if is_replaced(self.plan.adapter_record, layer) else layer.inputs * layer.outputs
             vectors *= self.steps
             self.calls.append(Call(layer.name, use, self.node, vectors, vectors * own, self.steps))

@@ -134,17 +134,18 @@ def _check_known(where: str, target: str, known: set[str]) -> None:
 
 
 def _module_arguments(where: str, record: NodeRecord, made: Made) -> tuple[Any, ...]:
-    """Arguments of a layer, an input and the number of the use, or of a product of activations, its two operands."""
+    """Arguments of a layer, an input, the number of the use and what chooses vectors, or of a product, its operands."""
     product = record.target.startswith(MATMUL_PREFIX)
-    if not (2 if product else 1) <= len(record.args) <= 2:
-        raise InputError(f"{where} has {len(record.args)} arguments; it takes {'two nodes' if product else 'x, use'}")
+    if not (2 if product else 1) <= len(record.args) <= (2 if product else 3):
+        takes = "two nodes" if product else "x, use, chosen"
+        raise InputError(f"{where} has {len(record.args)} arguments; it takes {takes}")
     first, *rest = record.args
     if product:
         return read_node(where, first, made), read_node(where, rest[0], made)
-    for use in rest:
-        if isinstance(use, bool) or not isinstance(use, int) or not 0 <= use < MOST_NODES:
-            raise InputError(f"{where}: its use is {shown(use)}, which is not a number from 0")
-    return read_node(where, first, made), *(rest or [0])
+    use = rest[0] if rest else 0
+    if isinstance(use, bool) or not isinstance(use, int) or not 0 <= use < MOST_NODES:
+        raise InputError(f"{where}: its use is {shown(use)}, which is not a number from 0")
+    return read_node(where, first, made), use, *(read_node(where, one, made) for one in rest[1:])
 
 
 def _loop_arguments(where: str, record: NodeRecord, made: Made) -> tuple[list[fx.Node], ...]:

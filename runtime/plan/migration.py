@@ -42,7 +42,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
         7: dict,
         8: _from_version_8,
         9: _from_version_9,
-        10: dict,
+        10: _from_version_10,
     }
     while (version := content["schema_version"]) in steps:
         content = {**steps[version](content), **ADDED.get(version, {}), "schema_version": version + 1}
@@ -111,6 +111,15 @@ def _from_version_9(content: dict[str, Any]) -> dict[str, Any]:
     def layer(record: dict[str, Any]) -> dict[str, Any]:
         parts = [{**part, "stored": None} for part in record["parts"]]
         return {**record, "has_factors": False, "parts": parts}
+
+    return {**content, "layers": each(content, "layers", layer)}
+
+
+def _from_version_10(content: dict[str, Any]) -> dict[str, Any]:
+    """A version 10 plan as version 11: every layer read all vectors."""
+
+    def layer(record: dict[str, Any]) -> dict[str, Any]:
+        return {**record, "uses": [{**use, "share": 1.0} for use in record["uses"]]}
 
     return {**content, "layers": each(content, "layers", layer)}
 

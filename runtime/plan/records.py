@@ -122,6 +122,9 @@ class UseRecord(Record):
     """One place where a layer is called."""
 
     sample_axis: SampleAxis | None = Field(description="dimension of the input that counts samples, if any")
+    share: SixDigits = Field(
+        ge=0, le=1, description="share of the vectors that is read: less than 1 where a router sends some to an expert"
+    )
 
 
 class UseOption(Record):
@@ -216,7 +219,7 @@ class LayerRecord(Record):
 
 Role = Literal[
     "matrix", "column scale", "bias", "look-up", "normalisation", "addend", "factor", "attention table", "operand",
-    "unused",
+    "router", "unused",
 ]  # fmt: skip
 """Role of a parameter in the network."""
 

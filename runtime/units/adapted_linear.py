@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tilewright.runtime.chip.chosen_rows import read_chosen
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 
 
@@ -49,9 +50,21 @@ class AdaptedLinear(FixedPrecision):
             self.hold(f"first_{number}", pair[0])
             self.hold(f"second_{number}", pair[1])
 
-    def forward(self, x: Tensor, use: int = 0) -> Tensor:
-        """Outputs [..., out] of inputs x [..., in]."""
-        made: Tensor = x.new_empty(*x.shape[:-1], self.outputs) if self.is_replaced else self.base(x, use)
+    def forward(self, x: Tensor, use: int = 0, chosen: Tensor | None = None) -> Tensor:
+        """Outputs [..., out] of inputs x [..., in].
+
+        chosen: vectors [...] that are read, all if None; see ``read_chosen``.
+        """
+        if chosen is None:
+            made: Tensor = x.new_empty(*x.shape[:-1], self.outputs) if self.is_replaced else self.base(x, use)
+            return self._with_pieces(x, made)
+        made = x.new_empty(*x.shape[:-1], self.outputs) if self.is_replaced else self.base(x, use, chosen)
+        return read_chosen(
+            x, chosen, self.outputs, lambda values, rows: self._with_pieces(values, made.view(-1, self.outputs)[rows])
+        )
+
+    def _with_pieces(self, x: Tensor, made: Tensor) -> Tensor:
+        """The base's outputs [..., out] with what the adapter adds or puts in their place."""
         exact = x.double()
         for number, ((first, stop), is_beside) in enumerate(self._columns):
             one, other = getattr(self, f"first_{number}"), getattr(self, f"second_{number}")

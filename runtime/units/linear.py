@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tilewright.runtime.chip.arithmetic.integer_product import integer_product
+from tilewright.runtime.chip.chosen_rows import read_chosen
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.programming.scaling import divisor, weight_scale
@@ -54,12 +55,16 @@ class DigitalUnitLinear(FixedPrecision):
         held: Tensor = self.steps.float() * (self.scale / largest_step(self.weight_bits)).unsqueeze(1)
         return held
 
-    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+    def forward(self, x: Tensor, use: int = 0, chosen: Tensor | None = None) -> Tensor:
         """Outputs [..., out] of inputs x [..., in]. Sums of whole numbers are exact.
 
-        A vector that holds a NaN or infinity has the model's product, as on tiles.
+        A vector that holds a NaN or infinity has the model's product, as on tiles. chosen: vectors [...] that are read,
+        all if None; see ``read_chosen``.
         """
-        outputs = rows_apart(x.reshape(-1, x.shape[-1]), partial(self._multiply, self.input_ranges[use]), self._exact)
+        read = partial(rows_apart, on_chip=partial(self._multiply, self.input_ranges[use]), in_model=self._exact)
+        if chosen is not None:
+            return read_chosen(x, chosen, len(self.scale), lambda values, _: read(values))
+        outputs: Tensor = read(x.reshape(-1, x.shape[-1]))
         return outputs.view(*x.shape[:-1], outputs.shape[-1])
 
     def _exact(self, values: Tensor) -> Tensor:

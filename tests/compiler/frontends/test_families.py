@@ -16,6 +16,13 @@ DIGITAL = {
     "DeBERTa-v2": {"made into a table": 5},  # relative positions
     "Wav2Vec2": {"grouped convolution": 2},  # of positions, as size and direction
     "ConvNeXT": {"depthwise convolution": 2},
+    "Mixtral": {"which experts": 1},
+    "PhiMoE": {"which experts": 1},
+    "Qwen2-MoE": {"which experts": 1},
+    "Qwen3-MoE": {"which experts": 1},
+    "OLMoE": {"which experts": 1},
+    "DeepSeek-V2": {"which experts": 1},
+    "DeepSeek-V3": {"which experts": 1},
 }
 """Matrices that stay digital, and as what."""
 
@@ -52,7 +59,14 @@ def test_no_matrix_is_left_digital_without_a_reason(family):
     assert {weight.name for weight in weights} == {key for key, _ in model.named_parameters()}
     assert all(weight.reason for weight in weights)
     digital = [weight for weight in weights if weight.place == "digital" and len(weight.shape) > 1]
-    words = ("made into a table", "grouped convolution", "depthwise convolution", "factor", "added to activations")
+    words = (
+        "which experts",
+        "made into a table",
+        "grouped convolution",
+        "depthwise convolution",
+        "factor",
+        "added to activations",
+    )
     kinds = Counter(next((word for word in words if word in weight.reason), weight.reason) for weight in digital)
     del kinds["added to activations"]  # class tokens and positions of image models
     assert kinds == DIGITAL.get(name, {})
@@ -89,7 +103,8 @@ def test_every_layer_is_counted_at_its_usual_sizes(family):
 
 
 DISTINCT = {
-    "BERT", "ALBERT", "DeBERTa-v2", "GPT-2", "Llama", "T5", "BART", "CLIP", "Whisper", "Wav2Vec2", "Swin", "ResNet",
+    "BERT", "ALBERT", "DeBERTa-v2", "GPT-2", "Llama", "Mixtral", "DeepSeek-V2", "T5", "BART", "CLIP", "Whisper",
+    "Wav2Vec2", "Swin", "ResNet",
 }  # fmt: skip
 """Families of which each is mapped in a way of its own; the others are alike one of them."""
 
@@ -110,7 +125,9 @@ def test_the_config_alone_gives_the_same_places_and_costs(name, family_plan, tmp
         (w.name, w.place) for w in plan.document.weights_of_model
     ]
     sizes = {"sequence": 4800} if name == "Wav2Vec2" else {}
-    assert tilewright.estimate_cost(mapped, sizes).energy_nj == tilewright.estimate_cost(plan, sizes).energy_nj
+    routed = any(use.share < 1 for layer in plan.document.layers for use in layer.uses)  # as often as was seen
+    energy = tilewright.estimate_cost(plan, sizes).energy_nj
+    assert tilewright.estimate_cost(mapped, sizes).energy_nj == pytest.approx(energy, rel=0.01 if routed else 0)
 
 
 def test_albert_is_one_set_of_devices_used_in_every_layer(tmp_path):
