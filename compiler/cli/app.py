@@ -18,6 +18,7 @@ from tilewright.compiler.cli import (
     evaluate_command,
     explain_command,
     export_command,
+    generate_command,
     operations_command,
     report_command,
     results_command,
@@ -43,6 +44,7 @@ app.command("assign")(assign_command.assign_command)
 app.add_typer(adapter_command.adapter_app, name="adapter")
 app.command("cost")(cost_command.cost_command)
 app.command("run")(run_command.run_command)
+app.command("generate")(generate_command.generate_command)
 app.command("evaluate")(evaluate_command.evaluate_command)
 app.command("sweep")(study_commands.sweep_command)
 app.command("ablate")(study_commands.ablate_command)

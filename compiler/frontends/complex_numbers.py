@@ -106,4 +106,4 @@ WRITTEN: dict[Any, Callable[..., fx.Node]] = {
     aten.mul.Tensor: _multiplied,
     **dict.fromkeys((aten.unsqueeze.default, aten.slice.Tensor, aten.select.int), _along),
 }
-"""What is written for an operator: given a maker, which operands are complex, and the operands, those as pairs."""
+"""Functions that write what stands for an operator, of a maker, which operands are complex, and operands as pairs."""

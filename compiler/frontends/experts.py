@@ -53,7 +53,7 @@ def apart(x: Tensor, index: Tensor, shares: Tensor, matrices: Sequence[Tensor], 
 
 
 def _expert(experts: Any, x: Tensor, chosen: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """What one expert makes of the chosen vectors."""
+    """Outputs of one expert for the chosen vectors; zeros for the others."""
     given = iter(matrices)
     first, first_bias = next(given), next(given) if experts.has_bias else None
     last, last_bias = next(given), next(given) if experts.has_bias else None

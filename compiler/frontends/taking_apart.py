@@ -6,6 +6,7 @@ it: attention, einsum and the like, activations that write into their operand, a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,9 +29,9 @@ FRESH = {
 """Composite operators whose result never shares memory with an operand; of other composites torch does not say."""
 
 
-PARTS = {**AS_LOOPS, **APART}
+PARTS: dict[Any, Callable[..., Any]] = {**AS_LOOPS, **APART}
 """Operators that tracing takes whole, as loops or as products."""
-OURS = {**DECOMPOSITIONS, **PARTS}
+OURS: dict[Any, Callable[..., Any]] = {**DECOMPOSITIONS, **PARTS}
 """Operators whose parts we write ourselves."""
 SILENT = {aten.dropout_.default, aten.feature_dropout_.default, aten.alpha_dropout_.default}
 """Operators that would write while training, and give their operand as it is in eval mode."""

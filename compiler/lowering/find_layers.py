@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
-from tilewright.compiler.lowering.routing import ROUTES, expected_share, products_of_routers
 from tilewright.compiler.network.chosen_linear import CHOSEN_LINEAR
 from tilewright.compiler.network.layers import LayerOrigins, WeightLayer
 from tilewright.compiler.network.loops import own_bodies
 from tilewright.compiler.network.names import layer_name
 from tilewright.compiler.network.network import Network
 from tilewright.compiler.network.rewriting import Rewriter, arguments_of
+from tilewright.compiler.network.routing import ROUTES, expected_share, products_of_routers
 from tilewright.runtime.plan.decisions import Figure
 from tilewright.runtime.plan.names import layer_path
 from tilewright.runtime.plan.records import LayerPart

@@ -96,13 +96,17 @@ class Executable:
         """The numbers of a run's samples: those given, or the next ones."""
         count = self._batch_size(prepared)
         if samples is None:
-            with self._turns.lock:
-                first = self._next_sample
-                self._next_sample += count
-            return range(first, first + count)
+            return self.next_samples(count)
         if len(samples) != count:
             raise InputError(f"{len(samples)} sample numbers were given for a batch of {count}")
         return samples
+
+    def next_samples(self, count: int) -> range:
+        """Numbers of the next samples, which count as read from now on."""
+        with self._turns.lock:
+            first = self._next_sample
+            self._next_sample += count
+        return range(first, first + count)
 
     def _batch_size(self, prepared: Mapping[str, Tensor]) -> int:
         axes = sample_axes(self.plan.document.inputs)

@@ -71,7 +71,10 @@ class LayerBuilder:
                 self._methods[option.programming] if option.programming else None,
                 option.clip_deviations,
             ),
-            [Use(full_scale, _axis(use)) for full_scale, use in zip(_full_scales(layer), layer.uses, strict=True)],
+            [
+                Use(full_scale, sample_axis(use))
+                for full_scale, use in zip(_full_scales(layer), layer.uses, strict=True)
+            ],
             seconds,
         )
 
@@ -105,6 +108,7 @@ def _full_scales(layer: LayerRecord) -> list[float]:
     return [input_range or 1.0 for input_range in layer.option.input_ranges]
 
 
-def _axis(use: UseRecord) -> SampleAxis | None:
+def sample_axis(use: UseRecord) -> SampleAxis | None:
+    """Place of the samples in the inputs of a use; None if there is none."""
     axis = use.sample_axis
     return SampleAxis(axis.dimension, axis.innermost) if axis is not None else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tilewright.runtime.chip.analog_linear import AnalogLinear
 from tilewright.runtime.chip.draws import Draws
@@ -158,6 +159,31 @@ class Session(Executable):
                 modules[layer_path(name)] = module
             self._settle()
             return Executable(plan, with_chosen_adapter(plan, modules), seconds, self)
+
+    @overload
+    def generate(
+        self, prompts: str | Sequence[str], *, max_new_tokens: int = ..., until: Sequence[str] = ..., **how: Any
+    ) -> list[str]: ...
+
+    @overload
+    def generate(
+        self, prompts: Tensor, *, max_new_tokens: int = ..., until: Sequence[str] = ..., **how: Any
+    ) -> Tensor: ...
+
+    def generate(
+        self, prompts: str | Sequence[str] | Tensor, *, max_new_tokens: int = 50, until: Sequence[str] = (), **how: Any
+    ) -> list[str] | Tensor:
+        """Texts that go on from prompts, by a plan of a causal language model: what is new alone.
+
+        prompts: texts, or token ids [batch, sequence], for which all ids come back. max_new_tokens: at most so many.
+        until: texts at the first of which a text ends. how: as transformers' ``generate`` takes it: do_sample,
+        temperature, top_k, num_beams, and so on; without, the likeliest token is taken each time.
+        Reads are named by the number of a prompt and the place of a token in it: a prompt has the same text whatever is
+        beside it. Raises ``InputError`` for another kind of plan, prompts that are too long, and without transformers.
+        """
+        from tilewright.runtime.tasks.language.generate import generate
+
+        return generate(self, prompts, max_new_tokens=max_new_tokens, until=until, **how)
 
     def _settle(self) -> None:
         """Hand back what was read and made while many layers were programmed or advanced."""

@@ -69,7 +69,7 @@ class ShapeRun(fx.Interpreter):
         self.limit, self.results, self.held = limit, 0, Held()
         self.bodies = _bodies(plan)
         self.steps = 1
-        """How often what runs now is repeated, by the loop that it is in."""
+        """Times that what runs now is repeated, by the loop that it is in."""
 
     def run(self, *inputs: Any) -> Any:  # type: ignore[override]
         """Result of the graph on these inputs."""

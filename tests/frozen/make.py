@@ -1,6 +1,6 @@
 """Frozen plans, made by the code of the releases that wrote them.
 
-Each schema version of plan.json has a folder, v1 to v10, with plans as the last commit that wrote this version saved
+Each schema version of plan.json has a folder, v1 to v11, with plans as the last commit that wrote this version saved
 them. Beside each, NAME.safetensors holds inputs, and the outputs that the sessions of that commit gave. To see how they
 came about, check a commit out and give its folder to this script, which runs that code and nothing of today's:
 
@@ -40,7 +40,17 @@ from typing import Any
 
 import torch
 import yaml
-from networks import Attention, images, sentence_ids, token_ids, write_adapter, write_convolution, write_sentences  # type: ignore[import-not-found]
+from networks import (  # type: ignore[import-not-found]
+    Attention,
+    Recurrent,
+    images,
+    sentence_ids,
+    steps,
+    token_ids,
+    write_adapter,
+    write_convolution,
+    write_sentences,
+)
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -126,12 +136,20 @@ def adapted(release: Any, version: int, scratch: Path) -> Made:
     return plan.with_adapter("first", write_adapter(scratch / "adapter")), inputs
 
 
+def recurrent(release: Any, version: int, _scratch: Path) -> Made:
+    """A network with loops."""
+    inputs = {"x": steps(3, 5)}
+    given = {"example_inputs": inputs, "name": "recurrent", "calibration": {"x": steps(6, 7)}}
+    return release.compile(Recurrent(), small_target(release, version, "small-pcm"), **given), inputs
+
+
 PLANS: dict[Callable[[Any, int, Path], Made], tuple[int, ...]] = {
-    attention: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
-    convolution: (2, 3, 4, 6, 8, 9, 10),
-    sentences: (1, 6, 8, 9, 10),
+    attention: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
+    convolution: (2, 3, 4, 6, 8, 9, 10, 11),
+    sentences: (1, 6, 8, 9, 10, 11),
     shapes: (5,),
-    adapted: (10,),
+    adapted: (10, 11),
+    recurrent: (11,),
 }
 """Which versions there are of each."""
 

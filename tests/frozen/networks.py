@@ -55,6 +55,26 @@ class Attention(nn.Module):
         return {"words": words, "halves": words.view(x.shape[0], x.shape[1] // 2, 2, self.VOCABULARY).amax(2)}
 
 
+class Recurrent(nn.Module):
+    """A long short-term memory over steps, whose layers are read in a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.memory = nn.LSTM(6, 10, batch_first=True, bidirectional=True)
+        self.last = nn.Linear(20, 3)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [batch, steps, 6]."""
+        return self.last(self.memory(x)[0])  # type: ignore[no-any-return]
+
+
+def steps(batch: int, length: int) -> Tensor:
+    """Inputs for ``Recurrent``."""
+    return torch.randn(batch, length, 6, generator=torch.Generator().manual_seed(1))
+
+
 def token_ids(batch: int, tokens: int) -> Tensor:
     """Token ids for ``Attention``."""
     return torch.randint(0, Attention.VOCABULARY, (batch, tokens), generator=torch.Generator().manual_seed(1))

@@ -129,7 +129,7 @@ def _counted(node: NodeProto) -> Iterator[Callable[[int], None]]:
 
 
 def _stacked(found: Results) -> tuple[Value, Numbers | None]:
-    """What was kept of each step along a new first dimension."""
+    """Results that were kept of each step, along a new first dimension."""
     numbers = [known for _, known in found if known is not None]
     if len(numbers) == len(found):
         together = as_numbers([one.tolist() for one in numbers])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from tilewright.runtime.plan.plan import Plan
 from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.runtime.tasks.texts.text import TextEncoder
@@ -71,6 +74,23 @@ class CausalTextEncoder(TextEncoder):
         except Exception as error:  # tokenizers raises bare Exception, and TypeError for what is no text
             raise InputError(f"the plan's tokenizer cannot encode the text: {error}") from error
         return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of tokens, without special ones."""
+        found: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return found
+
+    def side_by_side(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Tokens and mask [texts, longest] of several texts, padded on the left so that all end together."""
+        longest = max(map(len, rows))
+        tokens, mask = (
+            torch.full((len(rows), longest), self._padding),
+            torch.zeros(len(rows), longest, dtype=torch.int64),
+        )
+        for place, row in enumerate(rows):
+            tokens[place, longest - len(row) :] = torch.tensor(row)
+            mask[place, longest - len(row) :] = 1
+        return tokens, mask
 
 
 Pair = tuple[Sequence[int], Sequence[int]]

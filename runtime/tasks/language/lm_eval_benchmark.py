@@ -146,7 +146,10 @@ def _metric(name: str, metric: str, known: Sequence[str]) -> str:
 def _check(name: str, task: Any) -> None:
     """Refuse what a plan cannot answer."""
     if task.OUTPUT_TYPE == "generate_until":
-        raise InputError(f"task {name!r} asks for generated text, which a plan cannot give yet (it has no KV cache)")
+        raise InputError(
+            f"task {name!r} asks for generated text, where evaluate reads figures off one pass a sample: run it with "
+            "python -m tilewright.lm_eval"
+        )
     if getattr(task, "MULTIMODAL", False):
         raise InputError(f"task {name!r} asks about pictures or sound, which a plan of a language model does not take")
     if getattr(task, "UNSAFE_CODE", False):

@@ -11,8 +11,9 @@ from tilewright.targets.loading import target_names
 
 LARGE = ("torch", "scipy", "transformers", "onnx", "jinja2", "matplotlib")
 COMMANDS = (
-    "compile", "report", "explain", "diff", "operations", "sensitivity", "assign", "cost", "run", "evaluate",
-    "train", "results", "study", "pareto", "ablate", "sweep", "characterize", "export", "targets", "doctor", "adapter",
+    "compile", "report", "explain", "diff", "operations", "sensitivity", "assign", "cost", "run", "generate",
+    "evaluate", "train", "results", "study", "pareto", "ablate", "sweep", "characterize", "export", "targets", "doctor",
+    "adapter",
 )  # fmt: skip
 SCRIPT = """
 import sys

@@ -25,6 +25,11 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "assign": [tilewright.assign, tilewright.Assigned.save],
     "cost": [tilewright.estimate_cost],
     "run": [tilewright.run, tilewright.Run.save],
+    "generate": [
+        tilewright.Session.generate,
+        tilewright.AnalogModelForCausalLM.from_plan,
+        tilewright.Session.__init__,
+    ],
     "evaluate": [tilewright.evaluate],
     "sweep": [tilewright.sweep, tilewright.evaluate, tilewright.plot_study],
     "ablate": [tilewright.ablate, tilewright.evaluate, tilewright.plot_study],
@@ -44,8 +49,11 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
 OTHERWISE = {
     "dask": "executor", "files": "paths", "where": "wanted", "merged": "path",
     "force": "overwrite", "kind": "kinds", "recipe_changes": "changes", "rpu_config": "path", "new": "folder",
+    "tokens": "max_new_tokens",
 }  # fmt: skip
 """Options with another name in Python."""
+OF_TRANSFORMERS = {("generate", option) for option in ("temperature", "top_k", "beams")}
+"""Options that transformers' own ``generate`` takes."""
 PRINTING = {
     "as_json", "format", "plot", "page", ("report", "weights"), ("cost", "layers"),
     ("targets", "kind"), ("targets", "name"), ("targets", "file"), ("targets", "force"),
@@ -60,7 +68,11 @@ OPTIONAL_HERE = {
 """Places to write to or read from that a command can do without."""
 IN_PYTHON_ALONE = {("evaluate", name) for name in ("metric", "inputs", "labels", "readout")}
 """Parameters whose values a command line cannot hold."""
-LEFT_OUT: dict[tuple[str, str], Any] = {("compile", "attention_bits"): "target", ("targets", "ignore"): ()}
+LEFT_OUT: dict[tuple[str, str], Any] = {
+    ("compile", "attention_bits"): "target",
+    ("targets", "ignore"): (),
+    ("generate", "until"): (),
+}
 """Meaning of a repeated option that is not given, where it is not None."""
 
 
@@ -96,7 +108,7 @@ def test_every_command_is_compared():
 @pytest.mark.parametrize("name", CALLS)
 def test_defaults_are_the_same(name):
     for option in inspect.signature(commands()[name]).parameters.values():
-        if option.name in PRINTING or (name, option.name) in PRINTING:
+        if option.name in PRINTING or (name, option.name) in PRINTING | OF_TRANSFORMERS:
             continue
         parameter = wanted(name, option.name)
         assert parameter is not None, f"{name} {option.name}: no function takes it"

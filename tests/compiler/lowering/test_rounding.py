@@ -155,7 +155,7 @@ def test_a_small_share_is_right_to_a_rounding_of_one(off, allowed, is_share):
     torch.manual_seed(0)
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
     with torch.no_grad():
-        layer.bias -= 12.0
+        layer.bias.sub_(12.0)
     model = nn.Sequential(layer, nn.Sigmoid()) if is_share else layer
     traced = trace(model, x, None, None, None)
     plan = tilewright.compile(model, "ideal", example_inputs=x)

@@ -21,7 +21,7 @@ def model(kind, *, direction="forward", bias=True, lengths=False, start=False, p
     """A model of one operator, with its inputs' shapes by name for a number of steps and samples."""
     directions, draws = 2 if direction == "bidirectional" else 1, np.random.default_rng(0)
     states = ["hidden", "cell"] if kind == "LSTM" else ["hidden"]
-    shapes = {"W": (GATES[kind] * HIDDEN, WIDE), "R": (GATES[kind] * HIDDEN, HIDDEN)}
+    shapes: dict[str, tuple[int, ...]] = {"W": (GATES[kind] * HIDDEN, WIDE), "R": (GATES[kind] * HIDDEN, HIDDEN)}
     shapes |= {"B": (2 * GATES[kind] * HIDDEN,)} if bias else {}
     shapes |= {"P": (3 * HIDDEN,)} if peepholes else {}
     weights = {name: draws.normal(size=(directions, *shape)).astype(np.float32) for name, shape in shapes.items()}
