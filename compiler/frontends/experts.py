@@ -15,11 +15,15 @@ from unittest.mock import patch
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tilewright.compiler.network.chosen_linear import CHOSEN_LINEAR
 from tilewright.targets.errors import InputError
 
+aten = torch.ops.aten
+NUMBERED = {aten.eq.Scalar, aten.select.int}
+"""Operators whose last operand is the number of the expert, where they look at what all share."""
 _modules: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
 """Modules of experts that are being traced, by what their operators call them."""
 INTERFACE = "transformers.integrations.moe"
@@ -42,14 +46,51 @@ def apart(x: Tensor, index: Tensor, shares: Tensor, matrices: Sequence[Tensor], 
     index, shares: experts of each vector and their weights [tokens, experts a token]. matrices: of all experts, with
     the expert first. module: name of the module whose code joins them.
     """
-    experts, total = _modules[module], None
-    for number in range(len(matrices[0])):
-        here = index == number
-        made = _expert(experts, x, here.any(dim=-1), [one[number] for one in matrices])
-        made = made * (shares * here).sum(dim=-1, keepdim=True)
-        total = made if total is None else total + made
-    assert total is not None
+    total = _part(0, x, index, shares, matrices, module)
+    for number in range(1, len(matrices[0])):
+        total = total + _part(number, x, index, shares, matrices, module)
     return total.to(x.dtype)
+
+
+def _part(number: int, x: Tensor, index: Tensor, shares: Tensor, matrices: Sequence[Tensor], module: str) -> Tensor:
+    """What one expert adds to the sum."""
+    here = index == number
+    made = _expert(_modules[module], x, here.any(dim=-1), [one[number] for one in matrices])
+    return made * (shares * here).sum(dim=-1, keepdim=True)
+
+
+def put_experts(graph: fx.Graph) -> None:
+    """Put what experts are made of in the place of each operator of all. One is traced, the others are its copies."""
+    for node in graph.find_nodes(op="call_function", target=torch.ops.tilewright.experts.default):
+        x, index, shares, matrices, module = node.args
+        operands = [x, index, shares, *matrices]
+
+        def run(x: Tensor, index: Tensor, shares: Tensor, *matrices: Tensor, name: str = module) -> Tensor:
+            return _part(0, x, index, shares, matrices, name)
+
+        values = [one.meta["val"] for one in operands]
+        traced = make_fx(run, tracing_mode="symbolic", pre_dispatch=True)(*values)
+        placeholders = traced.graph.find_nodes(op="placeholder")
+        outside = dict(zip(placeholders, operands, strict=True))
+        (result,) = traced.graph.output_node().all_input_nodes
+        total: fx.Node | None = None
+        with graph.inserting_before(node):
+            for number in range(len(values[3])):
+                copies = dict(outside)
+                for part in traced.graph.nodes:
+                    if part.op == "call_function":
+                        copies[part] = graph.node_copy(part, copies.__getitem__)
+                        copies[part].meta = node.meta | {"val": part.meta.get("val")}
+                        if part.target in NUMBERED and part.args[0] in placeholders:
+                            copies[part].args = (*copies[part].args[:-1], number)
+                made = copies[result]
+                if total is not None:
+                    made = graph.call_function(aten.add.Tensor, (total, made))
+                    made.meta = dict(total.meta)
+                total = made
+        assert total is not None
+        node.replace_all_uses_with(total)
+        graph.erase_node(node)
 
 
 def _expert(experts: Any, x: Tensor, chosen: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -87,7 +128,3 @@ def experts_whole() -> Iterator[None]:
         return
     with patch.object(interface, "get_interface", lambda *_: _as_operator):
         yield
-
-
-APART = {torch.ops.tilewright.experts.default: apart}
-"""Mixtures of experts written as products of chosen vectors."""

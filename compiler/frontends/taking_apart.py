@@ -16,7 +16,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tilewright.compiler.frontends.decompositions import COMPOSED, DECOMPOSITIONS
-from tilewright.compiler.frontends.experts import APART
+from tilewright.compiler.frontends.experts import put_experts
 from tilewright.compiler.frontends.recurrent import AS_LOOPS
 from tilewright.runtime.plan.operators import function_name
 
@@ -29,9 +29,7 @@ FRESH = {
 """Composite operators whose result never shares memory with an operand; of other composites torch does not say."""
 
 
-PARTS: dict[Any, Callable[..., Any]] = {**AS_LOOPS, **APART}
-"""Operators that tracing takes whole, as loops or as products."""
-OURS: dict[Any, Callable[..., Any]] = {**DECOMPOSITIONS, **PARTS}
+OURS: dict[Any, Callable[..., Any]] = {**DECOMPOSITIONS, **AS_LOOPS}
 """Operators whose parts we write ourselves."""
 SILENT = {aten.dropout_.default, aten.feature_dropout_.default, aten.alpha_dropout_.default}
 """Operators that would write while training, and give their operand as it is in eval mode."""
@@ -54,13 +52,15 @@ def take_apart(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if _needs_parts(node.target):
             _put_parts(graph, node)
+    put_experts(graph)
 
 
 def take_parts(graph: fx.Graph) -> None:
     """Take apart what tracing took whole, in place."""
     for node in list(graph.nodes):
-        if node.target in PARTS:
+        if node.target in AS_LOOPS:
             _put_parts(graph, node)
+    put_experts(graph)
 
 
 def _needs_parts(function: object) -> bool:
