@@ -11,9 +11,14 @@ from tilewright.compiler.cli.console import output, print_json
 from tilewright.compiler.cli.settings import parse_sizes
 from tilewright.compiler.engineering import engineering, share, sizes_text
 from tilewright.compiler.report.plain_console import PlainTable
+from tilewright.targets.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from tilewright.compiler.cost import CostEstimate
+    from tilewright.compiler.cost import CostEstimate, GenerationCost
+    from tilewright.runtime.plan.plan import Plan
+
+TEXTS = {"prefill", "decode"}
+"""Sizes of texts that are generated."""
 
 
 def cost_command(
@@ -32,6 +37,14 @@ def cost_command(
 
     wanted = [parse_sizes(text) for text in sizes or [""]]
     loaded = load(plan)
+    of_texts = [TEXTS & set(at) for at in wanted]
+    if any(of_texts):
+        if not all(of_texts) or layers:
+            raise InputError(
+                "--at of texts (prefill=, decode=) stands alone: without other sizes, and without --layers"
+            )
+        _generated([_of_text(loaded, at, preset, adapter) for at in wanted], as_json=as_json)
+        return
     found = [estimate_cost(loaded, at, preset, adapter=adapter) for at in wanted]
     if as_json:
         print_json([one.to_json() for one in found])
@@ -48,6 +61,44 @@ def cost_command(
     for line in _attention(first):
         output.print(line, soft_wrap=True)
     for line in first.assumptions:
+        output.print(f"assumed: {line}", soft_wrap=True)
+    for line in first.not_modelled:
+        output.print(f"not modelled: {line}", soft_wrap=True)
+
+
+def _of_text(plan: Plan, at: dict[str, int], preset: str | None, adapter: str | None) -> GenerationCost:
+    """Cost of texts of these sizes. Raises ``InputError`` for other names of sizes."""
+    from tilewright.compiler.cost import estimate_generation
+
+    for name in at:
+        if name not in (*TEXTS, "batch"):
+            raise InputError(f"a text has no size {name!r}; {nearest(name, (*sorted(TEXTS), 'batch'))}")
+    return estimate_generation(plan, **({"prefill": 128, "decode": 128} | at), preset=preset, adapter=adapter)
+
+
+def _generated(found: list[GenerationCost], *, as_json: bool) -> None:
+    if as_json:
+        print_json([one.to_json() for one in found])
+        return
+    first = found[0]
+    output.print(f"{first.first.preset}, {first.first.status} figures", soft_wrap=True)
+    headings = [f"prefill {one.prefill}, decode {one.decode}, batch {one.batch}" for one in found]
+    table = PlainTable([""], headings, title="texts that grow from prompts")
+    rows = {
+        "time to first token": [engineering(one.time_to_first_token_ns or None, "ns") for one in found],
+        "tokens a second": [engineering(one.tokens_per_second, "") for one in found],
+        "pipelined, tokens a second": [engineering(one.pipelined_tokens_per_second, "") for one in found],
+        "energy a token, prompts included": [engineering(one.energy_nj_per_token or None, "nJ") for one in found],
+        "energy of a token half way": [engineering(one.step_nj / one.batch or None, "nJ") for one in found],
+        "energy": [engineering(one.energy_nj or None, "nJ") for one in found],
+        "time": [engineering(one.latency_ns or None, "ns") for one in found],
+        "keys and values at the end": [engineering(one.kept_bytes or None, "B") for one in found],
+        "keys and values moved a step": [engineering(one.moved_bytes_a_step or None, "B") for one in found],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    output.print(table)
+    for line in first.first.assumptions:
         output.print(f"assumed: {line}", soft_wrap=True)
     for line in first.not_modelled:
         output.print(f"not modelled: {line}", soft_wrap=True)

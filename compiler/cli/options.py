@@ -30,7 +30,9 @@ Changes = Annotated[
 At = Annotated[
     list[str] | None,
     typer.Option(
-        "--at", help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each."
+        "--at",
+        help="Sizes of the inputs, such as sequence=128 or batch=8,sequence=512. Repeated: a line each. "
+        "cost takes those of generated texts too: prefill=512,decode=128,batch=8.",
     ),
 ]
 Preset = Annotated[

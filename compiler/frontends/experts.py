@@ -53,7 +53,7 @@ def apart(x: Tensor, index: Tensor, shares: Tensor, matrices: Sequence[Tensor], 
 
 
 def _part(number: int, x: Tensor, index: Tensor, shares: Tensor, matrices: Sequence[Tensor], module: str) -> Tensor:
-    """What one expert adds to the sum."""
+    """Part of the sum that one expert gives."""
     here = index == number
     made = _expert(_modules[module], x, here.any(dim=-1), [one[number] for one in matrices])
     return made * (shares * here).sum(dim=-1, keepdim=True)

@@ -7,6 +7,8 @@ from .compiler.cost.estimate import AttentionCost as AttentionCost
 from .compiler.cost.estimate import CostEstimate as CostEstimate
 from .compiler.cost.estimate import TimedCall as TimedCall
 from .compiler.cost.estimate import estimate_cost as estimate_cost
+from .compiler.cost.generation import GenerationCost as GenerationCost
+from .compiler.cost.generation import estimate_generation as estimate_generation
 from .compiler.cost.layer_cost import LayerCost as LayerCost
 from .compiler.driver import compile as compile
 from .compiler.exporting.aihwkit import Exported as Exported
