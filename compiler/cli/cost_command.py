@@ -60,10 +60,7 @@ def cost_command(
         output.print(_cheaper(found))
     for line in _attention(first):
         output.print(line, soft_wrap=True)
-    for line in first.assumptions:
-        output.print(f"assumed: {line}", soft_wrap=True)
-    for line in first.not_modelled:
-        output.print(f"not modelled: {line}", soft_wrap=True)
+    _print_limits(first.assumptions, first.not_modelled)
 
 
 def _of_text(plan: Plan, at: dict[str, int], preset: str | None, adapter: str | None) -> GenerationCost:
@@ -98,9 +95,14 @@ def _generated(found: list[GenerationCost], *, as_json: bool) -> None:
     for name, cells in rows.items():
         table.add_row(name, *cells)
     output.print(table)
-    for line in first.first.assumptions:
+    _print_limits(first.first.assumptions, first.not_modelled)
+
+
+def _print_limits(assumptions: list[str], not_modelled: list[str]) -> None:
+    """Print what nobody published, and what has no figure."""
+    for line in assumptions:
         output.print(f"assumed: {line}", soft_wrap=True)
-    for line in first.not_modelled:
+    for line in not_modelled:
         output.print(f"not modelled: {line}", soft_wrap=True)
 
 

@@ -17,11 +17,11 @@ from torch import Tensor, fx
 
 from tilewright.compiler.cost.estimate import CostEstimate, estimate_cost
 from tilewright.compiler.engineering import engineering
-from tilewright.runtime.execution.shape_run import META, ShapeRun, shape_run
+from tilewright.runtime.execution.shape_run import ShapeRun, shape_run
+from tilewright.runtime.measuring.operations import input_on_meta
 from tilewright.runtime.plan.names import MATMUL_PREFIX
 from tilewright.runtime.plan.plan import Plan, check_is_plan, chosen_plan
 from tilewright.runtime.plan.records import BATCH
-from tilewright.runtime.plan.types import DTYPES
 from tilewright.runtime.plan.usual_sizes import choose_sizes
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
@@ -194,12 +194,7 @@ def kept_bytes(plan: Plan) -> int:
     length = sizes[SEQUENCE]
     runner = shape_run(plan, _Sizes, None)
     runner.numbers = {}
-    given = [
-        torch.empty([sizes[size] if isinstance(size, str) else size for size in record.shape],
-                    dtype=DTYPES[record.dtype], device=META)
-        for record in plan.document.inputs
-    ]  # fmt: skip
-    runner.run(*given)
+    runner.run(*(input_on_meta(record, sizes) for record in plan.document.inputs))
     formats = {matmul.name: matmul.operands for matmul in plan.document.matmuls if matmul.kind != "product"}
     total = 0.0
     graph = runner.module.graph

@@ -164,7 +164,7 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None, *, adap
     counter.calls, counter.values = [], dict.fromkeys(FUNCTIONS, 0)
     try:
         with torch.inference_mode():
-            counter.run(*(_on_meta(record, chosen) for record in document.inputs))
+            counter.run(*(input_on_meta(record, chosen) for record in document.inputs))
     except UnboundedError:
         raise
     except InputError as error:  # a convolution's window, say, that is larger than the input
@@ -172,7 +172,8 @@ def count_operations(plan: Plan, sizes: Mapping[str, int] | None = None, *, adap
     return _sums(plan, chosen, counter)
 
 
-def _on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
+def input_on_meta(record: InputRecord, sizes: Mapping[str, int]) -> Tensor:
+    """Input of these sizes on the meta device. Raises ``InputError`` for more numbers than one may have."""
     shape = [sizes[size] if isinstance(size, str) else size for size in record.shape]
     if math.prod(shape) > MOST_NUMBERS:
         raise InputError(f"input {record.name!r} has {math.prod(shape)} numbers, allowed are {MOST_NUMBERS}")

@@ -18,8 +18,6 @@ from tilewright.targets.errors import InputError
 MOST_REPEATED = 2**14
 """Largest number of nodes that a loop may become, all of its steps together."""
 
-Run = Callable[[dict[str, Value], dict[str, Numbers]], None]
-"""Function that adds what a graph inside computes to values and to known numbers, by name."""
 Results = list[tuple[Value, Numbers | None]]
 _left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
 """Nodes that the outermost loop may still become."""

@@ -64,7 +64,7 @@ def test_a_run_counts_what_experts_read(plan):
 
 
 def test_the_router_sends_real_vectors(plan):
-    """In full precision the plan is the model; on a chip the experts that a token goes to are the router's own."""
+    """Plans in full precision are the model: each token goes to the experts that its router chose."""
     with torch.no_grad():
         wanted = model()(**INPUTS).logits
     (found,) = tilewright.Session(plan, ideal=True)(INPUTS).values()

@@ -106,7 +106,7 @@ def test_products_are_tried_at_their_extremes(monkeypatch, product, saturates):
 
 
 def test_a_bias_that_is_added_to_sums_of_integers():
-    """As onnxruntime's first quantisers wrote it: the bias in whole steps of both scales."""
+    """Biases in whole steps of both scales, which onnxruntime's first quantisers wrote."""
     draws = np.random.default_rng(0)
     weights, bias = (
         draws.integers(-60, 60, size=(5, 4, 1, 1)).astype(np.int8),
