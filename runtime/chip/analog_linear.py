@@ -15,7 +15,7 @@ from tilewright.runtime.chip.chosen_rows import read_chosen
 from tilewright.runtime.chip.draws import places_of
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.chip.kernels.native import is_readable
-from tilewright.runtime.chip.kernels.read import LayerRead, Prepared, takes
+from tilewright.runtime.chip.kernels.read import LayerRead, OwnRanges, Prepared, Read, takes
 from tilewright.runtime.chip.noise import ReadNoise, silent
 from tilewright.runtime.chip.nonfinite import rows_apart
 from tilewright.runtime.chip.parallel import in_parallel, workers
@@ -122,9 +122,7 @@ class AnalogLinear(FixedPrecision):
         parts = self.calibration.split(self.layout.row_splits, dim=1) if self.calibration is not None else None
         for index, block in enumerate(self._blocks):
             block.advance_to(seconds, self._part(index), None if parts is None else parts[index])
-        self._is_compiled = self.chip.target.tile.doublings is None and all(
-            takes(block.tiles) for block in self._blocks
-        )
+        self._is_compiled = all(takes(block.tiles) for block in self._blocks)
 
     def at(self, seconds: float) -> Self:
         """Another layer over the same programmed devices, at another time; this one stays where it is.
@@ -138,13 +136,17 @@ class AnalogLinear(FixedPrecision):
             other.advance_to(seconds)
         return other
 
-    def _prepared(self, use: int) -> LayerRead:
+    def _prepared(self, use: int) -> Read:
         """The read at a place in the graph by the compiled library, prepared once until devices drift or move."""
         if use not in self._reads:
-            blocks, input_range = self._blocks, self.uses[use].input_range
+            blocks, input_range, tile = self._blocks, self.uses[use].input_range, self.chip.target.tile
             reads = [block.compiled(input_range, use, self.seconds) for block in blocks]
-            steps = blocks[0].tiles.steps_per_unit(input_range)
-            self._reads[use] = LayerRead(reads, steps, self.channel_scale, self.bias)
+            steps = None if tile.doublings is not None else blocks[0].tiles.steps_per_unit(input_range)
+            read = self._reads[use] = LayerRead(reads, steps, self.channel_scale, self.bias)
+            if tile.doublings is not None:
+                keys = [block.keys_of_readings(use, self.seconds) for block in blocks]
+                own = OwnRanges(tile, keys, input_range)
+                self._reads[use] = partial(read.with_own_ranges, own=own)
         return self._reads[use]
 
     def _reads_compiled(self, values: Tensor) -> bool:

@@ -13,9 +13,9 @@ from tilewright.runtime.chip.drift import conductances_at
 from tilewright.runtime.chip.fixed_precision import FixedPrecision, Held
 from tilewright.runtime.chip.kernels import devices as kernel
 from tilewright.runtime.chip.kernels.devices import RowBlockDevices
-from tilewright.runtime.chip.kernels.native import is_readable
-from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
-from tilewright.runtime.chip.noise import Noise, ReadNoise, read_name, silent
+from tilewright.runtime.chip.kernels.read import BlockRead
+from tilewright.runtime.chip.noise import Noise, read_name, silent
+from tilewright.runtime.chip.own_ranges import multiply_with, read_with_own_ranges
 from tilewright.runtime.chip.programming import Cells, Programmer, divisor, normalise, program, scale_of, weight_scale
 from tilewright.runtime.chip.source_matrix import SourceMatrix
 from tilewright.runtime.chip.tile import ConverterOffsets, TileRow
@@ -191,13 +191,21 @@ class RowBlock(FixedPrecision):
         doublings = self.settings.target.tile.doublings
         if doublings is None:
             return self.tiles.multiply(values, input_range, noise(0))
-        return read_with_own_ranges(self.tiles, values, doublings, noise).div_(input_range)
+        tile = self.settings.target.tile
+        outputs = read_with_own_ranges(multiply_with(self.tiles, noise), values, doublings, tile.adc)
+        return outputs.div_(input_range)
 
     def read(self, values: Tensor, input_range: float, noise: Noise) -> Tensor:
         """The products with ``values`` [M, rows] in the model's units [M, columns]: corrected and scaled."""
         outputs, (factor, shift) = self.read_raw(values, input_range, noise), self.digital(input_range)
         outputs.mul_(factor)
         return outputs if shift is None else outputs.add_(shift)
+
+    def keys_of_readings(self, use: int, seconds: float) -> list[int]:
+        """Keys of the noise of the readings of a vector whose range is doubled while an ADC saturates."""
+        tile = self.settings.target.tile
+        again = tile.doublings if tile.adc is not None else 0
+        return [self.draws.key(*read_name(self.name, use, seconds, reading)) for reading in range((again or 0) + 1)]
 
     def compiled(self, input_range: float, use: int, seconds: float) -> BlockRead:
         """Record of the row-block for a read by the compiled library."""
@@ -213,37 +221,3 @@ class RowBlock(FixedPrecision):
     def _rounded(self, numbers: Tensor) -> Tensor:
         """Numbers in the precision of the digital scale and offset."""
         return numbers.bfloat16().float() if self.settings.target.tile.scale_precision == "bfloat16" else numbers
-
-
-def read_with_own_ranges(tiles: TileRow, values: Tensor, doublings: int, noise: Noise) -> Tensor:
-    """Outputs [M, columns] times the range of their input: α = max|x| of each vector, doubled while an ADC saturates.
-
-    Noise and bound management of Gokmen et al. 2017, as in AIHWKit and the FTJ thesis. All column tiles of the
-    row-block share the range, as they share the DACs.
-    """
-    ranges = values.abs().amax(dim=1, keepdim=True)
-    ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
-    outputs = _multiply(tiles, values, ranges, noise)
-    adc = tiles.tile.adc
-    waiting = torch.arange(len(values), device=values.device)
-    for reading in range(1, doublings + 1 if adc is not None else 1):
-        assert adc is not None
-        saturated = (outputs[waiting].abs() >= adc.bound - adc.step / 2).any(dim=1)
-        waiting = waiting[saturated]
-        if not len(waiting):
-            break
-        ranges[waiting] *= 2
-        outputs[waiting] = _multiply(tiles, values[waiting], ranges[waiting], noise, reading, waiting)
-    return outputs.mul_(ranges)
-
-
-def _multiply(
-    tiles: TileRow, values: Tensor, ranges: Tensor, noise: Noise, reading: int = 0, rows: Tensor | None = None
-) -> Tensor:
-    """Outputs [M, columns] of the n-th reading of some rows of an input, by the compiled library if it takes them."""
-    if isinstance(noise, ReadNoise) and takes(tiles) and is_readable(values):
-        block = BlockRead(tiles, torch.ones(noise.columns), None, noise.draws.key(*noise.name(reading)))
-        read = LayerRead([block], tiles.steps_per_unit(ranges))
-        return read(values, noise.places if rows is None else noise.places[rows])
-    normal = noise(reading)
-    return tiles.multiply(values, ranges, normal if normal is None or rows is None else normal[rows])

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
 from tilewright.runtime.execution.guarded_operators import UNGUARDED, check_shapes
+from tilewright.runtime.execution.known_shapes import KnownShapes
 from tilewright.runtime.execution.loops import body_module
 from tilewright.runtime.execution.meta_kernels import without_compiler
 from tilewright.runtime.plan.graph import build_module, decode_graph
@@ -68,6 +69,7 @@ class ShapeRun(fx.Interpreter):
         self.layers_at = {layer_path(layer.name): layer for layer in plan.document.layers}
         self.limit, self.results, self.held = limit, 0, Held()
         self.bodies = _bodies(plan)
+        self.known = KnownShapes()
         self.steps = 1
         """Times that what runs now is repeated, by the loop that it is in."""
 
@@ -103,7 +105,7 @@ class ShapeRun(fx.Interpreter):
         """A call of an operator of the allow-list."""
         check_shapes(target, args, kwargs)
         self._count_results(target, args, kwargs)
-        return on_shapes(target, args, kwargs)
+        return self.known.result(target, args, kwargs, lambda: on_shapes(target, args, kwargs))
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a layer or of a product of activations."""
@@ -169,9 +171,14 @@ Run = TypeVar("Run", bound=ShapeRun)
 
 def shape_run(plan: Plan, run: type[Run], limit: int | None) -> Run:
     """A run of a plan's graph on shapes, ready to be started with inputs on the meta device."""
+    return run(plan, plan.graph_code.made("on shapes", plan.document.graph, lambda: _module_on_shapes(plan)), limit)
+
+
+def _module_on_shapes(plan: Plan) -> fx.GraphModule:
+    """Module of a plan's graph over modules that do nothing, and tensors that take no memory."""
     nothing = {path: nn.Module() for path in [*_paths(plan), *(loop_path(loop.name) for loop in plan.document.loops)]}
     graph = decode_graph(plan.document.graph, {*nothing}, set(plan.tensors))
-    return run(plan, build_module(graph, nothing, _on_meta(plan)), limit)
+    return build_module(graph, nothing, _on_meta(plan))
 
 
 def _bodies(plan: Plan) -> dict[str, fx.GraphModule]:

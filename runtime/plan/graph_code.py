@@ -13,13 +13,20 @@ from tilewright.runtime.plan.records import NodeRecord
 
 
 class GraphCode:
-    """The module of a plan's graph, decoded and compiled once, for others of the same code over modules of their own.
+    """Modules of a plan's graph, decoded and compiled once, for others of the same code over modules of their own.
 
     A copy or pickle of it is empty: the plan makes it again.
     """
 
     def __init__(self) -> None:
-        self._made: tuple[list[NodeRecord], fx.GraphModule] | None = None
+        self._made: dict[str, tuple[list[NodeRecord], fx.GraphModule]] = {}
+
+    def made(self, name: str, nodes: list[NodeRecord], build: Callable[[], fx.GraphModule]) -> fx.GraphModule:
+        """The module of that name of the graph of these nodes, built now if it was not for these very nodes."""
+        made = self._made.get(name)
+        if made is None or made[0] is not nodes:
+            made = self._made[name] = nodes, build()
+        return made[1]
 
     def over(
         self,
@@ -32,9 +39,7 @@ class GraphCode:
 
         build: makes its module over any modules of these paths, if that was not done for these very nodes.
         """
-        if self._made is None or self._made[0] is not nodes:
-            self._made = nodes, build()
-        first = self._made[1]
+        first = self.made("run", nodes, build)
         made: fx.GraphModule = object.__new__(type(first))  # fx makes and compiles a class for each call of its own
         made.__dict__ = {name: copy(value) if isinstance(value, dict) else value for name, value in vars(first).items()}
         made._modules, made._buffers = {}, {}

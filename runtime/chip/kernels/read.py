@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from tilewright.runtime.chip.kernels.native import address, loaded, pointer
 from tilewright.runtime.chip.kernels.products import COLUMN_STEP, ROW_STEP, padded
 from tilewright.runtime.chip.parallel import in_parallel, workers
 from tilewright.runtime.chip.tile import TileRow
+from tilewright.targets.spec import Tile
 
 WORTH_A_THREAD = 2**22
 """Products that are worth handing to another thread: a tenth of a millisecond's work."""
@@ -34,6 +36,14 @@ class _RowBlock(ctypes.Structure):
         ("packed_rows", ctypes.c_int32),
         *((name, ctypes.c_float) for name in ("weight_unit", "variance_unit", "by_place_unit", "drawing_unit")),
         ("wire_ratio", ctypes.c_float),
+    ]
+
+
+class _OwnRanges(ctypes.Structure):
+    _fields_ = [
+        ("keys", ctypes.c_void_p),
+        ("doublings", ctypes.c_int32),
+        *((name, ctypes.c_float) for name in ("dac_step", "saturation", "input_range")),
     ]
 
 
@@ -75,20 +85,20 @@ class LayerRead:
     def __init__(
         self,
         blocks: Sequence[BlockRead],
-        steps_per_unit: Tensor,
+        steps_per_unit: Tensor | None = None,
         channel_scale: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
         """Prepare the read of row-blocks side by side, whose outputs are summed.
 
-        steps_per_unit: steps of the DAC in a unit of the input, one or one a row of inputs [M]. channel_scale: divisor
+        steps_per_unit: steps of the DAC in a unit of the input [1]; None where each call tells. channel_scale: divisor
         of each input [rows of all blocks]. bias: added at the end [columns].
         """
         tile, self.columns = blocks[0].tiles.tile, len(blocks[0].factor)
         assert tile.dac is not None
         self._kept: list[ctypes.Array[ctypes.c_float]] = []  # what is made for the read; all else is the layer's own
         self._records = (_RowBlock * len(blocks))(*(self._record(block) for block in blocks))
-        self._steps = ctypes.c_void_p(self._copied(steps_per_unit)), int(len(steps_per_unit) == 1)
+        self._steps = None if steps_per_unit is None else ctypes.c_void_p(self._copied(steps_per_unit))
         noise = SILENT
         if blocks[0].key is not None:
             noise = FOLLOWS_WEIGHTS if blocks[0].tiles.noise_follows_weights else SAME_FOR_ALL
@@ -101,20 +111,47 @@ class LayerRead:
             self._layer.adc_levels, self._layer.adc_step = tile.adc.levels, tile.adc.step
             self._layer.adc_steps_per_unit, self._layer.adc_bend = 1.0 / tile.adc.step, bend_strength(tile.adc)
 
-    def __call__(self, values: Tensor, places: Tensor) -> Tensor:
-        """Outputs [M, columns] for inputs [M, rows of all blocks], in float32. places: of the rows' noise [M, 3]."""
+    def __call__(self, values: Tensor, places: Tensor, steps_per_unit: Tensor | None = None) -> Tensor:
+        """Outputs [M, columns] for inputs [M, rows of all blocks], in float32. places: of the rows' noise [M, 3].
+
+        steps_per_unit: of the DAC for each row [M], float32, where they are not the same for all.
+        """
         values, places = values.contiguous(), places.contiguous()
+        steps = (self._steps, 1) if steps_per_unit is None else (pointer(steps_per_unit), 0)
         outputs = torch.empty(len(values), self.columns)
         parts = _parts(len(values), self.columns, values.shape[1])
-        for _ in in_parallel(partial(self._read, values, places, outputs), parts, caller_helps=True):
+        for _ in in_parallel(partial(self._read, values, places, steps, outputs), parts, caller_helps=True):
             pass
         return outputs
 
-    def _read(self, values: Tensor, places: Tensor, outputs: Tensor, part: tuple[range, range]) -> None:
+    def with_own_ranges(self, values: Tensor, places: Tensor, own: OwnRanges) -> Tensor:
+        """Outputs [M, columns] for inputs [M, rows of all blocks], each of a row-block with a range of its own."""
+        values, places = values.contiguous(), places.contiguous()
+        outputs = torch.empty(len(values), self.columns)
+
+        def read(rows: range) -> None:
+            native = loaded()
+            assert native is not None
+            failed = native.library.tw_read_own_ranges(
+                native.set, ctypes.byref(self._layer), ctypes.byref(own.record), pointer(values),
+                ctypes.c_size_t(values.shape[1]), pointer(places), rows.start, rows.stop, pointer(outputs),
+            )  # fmt: skip
+            if failed:
+                raise MemoryError("no memory to read a layer")
+
+        size = -(-len(values) // _threads(len(values), self.columns, values.shape[1]))
+        parts = [range(first, min(first + size, len(values))) for first in range(0, len(values), size)]
+        for _ in in_parallel(read, parts, caller_helps=True):
+            pass
+        return outputs
+
+    def _read(
+        self, values: Tensor, places: Tensor, steps: tuple[Any, int], outputs: Tensor, part: tuple[range, range]
+    ) -> None:
         native, (rows, columns) = loaded(), part
         assert native is not None
         failed = native.library.tw_read(
-            native.set, ctypes.byref(self._layer), pointer(values), ctypes.c_size_t(values.shape[1]), *self._steps,
+            native.set, ctypes.byref(self._layer), pointer(values), ctypes.c_size_t(values.shape[1]), *steps,
             pointer(places), rows.start, rows.stop, columns.start, columns.stop, pointer(outputs),
         )  # fmt: skip
         if failed:
@@ -157,7 +194,28 @@ class LayerRead:
         return ctypes.addressof(self._kept[-1])
 
 
-class Prepared(dict[int, LayerRead]):
+class OwnRanges:
+    """What a read in which each vector has a range of its own asks for besides, as the library has it."""
+
+    def __init__(self, tile: Tile, keys: Sequence[Sequence[int]], input_range: float) -> None:
+        """Take a tile with doublings. keys: of the noise of each reading of each row-block, ranges undoubled first.
+
+        input_range: that outputs are in parts of.
+        """
+        assert tile.dac is not None
+        flat = [key for block in keys for key in block]
+        self._keys = (ctypes.c_uint64 * len(flat))(*flat)
+        saturation = 0.0 if tile.adc is None else tile.adc.bound - tile.adc.step / 2
+        self.record = _OwnRanges(
+            ctypes.addressof(self._keys), len(keys[0]) - 1, tile.dac.step, saturation, input_range
+        )  # fmt: skip
+
+
+Read = Callable[[Tensor, Tensor], Tensor]
+"""Outputs [M, columns] of a layer for inputs [M, rows]; the second argument names their noise [M, 3]."""
+
+
+class Prepared(dict[int, Read]):
     """Reads that were prepared, by the place in the graph; a copy or pickle of them is empty: they hold addresses."""
 
     def __deepcopy__(self, _memo: object) -> Prepared:
@@ -170,9 +228,13 @@ class Prepared(dict[int, LayerRead]):
 def _parts(rows: int, columns: int, inputs: int) -> list[tuple[range, range]]:
     """Parts of the outputs that threads make side by side: of the rows, or of the columns where rows are few."""
     wide = padded(columns, COLUMN_STEP)
-    count = min(workers(), max(1, rows * columns * inputs // WORTH_A_THREAD))
+    count = _threads(rows, columns, inputs)
     if rows >= 4 * count:
         size = padded(-(-rows // count), 4)
         return [(range(first, min(first + size, rows)), range(wide)) for first in range(0, rows, size)]
     size = padded(-(-wide // count), COLUMN_STEP)
     return [(range(rows), range(first, min(first + size, wide))) for first in range(0, wide, size)]
+
+
+def _threads(rows: int, columns: int, inputs: int) -> int:
+    return min(workers(), max(1, rows * columns * inputs // WORTH_A_THREAD))

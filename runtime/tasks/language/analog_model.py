@@ -110,6 +110,9 @@ class AnalogModelForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[
         given = {IDS: moved, MASK: kept} if self._takes_mask else {IDS: moved}
         runner = self._running or self.session
         logits = runner.run(given, samples=self._samples(batch))[LOGITS]
+        if self._running is not None:  # transformers asks for those of the last token alone
+            last = kept.sum(dim=1) - 1
+            return CausalLMOutputWithPast(logits=logits[torch.arange(batch), last].unsqueeze(1))
         logits = _back(logits, mask, kept).clone()  # so that what runs without gradients may go on outside
         loss = None
         if labels is not None:

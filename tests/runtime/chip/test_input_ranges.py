@@ -7,7 +7,7 @@ from tests.on_tiles import layer_on_tiles as layer
 from tests.on_tiles import read
 from tests.variants import EXACT_DEVICE, QUIET, variant
 from tilewright.runtime.chip.converters import to_levels
-from tilewright.runtime.chip.row_block import read_with_own_ranges
+from tilewright.runtime.chip.own_ranges import multiply_with, read_with_own_ranges
 from tilewright.runtime.chip.tile import TileRow
 from tilewright.runtime.chip.uses import SAMPLES_FIRST, Use
 
@@ -37,7 +37,8 @@ def test_a_vector_of_zeros_reads_zero():
 def test_saturated_vectors_are_read_again_with_twice_the_range(doublings, expected):
     """32 rows of weight 1 driven by 1 sum to 32; the ADC ends at 10: read at α = 1, 2, 4."""
     row = TileRow(torch.ones(1, 32), variant(**QUIET))
-    outputs = read_with_own_ranges(row, torch.ones(1, 32), doublings, lambda _: None)
+    x = torch.ones(1, 32)
+    outputs = read_with_own_ranges(multiply_with(row, lambda _: None), x, doublings, row.tile.adc)
     assert outputs.item() == pytest.approx(expected, rel=0.01)
 
 
@@ -50,7 +51,7 @@ def test_only_saturated_vectors_are_read_again():
         return torch.zeros(2, 1)
 
     x = torch.stack([torch.ones(32), torch.cat([torch.ones(1), torch.zeros(31)])])
-    outputs = read_with_own_ranges(row, x, 3, noise)
+    outputs = read_with_own_ranges(multiply_with(row, noise), x, 3, row.tile.adc)
     assert asked == [0, 1, 2]
     assert outputs.flatten().tolist() == pytest.approx([32.0, 1.0], rel=0.01)
 

@@ -70,6 +70,29 @@ def assert_same(target, outputs, inputs, rows, **settings):
             assert torch.equal(one, other), name
 
 
+@pytest.mark.parametrize("changes", [{}, {"tile__adc": None}, {"tile__read_noise_law": "constant"}], ids=str)
+def test_vectors_of_which_some_are_read_again(changes):
+    """Sums are so large that most vectors saturate the ADC once or twice; one is zeros, which has no range."""
+    doublings = {"value": 3, "unit": "reading", "source": "test"}
+    target = variant(tile__input_range={"rule": "dynamic", "doublings": doublings}, **changes)
+    x = torch.rand(3, 70, 900, generator=torch.Generator().manual_seed(1)) * torch.logspace(-2, 2, 70).unsqueeze(1)
+    x[1, 4] = 0
+
+    def outputs():
+        tensors = LayerTensors(torch.rand(33, 900, generator=torch.Generator().manual_seed(2)) - 0.3, torch.ones(33))
+        layout = TileLayout([512, 388], [33])
+        uses = [Use(1.0, SAMPLES_FIRST)]
+        tiles = AnalogLinear("l", SimulatedChip(target, Draws(1, 2)), tensors, layout, uses, DAY)
+        with reading(SAMPLES):
+            return tiles(x)
+
+    with forced(native.TORCH):
+        expected = outputs()
+    for name in sets():
+        with forced(name):
+            assert torch.equal(outputs(), expected), name
+
+
 ANALOG = [name for name in target_names("analog") if has_dac(analog(name))]
 
 

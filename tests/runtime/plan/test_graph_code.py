@@ -57,6 +57,6 @@ def test_another_graph_is_compiled_anew(plan):
 
 def test_copies_begin_without_it(plan):
     tilewright.Session(plan)
-    assert plan.graph_code._made is not None
+    assert plan.graph_code._made
     for other in (copy.deepcopy(plan.graph_code), pickle.loads(pickle.dumps(plan.graph_code))):
-        assert other._made is None
+        assert not other._made

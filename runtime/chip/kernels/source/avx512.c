@@ -14,11 +14,12 @@
 
 #include "avx512.h"
 #include "read.h"
+#include "own_ranges.h"
 
 #include "devices.h"
 #include "values.h"
 
-const Kernels avx512_kernels = {read_rows, multiply, multiply_sizes, normal_numbers,
+const Kernels avx512_kernels = {read_rows, read_own_ranges, multiply, multiply_sizes, normal_numbers,
                                 pack_matrix, write_cells, drift_cells, largest_sizes, program, advance,
                                 all_finite, whole_steps};
 

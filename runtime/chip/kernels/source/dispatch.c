@@ -30,6 +30,11 @@ EXPORT int tw_read(int set, const Layer *layer, const float *input, size_t input
                                       first_column, last_column, output);
 }
 
+EXPORT int tw_read_own_ranges(int set, const Layer *layer, const OwnRanges *own, const float *input, size_t input_stride,
+                              const int64_t *places, int first_row, int last_row, float *output) {
+    return kernels_of(set)->read_own_ranges(layer, own, input, input_stride, places, first_row, last_row, output);
+}
+
 EXPORT int tw_multiply(int set, const int16_t *levels, int lines, int rows, int packed, const int16_t *weights,
                        int columns, float unit, float *output) {
     return kernels_of(set)->multiply(levels, lines, rows, packed, weights, columns, unit, output);

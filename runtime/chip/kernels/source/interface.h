@@ -30,7 +30,7 @@ typedef struct {
     const int8_t *drawing;       /* sizes of weights, packed, of which the wires' current is made */
     const float *dac_currents;   /* what the offsets of the DACs add, or NULL */
     const float *adc_offsets;    /* in LSB, or NULL */
-    const float *factor;         /* of what the ADC reads */
+    const float *factor;         /* of what the ADC reads; NULL where that is what is wanted */
     const float *shift;          /* added after the factor, or NULL */
     uint64_t key;                /* of the noise of this read */
     int32_t rows;
@@ -56,6 +56,15 @@ typedef struct {
     float output_variance;
     int32_t noise;               /* SILENT, FOLLOWS_WEIGHTS or SAME_FOR_ALL */
 } Layer;
+
+/* What a read asks for besides, in which each input of a row-block has a range of its own. */
+typedef struct {
+    const uint64_t *keys;        /* of the noise of each reading [row-blocks, doublings + 1] */
+    int32_t doublings;           /* of a range while an ADC saturates; 0 without one */
+    float dac_step;
+    float saturation;            /* size of an output from which on an ADC saturates */
+    float input_range;           /* that outputs are in parts of */
+} OwnRanges;
 
 enum { STAYS = 0, VARIES = 1, CUBIC = 2 }; /* laws of drift */
 

@@ -77,7 +77,8 @@ static inline void finish(const Layer *layer, const RowBlock *block, const Sums 
             out[i] = (steps > limit ? limit : steps) * layer->adc_step;
         }
     }
-    for (int i = 0; i < COLUMN_STEP; i++) out[i] *= block->factor[column + i];
+    if (block->factor)
+        for (int i = 0; i < COLUMN_STEP; i++) out[i] *= block->factor[column + i];
     if (block->shift)
         for (int i = 0; i < COLUMN_STEP; i++) out[i] += block->shift[column + i];
 }

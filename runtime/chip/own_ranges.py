@@ -1,0 +1,54 @@
+"""Reads in which each input vector has a range of its own, doubled while an ADC saturates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tilewright.runtime.chip.kernels.native import is_readable
+from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
+from tilewright.runtime.chip.noise import Noise, ReadNoise
+from tilewright.runtime.chip.tile import TileRow
+from tilewright.targets.spec import Converter
+
+Multiply = Callable[[Tensor, Tensor, int, Tensor | None], Tensor]
+"""Outputs [M, columns] of the n-th reading of inputs [M, rows] with ranges [M, 1]; the last says which rows of the read
+these are, all if None."""
+
+
+def read_with_own_ranges(multiply: Multiply, values: Tensor, doublings: int, adc: Converter | None) -> Tensor:
+    """Outputs [M, columns] times the range of their input: α = max|x| of each vector, doubled while an ADC saturates.
+
+    Noise and bound management of Gokmen et al. 2017, as in AIHWKit and the FTJ thesis. All column tiles of the
+    row-block share the range, as they share the DACs.
+    """
+    ranges = values.abs().amax(dim=1, keepdim=True)
+    ranges = torch.where(ranges > 0, ranges, torch.ones_like(ranges))
+    outputs = multiply(values, ranges, 0, None)
+    waiting: Tensor | None = None  # all rows
+    for reading in range(1, doublings + 1 if adc is not None else 1):
+        assert adc is not None
+        read = outputs if waiting is None else outputs[waiting]
+        saturated = read.abs().amax(dim=1) >= adc.bound - adc.step / 2
+        if not saturated.any():
+            break
+        waiting = saturated.nonzero().squeeze(1) if waiting is None else waiting[saturated]
+        ranges[waiting] *= 2
+        outputs[waiting] = multiply(values[waiting], ranges[waiting], reading, waiting)
+    return outputs.mul_(ranges)
+
+
+def multiply_with(tiles: TileRow, noise: Noise) -> Multiply:
+    """Readings of tiles with this noise, by the compiled library if it takes them."""
+
+    def multiply(values: Tensor, ranges: Tensor, reading: int, rows: Tensor | None) -> Tensor:
+        if isinstance(noise, ReadNoise) and takes(tiles) and is_readable(values):
+            block = BlockRead(tiles, torch.ones(noise.columns), None, noise.draws.key(*noise.name(reading)))
+            places = noise.places if rows is None else noise.places[rows]
+            return LayerRead([block])(values, places, tiles.steps_per_unit(ranges))
+        normal = noise(reading)
+        return tiles.multiply(values, ranges, normal if normal is None or rows is None else normal[rows])
+
+    return multiply
