@@ -151,15 +151,15 @@ SIZES = ((1, 4), (1, 13), (3, 4), (3, 13))
 """Batch and length."""
 
 
-def build(family: str) -> PreTrainedModel:
-    """The small model of a family, in eval mode."""
+def build(family: str, **changes: Any) -> PreTrainedModel:
+    """The small model of a family, in eval mode. changes: of its config."""
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     name, config, settings = FAMILIES[family]
     torch.manual_seed(0)
     architecture = WhisperEncoder if name == "WhisperEncoder" else getattr(transformers, name)
-    model = architecture(getattr(transformers, config)(**settings)).eval()
+    model = architecture(getattr(transformers, config)(**settings | changes)).eval()
     for parameter in model.parameters():  # biases of zero and scales of one would hide that they are forgotten
         if parameter.dim() == 1:
             parameter.data += 0.1 * torch.randn_like(parameter)

@@ -10,9 +10,9 @@ TEXTS = ["The chip drifts over time, and the plan is the product.", "Programming
 LONGEST = 64
 
 
-def save_small_llama(folder: Path, *, begins: bool = True) -> Path:
-    """A model and its tokenizer in a folder. begins: texts get the token of a beginning, as with Llama."""
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+def save_small_tokenizer(folder: Path, *, begins: bool = True) -> None:
+    """A tokenizer of 320 tokens in a folder. begins: texts get the token of a beginning."""
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -27,6 +27,13 @@ def save_small_llama(folder: Path, *, begins: bool = True) -> Path:
     if begins:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+
+
+def save_small_llama(folder: Path, *, begins: bool = True) -> Path:
+    """A model and its tokenizer in a folder. begins: texts get the token of a beginning, as with Llama."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    save_small_tokenizer(folder, begins=begins)
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=320, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,

@@ -32,7 +32,7 @@ def generate_command(
     ] = 1,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write texts that go on from prompts, by the plan of a causal language model on a simulated chip.
+    """Write texts that go on from prompts, or that a decoder writes for them, by a plan of a language model on a chip.
 
     A prompt's text does not depend on those beside it, unless tokens are drawn.
     """

@@ -12,6 +12,7 @@ from torch import Tensor
 from tilewright.compiler.frontends.automatic_inputs import ModelInputs, calibration_set
 from tilewright.compiler.frontends.exported import ExportedGraph, quiet_tracing
 from tilewright.compiler.frontends.finite_weights import check_finite
+from tilewright.compiler.frontends.generation_files import generation_files
 from tilewright.compiler.frontends.huggingface_inputs import model_inputs
 from tilewright.compiler.frontends.huggingface_model import (
     architecture_of,
@@ -66,6 +67,7 @@ def trace_huggingface(source: str | Path, calibration: Any = None, *, config_onl
         "tokenizer_files": {
             **tokenizer_files(tokenizer, wanted.limits.get("sequence")),
             **(image_processor_files(source) if takes_images else {}),
+            **({} if config_only else generation_files(model)),
         },
         "unused_tensors": loaded.unused_tensors,
         "notes": loaded.notes,

@@ -22,6 +22,8 @@ POSITIONS = re.compile(r"(?:^|\.)(?:position_embeddings?|embed_positions|positio
 """Names of tables of positions."""
 OF_OTHERS = re.compile(r"vision|visual|image|audio")
 """Parts of a model whose positions are no text's."""
+ENCODERS = re.compile(OF_OTHERS.pattern + r"|encoder\.")
+"""Parts of a model whose positions are no text's, where the encoder takes images or sound."""
 KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "decoder_input_ids")
 
 
@@ -80,10 +82,11 @@ def position_rows(model: Any) -> int | None:
 
     RoBERTa's family counts positions from behind that of the padding, OPT's and BART's from an offset.
     """
+    of_others = OF_OTHERS if model.main_input_name == "input_ids" else ENCODERS
     found = [
         _rows(module)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) and POSITIONS.search(name) and not OF_OTHERS.search(name)
+        if isinstance(module, nn.Embedding) and POSITIONS.search(name) and not of_others.search(name)
     ]
     return min((rows for rows in found if rows > 0), default=None)
 

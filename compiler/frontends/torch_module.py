@@ -23,6 +23,7 @@ from tilewright.compiler.frontends.exported import (
 )
 from tilewright.compiler.frontends.finite_weights import check_finite
 from tilewright.compiler.frontends.forward_call import ExampleInputs, ForwardCall, forward_call
+from tilewright.compiler.frontends.generation_files import generation_files
 from tilewright.compiler.frontends.identity import identity_of
 from tilewright.compiler.frontends.input_names import by_plain_names
 from tilewright.compiler.frontends.parts_whole import parts_whole
@@ -106,6 +107,7 @@ def _trace(
     known: dict[str, Any] = {
         "model": identity_of(module, "torch", name or type(module).__name__),
         "parameters": dict(module.named_parameters()),
+        "tokenizer_files": {} if is_without_weights(module) else generation_files(module),
         "trained": trained_layers_of(module, trained or None),
         "trained_products": trained_products(trained),
         "notes": [*notes, *autocast],

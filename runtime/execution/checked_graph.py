@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from tilewright.runtime.chip.fixed_precision import FixedPrecision
 from tilewright.runtime.execution.guarded_operators import DIVISIONS, guard_values
+from tilewright.runtime.execution.kept_part import KeptPart
 from tilewright.runtime.execution.loops import loop_modules
 from tilewright.runtime.execution.shape_run import (
     META,
@@ -52,6 +53,12 @@ class CheckedGraph:
         own |= tensors or {}
         self.modules = {**modules, **loop_modules(plan, modules, own)}
         self.module = plan.graph_code.over(plan.document.graph, self.modules, own, self._template)
+        self._kept: KeptPart | None = None
+
+    def keep_all_but(self, name: str) -> None:
+        """Compute what one input has no influence on once, from now on, while the other inputs stay as they are."""
+        names = [record.name for record in self.plan.document.inputs]
+        self._kept = KeptPart(self.module, [names.index(name)])
 
     def tensors(self) -> dict[str, Tensor]:
         """Tensors that the graph itself uses, where they are now: they move with the module."""
@@ -76,7 +83,7 @@ class CheckedGraph:
         if not self.plan.sizes_run[sizes]:
             return self._carefully(inputs)
         try:
-            results: list[Tensor] = self.module(*inputs)
+            results: list[Tensor] = (self._kept or self.module)(*inputs)
         except Exception:
             _NamedErrors(self.module).run(*inputs)
             raise

@@ -1,4 +1,4 @@
-"""What operators gave on shapes, kept by the shapes that they took: the layers of a network are alike."""
+"""Shapes of what operators gave, kept by those that they took: the layers of a network are alike."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KnownShapes:
 
 
 def _form(value: Any) -> Any:
-    """What a result's form depends on, of an argument."""
+    """Part of an argument that a result's form depends on."""
     if isinstance(value, Tensor):
         return value.shape, value.stride(), value.dtype
     if isinstance(value, list | tuple):

@@ -175,9 +175,10 @@ class Session(Executable):
     ) -> list[str] | Tensor:
         """Texts that go on from prompts, by a plan of a causal language model: what is new alone.
 
-        prompts: texts, or token ids [batch, sequence], for which all ids come back. max_new_tokens: at most so many.
-        until: texts at the first of which a text ends. how: as transformers' ``generate`` takes it: do_sample,
-        temperature, top_k, num_beams, and so on; without, the likeliest token is taken each time.
+        Of an encoder with a decoder, the texts that it writes for prompts: texts, or what else its encoder takes
+        [batch, ...]. prompts: texts, or token ids [batch, sequence], for which all ids come back. max_new_tokens: at
+        most so many. until: texts at the first of which a text ends. how: as transformers' ``generate`` takes it:
+        do_sample, temperature, top_k, num_beams, and so on; without, the likeliest token is taken each time.
         Reads are named by the number of a prompt and the place of a token in it: a prompt has the same text whatever is
         beside it. Raises ``InputError`` for another kind of plan, prompts that are too long, and without transformers.
         """

@@ -94,6 +94,7 @@ from .runtime.plan.records import PlanDocument as PlanDocument
 from .runtime.plan.records import UnusedTensor as UnusedTensor
 from .runtime.plan.records import WeightRecord as WeightRecord
 from .runtime.tasks.language.analog_model import AnalogModelForCausalLM as AnalogModelForCausalLM
+from .runtime.tasks.language.analog_model import AnalogModelForSeq2SeqLM as AnalogModelForSeq2SeqLM
 from .runtime.tasks.metric import Metric as Metric
 from .runtime.tasks.task import Task as Task
 from .targets.errors import InputError as InputError

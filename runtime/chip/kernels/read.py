@@ -195,7 +195,7 @@ class LayerRead:
 
 
 class OwnRanges:
-    """What a read in which each vector has a range of its own asks for besides, as the library has it."""
+    """Record for the library of a read in which each vector has a range of its own."""
 
     def __init__(self, tile: Tile, keys: Sequence[Sequence[int]], input_range: float) -> None:
         """Take a tile with doublings. keys: of the noise of each reading of each row-block, ranges undoubled first.

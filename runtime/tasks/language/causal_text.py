@@ -18,9 +18,9 @@ DEFAULT_LONGEST = 2048
 
 
 class CausalTextEncoder(TextEncoder):
-    """Encoder of texts for a plan of a causal language model.
+    """Encoder of texts for a plan of a language model.
 
-    longest: tokens that the model reads at once.
+    longest: tokens that the model reads at once. has_decoder: True if another part of it than reads a text goes on.
     """
 
     def __init__(self, plan: Plan, max_length: int | None = None) -> None:
@@ -41,6 +41,7 @@ class CausalTextEncoder(TextEncoder):
         limit = sequence.maximum if sequence else None
         if max_length is not None:
             check_whole("max_length", max_length, **({"most": limit} if limit else {}))
+        self.has_decoder = "decoder_input_ids" in self.names
         self.longest = max_length or self.most_tokens or DEFAULT_LONGEST
 
     @property

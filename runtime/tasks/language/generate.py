@@ -43,10 +43,12 @@ def generate(
 ) -> list[str] | Tensor:
     """Texts that go on from prompts: what is new alone; of token ids [batch, sequence], all ids.
 
-    max_new_tokens: at most so many. until: texts at the first of which a text ends, which it is then without. how: as
-    transformers' ``generate`` takes it, such as do_sample, temperature, top_k, num_beams; without, the likeliest token
-    is taken each time. Prompts are numbered on from call to call, as samples are, and the number names the noise.
-    Raises ``InputError`` for a plan of no causal language model, for texts where it has no tokenizer, for prompts that
+    Of an encoder with a decoder prompts are what the encoder takes: texts, token ids, or numbers such as sound's
+    [batch, bins, frames]; all of what the decoder writes comes back. max_new_tokens: at most so many. until: texts at
+    the first of which a text ends, which it is then without. how: as transformers' ``generate`` takes it, such as
+    do_sample, temperature, top_k, num_beams; without, the likeliest token is taken each time, by the rules of the
+    model's own generation_config.json. Prompts are numbered on from call to call, as samples are, and the number names
+    the noise. Raises ``InputError`` for a plan of no such model, for texts where it has no tokenizer, for prompts that
     are too long, and for what transformers refuses.
     """
     if isinstance(prompts, Tensor):
@@ -70,13 +72,13 @@ def continued(
     check_whole("max_new_tokens", max_new_tokens)
     if not rows or not all(rows):
         raise InputError("a prompt without tokens says nothing to go on from; give one with a word")
-    longest = encoder.most_tokens
-    if longest is not None and max(map(len, rows)) + max_new_tokens > longest:
-        raise InputError(
-            f"a prompt has {max(map(len, rows))} tokens and may get {max_new_tokens} more; the plan takes {longest}"
-        )
+    longest, prompt = encoder.most_tokens, max(map(len, rows))
+    more = 0 if encoder.has_decoder else max_new_tokens
+    if longest is not None and prompt + more > longest:
+        getting = "" if encoder.has_decoder else f" and may get {more} more"
+        raise InputError(f"a prompt has {prompt} tokens{getting}; the plan takes {longest}")
     tokens, mask = encoder.side_by_side(rows)
-    first = tokens.shape[1]
+    first = 0 if encoder.has_decoder else tokens.shape[1]
     if until:
         ends = _with_transformers().Until(lambda row: encoder.text(row[first:].tolist()), until)
         how["stopping_criteria"] = [*how.get("stopping_criteria", ()), ends]
@@ -97,8 +99,7 @@ def _with_transformers() -> Any:
 
 def _generated(session: Executable, ids: Tensor, max_new_tokens: int, how: dict[str, Any]) -> Tensor:
     check_whole("max_new_tokens", max_new_tokens)
-    analog_model = _with_transformers()
-    model = analog_model.AnalogModelForCausalLM(session, analog_model.special_tokens(session.plan))
+    model = _with_transformers().model_of(session)
     try:
         found: Tensor = model.generate(ids, **{"do_sample": False, "max_new_tokens": max_new_tokens, **how})
         return found

@@ -40,7 +40,11 @@ def test_a_number_and_a_truth_are_not_the_same_call():
     known, made = KnownShapes(), []
 
     def result(value):
-        return known.result(aten.mul.Tensor, (X.int(), value), {}, lambda: made.append(value) or X.int() * value)
+        def multiplied():
+            made.append(value)
+            return X.int() * value
+
+        return known.result(aten.mul.Tensor, (X.int(), value), {}, multiplied)
 
     assert [result(value).dtype for value in (1, True, 1.0, 1)] == [
         torch.int32,

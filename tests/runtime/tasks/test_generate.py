@@ -1,6 +1,7 @@
 """Texts of a plan's language model: transformers' own in full precision, and on a chip the same whatever the batch."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.small_llama import save_small_llama
 from tilewright.compiler.cli.app import app
 from tilewright.runtime.execution.kept_rows import KeptRows, keeping_rows
 from tilewright.runtime.tasks.language import analog_model
+from tilewright.runtime.tasks.language.generation_settings import FILE, generation_settings
 from tilewright.targets.errors import InputError
 
 TOKENS = 8
@@ -136,6 +138,40 @@ def test_other_plans_are_refused(name, tmp_path):
     plan = tilewright.compile(tmp_path, "ideal")
     with pytest.raises(InputError, match="a causal language model takes input_ids and gives logits"):
         tilewright.AnalogModelForCausalLM.from_plan(plan)
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
+    "a token": ({"eos_token_id": 5}, {"eos_token_id": 5, "pad_token_id": 5}),
+    "several ends": ({"eos_token_id": [7, 8]}, {"eos_token_id": [7, 8], "pad_token_id": 7}),
+    "no token": ({"eos_token_id": -1, "suppress_tokens": [-1]}, {}),
+    "how": ({"num_beams": 2, "custom_generate": "a/b", "cache_implementation": "static"}, {"num_beams": 2}),
+    "not there": ({"suppress_tokens": [1, 200], "eos_token_id": 50256}, {"suppress_tokens": [1]}),
+    "written": ({"forced_bos_token_id": 200}, "forced_bos_token_id is 200, and the model has 200 tokens"),
+    "a text": ({"eos_token_id": "</s>"}, "generation_config.json: eos_token_id"),
+    "beams": ({"num_beams": 10**6}, "generation_config.json: num_beams"),
+    "NaN": ({"temperature": float("nan")}, "generation_config.json: temperature"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_of_a_stranger_are_checked(case):
+    said, expected = SETTINGS[case]
+    wanted: dict[str, Any] | str = expected
+    network = build("GPT-2")
+    plan = tilewright.compile(network, "ideal", example_inputs={"input_ids": IDS})
+    assert FILE in plan.tokenizer_files
+    plan.tokenizer_files[FILE] = json.dumps(said).encode()
+    if isinstance(wanted, dict):
+        assert generation_settings(plan, 200) == wanted
+        return
+    with pytest.raises(InputError, match=wanted):
+        generation_settings(plan, 200)
+
+
+def test_a_damaged_file_of_settings_is_one_sentence(plan):
+    damaged = replace(plan, tokenizer_files={**plan.tokenizer_files, FILE: b"{"})
+    with pytest.raises(InputError, match=r"generation_config\.json cannot be read"):
+        tilewright.AnalogModelForCausalLM.from_plan(damaged, ideal=True)
 
 
 def test_the_command(plan, tmp_path):
