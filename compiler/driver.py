@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 
 from tilewright.compiler.compare_with_network import checked_against
 from tilewright.compiler.frontends.source_key import source_key
+from tilewright.compiler.frontends.training_record import notes_on_training
 from tilewright.compiler.mapping.assign_targets import check_targets
 from tilewright.compiler.mapping.overrides import EVERY_LAYER, Wishes
 from tilewright.compiler.mapping.ranges_left_out import product_ranges_left_out, ranges_left_out
@@ -144,7 +145,7 @@ def compile_keeping_scales(
     keep = partial(kept_networks.keep, key=key)
     wishes = Wishes(chip, units, dict(assign or {}), methods)
     mapped = map_network(network, wishes, on_pass, keep)
-    plan = build_plan(network, mapped, chip)
+    plan = build_plan(network, mapped, chip, notes_on_training(model, chip, units[EVERY_LAYER].operands))
     try:
         check_plan(plan.document, plan.tensors)
     except PlanError as error:
@@ -242,8 +243,8 @@ def _onnx_frontend() -> Any:
     return trace_onnx
 
 
-def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
-    """The plan of a mapped network, with the tensors its graph needs."""
+def build_plan(network: Network, mapped: Mapped, chip: Chip, notes: Sequence[str] = ()) -> Plan:
+    """The plan of a mapped network, with the tensors its graph needs. notes: on this chip, beside the network's own."""
     traced = network.traced
     document = PlanDocument(
         schema_version=SCHEMA_VERSION,
@@ -266,6 +267,7 @@ def build_plan(network: Network, mapped: Mapped, chip: Chip) -> Plan:
         check=None,
         notes=[
             *traced.notes,
+            *notes,
             *ranges_left_out(traced.trained, network.trained_weights, mapped.layers),
             *product_ranges_left_out(traced.trained_products, mapped.matmuls),
         ],

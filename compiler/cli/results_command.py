@@ -33,6 +33,8 @@ def results_command(
     found = read_results(files)
     wanted = parse_pairs(where, "where", "seconds=1mo")
     kept = found.where(wanted) if wanted else found
+    if not kept.entries and found.entries:
+        errors.print(f"none of {len(found.entries)} measurements is so: {', '.join(where or ())}", soft_wrap=True)
     if merged is not None:
         kept.write(merged)
         errors.print(f"{len(kept.entries)} measurements written to {merged}", soft_wrap=True)

@@ -140,6 +140,10 @@ def study_command(
         str | None, typer.Option(help="A plan's folder, or of a sweep a model, in place of the file's.")
     ] = None,
     data: options.Data = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many examples, in place of the file's number.")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(help="Chips of each variant, in place of the file's number.")] = None,
     results: options.Results = None,
     plot: options.Plot = None,
     page: Page = None,
@@ -155,7 +159,12 @@ def study_command(
     said = read_study(file)
     files: dict[str, Any] = {"results": results or None, "data": data}
     shown = _Shown("json" if as_json else format, plot, page, force, {**files, "study": file})
-    shown.make(lambda **further: run_study(said, source=source, **files, workers=workers, **further), dask)
+    shown.make(
+        lambda **further: run_study(
+            said, source=source, limit=limit, repeats=repeats, **files, workers=workers, **further
+        ),
+        dask,
+    )
 
 
 class _Shown:

@@ -32,11 +32,16 @@ TIMES = ("1s", "1mo")
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """One variant of a study. name: in tables. changes: keys and values. evaluation: of the network on its chips."""
+    """One variant of a study.
+
+    name: in tables. changes: keys and values. evaluation: of the network on its chips. plan: SHA-256 of its plan, by
+    which its measurements are found in a file of ``results``.
+    """
 
     name: str
     changes: Mapping[str, Any]
     evaluation: Evaluation
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,12 @@ class Study:
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
         points = [
-            {"name": one.name, "changes": dict(one.changes), "evaluation": one.evaluation.to_json()}
+            {
+                "name": one.name,
+                "changes": dict(one.changes),
+                "plan": one.plan,
+                "evaluation": one.evaluation.to_json(),
+            }
             for one in self.points
         ]
         return {"title": self.title, "varied": self.varied, "points": points}
@@ -240,7 +250,7 @@ def measured_points(
 
         plan = plan_of(variant.changes)
         found = evaluate(plan, task, data, workers=workers, executor=executor, on_measurement=tell, **how)
-        points.append(StudyPoint(variant.name, variant.changes, found))
+        points.append(StudyPoint(variant.name, variant.changes, found, plan.sha256))
         if enough is not None and enough(points[-1]):
             break
     return points

@@ -107,6 +107,8 @@ def run_study(
     *,
     source: str | Path | None = None,
     data: str | Path | None = None,
+    limit: int | None = None,
+    repeats: int | None = None,
     results: str | Path | Sequence[str | Path] | None = None,
     workers: int | Workers = 1,
     executor: Executor | None = None,
@@ -114,8 +116,8 @@ def run_study(
 ) -> Study:
     """Make the study of a file.
 
-    study: the file, or what ``read_study`` gives. source, data: in place of the file's. results, workers, executor: as
-    of ``evaluate``. on_measurement: called after each measurement with (done, of how many, what).
+    study: the file, or what ``read_study`` gives. source, data, limit, repeats: in place of the file's. results,
+    workers, executor: as of ``evaluate``. on_measurement: called after each measurement with (done, of how many, what).
 
     Raises ``InputError`` for a file that is wrong, and as ``sweep``, ``ablate`` and ``pareto`` do.
     """
@@ -124,6 +126,7 @@ def run_study(
     if network is None:
         raise InputError(f"the study {said.title!r} names no source; give one")
     how: dict[str, Any] = said.model_dump(include=OF_EVALUATION)
+    how |= {name: given for name, given in {"limit": limit, "repeats": repeats}.items() if given is not None}
     how |= {"task_options": said.task_options, "results": results, "workers": workers, "executor": executor}
     how["on_measurement"] = on_measurement
     if said.study == "sweep":

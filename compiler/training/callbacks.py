@@ -12,11 +12,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import TrainerCallback
 
-from tilewright.compiler.training.prepare import is_prepared
+from tilewright.compiler.training.prepare import conditions_of, is_prepared
 from tilewright.compiler.training.progress import after_step, begin_after, check_loss, set_progress
 from tilewright.runtime.measuring.evaluation import Evaluation
 from tilewright.runtime.storage.atomic_file import write_whole
+from tilewright.targets.errors import InputError
+from tilewright.targets.limits import check_flags
 from tilewright.targets.paths import as_path
+from tilewright.targets.shown import shown
 
 BEST, FIGURES = "best-on-chip.safetensors", "evaluations-on-chip.json"
 
@@ -33,13 +36,17 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         every: int | None = None,
         folder: str | Path | None = None,
         on_evaluation: Callable[[int, Evaluation], None] | None = None,
+        *,
+        control: bool = False,
     ) -> None:
         """Measure by ``evaluate(model)`` after every so many steps and the last; training ends with the best weights.
 
         The figure that decides is the mean over chips at the last time. folder: where the best weights and all figures
         are kept, so that a resumed training goes on with them; in memory if None. on_evaluation: called with the step's
-        number and what was found.
+        number and what was found. control: True for a network that is not prepared, which is refused else.
         """
+        check_flags(control=control)
+        self.control = control
         self.evaluate, self.every, self.on_evaluation = evaluate, every, on_evaluation
         self.folder = None if folder is None else as_path(folder, "folder")
         self.evaluations: list[dict[str, Any]] = []
@@ -47,7 +54,12 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         self._best_weights: dict[str, Tensor] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Take up what was measured before the step that a training is resumed at, and the number of its passes."""
+        """Take up what was measured before the step that a training is resumed at, and the number of its passes.
+
+        Raises ``InputError`` for a network that is not prepared, unless it is a control.
+        """
+        if not self.control:
+            conditions_of(model)
         if is_prepared(model):
             begin_after(model, state.global_step * args.gradient_accumulation_steps)
         kept = None if self.folder is None else self.folder / FIGURES
@@ -90,8 +102,10 @@ class ChipCallback(TrainerCallback):  # type: ignore[misc]
         """Measure the network as it is, and keep its weights if it is the best so far."""
         assert self.evaluate is not None
         was_training = model.training
-        found = self.evaluate(model.eval())
+        found: Evaluation = self.evaluate(model.eval())
         model.train(was_training)
+        if not getattr(found, "points", None):
+            raise InputError(f"evaluate gives {shown(found)}; it must give what tilewright.evaluate does")
         point = found.points[-1]
         sign = 1.0 if found.larger_is_better else -1.0
         self.evaluations.append({"step": step, "score": sign * point.mean, "evaluation": found.to_json()})

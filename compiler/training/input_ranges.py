@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
+from tilewright.compiler.training.own_formats import Change, own_formats
 from tilewright.targets.spec.recipe import BoundedRanges, DeviationStart, GradientRanges, RecipeRanges
 
 SIZE_KEPT = 0.99
@@ -32,6 +35,11 @@ class InputRanges(nn.Module):
         for name, value in (("asked", 0.0), ("size", 0.0), ("covered", 0.0)):
             self.register_buffer(name, torch.full((blocks,), value))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def _apply(self, fn: Change, recurse: bool = True) -> Self:
+        with own_formats(self, [name for name, _ in self.named_buffers(recurse=False)]):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     def starts(self) -> bool:

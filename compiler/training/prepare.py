@@ -49,8 +49,8 @@ def prepare(
     channel scales, row-blocks and input ranges; the target is pcm-512 if None. plan: such a plan that is at hand, in
     place of these. recipe: what is
     imposed: a name of the library, a YAML file, or an object. leave: patterns of names of layers that stay as they are,
-    such as a head that an adapter replaces. seed: names all noise; the same seed trains the same
-    bits whatever the threads.
+    such as a head that an adapter replaces. seed: names all noise, which depends on no threads; the same seed trains
+    the same bits on one and on two (with more, MKL may sum products of a few rows in another order).
 
     While it trains (``model.train()``), noise is drawn anew for each call of the model. In evaluation converters alone
     are imposed. ``compile`` takes the trained model as it is, and its ranges; ``restore`` gives the plain network back.
@@ -203,7 +203,8 @@ def _owners(model: nn.Module, layers: Sequence[LayerRecord]) -> dict[str, list[t
             if not modules:
                 raise InputError(
                     f"layer {layer.name!r} on tiles multiplies by the parameter {part.weight!r}, which no Linear, "
-                    "Conv1d or Conv2d of one group holds: it cannot be prepared; assign it to a digital target"
+                    "Conv1d or Conv2d of one group holds: it cannot be prepared; leave it as it is, by "
+                    f"leave=[{layer.name!r}], or give a plan that has it on a digital target"
                 )
             owners += modules
         found[layer.name] = owners

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn import functional
 from tilewright.compiler.network.restorable import Restorable
 from tilewright.compiler.training.conditions import Conditions
 from tilewright.compiler.training.input_ranges import InputRanges, is_parameter
+from tilewright.compiler.training.own_formats import Change, own_formats
 from tilewright.compiler.training.precision import in_float32, is_recomputing
 from tilewright.compiler.training.tile_row import TileRowInTraining, range_gradient
 
@@ -80,6 +81,11 @@ class PreparedLayer(_Base):
         else:
             self.register_buffer("input_range", ranges)
         self.add_module("learning", InputRanges(rule, len(row_splits)).to(device))
+
+    def _apply(self, fn: Change, recurse: bool = True) -> Self:
+        with own_formats(self, ["input_range", "channel_scale"]):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def restore(self) -> None:
         """Be torch's own layer again, with the weights that it has now."""

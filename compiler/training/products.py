@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from tilewright.compiler.frontends.decompositions import scaled_dot_product_attention
 from tilewright.compiler.network.restorable import Restorable
+from tilewright.compiler.training.own_formats import Change, own_formats
 from tilewright.compiler.training.precision import in_float32
 from tilewright.runtime.units.formats import largest_step, rounded
 from tilewright.targets.errors import InputError
@@ -80,6 +81,11 @@ class PreparedProduct(nn.Module, Restorable):
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
+
+    def _apply(self, fn: Change, recurse: bool = True) -> Self:
+        with own_formats(self, ["left_range", "right_range"]):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def trained(self) -> dict[str, Tensor]:
         """Ranges of the operands [1] or [heads], as a checkpoint has them; none of floating point."""

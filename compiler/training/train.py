@@ -9,7 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tilewright.compiler.driver import AttentionBits
+from tilewright.compiler.driver import AttentionBits, attention_units
+from tilewright.compiler.frontends.training_record import trained_for
+from tilewright.compiler.mapping.overrides import EVERY_LAYER
 from tilewright.compiler.training.adapters import for_adapters
 from tilewright.compiler.training.checkpoints import (
     last_checkpoint,
@@ -35,6 +37,11 @@ from tilewright.targets.quantity import is_finite
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip, Recipe, Target
 from tilewright.targets.times import parse_time
+
+RECORDED = (
+    "attention_bits", "epochs", "steps", "learning_rate", "batch_size", "accumulate", "limit", "teacher", "adapter_of",
+)  # fmt: skip
+"""Settings of a training that its record has, beside the recipe; those that are null were the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,7 @@ def train(
         "learning_rate": learning_rate, "batch_size": batch_size, "accumulate": accumulate, "limit": limit,
         "seed": seed,
     }  # fmt: skip
+    operands = attention_units(attention_bits, chip)[EVERY_LAYER].operands
     goes_on = last_checkpoint(checkpoints, settings, resume=resume, overwrite=overwrite)
     with no_trace_of_a_failure(checkpoints):
         if save_every:
@@ -170,7 +178,10 @@ def train(
     made = Trained(folder, ran.device, ran.steps, ran.loss, ran.best_step, None, ran.evaluations, notes)
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
         learner.save(new)
-        write_record(new, _record(made, loaded, chip, sources, learner, seed))
+        imposed = {} if loaded.imposes_nothing or base is not None else trained_for(chip, operands)
+        own = {"trained_for": imposed} if imposed else {}
+        how = {name: settings[name] for name in RECORDED}
+        write_record(new, {**_record(made, loaded, chip, sources, learner, seed), "settings": how, **own})
     remove_checkpoints(checkpoints)
     if repeats:  # what was trained is there, whatever becomes of its evaluation
         made = replace(made, evaluation=learner.trial(learner.network, on_step))

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from tilewright.compiler.frontends.training_record import RECORD
 from tilewright.compiler.network.restorable import plain_copy, trained_tensors
 from tilewright.runtime.storage.atomic_file import write_whole
 from tilewright.runtime.storage.atomic_folder import FolderKind
 
 WEIGHTS = "model.safetensors"
-RECORD = "tilewright_training.json"
-"""Name of the file that says how a network was trained."""
 TRAINED = FolderKind(
     "a trained network",
     RECORD,

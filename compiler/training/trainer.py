@@ -12,6 +12,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from tilewright.compiler.training.callbacks import ChipCallback
 from tilewright.compiler.training.distillation import distilled
+from tilewright.compiler.training.prepare import is_prepared
 from tilewright.compiler.training.progress import check_loss, parameter_groups
 from tilewright.compiler.training.task_data import NUMBERS, TrainingExamples, named_outputs
 from tilewright.runtime.execution.callbacks import OnProgress
@@ -133,11 +134,14 @@ def run_trainer(
         data_seed=seed,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several would split a batch, which has one draw of the noise
-    chips = ChipCallback(trial, evaluate_every if trial is not None else None, checkpoints, on_evaluation)
+    every = evaluate_every if trial is not None else None
+    chips = ChipCallback(trial, every, checkpoints, on_evaluation, control=not is_prepared(model))
     trainer = TaskTrainer(examples, recipe, teacher, model=model, args=arguments, callbacks=[chips])
     trainer.remove_callback(PrinterCallback)
     if on_step:
         trainer.add_callback(_Report(on_step))
     ran = trainer.train(resume_from_checkpoint=None if goes_on is None else str(goes_on))
     device, last_step = str(arguments.device), trainer.state.global_step
-    return TrainerRun(device, last_step, float(ran.training_loss), chips.best_step, chips.evaluations)
+    logged = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    loss = logged[-1] if logged else float(ran.training_loss)  # the latter is of the steps since it was resumed
+    return TrainerRun(device, last_step, loss, chips.best_step, chips.evaluations)

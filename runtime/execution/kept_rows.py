@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tilewright.runtime.chip.samples import samples_read, step_read
+from tilewright.runtime.chip.samples import samples_read, step_read, stepping
 from tilewright.runtime.chip.uses import Use
 from tilewright.runtime.execution.layer_builder import sample_axis
 from tilewright.runtime.plan.names import layer_path
@@ -32,6 +32,8 @@ class Kept:
     outputs: Tensor
     there: Tensor
     """Rows that were read [samples, rows]."""
+    whole: int = 0
+    """Number of first rows that are there for every sample."""
 
     @classmethod
     def empty(cls, samples: tuple[int, ...], inputs: int, outputs: int) -> Kept:
@@ -48,11 +50,24 @@ class Kept:
         if more <= 0:
             return self
         more = -(-more // GROWTH) * GROWTH
-        parts = [
+        inputs, outputs, there = (
             torch.cat([one, one.new_zeros(len(one), more, *one.shape[2:])], dim=1)
             for one in (self.inputs, self.outputs, self.there)
-        ]
-        return Kept(self.samples, *parts)
+        )
+        return Kept(self.samples, inputs, outputs, there, self.whole)
+
+    def goes_on(self, rows: Tensor) -> bool:
+        """True if rows [samples, rows, in] are those that are there, and one more."""
+        known = rows.shape[1] - 1
+        return 0 < known == self.whole and torch.equal(self.inputs[:, :known], rows[:, :known])
+
+    def add(self, new: Tensor, rows: Tensor, made: Tensor) -> None:
+        """Keep what was made of new rows [samples, rows] of these [samples, rows, ...]."""
+        count = rows.shape[1]
+        self.inputs[:, :count][new], self.outputs[:, :count][new] = rows[new], made[new]
+        self.there[:, :count] |= new
+        whole = self.there.all(dim=0)
+        self.whole = int(whole.cumprod(0).sum())
 
 
 class KeptRows(nn.Module):
@@ -88,18 +103,28 @@ class KeptRows(nn.Module):
         kept = self._kept.get(use)
         if kept is None or kept.samples != samples:
             kept = Kept.empty(samples, x.shape[-1], self.outputs)
-        kept = kept.grown(count)
+        self._kept[use] = kept = kept.grown(count)
+        if chosen is None and lead == (len(samples), count) and before == 1 and kept.goes_on(x):
+            return self._next(kept, x, use)
         same = kept.there[:, :count] & (kept.inputs[:, :count] == rows).all(dim=-1)
         wanted = torch.ones_like(same) if chosen is None else by_sample(chosen)
         new = wanted & ~same
         self.read += int(new.sum())
         made = by_sample(self.base(x, use, as_given(new)))
-        kept.inputs[:, :count][new] = rows[new]
-        kept.outputs[:, :count][new] = made[new]
-        kept.there[:, :count] |= new
-        self._kept[use] = kept
+        kept.add(new, rows, made)
         outputs = kept.outputs[:, :count]
-        return as_given(outputs if chosen is None else outputs * wanted.unsqueeze(-1)).clone()
+        return as_given(outputs if chosen is None else outputs * wanted.unsqueeze(-1)).contiguous()
+
+    def _next(self, kept: Kept, x: Tensor, use: int) -> Tensor:
+        """Outputs of x [samples, rows, in], whose rows but the last are kept: the text has grown by a token."""
+        place = x.shape[1] - 1
+        with stepping(place):  # one row, whose noise is named as that of a loop's step is
+            made: Tensor = self.base(x[:, place:], use)
+        self.read += len(x)
+        kept.inputs[:, place], kept.outputs[:, place] = x[:, place], made[:, 0]
+        kept.there[:, place] = True
+        kept.whole = place + 1
+        return kept.outputs[:, : place + 1].contiguous()
 
 
 def keeping_rows(plan: Plan, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

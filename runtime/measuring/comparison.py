@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tilewright.runtime.measuring.evaluation import TimePoint
 from tilewright.runtime.measuring.iso_accuracy import normalised_values, verdict
 from tilewright.runtime.measuring.measurements import Measured
-from tilewright.runtime.measuring.uncertainty import Estimate, Interval, estimated
+from tilewright.runtime.measuring.uncertainty import CONFIDENCE, Estimate, Interval, estimated
 from tilewright.runtime.tasks import Metric
 
 
@@ -64,12 +64,30 @@ class Comparison:
         return over_examples, over_both
 
     def _normalised(self, values: list[float], of_chips: NDArray[np.float64]) -> Estimate | None:
-        """Estimate of A*; None where it is not known, of a chip or of chance."""
+        """Estimate of A*; None where it is not known: of a chip, of chance, of a network no better than chance.
+
+        Without intervals where the digital reference is no better than chance on more resamples than an interval
+        leaves out at an end.
+        """
         known = normalised_values(self.metric, np.array(values)[:, np.newaxis], np.array([self.digital]))[:, 0]
         if not np.isfinite(known).all():
             return None
         resampled = normalised_values(self.metric, of_chips, self._of_digital)
-        return estimated(known.tolist(), resampled[:, np.isfinite(resampled).all(axis=0)], self.examples)
+        usable = resampled[:, np.isfinite(resampled).all(axis=0)]
+        if usable.shape[1] < (1 - (1 - CONFIDENCE) / 2) * resampled.shape[1]:
+            usable = usable[:, :0]
+        return estimated(known.tolist(), usable, self.examples)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentence on a digital reference that is no better than chance, if it is not."""
+        chance = self.metric.chance
+        if chance is None or self.metric.is_better_than_chance(self.digital):
+            return []
+        return [
+            f"the digital reference ({self.digital:.4g}) is no better than chance ({chance:.4g}), so there is no A*: "
+            "the network has not learnt the task, or has no head for it"
+        ]
 
 
 def _numbers(found: Measured, count: int) -> list[float]:

@@ -151,7 +151,7 @@ def evaluate(
         max(len(chosen) for chosen in asked.values()), compensates, digital, list(points.values()),
         compared.digital_over_examples, compared.resamples, compared.left_out, wanted,
         iso_figure(how, digital, wanted), plan.adapter, record.sha256 if record is not None else None,
-        [*plan.notes_on_seeds, *kept.notes], numbers.start,
+        [*compared.notes, *plan.notes_on_seeds, *kept.notes], numbers.start,
     )  # fmt: skip
     unkept = keep_evaluation(plan, found.to_json())
     if unkept is not None:

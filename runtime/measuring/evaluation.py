@@ -19,8 +19,9 @@ class TimePoint:
 
     time, values: as asked for, and the figure of each chip. seconds: after programming. over_examples, over_both: 95 %
     intervals of the mean, as of ``Estimate``. difference: mean less the digital reference's figure, both on the same
-    examples. normalised: A*, 1 for the digital reference and 0 for chance; None if nobody knows chance. iso_accuracy:
-    "holds", "fails" or "cannot be told", by the interval of A* over both; None where there is none.
+    examples. normalised: A*, 1 for the digital reference and 0 for chance; None if nobody knows chance, or the digital
+    reference is no better. iso_accuracy: "holds", "fails" or "cannot be told", by the interval of A* over both; None
+    where there is none.
     """
 
     time: str
@@ -55,7 +56,7 @@ class Evaluation:
     predictions that know nothing of the inputs; None if nobody knows. larger_is_better: False for an error. data: hash
     of the examples and the metric. digital_over_examples: 95 % interval of ``digital``. resamples: of the examples, on
     which intervals rest; 0 where measurements have none. left_out: how many of them had no figure. iso: A* that
-    iso-accuracy asks for. iso_figure: figure whose A* is that; None if nobody knows chance. adapter, adapter_sha256:
+    iso-accuracy asks for. iso_figure: figure whose A* is that; None where there is no A*. adapter, adapter_sha256:
     name and hash of the plan's adapter that ran beside the chips; None for the base alone. further_notes:
     sentences on what a seed names, and on an evaluation that was not kept.
     """

@@ -25,8 +25,8 @@ def verdict(normalised: Interval, iso: float) -> Verdict:
 
 
 def iso_figure(metric: Metric, digital: float, iso: float) -> float | None:
-    """Figure whose A* is ``iso``; None where chance is not known, or is the digital reference's figure."""
-    if metric.chance is None or metric.chance == digital or not math.isfinite(digital):
+    """Figure whose A* is ``iso``; None where chance is not known, or the digital reference is no better than it."""
+    if metric.chance is None or not metric.is_better_than_chance(digital) or not math.isfinite(digital):
         return None
     low, high = metric.chance, digital  # A* is 0 and 1 there, and monotone between
     try:

@@ -140,7 +140,10 @@ class Plan:
         whole = self.adapted(None)
         whole.require_weights()
         if name in whole.adapters and not replace:
-            raise InputError(f"the plan has an adapter {name!r} already; replace it, or give another name")
+            raise InputError(
+                f"the plan has an adapter {name!r} already; replace it (--replace, in Python replace=True), or give "
+                "another name"
+            )
         kept = whole.without_adapter(name) if name in whole.adapters else whole
         record, tensors = fit_adapter(kept.document, dict(kept.tensors), name, read_adapter(folder))
         made = kept._with_adapters([*kept.document.adapters, record], {**kept.tensors, **tensors})

@@ -69,14 +69,24 @@ class Metric:
     def normalised(self, value: float, digital: float) -> float:
         """Normalised figure A* = 1 - (ε - ε_FP)/(ε_chance - ε_FP): 1 for ``digital``, 0 for chance (Rasch 2023).
 
-        Of the figure's logarithm where the metric says so. Raises ``InputError`` where chance is not known, or a figure
-        has no logarithm.
+        Of the figure's logarithm where the metric says so. Raises ``InputError`` where chance is not known, the digital
+        reference is no better than chance, or a figure has no logarithm.
         """
         if self.chance is None:
             raise InputError(f"A* of metric {self.name!r} needs to know chance: give Metric(..., chance=...)")
+        if not self.is_better_than_chance(digital):
+            raise InputError(
+                f"A* of metric {self.name!r} is of a network that is better than chance: the digital reference gives "
+                f"{digital:g}, and chance is {self.chance:g}"
+            )
         value, digital, chance = (self._scaled(figure) for figure in (value, digital, self.chance))
-        lead = digital - chance
-        return (value - chance) / lead if lead else 1.0
+        return (value - chance) / (digital - chance)
+
+    def is_better_than_chance(self, figure: float) -> bool:
+        """True if a figure is better than chance; never where chance is not known."""
+        if self.chance is None:
+            return False
+        return figure > self.chance if self.larger_is_better else figure < self.chance
 
     def _scaled(self, figure: float) -> float:
         if not self.in_logarithms:

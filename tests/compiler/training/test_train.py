@@ -38,7 +38,28 @@ def test_a_trained_folder_is_compiled_with_its_ranges(base, data, tmp_path):
         assert matmul.left_ranges == pytest.approx(held[f"{matmul.name}.left_range"].tolist())
     record = json.loads((tmp_path / "out" / "tilewright_training.json").read_text())
     assert (record["recipe"]["name"], record["chip"], record["steps"]) == ("device-noise", "pcm-512", 6)
+    assert record["settings"]["learning_rate"] is None  # the recipe's
     assert not (tmp_path / "out.checkpoints").exists()
+
+
+def test_a_plan_for_another_chip_than_it_was_trained_for_says_so(base, data, tmp_path):
+    tile = tilewright.load_chip("pcm-512", {"tile.adc.bits": 6})
+    trained(base, data, tmp_path / "out", steps=1, target=tile, attention_bits=4)
+
+    def notes(target, **how):
+        plan = tilewright.compile(tmp_path / "out", target, **how)
+        return [note for note in plan.document.notes if "trained for another chip" in note]
+
+    assert notes(tile, attention_bits=4) == []
+    (note,) = notes("pcm-512")
+    assert "tile.adc.bits 6 there, 10 here" in note
+    assert "attention 'int4' there, 'int8' here" in note
+    record = tmp_path / "out" / "tilewright_training.json"
+    for damaged in ("{", "[]", '{"trained_for": 3}', "[" * 100_000):
+        record.write_text(damaged)
+        assert notes("pcm-512") == []
+    trained(base, data, tmp_path / "control", steps=1, recipe="digital")
+    assert "trained_for" not in json.loads((tmp_path / "control" / "tilewright_training.json").read_text())
 
 
 def test_training_changes_weights_and_a_seed_names_it(base, data, tmp_path):

@@ -85,9 +85,26 @@ def test_a_loss_that_is_no_number_stops_a_trainer_as_it_comes(model, tmp_path):
         trained(model, tmp_path, tilewright.ChipCallback())
 
 
+def test_a_callback_refuses_what_is_not_prepared(model, tmp_path):
+    plain = tilewright.restore(model)
+    with pytest.raises(InputError, match=r"is not prepared; tilewright\.prepare"):
+        trained(plain, tmp_path, tilewright.ChipCallback())
+    trained(plain, tmp_path, tilewright.ChipCallback(figures([1.0, 2.0]), 2, control=True))
+
+
+def test_a_callback_needs_evaluations(model, tmp_path):
+    with pytest.raises(InputError, match=r"evaluate gives 3\.0; it must give what tilewright.evaluate does"):
+        trained(model, tmp_path, ANYTHING.ChipCallback(lambda _: 3.0, 2))
+
+
 def test_a_prepared_network_is_cast_and_pickled(model):
     torch.save(model, io.BytesIO())
+    ranges = {
+        name: value.clone() for name, value in model.state_dict().items() if "range" in name or "learning" in name
+    }
     model = model.to(torch.bfloat16).train()
+    kept = model.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in ranges.items())  # they move by a thousandth at a time
     loss = model(**BATCH, labels=torch.tensor([0, 1])).loss
     loss.backward()
     assert loss.isfinite()

@@ -44,6 +44,22 @@ def predicted(plan, inputs, **chip):
     return classes(session.run({name: inputs["inputs"]}, samples=range(EXAMPLES))).numpy()
 
 
+def test_a_network_no_better_than_chance_has_no_a_star(given):
+    """Of 120 examples 40 right are chance for three classes; a resample has more, another less."""
+    plan, inputs = given
+    alike = {**inputs, "labels": (predicted(plan, inputs) + 1) % 3}
+    found = tilewright.evaluate(plan, **alike, **HOW, until_error="iso", fewest=2)
+    assert found.digital == 0.0
+    assert [(point.normalised, point.iso_accuracy) for point in found.points] == [(None, None)] * 2
+    assert "is no better than chance (33.33), so there is no A*" in found.further_notes[0]
+    assert found.iso_figure is None
+    assert found.repeats == 2  # there is nothing to decide by more chips
+    hardly = np.where(np.arange(EXAMPLES) < 42, predicted(plan, inputs), alike["labels"])
+    point = tilewright.evaluate(plan, **{**inputs, "labels": torch.from_numpy(hardly)}, **HOW).points[0]
+    assert present(point.normalised).over_both is None  # digital is below chance on many resamples
+    assert point.iso_accuracy is None
+
+
 def test_intervals_are_of_the_same_resamples_of_all(given):
     """All of it once more, from predictions: percentiles of means over chips, paired with the digital reference."""
     plan, inputs = given

@@ -10,6 +10,7 @@ from tilewright.runtime.measuring.iso_accuracy import iso_figure, normalised_val
 from tilewright.runtime.measuring.resampling import resamples
 from tilewright.runtime.measuring.uncertainty import Interval, estimated
 from tilewright.runtime.tasks import Metric
+from tilewright.targets.errors import InputError
 
 SIMULATIONS = 400
 RESAMPLES = 200
@@ -126,7 +127,7 @@ ERROR = Metric("error", lambda *_: 0.0, 100.0, larger_is_better=False)
 ACCURACY = Metric("accuracy", lambda *_: 0.0, 50.0)
 
 
-@pytest.mark.parametrize(("metric", "digital"), [(ACCURACY, 90.0), (ACCURACY, 30.0), (ERROR, 20.0)])
+@pytest.mark.parametrize(("metric", "digital"), [(ACCURACY, 90.0), (ACCURACY, 50.5), (ERROR, 20.0)])
 def test_iso_accuracy_is_where_a_star_is(metric, digital):
     figure = iso_figure(metric, digital, 0.9)
     assert figure == pytest.approx(metric.chance + 0.9 * (digital - metric.chance))
@@ -136,7 +137,10 @@ def test_iso_accuracy_is_where_a_star_is(metric, digital):
 
 def test_iso_accuracy_without_chance():
     assert iso_figure(Metric("m", lambda *_: 0.0), 90.0, 0.9) is None
-    assert iso_figure(ACCURACY, 50.0, 0.9) is None
+    for metric, digital in ((ACCURACY, 50.0), (ACCURACY, 30.0), (ERROR, 100.0), (ERROR, 120.0)):
+        assert iso_figure(metric, digital, 0.9) is None
+        with pytest.raises(InputError, match="better than chance: the digital reference gives"):
+            metric.normalised(70.0, digital)
     assert iso_figure(ACCURACY, math.inf, 0.9) is None
 
 
