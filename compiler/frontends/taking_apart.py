@@ -6,6 +6,7 @@ it: attention, einsum and the like, activations that write into their operand, a
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -156,7 +157,8 @@ def _is_fresh(node: fx.Node) -> bool:
     """True if what a node gives lies in memory of its own."""
     if not isinstance(node.meta.get("val"), Tensor):
         return node.op == "call_function"  # sizes and other numbers
-    function = node.target
+    # one of several results, such as the largest values of topk, is as fresh as they are
+    function = node.args[0].target if node.target is operator.getitem else node.target  # type: ignore[union-attr]
     if not isinstance(function, OpOverload) or any(one.alias_info is not None for one in function._schema.returns):
         return False
     return function in FRESH or not _is_composite(function)

@@ -9,6 +9,9 @@ from tilewright.compiler.report.plot_file import HEIGHT, label, plot_bytes, writ
 from tilewright.compiler.studies.study import Study, StudyPoint
 from tilewright.compiler.studies.variations import said
 
+LONG = 10_000
+"""Numbers from which on an axis writes k, M or G, so that they stay apart."""
+
 
 def plot_study(study: Study, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the plot of a study as .pdf, .svg or .png: one line a time over one key, or a value of the second key.
@@ -52,6 +55,11 @@ def _lines(axes: Any, study: Study) -> None:
     axes.axhline(study.points[0].evaluation.digital, color="0.6", linewidth=0.8, linestyle="--", label="digital")
     evaluation = study.points[0].evaluation
     axes.set_xlabel(label(first))
+    if max(abs(one.changes[first]) for one in ordered) >= LONG:
+        from matplotlib.ticker import EngFormatter, MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel(label(evaluation.metric + (f" at {evaluation.points[-1].time}" if others else "")))
     axes.legend(frameon=False, fontsize=7)
 
@@ -81,7 +89,7 @@ def _bars(axes: Any, study: Study) -> None:
     axes.invert_yaxis()
     lowest = min(min(point.values) for point in points)
     axes.set_xlim(left=max(0.0, lowest - 0.1 * abs(lowest)) if lowest >= 0 else None)
-    axes.set_xlabel(label(f"{study.points[0].evaluation.metric} at {points[0].time}"))
+    axes.set_xlabel(label(study.points[0].evaluation.metric) + "\n" + label(f"at {points[0].time}"))
 
 
 def _is_number(value: Any) -> bool:
