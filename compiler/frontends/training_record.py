@@ -8,15 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tilewright.runtime.plan.base_weights import LARGEST, RECORD
 from tilewright.targets.errors import InputError
 from tilewright.targets.paths import kind_of, read_bytes
 from tilewright.targets.quantity import is_number
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
 
-RECORD = "tilewright_training.json"
-"""Name of the file that says how a network was trained."""
-LARGEST = 2**24  # bytes
 PARTS = ("device", "programming", "tile", "drift_compensation")
 """Parts of a target that training imposes."""
 SHOWN = 3

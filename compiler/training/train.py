@@ -27,6 +27,7 @@ from tilewright.compiler.training.task_data import TrainingData
 from tilewright.compiler.training.trained_folder import TRAINED, add_to_record, write_record
 from tilewright.runtime.execution.callbacks import OnProgress
 from tilewright.runtime.measuring.evaluation import Evaluation
+from tilewright.runtime.plan.base_weights import BASE, marks_of
 from tilewright.runtime.plan.plan import Plan, load
 from tilewright.runtime.storage.atomic_folder import atomic_folder, check_destination
 from tilewright.targets.errors import InputError
@@ -179,7 +180,9 @@ def train(
     with atomic_folder(folder, TRAINED, overwrite=overwrite) as new:
         learner.save(new)
         imposed = {} if loaded.imposes_nothing or base is not None else trained_for(chip, operands)
-        own = {"trained_for": imposed} if imposed else {}
+        own: dict[str, Any] = {"trained_for": imposed} if imposed else {}
+        if base is not None:
+            own[BASE] = marks_of(base.document, base.tensors)
         how = {name: settings[name] for name in RECORDED}
         write_record(new, {**_record(made, loaded, chip, sources, learner, seed), "settings": how, **own})
     remove_checkpoints(checkpoints)

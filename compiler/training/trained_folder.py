@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from tilewright.compiler.frontends.training_record import RECORD
 from tilewright.compiler.network.restorable import plain_copy, trained_tensors
+from tilewright.runtime.plan.base_weights import RECORD
 from tilewright.runtime.storage.atomic_file import write_whole
 from tilewright.runtime.storage.atomic_folder import FolderKind
 

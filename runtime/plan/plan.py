@@ -16,6 +16,7 @@ from tilewright.runtime.plan import files
 from tilewright.runtime.plan.adapter_folder import read_adapter
 from tilewright.runtime.plan.adapter_records import AdapterRecord
 from tilewright.runtime.plan.adapters import check_adapters, document_with, outputs_with
+from tilewright.runtime.plan.base_weights import check_base
 from tilewright.runtime.plan.check import check_plan
 from tilewright.runtime.plan.fitting_adapters import fit_adapter
 from tilewright.runtime.plan.graph_code import GraphCode
@@ -145,7 +146,9 @@ class Plan:
                 "another name"
             )
         kept = whole.without_adapter(name) if name in whole.adapters else whole
-        record, tensors = fit_adapter(kept.document, dict(kept.tensors), name, read_adapter(folder))
+        read = read_adapter(folder)
+        record, tensors = fit_adapter(kept.document, dict(kept.tensors), name, read)
+        check_base(folder, name, whole.document, whole.tensors, read.replacements)
         made = kept._with_adapters([*kept.document.adapters, record], {**kept.tensors, **tensors})
         try:
             check_adapters(made.document, made.tensors)

@@ -42,6 +42,22 @@ def test_a_plan_of_the_base_takes_what_was_trained(base, data, plan, tmp_path):
     assert json.loads((tmp_path / "sst2" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
 
 
+def test_a_plan_of_another_base_refuses_it(base, data, plan, tmp_path):
+    trained(base, data, tmp_path / "sst2", plan, repeats=0, steps=1)
+    model = BertForSequenceClassification.from_pretrained(base)
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)  # the adapter has one of its own
+    model.save_pretrained(tmp_path / "other")
+    tilewright.compile(tmp_path / "other").with_adapter("sst2", tmp_path / "sst2")
+    with torch.no_grad():
+        model.bert.encoder.layer[0].output.dense.weight.mul_(2)
+    model.save_pretrained(tmp_path / "other")
+    other = tilewright.compile(tmp_path / "other")
+    with pytest.raises(InputError, match=r"another base: 'bert\.encoder\.layer\.0\.output\.dense\.weight' is not that"):
+        other.with_adapter("sst2", tmp_path / "sst2")
+    tilewright.compile(base, "pcm-512-dynamic").with_adapter("sst2", tmp_path / "sst2")  # another chip of the same base
+
+
 def test_the_base_and_its_ranges_stay(base, plan):
     model = BertForSequenceClassification.from_pretrained(base)
     batch = {"input_ids": torch.arange(24).view(2, 12) % 60 + 1, "attention_mask": torch.ones(2, 12, dtype=torch.int64)}
