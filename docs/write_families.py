@@ -25,6 +25,17 @@ Written by `make families`, with transformers {transformers} and torch {torch}.
 |---|---|---|---|---|---|---|---|---|
 """
 
+REFUSED = """
+Refused in one sentence, or not tried:
+
+- Mamba and RWKV: their scan is a loop over tokens in Python, which a trace writes out for one length. Compile the module with inputs of that
+  length.
+- Mamba-2 from its config alone is traced for batches of two; with its weights it takes any.
+- LLaVA puts image features in the places of tokens that it finds by their values: a trace has one batch.
+- DBRX and EnCodec branch on values of their own.
+- A UNet of diffusion was not tried: diffusers is a package of its own.
+"""
+
 
 def line(family: str) -> str:
     """The table's line of one family."""
@@ -63,7 +74,7 @@ def main() -> None:
     path = DOCS / "families.md"
     lines = [line(family) for family in FAMILIES]
     heading = INTRODUCTION.format(transformers=transformers.__version__, torch=torch.__version__.split("+")[0])
-    path.write_text(heading + "".join(lines), encoding="utf-8")
+    path.write_text(heading + "".join(lines) + REFUSED, encoding="utf-8")
     print(f"wrote {path}")
 
 

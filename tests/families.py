@@ -39,6 +39,11 @@ WHISPER = {
     "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "suppress_tokens": None,
     "begin_suppress_tokens": None,
 }  # fmt: skip
+SOUND = {
+    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "conv_dim": [16, 16],
+    "conv_stride": [5, 2], "conv_kernel": [10, 3], "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+    "vocab_size": 32,
+}  # fmt: skip
 T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200}
 MOBILEBERT = {
     **TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 2,
@@ -120,15 +125,7 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "Whisper": ("WhisperForConditionalGeneration", "WhisperConfig", WHISPER),
     "Whisper encoder": ("WhisperEncoder", "WhisperConfig", WHISPER),
     "Whisper, audio classification": ("WhisperForAudioClassification", "WhisperConfig", WHISPER),
-    "Wav2Vec2": (
-        "Wav2Vec2Model",
-        "Wav2Vec2Config",
-        {
-            "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
-            "conv_dim": [16, 16], "conv_stride": [5, 2], "conv_kernel": [10, 3], "num_conv_pos_embeddings": 16,
-            "num_conv_pos_embedding_groups": 4, "vocab_size": 32,
-        },
-    ),
+    "Wav2Vec2": ("Wav2Vec2Model", "Wav2Vec2Config", SOUND),
     "Gemma": ("GemmaForCausalLM", "GemmaConfig", {**LLAMA, "head_dim": 16}),
     "Phi": ("PhiForCausalLM", "PhiConfig", TEXT),
     "Swin": (
@@ -146,6 +143,41 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "ConvNextConfig",
         {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2, "image_size": 32},
     ),
+    "MobileNetV2": (
+        "MobileNetV2ForImageClassification", "MobileNetV2Config", {"image_size": 32, "depth_multiplier": 0.35},
+    ),
+    "EfficientNet": (
+        "EfficientNetForImageClassification",
+        "EfficientNetConfig",
+        {"image_size": 32, "width_coefficient": 0.3, "depth_coefficient": 0.3, "hidden_dim": 384},
+    ),
+    "BEiT": ("BeitForImageClassification", "BeitConfig", VISION),
+    "DINOv2": ("Dinov2Model", "Dinov2Config", {**VISION, "mlp_ratio": 2}),
+    "SegFormer": (
+        "SegformerForSemanticSegmentation",
+        "SegformerConfig",
+        {"hidden_sizes": [16, 32, 32, 64], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 4],
+         "decoder_hidden_size": 32, "initializer_range": 0.1},
+    ),
+    "HuBERT": ("HubertModel", "HubertConfig", SOUND),
+    "SpeechT5": ("SpeechT5ForSpeechToText", "SpeechT5Config", {
+        **SOUND, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 200,
+    }),
+    "XLNet": ("XLNetModel", "XLNetConfig", {
+        "d_model": 64, "n_layer": 2, "n_head": 4, "d_inner": 128, "vocab_size": 200,
+    }),
+    "Falcon with ALiBi": ("FalconForCausalLM", "FalconConfig", {
+        "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 200, "alibi": True,
+    }),
+    "Mamba-2": ("Mamba2ForCausalLM", "Mamba2Config", {
+        "hidden_size": 64, "num_hidden_layers": 2, "state_size": 8, "vocab_size": 200, "num_heads": 8, "head_dim": 16,
+        "n_groups": 1,
+    }),
+    "PatchTST": ("PatchTSTForPrediction", "PatchTSTConfig", {
+        "num_input_channels": 2, "context_length": 32, "patch_length": 8, "patch_stride": 8, "d_model": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128, "prediction_length": 8,
+    }),
 }  # fmt: skip
 SIZES = ((1, 4), (1, 13), (3, 4), (3, 13))
 """Batch and length."""
@@ -209,5 +241,7 @@ def largest_difference(model, plan) -> float:
             for key in name.split("."):
                 exact = exact[int(key)] if key.isdigit() else getattr(exact, key)
             assert value.shape == exact.shape, (name, value.shape, exact.shape)
+            assert exact.isfinite().all(), f"{name} of the model itself is not finite"
+            assert value.isfinite().all(), f"{name} is not finite"
             worst = max(worst, ((value - exact).abs().max() / exact.abs().max()).item())
     return worst

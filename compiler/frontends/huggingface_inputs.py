@@ -24,13 +24,14 @@ OF_OTHERS = re.compile(r"vision|visual|image|audio")
 """Parts of a model whose positions are no text's."""
 ENCODERS = re.compile(OF_OTHERS.pattern + r"|encoder\.")
 """Parts of a model whose positions are no text's, where the encoder takes images or sound."""
-KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "decoder_input_ids")
+KNOWN = ("input_ids", "pixel_values", "input_features", "input_values", "past_values", "decoder_input_ids")
 
 
 def model_inputs(model: Any, tokenizer: Any) -> ModelInputs:
     """The inputs that a model needs, by its config. Raises ``InputError`` for a kind that is not known."""
     config, parameters = model.config, inspect.signature(model.forward).parameters
     specs = [*_text(model, parameters, tokenizer), *_images(config, parameters), *_sound(config, parameters)]
+    specs += _series(model, config)
     if config.is_encoder_decoder and "decoder_input_ids" in parameters:
         vocabulary = int(config.get_text_config(decoder=True).vocab_size)
         specs.append(InputSpec("decoder_input_ids", ("batch", "decoder_sequence"), "tokens", bound=vocabulary))
@@ -128,10 +129,21 @@ def _images(config: Any, parameters: Any) -> list[InputSpec]:
 def _sound(config: Any, parameters: Any) -> list[InputSpec]:
     bins = getattr(config, "num_mel_bins", None)
     if "input_values" in parameters:
-        shape = ("batch", "samples") if bins is None else ("batch", int(config.max_length), int(bins))
+        frames_taken = getattr(config, "max_length", None)  # of a spectrogram; others take samples, whatever they give
+        shape = (
+            ("batch", "samples") if bins is None or frames_taken is None else ("batch", int(frames_taken), int(bins))
+        )
         return [InputSpec("input_values", shape, "numbers", torch.float32)]
     if bins is None or "input_features" not in parameters:
         return []
     # two frames a position: the first convolutions of Whisper halve the length
     frames = 2 * int(getattr(config, "max_source_positions", 1500))
     return [InputSpec("input_features", ("batch", int(bins), frames), "numbers", torch.float32)]
+
+
+def _series(model: Any, config: Any) -> list[InputSpec]:
+    """Input of a forecast: values of the past, a channel a series."""
+    length, channels = getattr(config, "context_length", None), getattr(config, "num_input_channels", None)
+    if model.main_input_name != "past_values" or length is None or channels is None:
+        return []
+    return [InputSpec("past_values", ("batch", int(length), int(channels)), "numbers", torch.float32)]
