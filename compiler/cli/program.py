@@ -38,7 +38,7 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        _say("interrupted: what was finished is kept, and nothing half-done was left")
+        _say("interrupted: nothing half-done was left")
     sys.exit(code)
 
 

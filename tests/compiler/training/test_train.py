@@ -38,7 +38,7 @@ def test_a_trained_folder_is_compiled_with_its_ranges(base, data, tmp_path):
         assert matmul.left_ranges == pytest.approx(held[f"{matmul.name}.left_range"].tolist())
     record = json.loads((tmp_path / "out" / "tilewright_training.json").read_text())
     assert (record["recipe"]["name"], record["chip"], record["steps"]) == ("device-noise", "pcm-512", 6)
-    assert record["settings"]["learning_rate"] is None  # the recipe's
+    assert (record["settings"]["learning_rate"], record["settings"]["epochs"]) == (1e-3, None)  # None: the recipe's
     assert not (tmp_path / "out.checkpoints").exists()
 
 
