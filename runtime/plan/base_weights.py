@@ -23,7 +23,7 @@ from tilewright.targets.shown import shown
 RECORD = "tilewright_training.json"
 """Name of the file that says how a network, or an adapter, was trained."""
 BASE = "base_weights"
-"""Its key with the marks of an adapter's base."""
+"""Key of the marks of an adapter's base in that file."""
 LARGEST = 2**24  # bytes
 
 
