@@ -28,8 +28,8 @@ Written by `make families`, with transformers {transformers} and torch {torch}.
 REFUSED = """
 Refused in one sentence, or not tried:
 
-- Mamba and RWKV: their scan is a loop over tokens in Python, which a trace writes out for one length. Compile the module
-  with inputs of that length.
+- Mamba and RWKV: their scan is a loop over tokens in Python, which a trace writes out for one length. Compile the
+  module with inputs of that length.
 - Mamba-2 from its config alone is traced for batches of two; with its weights it takes any.
 - LLaVA puts image features in the places of tokens that it finds by their values: a trace has one batch.
 - DBRX and EnCodec branch on values of their own.
