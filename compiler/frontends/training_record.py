@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tilewright.runtime.plan.base_weights import LARGEST, RECORD
-from tilewright.targets.errors import InputError
-from tilewright.targets.paths import kind_of, read_bytes
+from tilewright.runtime.plan.base_weights import record_in
 from tilewright.targets.quantity import is_number
 from tilewright.targets.shown import shown
 from tilewright.targets.spec import Chip
@@ -49,11 +45,7 @@ def _said(source: object) -> Mapping[str, Any] | None:
     """Content of the record in a model's folder on what it was trained for; None if there is none to be read."""
     if not isinstance(source, str | Path):
         return None
-    found: Any = None
-    with suppress(InputError, OSError, ValueError, RecursionError):
-        path = Path(source) / RECORD
-        found = json.loads(read_bytes(path, "file", LARGEST)) if kind_of(path) is not None else None
-    said = found.get("trained_for") if isinstance(found, dict) else None
+    said = record_in(source).get("trained_for")
     return said if isinstance(said, dict) else None
 
 

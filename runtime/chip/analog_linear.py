@@ -141,7 +141,7 @@ class AnalogLinear(FixedPrecision):
         if use not in self._reads:
             blocks, input_range, tile = self._blocks, self.uses[use].input_range, self.chip.target.tile
             reads = [block.compiled(input_range, use, self.seconds) for block in blocks]
-            steps = None if tile.doublings is not None else blocks[0].tiles.steps_per_unit(input_range)
+            steps = blocks[0].tiles.steps_per_unit(input_range)
             read = self._reads[use] = LayerRead(reads, steps, self.channel_scale, self.bias)
             if tile.doublings is not None:
                 keys = [block.keys_of_readings(use, self.seconds) for block in blocks]

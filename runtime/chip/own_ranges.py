@@ -7,9 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tilewright.runtime.chip.kernels.native import is_readable
-from tilewright.runtime.chip.kernels.read import BlockRead, LayerRead, takes
-from tilewright.runtime.chip.noise import Noise, ReadNoise
+from tilewright.runtime.chip.noise import Noise
 from tilewright.runtime.chip.tile import TileRow
 from tilewright.targets.spec import Converter
 
@@ -41,13 +39,9 @@ def read_with_own_ranges(multiply: Multiply, values: Tensor, doublings: int, adc
 
 
 def multiply_with(tiles: TileRow, noise: Noise) -> Multiply:
-    """Readings of tiles with this noise, by the compiled library if it takes them."""
+    """Readings of tiles with this noise."""
 
     def multiply(values: Tensor, ranges: Tensor, reading: int, rows: Tensor | None) -> Tensor:
-        if isinstance(noise, ReadNoise) and takes(tiles) and is_readable(values):
-            block = BlockRead(tiles, torch.ones(noise.columns), None, noise.draws.key(*noise.name(reading)))
-            places = noise.places if rows is None else noise.places[rows]
-            return LayerRead([block])(values, places, tiles.steps_per_unit(ranges))
         normal = noise(reading)
         return tiles.multiply(values, ranges, normal if normal is None or rows is None else normal[rows])
 

@@ -134,10 +134,10 @@ class TileRow(FixedPrecision):
             currents.add_(square_root(variance.add_(self.output_variance)).mul(normal))
         return self.arithmetic.adc(currents, self.tile.adc, offset)
 
-    def steps_per_unit(self, input_range: float | Tensor) -> Tensor:
-        """Steps of the DAC in a unit of the input, float32 [1], or one a vector [M]."""
+    def steps_per_unit(self, input_range: float) -> float:
+        """Steps of the DAC in a unit of the input."""
         assert self.tile.dac is not None
-        return torch.as_tensor(1.0 / (input_range * self.tile.dac.step), dtype=torch.float32).reshape(-1)
+        return 1.0 / (input_range * self.tile.dac.step)
 
     @property
     def is_noisy(self) -> bool:

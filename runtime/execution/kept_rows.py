@@ -32,8 +32,6 @@ class Kept:
     outputs: Tensor
     there: Tensor
     """Rows that were read [samples, rows]."""
-    whole: int = 0
-    """Number of first rows that are there for every sample."""
 
     @classmethod
     def empty(cls, samples: tuple[int, ...], inputs: int, outputs: int) -> Kept:
@@ -54,20 +52,13 @@ class Kept:
             torch.cat([one, one.new_zeros(len(one), more, *one.shape[2:])], dim=1)
             for one in (self.inputs, self.outputs, self.there)
         )
-        return Kept(self.samples, inputs, outputs, there, self.whole)
+        return Kept(self.samples, inputs, outputs, there)
 
     def goes_on(self, rows: Tensor) -> bool:
         """True if rows [samples, rows, in] are those that are there, and one more."""
         known = rows.shape[1] - 1
-        return 0 < known == self.whole and torch.equal(self.inputs[:, :known], rows[:, :known])
-
-    def add(self, new: Tensor, rows: Tensor, made: Tensor) -> None:
-        """Keep what was made of new rows [samples, rows] of these [samples, rows, ...]."""
-        count = rows.shape[1]
-        self.inputs[:, :count][new], self.outputs[:, :count][new] = rows[new], made[new]
-        self.there[:, :count] |= new
-        whole = self.there.all(dim=0)
-        self.whole = int(whole.cumprod(0).sum())
+        are_there = bool(known and self.there[:, :known].all() and not self.there[:, known].any())
+        return are_there and torch.equal(self.inputs[:, :known], rows[:, :known])
 
 
 class KeptRows(nn.Module):
@@ -111,7 +102,8 @@ class KeptRows(nn.Module):
         new = wanted & ~same
         self.read += int(new.sum())
         made = by_sample(self.base(x, use, as_given(new)))
-        kept.add(new, rows, made)
+        kept.inputs[:, :count][new], kept.outputs[:, :count][new] = rows[new], made[new]
+        kept.there[:, :count] |= new
         outputs = kept.outputs[:, :count]
         return as_given(outputs if chosen is None else outputs * wanted.unsqueeze(-1)).contiguous()
 
@@ -123,7 +115,6 @@ class KeptRows(nn.Module):
         self.read += len(x)
         kept.inputs[:, place], kept.outputs[:, place] = x[:, place], made[:, 0]
         kept.there[:, place] = True
-        kept.whole = place + 1
         return kept.outputs[:, : place + 1].contiguous()
 
 

@@ -27,6 +27,15 @@ BASE = "base_weights"
 LARGEST = 2**24  # bytes
 
 
+def record_in(folder: str | Path) -> dict[str, Any]:
+    """Content of the record in a folder, a stranger's; empty if there is none that can be read."""
+    found: Any = None
+    with suppress(InputError, OSError, ValueError, RecursionError):
+        path = Path(folder) / RECORD
+        found = json.loads(read_bytes(path, "file", LARGEST)) if kind_of(path) is not None else None
+    return found if isinstance(found, dict) else {}
+
+
 def marks_of(document: PlanDocument, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Mark of each matrix of the model in a plan, by the model's name: a hash of its first column's weights."""
     found = {}
@@ -46,11 +55,7 @@ def check_base(
     folder: of the adapter; nothing is known of those that were made elsewhere. replaced: modules in whose place it has
     a matrix of its own, so that the base's does not count.
     """
-    said: Any = None
-    with suppress(InputError, OSError, ValueError, RecursionError):
-        path = Path(folder) / RECORD
-        said = json.loads(read_bytes(path, "file", LARGEST)) if kind_of(path) is not None else None
-    marks = said.get(BASE) if isinstance(said, dict) else None
+    marks = record_in(folder).get(BASE)
     if not isinstance(marks, dict):
         return
     ends = tuple(f"{module}.weight" for module in replaced)

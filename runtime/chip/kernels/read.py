@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,20 +84,20 @@ class LayerRead:
     def __init__(
         self,
         blocks: Sequence[BlockRead],
-        steps_per_unit: Tensor | None = None,
+        steps_per_unit: float = 0.0,
         channel_scale: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
         """Prepare the read of row-blocks side by side, whose outputs are summed.
 
-        steps_per_unit: steps of the DAC in a unit of the input [1]; None where each call tells. channel_scale: divisor
+        steps_per_unit: steps of the DAC in a unit of the input, where all have one range. channel_scale: divisor
         of each input [rows of all blocks]. bias: added at the end [columns].
         """
         tile, self.columns = blocks[0].tiles.tile, len(blocks[0].factor)
         assert tile.dac is not None
         self._kept: list[ctypes.Array[ctypes.c_float]] = []  # what is made for the read; all else is the layer's own
         self._records = (_RowBlock * len(blocks))(*(self._record(block) for block in blocks))
-        self._steps = None if steps_per_unit is None else ctypes.c_void_p(self._copied(steps_per_unit))
+        self._steps = ctypes.c_float(steps_per_unit)
         noise = SILENT
         if blocks[0].key is not None:
             noise = FOLLOWS_WEIGHTS if blocks[0].tiles.noise_follows_weights else SAME_FOR_ALL
@@ -111,16 +110,12 @@ class LayerRead:
             self._layer.adc_levels, self._layer.adc_step = tile.adc.levels, tile.adc.step
             self._layer.adc_steps_per_unit, self._layer.adc_bend = 1.0 / tile.adc.step, bend_strength(tile.adc)
 
-    def __call__(self, values: Tensor, places: Tensor, steps_per_unit: Tensor | None = None) -> Tensor:
-        """Outputs [M, columns] for inputs [M, rows of all blocks], in float32. places: of the rows' noise [M, 3].
-
-        steps_per_unit: of the DAC for each row [M], float32, where they are not the same for all.
-        """
+    def __call__(self, values: Tensor, places: Tensor) -> Tensor:
+        """Outputs [M, columns] for inputs [M, rows of all blocks], in float32. places: of the rows' noise [M, 3]."""
         values, places = values.contiguous(), places.contiguous()
-        steps = (self._steps, 1) if steps_per_unit is None else (pointer(steps_per_unit), 0)
         outputs = torch.empty(len(values), self.columns)
         parts = _parts(len(values), self.columns, values.shape[1])
-        for _ in in_parallel(partial(self._read, values, places, steps, outputs), parts, caller_helps=True):
+        for _ in in_parallel(partial(self._read, values, places, outputs), parts, caller_helps=True):
             pass
         return outputs
 
@@ -145,13 +140,11 @@ class LayerRead:
             pass
         return outputs
 
-    def _read(
-        self, values: Tensor, places: Tensor, steps: tuple[Any, int], outputs: Tensor, part: tuple[range, range]
-    ) -> None:
+    def _read(self, values: Tensor, places: Tensor, outputs: Tensor, part: tuple[range, range]) -> None:
         native, (rows, columns) = loaded(), part
         assert native is not None
         failed = native.library.tw_read(
-            native.set, ctypes.byref(self._layer), pointer(values), ctypes.c_size_t(values.shape[1]), *steps,
+            native.set, ctypes.byref(self._layer), pointer(values), ctypes.c_size_t(values.shape[1]), self._steps,
             pointer(places), rows.start, rows.stop, columns.start, columns.stop, pointer(outputs),
         )  # fmt: skip
         if failed:

@@ -15,11 +15,12 @@ from tilewright.runtime.execution.executable import Executable
 from tilewright.runtime.execution.kept_rows import keeping_rows
 from tilewright.runtime.execution.session import Session
 from tilewright.runtime.plan.plan import Plan, load
+from tilewright.runtime.tasks.language.causal_text import DECODER_IDS
 from tilewright.runtime.tasks.language.generation_settings import generation_settings
 from tilewright.runtime.tasks.logits import LOGITS
 from tilewright.targets.errors import InputError
 
-IDS, MASK, DECODER_IDS = "input_ids", "attention_mask", "decoder_input_ids"
+IDS, MASK = "input_ids", "attention_mask"
 PADDING = "pad_token_id"
 ENCODED = (IDS, "input_features", "pixel_values", "input_values")
 """Inputs of encoders, by transformers' names."""
@@ -32,12 +33,7 @@ class AnalogConfig(PretrainedConfig):  # type: ignore[misc]
 
 
 class AnalogModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """A plan on one programmed chip at one time, as a model of transformers that makes texts.
-
-    Reads are named by the number of a prompt and the place of a token in it, so a prompt has the same text whatever
-    stands beside it in a batch, and however it is padded. Prompts are numbered on from call to call of ``generate``.
-    What tiles gave for a token is kept for the tokens after it, which changes nothing but speed.
-    """
+    """A plan on one programmed chip at one time, as a model of transformers that makes texts, of whatever kind."""
 
     config_class = AnalogConfig
     takes = IDS
@@ -150,7 +146,7 @@ class AnalogModelForCausalLM(AnalogModel):
         is longer than the plan takes.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        moved, kept = to_the_left(input_ids, mask)
+        moved, kept = _to_the_left(input_ids, mask)
         logits = self._logits({IDS: moved, MASK: kept})
         if self._running is not None:  # transformers asks for those of the last token alone
             last = kept.sum(dim=1) - 1
@@ -223,7 +219,7 @@ class AnalogModelForSeq2SeqLM(AnalogModel):
             raise InputError(f"the model takes {self.main_input_name} and {DECODER_IDS}")
         given = {self.main_input_name: encoded, DECODER_IDS: decoder_input_ids}
         if attention_mask is not None and self.main_input_name == IDS:
-            given[IDS], given[MASK] = to_the_left(encoded, attention_mask)
+            given[IDS], given[MASK] = _to_the_left(encoded, attention_mask)
         logits = self._logits(given)
         if self._running is not None:
             return Seq2SeqLMOutput(logits=logits[:, -1:])
@@ -290,7 +286,7 @@ def _takes_and_gives(plan: Plan) -> str:
     return f"the plan takes {', '.join(sorted(_inputs(plan)))} and gives {gives}"
 
 
-def to_the_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _to_the_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens and mask with the padding behind each text: places of tokens then do not depend on the batch."""
     order = torch.argsort(mask.ne(0).logical_not().to(torch.int8), dim=1, stable=True)
     return ids.gather(1, order), mask.gather(1, order)

@@ -13,6 +13,8 @@ from tilewright.runtime.tasks.texts.text import TextEncoder
 from tilewright.targets.errors import InputError
 from tilewright.targets.limits import check_whole
 
+DECODER_IDS = "decoder_input_ids"
+"""Input of a plan whose decoder goes on from what its encoder reads."""
 DEFAULT_LONGEST = 2048
 """Tokens that a model reads at once where neither the plan nor its tokenizer tells (lm-eval's own default)."""
 
@@ -41,7 +43,7 @@ class CausalTextEncoder(TextEncoder):
         limit = sequence.maximum if sequence else None
         if max_length is not None:
             check_whole("max_length", max_length, **({"most": limit} if limit else {}))
-        self.has_decoder = "decoder_input_ids" in self.names
+        self.has_decoder = DECODER_IDS in self.names
         self.longest = max_length or self.most_tokens or DEFAULT_LONGEST
 
     @property

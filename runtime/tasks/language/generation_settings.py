@@ -59,11 +59,11 @@ def generation_settings(plan: Plan, vocabulary: int) -> dict[str, Any]:
     The id of padding is that of an end if there is none. Raises ``InputError`` for a file that is damaged, or that
     names tokens which the model has not.
     """
-    found: dict[str, Any] = {}
-    if plan.document.tokenizer and "tokenizer.json" in plan.tokenizer_files:
+    found = _of_file(plan.tokenizer_files.get(FILE, b"{}"), vocabulary)
+    left = [name for name in ("bos_token", "eos_token", "pad_token") if f"{name}_id" not in found]
+    if left and plan.document.tokenizer and "tokenizer.json" in plan.tokenizer_files:
         encoder = CausalTextEncoder(plan)
-        found = {f"{name}_id": encoder.special_token(name) for name in ("bos_token", "eos_token", "pad_token")}
-    found |= _of_file(plan.tokenizer_files.get(FILE, b"{}"), vocabulary)
+        found |= {f"{name}_id": encoder.special_token(name) for name in left}
     if found.get("pad_token_id") is None and found.get("eos_token_id") is not None:
         ends = found["eos_token_id"]
         found["pad_token_id"] = ends[0] if isinstance(ends, list) else ends

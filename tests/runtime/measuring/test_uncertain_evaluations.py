@@ -45,7 +45,7 @@ def predicted(plan, inputs, **chip):
 
 
 def test_a_network_no_better_than_chance_has_no_a_star(given):
-    """Of 120 examples 40 right are chance for three classes; a resample has more, another less."""
+    """Chance for three classes is 40 right of 120 examples; one resample has more, another less."""
     plan, inputs = given
     alike = {**inputs, "labels": (predicted(plan, inputs) + 1) % 3}
     found = tilewright.evaluate(plan, **alike, **HOW, until_error="iso", fewest=2)

@@ -23,10 +23,10 @@ EXPORT int tw_features(void) {
     return found;
 }
 
-EXPORT int tw_read(int set, const Layer *layer, const float *input, size_t input_stride, const float *steps_per_unit,
-                   int one_range, const int64_t *places, int first_row, int last_row, int first_column, int last_column,
+EXPORT int tw_read(int set, const Layer *layer, const float *input, size_t input_stride, float steps_per_unit,
+                   const int64_t *places, int first_row, int last_row, int first_column, int last_column,
                    float *output) {
-    return kernels_of(set)->read_rows(layer, input, input_stride, steps_per_unit, one_range, places, first_row, last_row,
+    return kernels_of(set)->read_rows(layer, input, input_stride, steps_per_unit, places, first_row, last_row,
                                       first_column, last_column, output);
 }
 

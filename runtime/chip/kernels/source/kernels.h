@@ -9,7 +9,7 @@
 enum { MOST_ROWS = 1024 /* of a row-block: sums of so many products fit 32 bits */ };
 
 typedef struct {
-    int (*read_rows)(const Layer *, const float *input, size_t input_stride, const float *steps_per_unit, int one_range,
+    int (*read_rows)(const Layer *, const float *input, size_t input_stride, float steps_per_unit,
                      const int64_t *places, int first_row, int last_row, int first_column, int last_column, float *output);
     int (*read_own_ranges)(const Layer *, const OwnRanges *, const float *input, size_t input_stride,
                            const int64_t *places, int first_row, int last_row, float *output);

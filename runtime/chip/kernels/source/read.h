@@ -119,8 +119,8 @@ static void make_sums(const Layer *layer, const RowBlock *block, int lines, int 
     }
 }
 
-static int read_rows(const Layer *layer, const float *input, size_t input_stride, const float *steps_per_unit,
-                     int one_range, const int64_t *places, int first_row, int last_row, int first_column,
+static int read_rows(const Layer *layer, const float *input, size_t input_stride, float steps_per_unit,
+                     const int64_t *places, int first_row, int last_row, int first_column,
                      int last_column, float *output) {
     const int together = last_row - first_row < AT_ONCE ? last_row - first_row : AT_ONCE;
     size_t most = 0;
@@ -146,7 +146,7 @@ static int read_rows(const Layer *layer, const float *input, size_t input_stride
             for (int line = 0; line < lines; line++) {
                 const int row = start + line, at = line * packed;
                 convert(input + row * input_stride + channel, layer->channel_scale ? layer->channel_scale + channel : NULL,
-                        block->rows, packed, steps_per_unit[one_range ? 0 : row], layer->dac_levels,
+                        block->rows, packed, steps_per_unit, layer->dac_levels,
                         layer->square_bits, levels + at, squares + at, sizes + at);
                 row_variance[line] =
                     layer->noise == SAME_FOR_ALL ? (float)energy_of(levels + at, block->rows) * block->variance_unit : 0.0f;
